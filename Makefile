@@ -1,0 +1,37 @@
+# make demo, make test: all that they need is python3 with its venv module.
+PYTHON ?= python3
+VENV ?= .venv
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+BIN := $(VENV)/bin
+PACKAGE := $(VENV)/.package-installed
+TESTS := $(VENV)/.tests-installed
+
+.PHONY: demo test lint clean
+
+demo: $(PACKAGE)  ## compress the bundled photograph, look at demo/side-by-side.png
+	$(BIN)/python benchmarks/demo.py
+
+test: $(TESTS)  ## all tests but the slow ones
+	$(BIN)/python -m pytest
+
+lint: $(TESTS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from, so the environment is made once. The package is
+# installed in place: a change of its code needs no second installation.
+$(PACKAGE): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("the pinned versions need Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV) || { echo "on Debian: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install torch==2.13.0
+	$(BIN)/python -m pip install -c constraints.txt -e .
+	touch $@
+
+$(TESTS): $(PACKAGE)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train]'
+	touch $@

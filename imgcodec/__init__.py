@@ -1,0 +1,63 @@
+"""aic: a learned image codec for photographs.
+
+    import imgcodec
+
+    codec = imgcodec.Codec(device="auto")  # loads the model once
+    data = codec.encode(image, rate=0.5)  # uint8 (H, W, 3) or (H, W), or a PIL image -> bytes
+    image = codec.decode(data)  # -> uint8 (H, W, 3)
+
+`imgcodec.encode` and `imgcodec.decode` do the same for a single picture. Importing the package
+loads neither torch nor numpy; the first use does.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image  # noqa: TID251 - a name for the type checker only
+
+    from imgcodec.codec import Codec
+
+__version__ = "0.1.0"
+__all__ = ["Codec", "__version__", "decode", "encode"]
+
+
+def encode(
+    image: "NDArray[np.uint8] | Image",
+    rate: float = 0.5,
+    entropy: str = "range",
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+) -> bytes:
+    """Return the `.aic` file of one picture; for many of them make one `Codec`.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W), or a PIL image.
+        rate: most bits per pixel that the whole file may take.
+        entropy: "range", or "none" for raw packed bits.
+        device: "auto", "cpu" or "cuda".
+        threads: CPU threads; None leaves the choice to torch.
+    """
+    from imgcodec.codec import Codec
+
+    return Codec(device=device, threads=threads).encode(image, rate=rate, entropy=entropy)
+
+
+def decode(
+    data: bytes, *, device: str = "auto", threads: int | None = None
+) -> "NDArray[np.uint8]":
+    """Return the picture of one `.aic` file as uint8 (H, W, 3)."""
+    from imgcodec.codec import Codec
+
+    return Codec(device=device, threads=threads).decode(data)
+
+
+def __getattr__(name: str) -> object:
+    """Load the codec, and torch with it, when it is first asked for."""
+    if name == "Codec":
+        from imgcodec.codec import Codec
+
+        return Codec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

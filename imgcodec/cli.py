@@ -1,0 +1,199 @@
+"""The command `aic`: options in, words out. What is slow to import, the commands import."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgcodec import __version__, options
+from imgcodec.errors import AicError
+
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it: 128 + SIGINT
+
+
+class _Group(click.Group):
+    """Shows an expected error as one line with exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except AicError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aic")
+def main() -> None:
+    """A learned image codec: small files of photographs, at the rate asked.
+
+    Exit codes: 0 done, 1 refused (stderr says why), 2 wrong usage, 130 interrupted.
+    """
+
+
+@main.command()
+@click.argument("source", metavar="IN", type=options.READ)
+@click.argument("target", metavar="OUT.aic", type=options.WRITE)
+@click.option(
+    "--rate", type=options.RATE, default=0.5, show_default=True, metavar="BPP",
+    help="Most bits per pixel that the whole file may take.",
+)  # fmt: skip
+@options.ENTROPY
+@options.MACHINE
+@options.FORCE
+@options.QUIET
+def encode(
+    source: Path, target: Path, rate: float, entropy: str,
+    device: str, threads: int | None, force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Compress the picture IN to OUT.aic.
+
+    IN is 8-bit RGB or grey, in any format that Pillow opens.
+    """
+    _check_apart(source, target)
+    from imgcodec import image
+
+    image.check_free(target, force)
+    pixels = image.read_image(source)
+    from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
+
+    codec = Codec(device=device, threads=threads)
+    data, report = codec.encode_report(pixels, rate=rate, entropy=entropy)
+    image.write_bytes(target, data, force)
+    if not quiet:
+        line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
+        limited = f"; this picture needs no more, {rate:g} bpp asked" if report.limited else ""
+        click.echo(line + limited)
+
+
+@main.command()
+@click.argument("source", metavar="IN.aic", type=options.READ)
+@click.argument("target", metavar="OUT", type=options.WRITE)
+@options.MACHINE
+@options.FORCE
+@options.QUIET
+def decode(
+    source: Path, target: Path, device: str, threads: int | None, force: bool, quiet: bool
+) -> None:
+    """Decompress IN.aic to the picture OUT.
+
+    The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg.
+    """
+    _check_apart(source, target)
+    from imgcodec import container, image
+
+    image.check_target(target, force)
+    data = _read(source)
+    header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
+    from imgcodec.codec import Codec
+
+    pixels, report = Codec(device=device, threads=threads).decode_report(data)
+    image.write_image(target, pixels[..., 0] if header.channels == 1 else pixels, force)
+    if not quiet:
+        click.echo(f"{target}: {header.width}x{header.height} pixels, {report.total_s:.2f} s")
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=options.READ_DIR)
+@options.MEASURING
+@options.MACHINE
+@options.FORCE
+def bench(
+    folder: Path, rates: tuple[float, ...], repeat: int, csv_file: Path | None,
+    json_file: Path | None, device: str, threads: int | None, force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Measure size, quality and time on the pictures in DIR."""
+    from imgcodec import bench, image
+
+    for target in filter(None, (csv_file, json_file)):
+        image.check_free(target, force)
+    bench.find_pictures(folder)
+    from tqdm import tqdm
+
+    from imgcodec.codec import Codec
+
+    codec = Codec(device=device, threads=threads)
+    progress = partial(tqdm, unit="picture", disable=quiet)
+    rows = bench.run(codec, folder, tuple(dict.fromkeys(rates)), repeat, progress)
+    means = bench.means(rows)
+    click.echo(bench.table(rows, means))
+    machine = bench.environment(codec)
+    click.echo(f"{machine['gpu'] or machine['processor']}, {machine['threads']} CPU threads")
+    if csv_file is not None:
+        bench.to_csv(rows, csv_file)
+    if json_file is not None:
+        bench.to_json(rows, means, codec, json_file)
+    failed = sum(bool(row.error) for row in rows)
+    if failed:
+        raise AicError(f"{failed} of {len(rows)} measurements failed")
+
+
+@main.command()
+@click.argument("source", metavar="FILE.aic", type=options.READ)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def info(source: Path, as_json: bool) -> None:
+    """Check FILE.aic and show what it says about itself."""
+    from imgcodec import container
+
+    facts = container.info(_read(source))
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name + ':':<10} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@main.command()
+@options.TRAINING
+@options.MACHINE
+@options.FORCE
+def train(
+    data: Path | None, out: Path | None, resume: Path | None, target: Path | None,
+    config: str, device: str, force: bool, **settings: Any,
+) -> None:  # fmt: skip
+    """Train weights, or export those of a checkpoint."""
+    if target is not None:
+        if resume is None or data is not None or out is not None:
+            raise click.UsageError("--export goes with --resume, without --data and --out")
+        _check_apart(resume, target)
+        from imgcodec.image import check_free
+
+        check_free(target, force)
+        from imgcodec.train.export import export
+
+        export(resume, target)
+        return
+    if data is None or out is None:
+        raise click.UsageError("--data and --out are needed to train")
+    import torch
+
+    from imgcodec.model import ModelConfig
+    from imgcodec.train.loop import train as run
+
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise AicError("no CUDA device found")
+    device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
+    sizes = ModelConfig.paper() if config == "paper" else None
+    click.echo(run(data, out, resume=resume, device=device, config=sizes, **settings))
+
+
+def _check_apart(source: Path, target: Path) -> None:
+    """Refuse to write over the input, whatever --force says."""
+    if target.exists() and target.samefile(source):
+        raise AicError(f"{target}: is input and output at once")
+
+
+def _read(source: Path) -> bytes:
+    """The bytes of a file."""
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise AicError(f"{source}: {error.strerror}") from error

@@ -1,0 +1,163 @@
+"""The options that `cli.py` gives its commands, with their types, ranges and help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+READ = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+READ_DIR = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+WRITE = click.Path(dir_okay=False, path_type=Path)
+_WRITE_DIR = click.Path(file_okay=False, path_type=Path)
+
+
+class _Positive(click.FloatRange):
+    """A number above 0, up to a limit; nan, which no comparison refuses, is none."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(min=0, max=limit, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse and check a value."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+RATE = _Positive(24)  # bits per pixel; 24 = uncompressed
+
+
+def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator; the help shows them in this order."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+ENTROPY = click.option(
+    "--entropy",
+    type=click.Choice(["range", "none"]),
+    default="range",
+    show_default=True,
+    help="Coder of the codes: range coder, or none for raw packed bits.",
+)
+FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
+MACHINE = combine(
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where the networks run; auto takes a GPU if there is one.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1, 1024),
+        default=None,
+        show_default="one per core",
+        metavar="N",
+        help="CPU threads.",
+    ),
+)
+MEASURING = combine(
+    click.option(
+        "--rate",
+        "rates",
+        type=RATE,
+        default=(0.1, 0.25, 0.5, 1.0),
+        multiple=True,
+        show_default=True,
+        metavar="BPP",
+        help="Bits per pixel; repeat the option for several rates.",
+    ),
+    click.option(
+        "--repeat",
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Times that each file is written and read; the median time counts.",
+    ),
+    click.option("--csv", "csv_file", type=WRITE, metavar="FILE", help="Write the rows."),
+    click.option(
+        "--json",
+        "json_file",
+        type=WRITE,
+        metavar="FILE",
+        help="Write rows, means and the machine.",
+    ),
+    click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
+)
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+TRAINING = combine(
+    click.option(
+        "--data", type=READ_DIR, metavar="DIR", help="Folder of the training pictures' tar files."
+    ),
+    click.option(
+        "--out", type=_WRITE_DIR, metavar="DIR", help="Folder for checkpoints, log and curves."
+    ),
+    click.option(
+        "--minutes",
+        type=_Positive(525600),
+        default=150.0,
+        show_default=True,
+        metavar="M",
+        help="Training time in minutes, that of a resumed run included.",
+    ),
+    click.option("--resume", type=READ, metavar="FILE", help="Checkpoint to go on from."),
+    click.option(
+        "--loss",
+        "objective",
+        type=click.Choice(["rd", "paper"]),
+        default="rd",
+        show_default=True,
+        help="Rate and distortion, or the loss and schedule of the paper.",
+    ),
+    click.option(
+        "--config",
+        type=click.Choice(["aic", "paper"]),
+        default="aic",
+        show_default=True,
+        help="Sizes of the networks: as in the shipped weights, or as in the paper; "
+        "a resumed run keeps its own.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Start of the random numbers.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1, 4096),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Crops a step.",
+    ),
+    click.option(
+        "--crop",
+        type=click.IntRange(64, 512),
+        default=128,
+        show_default=True,
+        metavar="PX",
+        help="Side of a crop in pixels, a multiple of 8.",
+    ),
+    click.option(
+        "--export",
+        "target",
+        type=WRITE,
+        metavar="FILE.safetensors",
+        help="Do not train: freeze the weights of the --resume checkpoint into this file.",
+    ),
+)

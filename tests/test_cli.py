@@ -1,0 +1,532 @@
+"""The command: exit codes, stdout, stderr, files. A fake stands in for the networks."""
+
+import csv
+import inspect
+import json
+import re
+import subprocess
+import sys
+import types
+import zlib
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from imgcodec import __version__, cli, container
+from imgcodec.errors import AicError
+from imgcodec.image import read_image
+
+MODEL_ID = bytes(range(8))
+LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
+COMMANDS = ("encode", "decode", "bench", "info", "train")
+
+
+class FakeCodec:
+    """Codec with the same words; it stores the pixels themselves."""
+
+    made = []
+
+    def __init__(self, device="auto", threads=None, weights=None):
+        self.device = "cpu" if device == "auto" else device
+        self.made.append((device, threads))
+
+    def encode_report(self, image, rate=0.5, entropy="range"):
+        channels = 1 if image.ndim == 2 else 3
+        height, width = image.shape[:2]
+        kind = container.ENTROPIES.index(entropy)
+        u = round(min(rate, LIMIT) / LIMIT * container.MAX_U)
+        header = container.Header(width, height, channels, kind, u, 0, MODEL_ID)
+        data = container.pack(header, [zlib.compress(image.tobytes())])
+        bpp = 8 * len(data) / (height * width)
+        return data, types.SimpleNamespace(
+            rate_asked=rate, bpp=bpp, limited=rate > LIMIT, model_s=0.25, total_s=0.5
+        )
+
+    def decode_report(self, data):
+        header, (tile,), _ = container.unpack(data)
+        shape = (header.height, header.width, header.channels)
+        pixels = np.frombuffer(zlib.decompress(tile), np.uint8).reshape(shape)
+        pixels = np.broadcast_to(pixels, (*shape[:2], 3)).copy()
+        return pixels, types.SimpleNamespace(model_s=0.125, total_s=0.75)
+
+
+@pytest.fixture
+def aic(monkeypatch):
+    """Run the command in this process; `imgcodec.codec` is replaced, so torch is not loaded."""
+    module = types.ModuleType("imgcodec.codec")
+    module.Codec = FakeCodec
+    monkeypatch.setitem(sys.modules, "imgcodec.codec", module)
+    monkeypatch.setattr(FakeCodec, "made", [])
+    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A picture of 16 x 12 pixels, no two rows alike."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)).save(path)
+    return path
+
+
+@pytest.fixture
+def coded(aic, photo, tmp_path):
+    """The same picture as an .aic file."""
+    path = tmp_path / "coded.aic"
+    assert aic("encode", photo, path, "--quiet").exit_code == 0
+    FakeCodec.made.clear()
+    return path
+
+
+def assert_refused(result, reason):
+    """Exit code 1, one line on stderr, nothing on stdout."""
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.fullmatch(rf"Error: [^\n]*{reason}[^\n]*\n", result.stderr), result.stderr
+
+
+def assert_usage(result, reason):
+    """Exit code 2, the reason on stderr."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert reason in result.stderr
+
+
+# ---- encode and decode
+
+
+def test_round_trip_gives_the_picture_and_a_line_each(aic, photo, tmp_path):
+    coded, decoded = tmp_path / "a.aic", tmp_path / "b.png"
+    result = aic("encode", photo, coded, "--rate", "0.7")
+    size = coded.stat().st_size
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{coded}: {size} bytes, {8 * size / (12 * 16):.4f} bpp, 0.50 s\n"
+    result = aic("decode", coded, decoded)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{decoded}: 16x12 pixels, 0.75 s\n"
+    with Image.open(photo) as a, Image.open(decoded) as b:
+        assert a.mode == b.mode
+        assert a.tobytes() == b.tobytes()
+
+
+def test_grey_stays_grey(aic, tmp_path):
+    grey, coded, decoded = (tmp_path / name for name in ("a.png", "a.aic", "b.png"))
+    Image.fromarray(np.arange(70, dtype=np.uint8).reshape(7, 10)).save(grey)
+    assert aic("encode", grey, coded).exit_code == 0
+    assert aic("decode", coded, decoded).exit_code == 0
+    with Image.open(decoded) as picture:
+        assert picture.mode == "L"
+        assert picture.tobytes() == bytes(range(70))
+
+
+def test_a_picture_that_needs_less_says_so(aic, photo, tmp_path):
+    line = aic("encode", photo, tmp_path / "a.aic", "--rate", "9.5").stdout
+    assert line.endswith("; this picture needs no more, 9.5 bpp asked\n")
+    assert line.count("\n") == 1
+
+
+def test_quiet_prints_nothing(aic, photo, tmp_path):
+    coded, decoded = tmp_path / "a.aic", tmp_path / "b.png"
+    for words in (("encode", photo, coded, "--rate", "9"), ("decode", coded, decoded)):
+        result = aic(*words, "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+    assert decoded.exists()
+
+
+def test_options_reach_the_codec(aic, photo, tmp_path):
+    coded = tmp_path / "a.aic"
+    words = ("--rate", "2", "--entropy", "none", "--device", "cpu", "--threads", "3")
+    assert aic("encode", photo, coded, *words).exit_code == 0
+    assert aic("decode", coded, tmp_path / "b.png", "--device", "cuda").exit_code == 0
+    assert FakeCodec.made == [("cpu", 3), ("cuda", None)]
+    header, _, _ = container.unpack(coded.read_bytes())
+    assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 4), "none")
+
+
+def test_defaults_are_half_a_bit_and_the_range_coder(aic, coded):
+    header, _, _ = container.unpack(coded.read_bytes())
+    assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 16), "range")
+
+
+# ---- refusals: exit code 1, before any work
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_existing_output_is_kept_without_force(aic, command, photo, coded, tmp_path):
+    source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
+    target.write_bytes(b"precious")
+    assert_refused(aic(command, source, target), "exists")
+    assert target.read_bytes() == b"precious"
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_output_that_appears_meanwhile_is_kept(aic, command, photo, coded, tmp_path, monkeypatch):
+    source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
+    work = getattr(FakeCodec, f"{command}_report")
+
+    def slow(*words, **named):
+        target.write_bytes(b"precious")
+        return work(*words, **named)
+
+    monkeypatch.setattr(FakeCodec, f"{command}_report", slow)
+    assert_refused(aic(command, source, target), "exists")
+    assert target.read_bytes() == b"precious"
+
+
+def test_force_replaces_the_output(aic, photo, coded, tmp_path):
+    target = tmp_path / "out.png"
+    target.write_bytes(b"old")
+    assert aic("decode", coded, target, "--force").exit_code == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+    coded_before = coded.read_bytes()
+    target = tmp_path / "out.aic"
+    target.write_bytes(b"old")
+    assert aic("encode", photo, target, "--force").exit_code == 0
+    assert target.read_bytes() == coded_before
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+@pytest.mark.parametrize("way", ["name", "link"])
+def test_input_is_never_overwritten(aic, command, way, photo, coded):
+    source = photo if command == "encode" else coded
+    before = source.read_bytes()
+    target = source
+    if way == "link":
+        target = source.with_name("link.png")
+        target.symlink_to(source)
+    assert_refused(aic(command, source, target, "--force"), "input and output")
+    assert source.read_bytes() == before
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.aic", "out"])
+def test_unknown_picture_suffix_is_refused(aic, name, coded, tmp_path):
+    assert_refused(aic("decode", coded, tmp_path / name), "suffix")
+    assert not (tmp_path / name).exists()
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_missing_folder_of_the_output_is_refused(aic, command, photo, coded, tmp_path):
+    source = photo if command == "encode" else coded
+    assert_refused(aic(command, source, tmp_path / "no" / "out.png"), "no folder")
+    assert FakeCodec.made == []
+
+
+def test_what_is_no_picture_is_refused(aic, tmp_path):
+    source = tmp_path / "a.png"
+    source.write_bytes(b"not a picture")
+    assert_refused(aic("encode", source, tmp_path / "a.aic"), "a.png")
+    assert FakeCodec.made == []
+
+
+def test_alpha_is_refused(aic, tmp_path):
+    source = tmp_path / "a.png"
+    Image.new("RGBA", (4, 4)).save(source)
+    assert_refused(aic("encode", source, tmp_path / "a.aic"), "transparency")
+    assert not (tmp_path / "a.aic").exists()
+
+
+def test_damage_is_refused_before_the_codec_is_loaded(aic, coded, tmp_path):
+    whole = coded.read_bytes()
+    for data, reason in (
+        (whole[:-1], "bytes"),
+        (whole + b"\0", "bytes"),
+        (whole[:50] + bytes([whole[50] ^ 1]) + whole[51:], "checksum"),
+        (b"\x89PNG" + whole[4:], "not an .aic file"),
+    ):
+        coded.write_bytes(data)
+        for words in (("decode", coded, tmp_path / "b.png"), ("info", coded)):
+            assert_refused(aic(*words), reason)
+    assert FakeCodec.made == []
+    assert not (tmp_path / "b.png").exists()
+
+
+def raises(error):
+    """A method that does nothing else."""
+
+    def method(*_, **__):
+        raise error
+
+    return method
+
+
+def test_a_refusal_of_the_codec_is_one_line(aic, coded, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeCodec, "decode_report", raises(AicError("other weights")))
+    assert_refused(aic("decode", coded, tmp_path / "b.png"), "other weights")
+
+
+def test_a_bug_keeps_its_traceback(aic, coded, tmp_path, monkeypatch):
+    bug = ValueError("a bug")
+    monkeypatch.setattr(FakeCodec, "decode_report", raises(bug))
+    result = aic("decode", coded, tmp_path / "b.png")
+    assert result.exception is bug
+    assert result.output == ""
+
+
+def test_interrupt_exits_as_shells_expect(aic, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeCodec, "encode_report", raises(KeyboardInterrupt()))
+    result = aic("encode", photo, tmp_path / "a.aic")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+    assert not (tmp_path / "a.aic").exists()
+
+
+# ---- wrong usage: exit code 2
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "24.1", "nan", "inf", "much"])
+def test_rate_out_of_range(aic, rate, photo, tmp_path):
+    assert_usage(aic("encode", photo, tmp_path / "a.aic", "--rate", rate), "'--rate'")
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("rate", ["1e-9", "24"])
+def test_rate_at_its_limits(aic, rate, photo, tmp_path):
+    assert aic("encode", photo, tmp_path / "a.aic", "--rate", rate).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--threads", "0"), ("--device", "tpu"), ("--entropy", "ans")]
+)
+def test_value_out_of_range(aic, option, value, photo, tmp_path):
+    assert_usage(aic("encode", photo, tmp_path / "a.aic", option, value), f"'{option}'")
+
+
+def test_missing_and_unknown_words(aic, photo, tmp_path):
+    assert_usage(aic("encode", photo), "OUT.aic")
+    assert_usage(aic("encode", tmp_path / "no.png", tmp_path / "a.aic"), "does not exist")
+    assert_usage(aic("encode", tmp_path, tmp_path / "a.aic"), "is a directory")
+    assert_usage(aic("decode", photo, tmp_path), "is a directory")
+    assert_usage(aic("squeeze"), "squeeze")
+
+
+# ---- info
+
+
+def test_info_json_is_the_whole_header(aic, coded):
+    result = aic("info", coded, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    size = coded.stat().st_size
+    expected = {
+        "version": 1, "width": 16, "height": 12, "channels": 3, "entropy": "range",
+        "u": round(65535 / 16) / 65535, "grid": [1, 1], "model_id": "0001020304050607",
+        "bytes": size, "bpp": 8 * size / (12 * 16), "tiles": [{"bytes": size - 41}], "chunks": [],
+    }  # fmt: skip
+    assert expected == {k: v for k, v in json.loads(result.stdout).items() if k in expected}
+
+
+def test_info_text_has_a_line_per_fact(aic, coded):
+    facts = json.loads(aic("info", coded, "--json").stdout)
+    lines = aic("info", coded).stdout.splitlines()
+    shown = dict(line.split(":", 1) for line in lines)
+    assert list(shown) == list(facts)
+    assert shown["width"].strip() == "16"
+    assert shown["entropy"].strip() == "range"
+
+
+# ---- bench
+
+
+def test_bench_measures_each_picture_at_each_rate(aic, photo, tmp_path):
+    Image.new("L", (5, 4), 9).save(tmp_path / "grey.png")
+    table, log = tmp_path / "a.csv", tmp_path / "a.json"
+    words = ("--rate", "0.5", "--rate", "2", "--repeat", "2", "--csv", table, "--json", log)
+    result = aic("bench", tmp_path, *words, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    asked = [(words[0], words[3]) for words in lines if words[0] in ("grey.png", "photo.png")]
+    assert asked == [(name, rate) for name in ("grey.png", "photo.png") for rate in ("0.5", "2")]
+    assert [words[3] for words in lines if words[0] == "mean"] == ["0.5", "2"]
+    size = len(FakeCodec().encode_report(read_image(photo))[0])
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["picture"], float(row["rate_asked"])) for row in rows] == [
+        ("grey.png", 0.5), ("grey.png", 2.0), ("photo.png", 0.5), ("photo.png", 2.0),
+    ]  # fmt: skip
+    assert int(rows[2]["bytes"]) == size
+    stored = json.loads(log.read_text())
+    assert stored["rows"][2]["bpp"] == pytest.approx(8 * size / (12 * 16))
+    assert stored["rows"][2]["ms_ssim"] is None  # too small for it, and JSON has no nan
+    assert [row["rate_asked"] for row in stored["means"]] == [0.5, 2.0]
+    assert "device" in stored["environment"]
+
+
+def test_bench_default_rates_and_bar(aic, photo):
+    result = aic("bench", photo.parent)
+    assert result.exit_code == 0
+    rates = [line.split()[3] for line in result.stdout.splitlines() if line.startswith("mean")]
+    assert rates == ["0.1", "0.25", "0.5", "1"]
+    assert "1/1" in result.stderr
+
+
+def test_bench_goes_on_after_a_bad_picture_and_exits_1(aic, photo):
+    photo.with_name("bad.png").write_bytes(b"")
+    result = aic("bench", photo.parent, "--rate", "1", "--quiet")
+    assert result.exit_code == 1
+    assert any(line.startswith("photo.png") for line in result.stdout.splitlines())
+    assert "bad.png" in result.stdout
+    assert result.stderr == "Error: 1 of 2 measurements failed\n"
+
+
+def test_bench_refuses_before_it_works(aic, photo, tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("precious")
+    assert_refused(aic("bench", tmp_path, "--csv", table), "exists")
+    (tmp_path / "none").mkdir()
+    assert_refused(aic("bench", tmp_path / "none"), "no picture")
+    assert_usage(aic("bench", tmp_path, "--repeat", "0"), "'--repeat'")
+    assert table.read_text() == "precious"
+
+
+# ---- train
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """The calls that the command makes."""
+    calls = {}
+    for name, function in (("loop", "train"), ("export", "export")):
+        module = types.ModuleType(f"imgcodec.train.{name}")
+
+        def called(*words, _name=name, **named):
+            calls[_name] = (words, named)
+            return words[1] / "last.pt"
+
+        setattr(module, function, called)
+        monkeypatch.setitem(sys.modules, f"imgcodec.train.{name}", module)
+    package = types.ModuleType("imgcodec.train")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "imgcodec.train", package)
+    return calls
+
+
+DEFAULTS = {
+    "minutes": 150.0, "resume": None, "device": "cpu", "threads": None, "objective": "rd",
+    "config": None, "seed": 0, "batch": 8, "crop": 128,
+}  # fmt: skip
+
+
+def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch):
+    from imgcodec.model import ModelConfig
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    out = tmp_path / "run"
+    base = ("train", "--data", tmp_path, "--out", out)
+    result = aic(*base)
+    assert (result.exit_code, result.stdout) == (0, f"{out / 'last.pt'}\n")
+    assert training == {"loop": ((tmp_path, out), DEFAULTS)}
+    result = aic(
+        *base, "--minutes", "0.5", "--resume", photo, "--device", "cpu", "--threads", "2",
+        "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert training["loop"] == ((tmp_path, out), {
+        "minutes": 0.5, "resume": photo, "device": "cpu", "threads": 2, "objective": "paper",
+        "config": ModelConfig.paper(), "seed": 7, "batch": 4, "crop": 256,
+    })  # fmt: skip
+
+
+def test_train_chooses_the_device(aic, training, tmp_path, monkeypatch):
+    base = ("train", "--data", tmp_path, "--out", tmp_path / "run")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for asked, got in (("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")):
+        assert aic(*base, "--device", asked).exit_code == 0
+        assert training.pop("loop")[1]["device"] == got
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert_refused(aic(*base, "--device", "cuda"), "no CUDA device")
+    assert training == {}
+
+
+def test_train_export_freezes_a_checkpoint(aic, training, tmp_path, photo):
+    target = tmp_path / "w.safetensors"
+    assert aic("train", "--resume", photo, "--export", target).exit_code == 0
+    assert training == {"export": ((photo, target), {})}
+    target.write_bytes(b"old")
+    training.clear()
+    assert_refused(aic("train", "--resume", photo, "--export", target), "exists")
+    assert training == {}
+    assert aic("train", "--resume", photo, "--export", target, "--force").exit_code == 0
+    assert training == {"export": ((photo, target), {})}
+    assert_refused(aic("train", "--resume", photo, "--export", photo, "--force"), "input and")
+
+
+def test_train_wrong_usage(aic, training, tmp_path, photo):
+    base = ("train", "--data", tmp_path)
+    assert_usage(aic(*base), "--out")
+    assert_usage(aic("train", "--out", tmp_path), "--data")
+    assert_usage(aic("train", "--export", tmp_path / "w"), "--resume")
+    assert_usage(aic(*base, "--resume", photo, "--export", tmp_path / "w"), "--data")
+    assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
+    assert training == {}
+
+
+# ---- help and start
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_each_command(aic, command, flag):
+    result = aic(command, flag)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS]")
+
+
+def test_help_tells_unit_range_and_default(aic):
+    text = " ".join(aic("encode", "-h").stdout.split())
+    assert "--rate BPP Most bits per pixel that the whole file may take." in text
+    assert "[default: 0.5; 0<x<=24]" in text
+    assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
+
+
+def test_help_lists_the_commands(aic):
+    text = aic("-h").stdout
+    assert [c for c in COMMANDS if re.search(rf"^  {c} ", text, re.MULTILINE)] == list(COMMANDS)
+
+
+def test_version(aic):
+    assert aic("--version").stdout == f"aic, version {__version__}\n"
+
+
+HEAVY = ("torch", "numpy", "PIL", "scipy", "tqdm", "constriction", "safetensors")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["encode", "-h"], ["info", "coded"]])
+def test_light_commands_load_nothing_heavy(words, coded):
+    words = [str(coded) if word == "coded" else word for word in words]
+    code = (
+        "import sys\n"
+        "from imgcodec.cli import main\n"
+        f"main({words!r}, standalone_mode=False)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout
+    assert out.stderr == "[]\n"
+
+
+def test_module_is_the_command():
+    command = [sys.executable, "-m", "imgcodec", "--version"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.stdout == f"aic, version {__version__}\n"
+
+
+# ---- the stand-ins have the words of the real parts
+
+
+@pytest.mark.parametrize("method", ["__init__", "encode_report", "decode_report"])
+def test_fake_has_the_signatures_of_the_codec(method):
+    from imgcodec.codec import Codec
+
+    def words(codec):
+        found = inspect.signature(getattr(codec, method)).parameters.values()
+        return [(word.name, word.default) for word in found]
+
+    assert words(FakeCodec) == words(Codec)
+
+
+def test_training_takes_the_options_of_the_command():
+    from imgcodec.train.export import export
+    from imgcodec.train.loop import train
+
+    inspect.signature(train).bind("data", "out", **DEFAULTS)
+    inspect.signature(export).bind("checkpoint", "target")
