@@ -1,0 +1,199 @@
+r"""The `.aic` container, version 1: bytes in, bytes out. This table is the norm.
+
+Little-endian, unsigned, without gaps: fixed header, index, header CRC, chunks, tiles, the end.
+CRC-32 is that of zlib and PNG; edge = 64 * tile, N = ceil(height / edge) * ceil(width / edge).
+
+    offset  size  field     allowed values
+    0       4     magic     89 41 49 43 (b"\x89AIC")
+    4       1     version   1
+    5       1     method    0 (this codec)
+    6       1     channels  1 (grey), 3 (RGB)
+    7       1     entropy   0 (none: packed bits), 1 (range coder)
+    8       4     width     1..65535 pixels
+    12      4     height    1..65535 pixels; width * height <= 2^30
+    16      2     u         0..65535, the rate parameter 0..1 in steps of 1/65535
+    18      2     tile      0: one tile, N = 1; else 64 * tile is less than the longer side
+    20      8     model_id  first 8 bytes of the SHA-256 of the weights
+    28      1     chunks    number of chunks, 0..255
+    29      8*N   index     per tile, row by row: u32 length of its bytes (may be 0), u32 CRC-32
+    29+8*N  4     crc       CRC-32 of all bytes before it
+    chunks, offsets from the start of each
+    0       4     type      ASCII letters, a type at most once; a decoder that does not know it
+                            skips it (first letter lower case) or refuses the file (upper case)
+    4       4     length    bytes of data, may be 0
+    8       4     crc       CRC-32 of type and data
+    12      ...   data
+    tiles, the bytes of each, in the order of the index
+"""
+
+import math
+import struct
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from imgcodec.errors import FormatError
+
+MAGIC = b"\x89AIC"
+VERSION = 1
+METHOD = 0
+ENTROPIES = ("none", "range")  # the place of a name is its number in the header
+MAX_SIDE = 65535  # pixels
+MAX_PIXELS = 2**30
+MAX_U = 65535  # stands for u = 1.0
+TILE_UNIT = 64  # pixels
+
+_FIXED = struct.Struct("<4sBBBBIIHH8sB")
+_ENTRY = struct.Struct("<II")  # of the index: length, CRC
+_CHUNK = struct.Struct("<4sII")  # type, length, CRC
+_CRC_BYTES = 4  # of fixed header and index
+Chunk = tuple[bytes, bytes]  # type, data
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the decoder must know before it reads a tile; fields as in the module's table."""
+
+    width: int  # pixels
+    height: int  # pixels
+    channels: int  # 1 or 3
+    entropy: int  # place in ENTROPIES
+    u: int  # 0..MAX_U
+    tile: int  # edge in units of TILE_UNIT, 0: one tile
+    model_id: bytes  # first 8 bytes of the SHA-256 of the weights
+
+    def __post_init__(self) -> None:
+        """Refuse what `pack` must not write and `unpack` must not return."""
+        _check_range("width", self.width, 1, MAX_SIDE)
+        _check_range("height", self.height, 1, MAX_SIDE)
+        _check_range("number of pixels", self.width * self.height, 1, MAX_PIXELS)
+        if self.channels not in (1, 3):
+            raise FormatError(f"channels {self.channels} is neither 1 nor 3")
+        _check_range("entropy", self.entropy, 0, len(ENTROPIES) - 1)
+        _check_range("u", self.u, 0, MAX_U)
+        edge = self.tile * TILE_UNIT
+        if edge != 0 and not 0 < edge < max(self.width, self.height):
+            raise FormatError(f"tile edge {edge} for {self.width}x{self.height}, one tile has 0")
+        if len(self.model_id) != 8:
+            raise FormatError(f"model id has {len(self.model_id)} bytes, not 8")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        edge = self.tile * TILE_UNIT or MAX_SIDE
+        return math.ceil(self.height / edge), math.ceil(self.width / edge)
+
+
+def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -> bytes:
+    """The file of these parts, tiles row by row; `FormatError` for what `unpack` would refuse."""
+    if len(tiles) != math.prod(header.grid):
+        raise FormatError(f"{len(tiles)} tiles, the header has {math.prod(header.grid)}")
+    _check_range("number of chunks", len(chunks), 0, 255)
+    if len({kind for kind, _ in chunks}) < len(chunks):
+        raise FormatError("a type of chunk occurs twice")
+    for part in (*tiles, *(chunk for _, chunk in chunks)):
+        _check_range("length of a tile or chunk", len(part), 0, 2**32 - 1)
+    head = _FIXED.pack(
+        MAGIC, VERSION, METHOD, header.channels, header.entropy, header.width, header.height,
+        header.u, header.tile, header.model_id, len(chunks),
+    )  # fmt: skip
+    head += b"".join(_ENTRY.pack(len(tile), zlib.crc32(tile)) for tile in tiles)
+    parts = [head, zlib.crc32(head).to_bytes(_CRC_BYTES, "little")]
+    for kind, chunk in chunks:
+        _chunk_name(kind)
+        parts += [_CHUNK.pack(kind, len(chunk), zlib.crc32(kind + chunk)), chunk]
+    return b"".join([*parts, *tiles])
+
+
+def unpack(data: bytes) -> tuple[Header, list[bytes], list[Chunk]]:
+    """Header, tiles and all chunks of a file; else `FormatError`, its claims never allocated."""
+    if len(data) < _FIXED.size:
+        raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
+    magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack_from(data)
+    if magic != MAGIC:
+        raise FormatError("not an .aic file")
+    if (version, method) != (VERSION, METHOD):
+        raise FormatError(f"version {version}, method {method}, this decoder knows 1 and 0")
+    width, height, u, tile_units, model_id = sizes
+    header = Header(width, height, channels, entropy, u, tile_units, model_id)
+    position = overhead_bytes(math.prod(header.grid))
+    if len(data) < position:
+        raise FormatError(f"{len(data)} bytes, this header with its index has {position}")
+    head, crc = data[: position - _CRC_BYTES], data[position - _CRC_BYTES : position]
+    if zlib.crc32(head) != int.from_bytes(crc, "little"):
+        raise FormatError("checksum mismatch in the header")
+    chunks = []
+    for _ in range(num_chunks):
+        chunks.append(_read_chunk(data, position))
+        position += _CHUNK.size + len(chunks[-1][1])
+    index = head[_FIXED.size :]
+    end = position + sum(length for length, _ in _ENTRY.iter_unpack(index))
+    if len(data) != end:
+        raise FormatError(f"{len(data)} bytes, the header claims {end}")
+    tiles = []
+    for number, (length, tile_crc) in enumerate(_ENTRY.iter_unpack(index)):
+        tiles.append(data[position : position + length])
+        position += length
+        if zlib.crc32(tiles[-1]) != tile_crc:
+            raise FormatError(f"checksum mismatch in tile {number}")
+    if data != pack(header, tiles, chunks):  # also where a type of chunk that occurs twice ends
+        raise FormatError("not spelled as it would be written")
+    return header, tiles, chunks
+
+
+def overhead_bytes(num_tiles: int, chunks: Sequence[Chunk] = ()) -> int:
+    """Bytes of a file besides those of its tiles."""
+    head = _FIXED.size + num_tiles * _ENTRY.size + _CRC_BYTES
+    return head + sum(_CHUNK.size + len(chunk) for _, chunk in chunks)
+
+
+def check_chunks(chunks: Sequence[Chunk], known: Collection[bytes]) -> None:
+    """Refuse, by `FormatError`, mandatory chunks of a type that is not among the `known`."""
+    for kind, _ in chunks:
+        if kind[:1].isupper() and kind not in known:
+            raise FormatError(f"chunk {_chunk_name(kind)} is mandatory and not known")
+
+
+def info(data: bytes) -> dict[str, Any]:
+    """All that a file tells without its weights, ready for JSON; `FormatError` as in `unpack`."""
+    header, tiles, chunks = unpack(data)
+    facts = {"version": VERSION, "method": METHOD, "bytes": len(data)} | asdict(header)
+    return facts | {
+        "entropy": ENTROPIES[header.entropy],
+        "u": header.u / MAX_U,
+        "tile": header.tile * TILE_UNIT,  # pixels; 0: the whole picture is one tile
+        "grid": list(header.grid),  # rows, columns
+        "model_id": header.model_id.hex(),
+        "bpp": 8 * len(data) / (header.width * header.height),
+        "tiles": [{"bytes": len(tile)} for tile in tiles],
+        "chunks": [{"type": _chunk_name(kind), "bytes": len(chunk)} for kind, chunk in chunks],
+    }
+
+
+def _read_chunk(data: bytes, position: int) -> Chunk:
+    """Type and data of the chunk that starts at `position`."""
+    start = position + _CHUNK.size
+    if len(data) < start:
+        raise FormatError(f"{len(data)} bytes, the head of a chunk ends at {start}")
+    kind, length, crc = _CHUNK.unpack_from(data, position)
+    name = _chunk_name(kind)
+    if length > len(data) - start:
+        raise FormatError(f"chunk {name} claims {length} bytes, {len(data) - start} are left")
+    chunk = data[start : start + length]
+    if zlib.crc32(kind + chunk) != crc:
+        raise FormatError(f"checksum mismatch in chunk {name}")
+    return kind, chunk
+
+
+def _chunk_name(kind: bytes) -> str:
+    """A chunk's type as text, refused unless it is four ASCII letters."""
+    if len(kind) != 4 or not kind.isalpha():
+        raise FormatError(f"chunk type {kind!r} is not four letters")
+    return kind.decode("ascii")
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a value outside low..high, both allowed."""
+    if not low <= value <= high:
+        raise FormatError(f"{name} {value} is outside {low}..{high}")
