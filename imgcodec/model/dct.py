@@ -1,0 +1,106 @@
+"""The fixed linear front of the codec: colour rotation, lapping, 8x8 block DCT.
+
+The stem maps pixels to 192 coefficients per 8x8 block without loss; the head is its inverse. The
+lapping is the time-domain pre-filter of Tran, Liang and Tu (2003): an invertible 8x8 matrix applied
+across every block edge, which turns the block DCT into a lapped biorthogonal transform. Edges of
+the picture have no neighbour and are left alone, so the stem stays exactly invertible there.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STRIDE = 8  # pixels a side of a block
+COEFFICIENTS = 3 * STRIDE * STRIDE
+LAPPING_SCALE = 1.4  # s of the pre-filter; 1 is the orthogonal lapped transform
+
+
+def dct_matrix(size: int, quarter: bool = False) -> Tensor:
+    """Return the orthonormal DCT-II (or, with `quarter`, DCT-IV) matrix, float64 (size, size)."""
+    k = torch.arange(size, dtype=torch.float64)[:, None]
+    n = torch.arange(size, dtype=torch.float64)[None]
+    if quarter:
+        return torch.cos(math.pi * (2 * n + 1) * (2 * k + 1) / (4 * size)) * math.sqrt(2 / size)
+    basis = torch.cos(math.pi * (2 * n + 1) * k / (2 * size)) * math.sqrt(2 / size)
+    basis[0] /= math.sqrt(2)
+    return basis
+
+
+def lapping_matrix(scale: float = LAPPING_SCALE) -> Tensor:
+    """Return the pre-filter of the 4 + 4 samples around a block edge, float64 (8, 8)."""
+    half = STRIDE // 2
+    eye = torch.eye(half, dtype=torch.float64)
+    flip = eye.flip(0)
+    butterfly = torch.cat([torch.cat([eye, flip], 1), torch.cat([flip, -eye], 1)]) / math.sqrt(2)
+    gains = torch.diag(torch.tensor([scale] + [1.0] * (half - 1), dtype=torch.float64))
+    inner = torch.eye(STRIDE, dtype=torch.float64)
+    inner[half:, half:] = flip @ dct_matrix(half).T @ gains @ dct_matrix(half, True) @ flip
+    return butterfly @ inner @ butterfly
+
+
+def noise_gains(lapping: Tensor) -> Tensor:
+    """Return, per DCT frequency, the norm of its synthesis function, float64 (8,)."""
+    inverse = torch.linalg.inv(lapping)
+    functions = torch.zeros(STRIDE, 3 * STRIDE, dtype=torch.float64)
+    functions[:, STRIDE : 2 * STRIDE] = dct_matrix(STRIDE)
+    for edge in (STRIDE // 2, STRIDE // 2 + STRIDE):
+        functions[:, edge : edge + STRIDE] = functions[:, edge : edge + STRIDE] @ inverse.T
+    return functions.norm(dim=1)
+
+
+class LappedDCT(nn.Module):
+    """Stem and head: pixels <-> coefficients.
+
+    Every coefficient is scaled so that an error of 1 in it is a squared error of about 1 in pixels.
+    """
+
+    def __init__(self) -> None:
+        """Compute the matrices; they are constants, not weights."""
+        super().__init__()
+        colour = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+        colour /= colour.norm(dim=1, keepdim=True)
+        dct = dct_matrix(STRIDE)
+        planes = torch.einsum("ui,vj->uvij", dct, dct).reshape(STRIDE**2, STRIDE**2)
+        basis = torch.einsum("ab,kp->akbp", colour, planes).reshape(COEFFICIENTS, COEFFICIENTS)
+        lapping = lapping_matrix()
+        gains = noise_gains(lapping)
+        gain = (gains[:, None] * gains[None]).reshape(-1).repeat(3)[:, None]
+        self.analysis_basis: Tensor
+        self.synthesis_basis: Tensor
+        self.lapping: Tensor
+        self.unlapping: Tensor
+        self.register_buffer("analysis_basis", (basis * gain).float(), persistent=False)
+        self.register_buffer("synthesis_basis", (basis / gain).T.float(), persistent=False)
+        self.register_buffer("lapping", lapping.float(), persistent=False)
+        self.register_buffer("unlapping", torch.linalg.inv(lapping).float(), persistent=False)
+
+    def analyse(self, x: Tensor) -> Tensor:
+        """Return the coefficients of `x`.
+
+        Args:
+            x: (B, 3, H, W) float32, 0..1; H and W are multiples of 8.
+
+        Returns:
+            (B, 192, H/8, W/8) float32, plane by plane, row of frequencies by row.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x = _across_edges(_across_edges(x - 0.5, self.lapping).mT, self.lapping).mT
+            return F.conv2d(F.pixel_unshuffle(x, STRIDE), self.analysis_basis[:, :, None, None])
+
+    def synthesise(self, t: Tensor) -> Tensor:
+        """Return the pixels of coefficients: the inverse of `analyse`, not clamped."""
+        with torch.autocast(t.device.type, enabled=False):
+            x = F.pixel_shuffle(F.conv2d(t, self.synthesis_basis[:, :, None, None]), STRIDE)
+            return _across_edges(_across_edges(x.mT, self.unlapping).mT, self.unlapping) + 0.5
+
+
+def _across_edges(x: Tensor, matrix: Tensor) -> Tensor:
+    """Apply `matrix` to the 8 samples around every vertical block edge of (..., W)."""
+    half = STRIDE // 2
+    if x.shape[-1] == STRIDE:
+        return x
+    inner = x[..., half:-half]
+    inner = (inner.unflatten(-1, (-1, STRIDE)) @ matrix.T).flatten(-2)
+    return torch.cat([x[..., :half], inner, x[..., -half:]], -1)

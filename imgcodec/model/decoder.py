@@ -1,0 +1,50 @@
+"""Synthesis transform g_s: dequantised latents and levels -> coefficients."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from imgcodec.model.dct import COEFFICIENTS
+from imgcodec.model.layers import RateGain, ResidualBlock, conv3x3
+
+
+class Decoder(nn.Module):
+    """D(c) of the paper, the mirror of the encoder: a residual trunk plus a linear skip."""
+
+    def __init__(self, latents: int, width: int, blocks: int, skip: bool) -> None:
+        """Build the trunk; `select` sets the skip."""
+        super().__init__()
+        self.stem = conv3x3(latents + 1, width)
+        self.gain = RateGain(width)
+        self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
+        self.last = conv3x3(width, COEFFICIENTS)
+        self.skip = nn.Conv2d(latents, COEFFICIENTS, 1, bias=False) if skip else None
+        if skip:
+            with torch.no_grad():
+                self.last.weight.mul_(0.05)
+                self.last.bias.zero_()  # type: ignore[union-attr]
+
+    def select(self, order: Tensor) -> None:
+        """Make the skip copy latent i to coefficient `order[i]`; order is (latents,) int64."""
+        if self.skip is not None:
+            with torch.no_grad():
+                self.skip.weight.zero_()
+                self.skip.weight[order, torch.arange(len(order))] = 1.0
+
+    def forward(self, y_hat: Tensor, importance: Tensor, u: Tensor) -> Tensor:
+        """Return the coefficients.
+
+        Args:
+            y_hat: (B, latents, h, w) float32, in units of each latent's standard deviation.
+            importance: (B, 1, h, w) float32, the levels mapped to -1..1.
+            u: (B,) rate parameter, 0..1.
+
+        Returns:
+            (B, 192, h, w) float32, in units of each coefficient's standard deviation.
+        """
+        z = F.relu(self.stem(torch.cat([torch.asinh(y_hat), importance], 1)))
+        t = self.last(self.trunk(self.gain(z, u))).float()
+        if self.skip is None:
+            return t  # type: ignore[no-any-return]
+        with torch.autocast(y_hat.device.type, enabled=False):
+            return t + self.skip(y_hat)  # type: ignore[no-any-return]

@@ -1,0 +1,46 @@
+"""Building blocks that encoder, quantizer and decoder share."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps height and width."""
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), without batch normalisation (section 3.1 of the paper)."""
+
+    def __init__(self, channels: int) -> None:
+        """Start close to the identity."""
+        super().__init__()
+        self.first = conv3x3(channels, channels)
+        self.second = conv3x3(channels, channels)
+        with torch.no_grad():
+            self.second.weight.mul_(0.1)
+            self.second.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        return x + self.second(F.relu(self.first(x)))  # type: ignore[no-any-return]
+
+
+class RateGain(nn.Module):
+    """Per-channel gain and offset that depend on the rate parameter u."""
+
+    def __init__(self, channels: int, hidden: int = 32) -> None:
+        """Start close to gain 1, offset 0."""
+        super().__init__()
+        self.inner = nn.Linear(1, hidden)
+        self.outer = nn.Linear(hidden, 2 * channels)
+        with torch.no_grad():
+            self.outer.weight.mul_(0.1)
+            self.outer.bias.zero_()
+
+    def forward(self, x: Tensor, u: Tensor) -> Tensor:
+        """Scale (B, C, h, w) by a gain of u, (B,) in 0..1."""
+        affine = self.outer(F.gelu(self.inner(u[:, None] * 2 - 1))).to(x.dtype)
+        gain, offset = affine[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(offset, x, 1 + gain)
