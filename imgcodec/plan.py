@@ -1,0 +1,127 @@
+"""The two ways through the codes of a tile: a Plan chooses and stores them, a Script reads them.
+
+Both have the same methods, so that the visitors of the context models need not know which it is.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imgcodec.bitstream import Coder, code_bits, code_integers
+from imgcodec.model.binarizer import round_cheaply
+from imgcodec.model.context import cost_table
+from imgcodec.weights import Tables
+
+CERTAIN_SCALE = 6  # below this scale index a value is zero and not sent
+
+
+class CoderTables:
+    """The integer tables as arrays, and what a value costs by them."""
+
+    def __init__(self, tables: Tables, device: torch.device) -> None:
+        """Convert the tensors of a weights file."""
+        self.masses = tables.masses.numpy().astype(np.int64)
+        self.probabilities = tables.probabilities.numpy().astype(np.int64)
+        self.digits = tables.digits.long().to(device)
+        self.costs = cost_table(tables.masses.long()).to(device)
+        ones = tables.probabilities.double() / 65536
+        self.bit_costs = -torch.log2(torch.stack([1 - ones, ones])).float().to(device)
+
+
+class Plan:
+    """Codes chosen for one rate parameter, in coding order, with an estimate of their size."""
+
+    def __init__(self, tables: CoderTables, raw: bool) -> None:
+        """Start with nothing; `raw` estimates bits that are stored as they are."""
+        self.tables, self.raw = tables, raw
+        self._bits = 0.0
+        self._steps: list[Callable[[Coder], object]] = []
+
+    @property
+    def estimated_bytes(self) -> float:
+        """Bytes that the coder will need, within a few tenths of a percent."""
+        return self._bits / 8 + (0.5 if self.raw else 3)
+
+    def write(self, coder: Coder) -> None:
+        """Code everything."""
+        for step in self._steps:
+            step(coder)
+
+    def integers(
+        self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Choose the integers of one step.
+
+        Args:
+            wanted: (N,) float32.
+            rows: (N,) int64 scale indices.
+            digits: (N,) int64 binary digits that each may have.
+            weight: (N,) of squared errors against bits; None rounds to the nearest.
+
+        Returns:
+            (N,) float32 integers.
+        """
+        if wanted is None:
+            raise ValueError("a plan needs values")
+        sent = digits > 0
+        if weight is not None:
+            sent &= rows >= CERTAIN_SCALE
+        zero_costs = self.tables.costs[:, 0]
+        found = torch.zeros_like(wanted)
+        # most are zero whatever the weights: only the others are worth a closer look
+        some = torch.nonzero((wanted.abs() >= 0.5) & sent)[:, 0]
+        near, near_rows = wanted[some], rows[some]
+        largest = 1 << (digits[some] - 1)
+        factor = torch.full_like(near, 1e9) if weight is None else weight[some]
+        chosen, cost = round_cheaply(near, near_rows, largest, factor, self.tables.costs)
+        found[some] = chosen
+        if self.raw:
+            self._bits += float(sent.sum() + (digits[some] * (chosen != 0)).sum())
+        else:
+            zeros = (zero_costs[rows] * sent).sum() - zero_costs[near_rows].sum()
+            self._bits += float(zeros + cost.sum())
+        arrays = [tensor[sent].cpu().numpy() for tensor in (found.long(), rows, digits)]
+        masses = self.tables.masses
+        self._steps.append(lambda coder: code_integers(coder, *arrays, masses))
+        return found
+
+    def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
+        """Take the single bits of one step, (N,) float32 of 0 and 1."""
+        if wanted is None:
+            raise ValueError("a plan needs values")
+        costs = self.tables.bit_costs
+        limit = costs.shape[1] // 2
+        index = logits.clamp(-limit, limit).long() + limit
+        self._bits += len(wanted) if self.raw else float(costs[wanted.long(), index].sum())
+        bits, numbers = wanted.cpu().numpy().astype(np.int32), logits.long().cpu().numpy()
+        table = self.tables.probabilities
+        self._steps.append(lambda coder: code_bits(coder, bits, numbers, table))
+        return wanted
+
+
+class Script:
+    """Reads what a plan wrote."""
+
+    def __init__(self, tables: CoderTables, coder: Coder) -> None:
+        """Read from a coder."""
+        self.tables, self.coder = tables, coder
+
+    def integers(
+        self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Return the integers of one step, (N,) float32; see `Plan.integers`."""
+        sent = digits > 0
+        if weight is not None:
+            sent &= rows >= CERTAIN_SCALE
+        arrays = [tensor[sent].cpu().numpy() for tensor in (rows, digits)]
+        values = code_integers(self.coder, None, *arrays, self.tables.masses)
+        found = torch.zeros(rows.shape, device=rows.device)
+        found[sent] = torch.from_numpy(values).to(rows.device).float()
+        return found
+
+    def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
+        """Return the single bits of one step, (N,) float32; see `Plan.bits`."""
+        found = code_bits(self.coder, None, logits.long().cpu().numpy(), self.tables.probabilities)
+        return torch.from_numpy(found).to(logits.device).float()

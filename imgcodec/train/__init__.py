@@ -1,0 +1,1 @@
+"""Training: data, losses, the loop and the export of weights. Only the train command needs it."""

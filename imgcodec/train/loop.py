@@ -1,0 +1,226 @@
+"""The training loop: one command, resumable, seeded."""
+
+import copy
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imgcodec.errors import AicError
+from imgcodec.model import COEFFICIENTS, Model, ModelConfig
+from imgcodec.model.context import ContextModel
+from imgcodec.train import data, loss, validate
+
+LEARNING_RATE = 6e-4
+FINAL_LEARNING_RATE = 0.02  # of the peak
+WARM_UP_STEPS = 200
+AVERAGING = 0.998  # decay of the moving average of the weights
+QUANTISED_FROM = 0.15  # share of the time after which the context models work on integers
+# Share of the time after which the encoder is frozen, and the context models and the decoder
+# learn from latents rounded as in files; that stage has its own decay, from half the peak.
+REAL_FROM = 0.75
+STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it counts as this much
+CHECKPOINT_EVERY_S = 240.0
+
+
+def train(
+    data_dir: Path,
+    out: Path,
+    minutes: float,
+    resume: Path | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    objective: str = "rd",
+    config: ModelConfig | None = None,
+    seed: int = 0,
+    batch: int = 8,
+    crop: int = 128,
+    learning_rate: float = LEARNING_RATE,
+) -> Path:
+    """Train a model and return the path of its last checkpoint.
+
+    Args:
+        data_dir: folder with tar files of equally large pictures.
+        out: folder for checkpoints, `log.jsonl` and `curves.png`.
+        minutes: training time in all, that of a resumed run included.
+        resume: checkpoint to go on from; with all its time used up, its weights start a new run.
+        device: "cpu" or "cuda".
+        threads: CPU threads, None for torch's choice.
+        objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11).
+        config: sizes of a new model, None for the shipped ones.
+        seed: of everything random.
+        batch: patches a step.
+        crop: side of a patch, px, a multiple of 8.
+        learning_rate: peak of the cosine schedule of "rd".
+    """
+    if crop % 8:
+        raise AicError(f"crop {crop} is not a multiple of 8")
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    crops, held = data.split(data.read_crops(data_dir))
+    crops, held = crops.to(device), held[:, :, 128:384, 128:384].contiguous().to(device)
+
+    state = torch.load(resume, weights_only=True, map_location="cpu") if resume else None
+    model = Model(ModelConfig(**state["config"]) if state else config or ModelConfig())
+    if state:
+        model.load_state_dict(state["model"])
+    else:
+        model.start_from(coefficient_deviation(model, crops))
+    model.to(device)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model).eval()
+    optimiser = torch.optim.Adam(
+        model.parameters(), learning_rate, betas=(0.9, 0.98), eps=1e-9, fused=True
+    )
+    step, elapsed = 0, 0.0
+    if state and state["elapsed_s"] < 60 * minutes:
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, elapsed = state["step"], state["elapsed_s"]
+    anchor = validate.jpeg_curve(held)
+    generator = torch.Generator().manual_seed(seed + step)
+    fresh = not state
+    saved = elapsed
+    sums = torch.zeros(3)
+    count = 0
+    target = out / "last.pt"
+    while elapsed < 60 * minutes:
+        started = time.perf_counter()
+        step += 1
+        progress = elapsed / (60 * minutes)
+        if objective == "paper":
+            rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
+        else:
+            rate = learning_rate * _decay(progress) * min(1.0, step / WARM_UP_STEPS)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        set_quantised(model, not fresh or progress > QUANTISED_FROM)
+        x = data.sample(crops, batch, crop, generator)
+        x = x.contiguous(memory_format=torch.channels_last)
+        u = data.rate_parameters(batch, generator).to(device)
+        real = objective == "rd" and progress > REAL_FROM
+        if real:
+            model.g_a.requires_grad_(False)
+            model.quantizer.requires_grad_(False)
+        value, figures = _step(model.train(), x, u, objective, real)
+        optimiser.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        _average(average, model, min(AVERAGING, step / (step + 10)))
+        sums += torch.cat([value.detach().cpu()[None], figures.cpu()])
+        count += 1
+        elapsed += min(time.perf_counter() - started, STEP_LIMIT_S)
+        if elapsed - saved >= CHECKPOINT_EVERY_S or elapsed >= 60 * minutes:
+            saved = elapsed
+            curve = validate.curve(average, held)
+            row = {
+                "step": step,
+                "elapsed_s": round(elapsed, 1),
+                "loss": sums[0].item() / count,
+                "train_rate": sums[1].item() / count,
+                "train_psnr": sums[2].item() / count,
+                "learning_rate": rate,
+                "rates": curve.rates,
+                "level_rates": curve.level_rates,
+                "psnrs": curve.psnrs,
+                "bd_rate_jpeg": validate.bd_rate_of(anchor, curve),
+            }
+            sums.zero_()
+            count = 0
+            with (out / "log.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            _save(target, model, average, optimiser, step, elapsed)
+            draw(out / "log.jsonl", out / "curves.png")
+    return target
+
+
+def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
+    """Return the root mean square of each coefficient over every 8th crop, (192,)."""
+    squares = torch.zeros(COEFFICIENTS, dtype=torch.float64)
+    transform = copy.deepcopy(model.transform).to(crops.device)
+    chosen = crops[::8]
+    for crop in chosen:
+        t = transform.analyse(crop[None].float() / 255)
+        squares += t.double().square().mean((0, 2, 3)).cpu()
+    return (squares / len(chosen)).sqrt().float()
+
+
+def set_quantised(model: Model, on: bool) -> None:
+    """Switch every context model to integers, or to plain floats."""
+    for part in model.modules():
+        if isinstance(part, ContextModel):
+            part.quantised = on
+
+
+def draw(log: Path, target: Path) -> None:
+    """Draw loss and BD-rate over time, where matplotlib is installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    minutes = [row["elapsed_s"] / 60 for row in rows]
+    figure = Figure(figsize=(9, 3.5), layout="tight")
+    for index, (key, label) in enumerate(
+        (("loss", "training loss"), ("bd_rate_jpeg", "estimated BD-rate against JPEG, %"))
+    ):
+        axes = figure.add_subplot(1, 2, index + 1)
+        axes.plot(minutes, [row[key] for row in rows], marker=".")
+        axes.set_xlabel("minutes")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    figure.savefig(target, dpi=90)
+
+
+def _decay(progress: float) -> float:
+    """Return the learning rate at a share of the time, as a share of its peak."""
+    if progress < REAL_FROM:
+        peak, done = 1.0, progress / REAL_FROM
+    else:
+        peak, done = 0.5, (progress - REAL_FROM) / (1 - REAL_FROM)
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return peak * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+
+
+def _step(model: Model, x: Tensor, u: Tensor, objective: str, real: bool) -> tuple[Tensor, Tensor]:
+    """Return the loss and (rate, PSNR) of a batch."""
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        x_hat, rates, importance = model(x, u, real)
+    if objective == "paper":
+        value = loss.paper(x, x_hat, rates, importance, u)
+    else:
+        value = loss.rate_distortion(x, x_hat, rates, u)
+    bits = (rates.codes + rates.levels).mean() / x.shape[2] / x.shape[3]
+    figures = torch.stack([bits, loss.psnr(x, x_hat).mean()])
+    return value, figures.detach()
+
+
+@torch.no_grad()
+def _average(average: Model, model: Model, decay: float) -> None:
+    """Move the average towards the model."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+
+
+def _save(
+    path: Path, model: Model, average: Model, optimiser: Any, step: int, elapsed: float
+) -> None:
+    state = {
+        "config": model.config.as_dict(),
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "elapsed_s": elapsed,
+    }
+    partial = path.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(path)

@@ -1,0 +1,49 @@
+"""Losses: rate plus lambda times distortion, and the paper's equations (9) to (11)."""
+
+import torch
+from torch import Tensor
+
+from imgcodec.model import Rates, lmbda
+
+PAPER_LMBDA = 1.0  # lambda of equation (9)
+PAPER_WARM_UP = 20_000  # w_s, steps
+
+
+def rate_distortion(x: Tensor, x_hat: Tensor, rates: Rates, u: Tensor) -> Tensor:
+    """Return rate + lambda(u) * MSE, each picture divided by sqrt(lambda) so that none dominates.
+
+    Args:
+        x: (B, 3, H, W) in 0..1.
+        x_hat: same shape.
+        rates: estimated bits.
+        u: (B,) rate parameter.
+    """
+    weight = lmbda(u)
+    mse = (x_hat - x).square().mean((1, 2, 3))
+    rate = (rates.codes + rates.levels) / x.shape[2] / x.shape[3]
+    return 8 * ((rate + weight * mse) / weight.sqrt()).mean()
+
+
+def paper(x: Tensor, x_hat: Tensor, rates: Rates, importance: Tensor, u: Tensor) -> Tensor:
+    """Return equation (9): squared error (10) plus the rate surrogate (11).
+
+    The threshold r is u times the number of places, so that one network covers many rates. The
+    bits of the context models are added; no gradient of theirs reaches the networks of the paper.
+    """
+    distortion = (x_hat - x).square().sum((1, 2, 3))
+    excess = (importance.sum((1, 2, 3)) - u * importance[0].numel()).clamp_min(0)
+    return (distortion + PAPER_LMBDA * excess + (rates.codes + rates.levels) * 1e-3).mean()
+
+
+def paper_learning_rate(step: int, pixels: int, places: int) -> float:
+    """Return d^-0.5 min(t^-0.5, t w_s^-1.5), with d the numbers that the model puts out.
+
+    The paper prints w_s^-0.5; only -1.5 gives the linear rise over w_s steps that it describes.
+    """
+    return (3 * pixels + places) ** -0.5 * min(step**-0.5, step * PAPER_WARM_UP**-1.5)
+
+
+def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return the PSNR in dB of each picture, after rounding to 8 bits, (B,)."""
+    rounded = torch.round(x_hat.clamp(0, 1) * 255) / 255
+    return -10 * torch.log10((rounded - x).square().mean((1, 2, 3)))

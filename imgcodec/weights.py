@@ -1,0 +1,112 @@
+"""Weights files: safetensors, named by their SHA-256, loaded without pickle."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from imgcodec.errors import AicError
+from imgcodec.model import Model, ModelConfig
+from imgcodec.model.context import IntegerConv2d
+
+DEFAULT = "aic-psnr"
+# The shipped files; a file of one of these names with another hash is refused.
+SHA256 = {
+    "aic-psnr": "",
+}
+MODEL_ID_BYTES = 8
+
+
+class Tables(NamedTuple):
+    """Integer tables that are data, so that no machine computes them."""
+
+    masses: Tensor  # int32 (112, 257): P(|value| <= m) * 2^24 for each scale index
+    probabilities: Tensor  # int32 (513,): P(1) * 65536 for logits in sixteenths
+    digits: Tensor  # uint8 (101, latents): digits of each latent at each step
+
+
+class Weights(NamedTuple):
+    """A loaded weights file."""
+
+    model: Model
+    tables: Tables
+    model_id: bytes  # first 8 bytes of the file's SHA-256
+
+
+def find(name: str = DEFAULT) -> Path:
+    """Return the path of shipped weights: inside the package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    for folder in (package / "_weights", package.parent / "weights"):
+        path = folder / f"{name}.safetensors"
+        if path.is_file():
+            return path
+    raise AicError(f"the weights {name} are missing from this installation")
+
+
+def load(path: Path | None = None) -> Weights:
+    """Load a weights file, the shipped one by default.
+
+    Raises:
+        AicError: the file cannot be read, or is not what its name says.
+    """
+    path = path or find()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AicError(f"cannot read the weights {path}: {error.strerror}") from error
+    digest = hashlib.sha256(data)
+    expected = SHA256.get(path.stem)
+    if expected and digest.hexdigest() != expected:
+        raise AicError(f"the weights {path} are damaged: SHA-256 is not {expected[:16]}...")
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        config = json.loads(metadata["config"])
+        config["groups"] = tuple(config["groups"])
+        tensors = load_tensors(data)
+        model = Model(ModelConfig(**config))
+        tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
+        _restore(model, tensors)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise AicError(f"{path} is not a weights file of this codec") from error
+    return Weights(model.eval(), tables, digest.digest()[:MODEL_ID_BYTES])
+
+
+def save(path: Path, model: Model, tables: Tables) -> str:
+    """Write a weights file and return its SHA-256 in hex.
+
+    Floats become float16, the context models int8 weights and int32 biases.
+    """
+    model.code_context.check()
+    model.level_context.check()
+    tensors = {f"tables.{name}": value for name, value in tables._asdict().items()}
+    integer = {n: m for n, m in model.named_modules() if isinstance(m, IntegerConv2d)}
+    for name, tensor in model.state_dict().items():
+        owner, _, leaf = name.rpartition(".")
+        if owner in integer:
+            weight, bias = integer[owner].integers()
+            value = weight.to(torch.int8) if leaf == "weight" else bias.to(torch.int32)
+        elif leaf == "squashing":
+            value = tensor.to(torch.int8)
+        else:
+            value = tensor.to(torch.float16)
+        tensors[name] = value.detach().contiguous().clone()
+    data = save_tensors(tensors, {"config": json.dumps(model.config.as_dict())})
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _restore(model: Model, tensors: dict[str, Tensor]) -> None:
+    """Fill a model from the tensors of a file."""
+    integer = {n: m for n, m in model.named_modules() if isinstance(m, IntegerConv2d)}
+    for name in tensors:
+        owner = name.rpartition(".")[0]
+        scale = 2.0 ** -integer[owner].shift if owner in integer else 1.0
+        tensors[name] = tensors[name].float() * scale
+    model.load_state_dict(tensors)
