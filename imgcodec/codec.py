@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from imgcodec import container
 from imgcodec.bitstream import RangeDecoder, RangeEncoder, RawDecoder, RawEncoder
-from imgcodec.errors import AicError, ImageError, ModelMismatchError
+from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.image import crop, pad
 from imgcodec.model import STRIDE
 from imgcodec.payload import MAX_U, Latents, Payload
@@ -29,6 +29,7 @@ from imgcodec.weights import load
 
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
+MAX_TILE_PIXELS = 2**26
 SAME_LATENTS = MAX_U // 64  # difference of u over which latents are computed anew
 
 
@@ -120,6 +121,8 @@ class Codec:
             tile=0,
             model_id=self.model_id,
         )
+        if width * height > MAX_TILE_PIXELS:
+            raise ImageError(f"{width}x{height} pixels, at most {MAX_TILE_PIXELS} for now")
         room = int(rate * width * height / 8) - container.overhead_bytes(1)
         with _exact():
             prepared = self._payload.analyse(pad(_as_colour(pixels), STRIDE))
@@ -138,11 +141,13 @@ class Codec:
                 chosen.write(coder)
                 return coder.finish()
 
-            found = search(plan, write, room, rate)
+            found = search(plan, write, room, self._payload.guess(prepared, room))
+            if found is None:
+                least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
+                raise AicError(
+                    f"rate {rate:g} is too low for this picture, which needs {least:.3g}"
+                )
         model_s = time.perf_counter() - started
-        if found is None:
-            least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
-            raise AicError(f"rate {rate:g} is too low for this picture, which needs {least:.3g}")
         header = replace(header, u=found.u)
         data = container.pack(header, [found.payload])
         bpp = 8 * len(data) / (width * height)
@@ -167,8 +172,8 @@ class Codec:
             raise ModelMismatchError(
                 f"the file needs weights {header.model_id.hex()}, these are {self.model_id.hex()}"
             )
-        if header.tile:
-            raise ImageError("pictures of several tiles are not supported yet")
+        if header.tile or header.width * header.height > MAX_TILE_PIXELS:
+            raise FormatError("the picture is larger than this version decodes")
         raw = container.ENTROPIES[header.entropy] == "none"
         coder = RawDecoder(tiles[0]) if raw else RangeDecoder(tiles[0])
         rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)

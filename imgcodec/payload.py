@@ -1,5 +1,6 @@
 """What a tile's bytes hold: levels first, then the codes, in the order of the context models."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from imgcodec.bitstream import Coder
 from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
-from imgcodec.model import Codes, Model, ModelConfig
+from imgcodec.model import STRIDE, Codes, Model, ModelConfig
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import MEAN_UNIT, NUM_SCALES, RATE_SHOWN, Places
 from imgcodec.model.quantizer import quantize
@@ -17,6 +18,11 @@ from imgcodec.plan import CoderTables, Plan, Script
 from imgcodec.weights import Tables
 
 MAX_U = 65535
+# log2 of the bits a place = offset + power * log2 of how many coefficients of it exceed so many
+# steps; fitted on training pictures (error 0.4 octaves), it only shortens the rate search
+GUESS_STEPS, GUESS_OFFSET, GUESS_POWER = 1.2, 4.1, 0.685
+GUESS_STRIDE = 3  # every 3rd place of every 3rd row
+GUESS_HALVINGS = 8
 SINGLE_BIT = 4 * MEAN_UNIT  # how the context model sees a bit: plus or minus this
 
 
@@ -53,6 +59,24 @@ class Payload:
         t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
         with self._trunks():
             return Prepared(t, self.model.g_a.features(t))
+
+    def guess(self, prepared: Prepared, num_bytes: float) -> int:
+        """Return a rate parameter 0..65535 at which a payload has about so many bytes.
+
+        From the number of coefficients, without the block means, that exceed the step.
+        """
+        t = prepared.t[0, :, ::GUESS_STRIDE, ::GUESS_STRIDE].flatten(1)
+        size = (t * self.model.deviation[:, None]).abs()
+        size[:: STRIDE**2] = 0
+        wanted = math.log2(max(8 * num_bytes, 1) / prepared.t[0, 0].numel())
+        low, high = 0.0, 1.0
+        for _ in range(GUESS_HALVINGS):
+            u = (low + high) / 2
+            exceeding = (size > GUESS_STEPS * float(self.model.step(torch.tensor([u])))).sum()
+            count = float(exceeding) / size.shape[1]
+            bits = GUESS_OFFSET + GUESS_POWER * math.log2(count + 0.01)
+            low, high = (low, u) if bits > wanted else (u, high)
+        return round(high * MAX_U)
 
     def latents(self, prepared: Prepared, u: int) -> Latents:
         """Return latents and levels for a rate parameter 0..65535."""

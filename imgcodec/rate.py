@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 TOLERANCE = 0.02  # a file has at least this share less than it may have
-AIM = 0.994  # of the room: the estimate is this exact, and the window is 0.98 to 1
-MAX_PLANS = 24
+GOOD = 0.984  # share of the room with which the search is content
+AIM = 0.993  # share of the room that is tried for
+SURE = 0.95  # below this share of the room an estimate need not be checked by coding
+MAX_PLANS = 32
+MAX_SECANTS = 10  # then bisection
 MAX_U = 65535
-OCTAVES = 8.8  # of the rate, from u = 0 to 1, on photographs
-MIDDLE_RATE, MIDDLE_U = 1.0, 0.64  # bits per pixel that photographs have at this u
+OCTAVES = 8.8  # of the size, from u = 0 to 1, on photographs
 
 
 class Planned(Protocol):
@@ -34,7 +36,7 @@ P = TypeVar("P", bound=Planned)
 
 
 def search(
-    plan: Callable[[int], P], write: Callable[[P], bytes], room: int, rate: float
+    plan: Callable[[int], P], write: Callable[[P], bytes], room: int, start: int
 ) -> Found | None:
     """Return the finest setting found whose payload has at most `room` bytes, or None.
 
@@ -45,47 +47,43 @@ def search(
         plan: rate parameter 0..65535 -> codes and an estimate of their bytes.
         write: codes -> payload.
         room: most bytes of the payload.
-        rate: bits per pixel asked, for the first guess.
+        start: rate parameter to try first.
     """
     low, high = -1, MAX_U + 1  # fits, does not fit
-    low_bytes = high_bytes = math.nan
-    best: tuple[int, bytes] | None = None
-    guess = MIDDLE_U + math.log2(rate / MIDDLE_RATE) / OCTAVES
-    u = min(max(round(guess * MAX_U), 0), MAX_U)
-    for _ in range(MAX_PLANS):
+    points: list[tuple[int, float]] = []  # u, log2 of the size
+    best: tuple[int, P, bytes | None] | None = None
+    u = start
+    while len(points) < MAX_PLANS and high - low > 1:
         chosen = plan(u)
+        payload = None
         size = chosen.estimated_bytes
-        if size <= room * 1.003:
+        if SURE * room <= size <= room * (2 - SURE):
             payload = write(chosen)
             size = len(payload)
-            if size <= room and (best is None or size > len(best[1])):
-                best = u, payload
-        if size <= room:
-            low, low_bytes = u, size
-            if size >= (1 - TOLERANCE / 2) * room or u == MAX_U:
-                break
+        points.append((u, math.log2(max(size, 1))))
+        if size > room:
+            high = u
         else:
-            high, high_bytes = u, size
-        if high - low <= 1:
-            break
-        u = _next(low, high, low_bytes, high_bytes, room)
+            low, best = u, (u, chosen, payload)
+            if size >= GOOD * room or u == MAX_U:
+                break
+        aim = math.log2(max(AIM * room, 1))
+        u = _secant(points, aim) if len(points) < MAX_SECANTS else -1
+        if not low < u < high:
+            u = (low + high) // 2
     if best is None:
         return None
-    return Found(*best, limited=best[0] == MAX_U and len(best[1]) < (1 - TOLERANCE) * room)
+    u, chosen, payload = best
+    payload = write(chosen) if payload is None else payload
+    return Found(u, payload, limited=u == MAX_U and len(payload) < (1 - TOLERANCE) * room)
 
 
-def _next(low: int, high: int, low_bytes: float, high_bytes: float, room: int) -> int:
-    """Return where the size should be AIM * room, if its logarithm is linear in u."""
-    aim = math.log2(max(AIM * room, 1))
+def _secant(points: list[tuple[int, float]], aim: float) -> int:
+    """Return where the logarithm of the size should be `aim`, from the two nearest points."""
+    nearest = sorted(points, key=lambda point: abs(point[1] - aim))[:2]
     slope = OCTAVES / MAX_U
-    if low >= 0 and high <= MAX_U:
-        slope = (math.log2(high_bytes) - math.log2(max(low_bytes, 1))) / (high - low)
-        u = low + (aim - math.log2(max(low_bytes, 1))) / max(slope, 1e-9)
-        # keep away from the ends, where a bent curve makes the steps shrink
-        margin = (high - low) / 16
-        u = min(max(u, low + margin), high - margin)
-    elif low >= 0:
-        u = low + (aim - math.log2(max(low_bytes, 1))) / slope
-    else:
-        u = high - (math.log2(high_bytes) - aim) / slope
-    return min(max(round(u), low + 1), high - 1)
+    if len(nearest) == 2 and nearest[0][0] != nearest[1][0]:
+        found = (nearest[1][1] - nearest[0][1]) / (nearest[1][0] - nearest[0][0])
+        slope = min(max(found, slope / 3), slope * 3)
+    u = nearest[0][0] + (aim - nearest[0][1]) / slope
+    return min(max(round(u), 0), MAX_U)
