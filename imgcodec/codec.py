@@ -83,7 +83,7 @@ class Codec:
     def _fast(self) -> bool:
         """Whether this machine multiplies bfloat16 natively."""
         if self.device == "cuda":
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         found = torch.cpu.get_capabilities()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 

@@ -6,12 +6,10 @@ zero. So D digits hold the integers -2^(D-1)..2^(D-1). A single bit (the paper's
 not, equation (5).
 """
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Array = TypeVar("Array")
 
 LEVEL_DIGITS = 5  # a level's distance from its prediction: 0..16
 LEVEL_EIGHTHS = 4  # eighths of an octave of the step in one level
@@ -32,7 +30,7 @@ def digit_table(limits: NDArray[np.float64], coarsest_step: float, rows: int) ->
     return np.where(largest < 1, 0, np.minimum(digits, MAX_DIGITS)).astype(np.uint8)
 
 
-def prefix_length(levels: Array, channels: int, num_levels: int) -> Array:
+def prefix_length(levels: Any, channels: int, num_levels: int) -> Any:
     """Return how many of `channels` single bits each place keeps: n l / L, equation (5).
 
     Args:
@@ -40,4 +38,4 @@ def prefix_length(levels: Array, channels: int, num_levels: int) -> Array:
         channels: n.
         num_levels: L, a divisor of n.
     """
-    return channels * levels // num_levels  # type: ignore[operator, no-any-return]
+    return channels * levels // num_levels

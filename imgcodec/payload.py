@@ -152,7 +152,7 @@ class _Levels:
         self.levels = None if levels is None else levels.flatten(2)
 
     def __call__(self, channels: slice, mean: Tensor, scale: Tensor, places: Places) -> Tensor:
-        index = places.index
+        index = places.where
         predicted = torch.floor(mean.flatten(2)[:, :, index] / MEAN_UNIT + 0.5)
         wanted = None if self.levels is None else (self.levels[:, :, index] - predicted).flatten()
         rows = _scale_rows(scale.flatten(2)[:, :, index].flatten())
@@ -172,9 +172,12 @@ class _Codes:
         self.found: dict[int, Tensor] = {}
 
     def __call__(self, channels: slice, mean: Tensor, scale: Tensor, places: Places) -> Tensor:
-        index = places.index
+        index = places.where
         wanted = None if self.wanted is None else self.wanted[channels].index_select(1, index)
-        at = (mean[0].flatten(1).index_select(1, index), scale[0].flatten(1).index_select(1, index))
+        at = (
+            mean[0].flatten(1).index_select(1, index),
+            scale[0].flatten(1).index_select(1, index),
+        )
         values = torch.zeros(mean.shape, device=mean.device)
         values[0].flatten(1)[:, index] = self.code(channels, index, *at, wanted)
         before = self.found.get(channels.start)

@@ -82,9 +82,10 @@ class Plan:
         else:
             zeros = (zero_costs[rows] * sent).sum() - zero_costs[near_rows].sum()
             self._bits += float(zeros + cost.sum())
-        arrays = [tensor[sent].cpu().numpy() for tensor in (found.long(), rows, digits)]
+        values = found[sent].long().cpu().numpy()
+        numbers, lengths = rows[sent].cpu().numpy(), digits[sent].cpu().numpy()
         masses = self.tables.masses
-        self._steps.append(lambda coder: code_integers(coder, *arrays, masses))
+        self._steps.append(lambda coder: code_integers(coder, values, numbers, lengths, masses))
         return found
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
@@ -115,8 +116,8 @@ class Script:
         sent = digits > 0
         if weight is not None:
             sent &= rows >= CERTAIN_SCALE
-        arrays = [tensor[sent].cpu().numpy() for tensor in (rows, digits)]
-        values = code_integers(self.coder, None, *arrays, self.tables.masses)
+        sent_rows, sent_digits = rows[sent].cpu().numpy(), digits[sent].cpu().numpy()
+        values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.masses)
         found = torch.zeros(rows.shape, device=rows.device)
         found[sent] = torch.from_numpy(values).to(rows.device).float()
         return found

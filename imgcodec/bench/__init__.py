@@ -117,7 +117,7 @@ def _timed(codec: "Codec", call: Callable[[], _Result]) -> tuple[_Result, float]
 
 def _synchronize(codec: "Codec") -> None:
     if codec.device.startswith("cuda"):
-        import torch  # noqa: TID251 - loaded already by a codec on CUDA
+        import torch  # loaded already by a codec on CUDA
 
         torch.cuda.synchronize()
 

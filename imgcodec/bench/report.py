@@ -133,7 +133,7 @@ def table(rows: Sequence[Row], means: Sequence[MeanRow]) -> str:
 
 def environment(codec: "Codec") -> dict[str, Any]:
     """Return what times depend on: versions, device, threads and machine."""
-    import torch  # noqa: TID251 - its number of threads, and the GPU
+    import torch  # its number of threads, and the GPU
 
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     gpu = torch.cuda.get_device_name() if codec.device.startswith("cuda") else None

@@ -141,7 +141,7 @@ class Model(nn.Module):
             if self.code_context.means is not None:
                 self.code_context.means.last.bias[start:] = index[:start]
             for head, size in zip(self.code_context.outer, self.config.groups, strict=True):
-                head.bias[size:] = index[start : start + size]  # type: ignore[index]
+                head.get_parameter("bias")[size:] = index[start : start + size]
                 start += size
             self.level_context.last.bias[1:] = SCALE_ZERO - SCALES_PER_OCTAVE
 

@@ -23,7 +23,7 @@ class _Binarize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (e,) = ctx.saved_tensors
-        return grads[0] * ((e >= 0) & (e <= 1)).to(grads[0].dtype)
+        return torch.where((e >= 0) & (e <= 1), grads[0], 0.0)
 
 
 class _Round(torch.autograd.Function):
@@ -65,7 +65,7 @@ def round_cheaply(
     """
     size = wanted.abs()
     bound = costs.shape[1] - 1 if largest is None else largest
-    magnitude = torch.round(size).long().clamp(max=bound)  # type: ignore[call-overload]
+    magnitude = torch.round(size).long().clamp(max=bound)
     smaller = (magnitude - 1).clamp_min(0)
     cost, smaller_cost = costs[rows, magnitude], costs[rows, smaller]
     added = weight * ((size - smaller).square() - (size - magnitude).square())

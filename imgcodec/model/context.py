@@ -44,12 +44,11 @@ RATE_SHOWN = 2  # the networks see this many times that integer
 MAX_MAGNITUDE = 256
 
 
-
 class Places(NamedTuple):
     """The places of one step, in both forms."""
 
     mask: Tensor  # bool (h, w)
-    index: Tensor  # int64 (T,), into h * w, rising
+    where: Tensor  # the same as int64 (T,) into h * w, rising
 
 
 Visitor = Callable[[slice, Tensor, Tensor, Places], Tensor]
@@ -205,7 +204,7 @@ class LatticeContext(ContextModel):
             mask[places] = True
             found = visit(slice(0, self.channels), mean, scale, Places(mask.view(h, w), places))
             values = values + found.detach().flatten(2)
-        return values.unflatten(2, (h, w))
+        return values.view(b, self.channels, h, w)
 
 
 @lru_cache(maxsize=8)
@@ -371,7 +370,7 @@ class _Head:
 
 
 def slopes(means: Tensor) -> Tensor:
-    """Return horizontal and vertical slope and curvature of maps, (B, C, h, w) -> (B, 3C, h, w)."""
+    """Return both slopes and the curvature of maps, (B, C, h, w) -> (B, 3C, h, w)."""
     p = F.pad(means, (1, 1, 1, 1), mode="replicate")
     north, south = p[:, :, :-2, 1:-1], p[:, :, 2:, 1:-1]
     west, east = p[:, :, 1:-1, :-2], p[:, :, 1:-1, 2:]

@@ -1,9 +1,9 @@
 """The fixed linear front of the codec: colour rotation, lapping, 8x8 block DCT.
 
 The stem maps pixels to 192 coefficients per 8x8 block without loss; the head is its inverse. The
-lapping is the time-domain pre-filter of Tran, Liang and Tu (2003): an invertible 8x8 matrix applied
-across every block edge, which turns the block DCT into a lapped biorthogonal transform. Edges of
-the picture have no neighbour and are left alone, so the stem stays exactly invertible there.
+lapping is the time-domain pre-filter of Tran, Liang and Tu (2003): an invertible 8x8 matrix
+applied across every block edge, which turns the block DCT into a lapped biorthogonal transform.
+Edges of the picture have no neighbour and are left alone, so the stem stays exactly invertible.
 """
 
 import math
@@ -47,13 +47,13 @@ def noise_gains(lapping: Tensor) -> Tensor:
     functions[:, STRIDE : 2 * STRIDE] = dct_matrix(STRIDE)
     for edge in (STRIDE // 2, STRIDE // 2 + STRIDE):
         functions[:, edge : edge + STRIDE] = functions[:, edge : edge + STRIDE] @ inverse.T
-    return functions.norm(dim=1)
+    return functions.square().sum(1).sqrt()
 
 
 class LappedDCT(nn.Module):
     """Stem and head: pixels <-> coefficients.
 
-    Every coefficient is scaled so that an error of 1 in it is a squared error of about 1 in pixels.
+    Coefficients are scaled so that an error of 1 in one is a squared error of about 1 in pixels.
     """
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ def sample(crops: Tensor, batch: int, size: int, generator: torch.Generator) -> 
     """
 
     def draw(high: int) -> list[int]:
-        return torch.randint(high, (batch,), generator=generator).tolist()  # type: ignore[no-any-return]
+        return torch.randint(high, (batch,), generator=generator).tolist()
 
     n, _, height, width = crops.shape
     top, left = draw(height - size + 1), draw(width - size + 1)

@@ -75,7 +75,7 @@ def train(
     model.to(device)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.to(memory_format=torch.channels_last)
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
     optimiser = torch.optim.Adam(
         model.parameters(), learning_rate, betas=(0.9, 0.98), eps=1e-9, fused=True

@@ -1,5 +1,7 @@
 """Losses: rate plus lambda times distortion, and the paper's equations (9) to (11)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -40,7 +42,8 @@ def paper_learning_rate(step: int, pixels: int, places: int) -> float:
 
     The paper prints w_s^-0.5; only -1.5 gives the linear rise over w_s steps that it describes.
     """
-    return (3 * pixels + places) ** -0.5 * min(step**-0.5, step * PAPER_WARM_UP**-1.5)
+    rise, fall = step / PAPER_WARM_UP**1.5, 1 / math.sqrt(step)
+    return min(rise, fall) / math.sqrt(3 * pixels + places)
 
 
 def psnr(x: Tensor, x_hat: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def curve(model: Model, pictures: Tensor) -> Curve:
     pixels = pictures.shape[2] * pictures.shape[3]
     for u in RATE_PARAMETERS:
         found = []
-        for chunk in pictures.split(4):
+        for chunk in torch.split(pictures, 4):
             x = chunk.float() / 255
             x_hat, bits, _ = model(x, torch.full((len(x),), u, device=x.device), real=True)
             found.append(torch.stack([bits.codes + bits.levels, bits.levels, psnr(x, x_hat)]))
