@@ -231,7 +231,7 @@ class Model(nn.Module):
         tape = _Tape(MEAN_UNIT * y.detach(), self.code_context.costs, weight)
         self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, tape)
         mean, scale = tape.result()
-        residual = y - mean / MEAN_UNIT
+        residual = (y.detach() if real else y) - mean / MEAN_UNIT
         noisy = residual + torch.rand_like(residual) - 0.5
         if not real:
             y_hat = (round_through(residual) + mean / MEAN_UNIT) * steps

@@ -3,8 +3,8 @@
 Encoder and decoder must compute the very same probabilities on every machine, so these networks
 work on integers alone: int8 weights, activations 0..127, every sum below 2^24, scaling by powers
 of two, rounding after every layer. The integers are held in float32, where all of this is exact;
-no thread count, memory format or library changes a bit of it. In training the same layers run
-with `exact = False`, without the rounding, or with it and gradients that pass straight through.
+no thread count, memory format or library changes a bit of it. In training the same layers also
+run without the rounding (`quantised = False`), and with it gradients pass straight through.
 
 Everything coded is an integer around a predicted mean with a predicted scale:
 
@@ -21,7 +21,7 @@ with channels a slice, mean, scale and values (B, C, h, w); values elsewhere tha
 are zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -76,7 +76,9 @@ class IntegerConv2d(nn.Module):
         if not quantised:
             return F.conv2d(x, self.weight, self.bias, padding=self.padding)
         weight, bias = self.integers()
-        return F.conv2d(x, weight, bias, padding=self.padding) * 2.0**-self.shift
+        with torch.backends.nnpack.flags(enabled=False):  # its fast algorithms are inexact
+            sums = F.conv2d(x, weight, bias, padding=self.padding)
+        return sums * 2.0**-self.shift
 
 
 def check_sums(layers: list[IntegerConv2d]) -> None:
@@ -85,7 +87,7 @@ def check_sums(layers: list[IntegerConv2d]) -> None:
     for layer in layers:
         weight, bias = layer.integers()
         total += weight.abs().sum((1, 2, 3)) * ACTIVATION_MAX + bias.abs() + 2**layer.shift
-    if total.max() >= 2**24:
+    if not total.max() < 2**24:  # NaN too
         raise ValueError(f"sums of the context model reach {total.max():.0f}, 2^24 is the limit")
 
 
@@ -214,10 +216,15 @@ def lattice_passes(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]
     Neighbours 0 and 1 face each other, as do 2 and 3. At the edge of the picture the missing one
     is replaced by the one that faces it, or by one of the other pair.
     """
+    with torch.inference_mode(False):  # the result may be used in training later
+        return tuple(_lattice_passes(height, width))
+
+
+def _lattice_passes(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     first = (rows % LATTICE_STRIDE == 0) & (columns % LATTICE_STRIDE == 0)
     index = (rows * width + columns)[first]
-    passes = [(index, index.expand(4, -1))]
+    yield index, index.expand(4, -1)
     d = LATTICE_STRIDE // 2
     while d:
         odd_row, odd_column = rows % (2 * d) == d, columns % (2 * d) == d
@@ -237,9 +244,8 @@ def lattice_passes(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]
                 # one row or column only: look along it instead
                 nr, nc = torch.where(out, r - abs(dc), nr), torch.where(out, c - abs(dr), nc)
                 found.append(nr * width + nc)
-            passes.append((r * width + c, torch.stack(found)))
+            yield r * width + c, torch.stack(found)
         d //= 2
-    return tuple(passes)
 
 
 def checkerboard(height: int, width: int, device: torch.device) -> tuple[Places, Places]:
@@ -321,7 +327,11 @@ class CodeContext(ContextModel):
         b, _, h, w = levels.shape
         centred = levels - num_levels // 2
         known = torch.cat(
-            [8 * centred, (RATE_SHOWN * rate).view(b, 1, 1, 1).expand(b, 1, h, w)], 1
+            [
+                (8 * centred).clamp_min(-ACTIVATION_MAX),
+                (RATE_SHOWN * rate).view(b, 1, 1, 1).expand(b, 1, h, w),
+            ],
+            1,
         )
         if self.means is not None:
             means = self.means.walk(known, rate[:, None, None], visit)
