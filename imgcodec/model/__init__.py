@@ -205,7 +205,8 @@ class Model(nn.Module):
         p = self.quantizer(features, u)
         levels = quantize(p, self.config.levels)
         with torch.autocast(x.device.type, enabled=False):
-            level_bits = self._level_bits(levels, u)
+            known = levels if self.config.expansion else levels.detach()
+            level_bits = self._level_bits(known, u)
             if self.config.expansion:
                 y_hat, code_bits = self._expansion(e, levels, u, real)
             else:
@@ -265,7 +266,8 @@ class Model(nn.Module):
         self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, tape)
         logit, _ = tape.result()
         cost = torch.nn.functional.softplus(-signs.detach() * logit / MEAN_UNIT) / 0.6931472
-        return sent, (cost * mask).sum((1, 2, 3))
+        # no gradient to the networks: the paper's loss has its own measure of the rate
+        return sent, (cost * mask.detach()).sum((1, 2, 3))
 
 
 class _Tape:

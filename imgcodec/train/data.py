@@ -14,7 +14,7 @@ from torch import Tensor
 
 from imgcodec.errors import ImageError
 
-VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 24 of 1994
+VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994
 
 
 def read_crops(folder: Path) -> Tensor:
@@ -23,10 +23,13 @@ def read_crops(folder: Path) -> Tensor:
     Raises:
         ImageError: there is none, or their sizes differ.
     """
-    with ThreadPoolExecutor(2) as pool:
-        crops = list(pool.map(_decode, _members(folder)))
-    if not crops:
-        raise ImageError(f"no pictures in tar files of {folder}")
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            crops = list(pool.map(_decode, _members(folder)))
+    except (tarfile.TarError, OSError, SyntaxError) as error:
+        raise ImageError(f"cannot read the tar files of {folder}: {error}") from error
+    if len(crops) < 2:
+        raise ImageError(f"{len(crops)} pictures in tar files of {folder}, wanted 2 at least")
     if len({crop.shape for crop in crops}) > 1:
         raise ImageError(f"the crops in {folder} are not all of one size")
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
@@ -36,6 +39,13 @@ def split(crops: Tensor) -> tuple[Tensor, Tensor]:
     """Return (training, validation) crops; the same split every time."""
     held = torch.arange(len(crops)) % VALIDATION_EVERY == 0
     return crops[~held], crops[held]
+
+
+def middle(crops: Tensor, side: int) -> Tensor:
+    """Return the middle of pictures, at most `side` pixels each way, multiples of 8."""
+    height, width = (min(side, size // 8 * 8) for size in crops.shape[2:])
+    top, left = (crops.shape[2] - height) // 2, (crops.shape[3] - width) // 2
+    return crops[:, :, top : top + height, left : left + width].contiguous()
 
 
 def sample(crops: Tensor, batch: int, size: int, generator: torch.Generator) -> Tensor:

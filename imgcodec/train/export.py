@@ -10,6 +10,7 @@ from torch import Tensor
 from imgcodec.importance import LEVEL_EIGHTHS, digit_table
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import RATE_INDICES, mass_table
+from imgcodec.train.loop import load_checkpoint
 from imgcodec.weights import Tables, save
 
 LOGIT_LIMIT = 256  # sixteenths
@@ -21,7 +22,7 @@ LARGEST_DEVIATIONS = 64.0
 
 def export(checkpoint: Path, target: Path) -> str:
     """Write the weights file of a checkpoint and return its SHA-256 in hex."""
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    state = load_checkpoint(checkpoint)
     model = Model(ModelConfig(**state["config"]))
     model.load_state_dict(state["average"])
     return save(target, model.eval(), make_tables(model))

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ QUANTISED_FROM = 0.15  # share of the time after which the context models work o
 REAL_FROM = 0.75
 STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it counts as this much
 CHECKPOINT_EVERY_S = 240.0
+VALIDATION_SIDE = 256  # pixels
 
 
 def train(
@@ -61,15 +63,18 @@ def train(
         raise AicError(f"crop {crop} is not a multiple of 8")
     if threads:
         torch.set_num_threads(threads)
-    torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     crops, held = data.split(data.read_crops(data_dir))
-    crops, held = crops.to(device), held[:, :, 128:384, 128:384].contiguous().to(device)
+    if crop > min(crops.shape[2:]):
+        raise AicError(
+            f"crop {crop} is larger than the pictures, {crops.shape[3]}x{crops.shape[2]}"
+        )
+    crops, held = crops.to(device), data.middle(held, VALIDATION_SIDE).to(device)
 
-    state = torch.load(resume, weights_only=True, map_location="cpu") if resume else None
+    state = load_checkpoint(resume) if resume else None
     model = Model(ModelConfig(**state["config"]) if state else config or ModelConfig())
     if state:
-        model.load_state_dict(state["model"])
+        model.load_state_dict(state["model" if state["elapsed_s"] < 60 * minutes else "average"])
     else:
         model.start_from(coefficient_deviation(model, crops))
     model.to(device)
@@ -86,8 +91,9 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         step, elapsed = state["step"], state["elapsed_s"]
     anchor = validate.jpeg_curve(held)
+    torch.manual_seed(seed + step)
     generator = torch.Generator().manual_seed(seed + step)
-    fresh = not state
+    from_start = state is None or step > 0  # not from weights that know integers already
     saved = elapsed
     sums = torch.zeros(3)
     count = 0
@@ -102,7 +108,7 @@ def train(
             rate = learning_rate * _decay(progress) * min(1.0, step / WARM_UP_STEPS)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        set_quantised(model, not fresh or progress > QUANTISED_FROM)
+        set_quantised(model, not from_start or progress > QUANTISED_FROM)
         x = data.sample(crops, batch, crop, generator)
         x = x.contiguous(memory_format=torch.channels_last)
         u = data.rate_parameters(batch, generator).to(device)
@@ -132,7 +138,7 @@ def train(
                 "rates": curve.rates,
                 "level_rates": curve.level_rates,
                 "psnrs": curve.psnrs,
-                "bd_rate_jpeg": validate.bd_rate_of(anchor, curve),
+                "bd_rate_jpeg": validate.bd_rate_of(anchor, curve),  # None: nothing in common
             }
             sums.zero_()
             count = 0
@@ -141,6 +147,17 @@ def train(
             _save(target, model, average, optimiser, step, elapsed)
             draw(out / "log.jsonl", out / "curves.png")
     return target
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what `train` saved; AicError where the file is something else."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        if state.keys() >= {"config", "model", "average", "optimiser", "step", "elapsed_s"}:
+            return dict(state)
+    except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError):
+        pass
+    raise AicError(f"{path} is not a checkpoint of this program")
 
 
 def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:

@@ -59,6 +59,9 @@ def jpeg_curve(pictures: Tensor) -> Curve:
     return Curve(rates, [0.0] * len(rates), psnrs)
 
 
-def bd_rate_of(anchor: Curve, other: Curve) -> float:
-    """Return the BD-rate of `other` in percent of `anchor`; negative means fewer bits."""
-    return bd_rate(anchor.rates, anchor.psnrs, other.rates, other.psnrs)
+def bd_rate_of(anchor: Curve, other: Curve) -> float | None:
+    """Return the BD-rate of `other` in percent of `anchor`, None without a common quality."""
+    try:
+        return bd_rate(anchor.rates, anchor.psnrs, other.rates, other.psnrs)
+    except ValueError:
+        return None

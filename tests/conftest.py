@@ -1,0 +1,115 @@
+"""What the tests share: models of a few kilobytes, and the switch that rewrites golden files."""
+
+import numpy as np
+import pytest
+import torch
+
+from imgcodec import container
+from imgcodec.bitstream import RangeDecoder, RawDecoder
+from imgcodec.codec import Codec, _exact
+from imgcodec.model import STRIDE, Model, ModelConfig
+from imgcodec.train.export import make_tables
+from imgcodec.weights import save
+
+SMALL = {
+    "width": 8, "encoder_blocks": 2, "decoder_blocks": 2, "attention_width": 8,
+    "attention_heads": 2, "attention_blocks": 1, "context_width": 8, "context_hidden": 8,
+}  # fmt: skip
+TINY = ModelConfig(latents=12, lattice=3, groups=(4, 5), **SMALL)
+PAPER = ModelConfig(
+    latents=16, digits=0, skip=False, lattice=0, groups=(8, 8), signed_groups=2, **SMALL
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite tests/golden, then review the diff"
+    )
+
+
+def build(config, seed=0):
+    """A model that nobody trained, the same for every test."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Model(config)
+    model.start_from(torch.linspace(2, 0.01, 192))
+    return model.eval()
+
+
+def write_weights(folder, config, seed=0):
+    """The path of that model's weights file."""
+    path = folder / "weights.safetensors"
+    model = build(config, seed)
+    save(path, model, make_tables(model))
+    return path
+
+
+@pytest.fixture
+def tiny_model():
+    """A model of binary expansions; new for every test, which may change it."""
+    return build(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp("tiny"), TINY)
+
+
+@pytest.fixture(scope="session")
+def other_weights(tmp_path_factory):
+    """Weights of the same sizes with other numbers in them."""
+    return write_weights(tmp_path_factory.mktemp("other"), TINY, seed=1)
+
+
+@pytest.fixture(scope="session")
+def paper_weights(tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp("paper"), PAPER)
+
+
+@pytest.fixture(scope="session")
+def tiny_codec(tiny_weights):
+    return Codec("cpu", weights=tiny_weights)
+
+
+@pytest.fixture(scope="session")
+def paper_codec(paper_weights):
+    return Codec("cpu", weights=paper_weights)
+
+
+@pytest.fixture(scope="session")
+def textured():
+    """Make a picture with content at every frequency, (height, width) -> uint8 (H, W, 3)."""
+
+    def make(height, width, seed=0):
+        rng = np.random.default_rng(seed)
+        rows, columns = np.mgrid[:height, :width]
+        waves = np.stack([np.sin(columns / 9 + rows / 23), np.cos(rows / 7), rows * 0], -1)
+        # as strong as an untrained model expects it: then the size follows u without jumps
+        coarse = rng.standard_normal((height // 4 + 1, width // 4 + 1)).repeat(4, 0).repeat(4, 1)
+        noise = 45 * coarse[:height, :width, None] + 8 * rng.standard_normal((height, width, 1))
+        return (128 + 30 * waves + noise).clip(0, 255).astype(np.uint8)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def read_codes():
+    """Return (levels, codes) of a file as integers, the only place that knows where they are."""
+
+    def read(codec, data):
+        header, (tile,), _ = container.unpack(data)
+        raw = container.ENTROPIES[header.entropy] == "none"
+        coder = RawDecoder(tile) if raw else RangeDecoder(tile)
+        payload = codec._payload
+        with _exact():
+            rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+            found = payload.read(coder, header.u, rows, columns)
+            coder.finish()
+            step = torch.ones((), dtype=torch.float32)  # of a single bit, which is -1, 0 or 1
+            if payload.model.config.expansion:  # in sixteenths of a step
+                rate = found.levels.new_tensor([header.u / container.MAX_U])
+                step = payload.model.steps(found.levels, rate) / 16
+            codes = (found.y_hat / step).round()
+        return tuple(x[0].cpu().numpy().astype("<i4") for x in (found.levels, codes))
+
+    return read

@@ -1,0 +1,124 @@
+"""Files that must decode for ever: tests/golden, made with the shipped weights.
+
+The codes of a golden file are exact on every machine. Its pixels come from a float network, so
+they may differ by little. `pytest --update-golden` makes the files anew; the diff is reviewed,
+and means a new version of the format or new weights.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgcodec import container, weights
+from imgcodec.codec import Codec
+from imgcodec.errors import AicError
+
+HERE = Path(__file__).parent
+FOLDER = HERE / "golden"
+EXPECTED = FOLDER / "expected.json"
+PHOTO = HERE.parent / "docs" / "kodim23.png"
+BOX = (250, 120, 346, 184)  # 96 x 64 pixels: left, top, right, bottom
+RATE = 0.5
+CASES = {"range": ("RGB", "range"), "none": ("RGB", "none"), "grey": ("L", "range")}
+HEAD_BYTES = container.overhead_bytes(1)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    try:
+        path = weights.find()
+    except AicError as error:
+        pytest.skip(f"golden files need the shipped weights: {error}")
+    return Codec("cpu", weights=path)
+
+
+def source(case):
+    with Image.open(PHOTO) as photo:
+        return np.asarray(photo.crop(BOX).convert(CASES[case][0]))
+
+
+def hashes(levels, codes):
+    return {
+        "levels_sha256": hashlib.sha256(levels.tobytes()).hexdigest(),
+        "codes_sha256": hashlib.sha256(codes.tobytes()).hexdigest(),
+    }
+
+
+@pytest.fixture(scope="module")
+def expected(request, shipped, read_codes):
+    """What expected.json says; with --update-golden, written first."""
+    if request.config.getoption("--update-golden"):
+        FOLDER.mkdir(exist_ok=True)
+        facts = {}
+        for case, (_, entropy) in CASES.items():
+            data = shipped.encode(source(case), RATE, entropy)
+            (FOLDER / f"{case}.aic").write_bytes(data)
+            Image.fromarray(shipped.decode(data)).save(FOLDER / f"{case}.png")
+            facts[case] = {
+                "bytes": len(data),
+                "header": data[:HEAD_BYTES].hex(),
+                **hashes(*read_codes(shipped, data)),
+            }
+        EXPECTED.write_text(json.dumps(facts, indent=2) + "\n")
+    if not EXPECTED.is_file():
+        pytest.fail("tests/golden is empty, `pytest --update-golden` makes its files")
+    return json.loads(EXPECTED.read_text())
+
+
+@pytest.fixture(params=CASES)
+def case(request, expected):
+    assert set(expected) == set(CASES)
+    return request.param
+
+
+@pytest.fixture
+def data(case):
+    return (FOLDER / f"{case}.aic").read_bytes()
+
+
+def test_header(case, data, expected, shipped):
+    assert data[:HEAD_BYTES].hex() == expected[case]["header"]
+    assert len(data) == expected[case]["bytes"]
+    header, _, chunks = container.unpack(data)
+    assert (header.width, header.height, chunks) == (96, 64, [])
+    assert header.channels == (1 if case == "grey" else 3)
+    assert container.ENTROPIES[header.entropy] == CASES[case][1]
+    assert header.model_id == shipped.model_id
+
+
+def test_codes(case, data, expected, shipped, read_codes):
+    levels, codes = read_codes(shipped, data)
+    assert levels.shape == (1, 8, 12)
+    assert codes.any()
+    assert hashes(levels, codes).items() <= expected[case].items()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_pixels(case, data, shipped, monkeypatch, fast):
+    """Also those of machines that multiply bfloat16, or do not."""
+    monkeypatch.setattr(shipped._payload, "fast", fast)
+    found = shipped.decode(data).astype(float)
+    with Image.open(FOLDER / f"{case}.png") as picture:
+        error = found - np.asarray(picture)
+    assert error.shape == (64, 96, 3)
+    assert np.abs(error).max() <= 2
+    assert np.sqrt(np.mean(error**2)) <= 0.5
+
+
+def test_size_of_a_new_file(case, data, shipped):
+    """A float on a threshold may turn a bit, not more."""
+    again = shipped.encode(source(case), RATE, CASES[case][1])
+    assert len(again) == pytest.approx(len(data), rel=0.01, abs=4)
+    assert 8 * len(again) / (96 * 64) <= RATE
+
+
+def test_picture_is_the_photograph(case, data, shipped):
+    """Not only the same as ever, but right."""
+    pixels = source(case)
+    pixels = np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels
+    mse = np.mean((shipped.decode(data).astype(float) - pixels) ** 2)
+    assert 10 * np.log10(255**2 / mse) > (24 if case == "none" else 28)

@@ -1,0 +1,190 @@
+"""The rate search against pictures that are formulas."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from imgcodec.rate import MAX_PLANS, MAX_U, search
+
+START = 42000
+PHOTO = 8.8  # octaves of the size from u = 0 to 1
+
+
+class Picture:
+    """A payload's size as a function of u, with estimates that are a little wrong."""
+
+    def __init__(self, size, error=0.0, seed=0):
+        self.size, self.error = size, error
+        self.rng = np.random.default_rng(seed)
+        self.planned, self.written = [], []
+
+    def plan(self, u):
+        assert 0 <= u <= MAX_U
+        assert u not in self.planned, "the same setting twice"
+        self.planned.append(u)
+        wrong = 1 + self.error * self.rng.uniform(-1, 1)
+        return SimpleNamespace(u=u, estimated_bytes=self.size(u) * wrong)
+
+    def write(self, planned):
+        self.written.append(planned.u)
+        return bytes(int(self.size(planned.u)))
+
+    def search(self, room, start=START):
+        found = search(self.plan, self.write, room, start)
+        assert len(self.planned) <= MAX_PLANS
+        if found is not None:
+            assert found.payload == bytes(int(self.size(found.u)))
+            assert found.u in self.written
+            assert len(found.payload) <= room
+        return found
+
+
+def exponential(octaves, middle=20_000.0):
+    """Bytes that double `octaves` times over the whole range."""
+    return lambda u: middle * 2 ** (octaves * (u - START) / MAX_U)
+
+
+TARGETS = [0.02, 0.2, 0.5, 0.64, 0.8, 0.97]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("octaves", [5, 7, PHOTO, 11, 14])
+def test_photographs_take_few_plans(octaves, target):
+    size = exponential(octaves)
+    picture = Picture(size)
+    room = int(size(target * MAX_U))
+    found = picture.search(room)
+    assert len(found.payload) >= 0.985 * room
+    assert not found.limited
+    assert len(picture.planned) <= (3 if octaves == PHOTO else 8)
+    assert len(picture.written) <= len(picture.planned)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("octaves", [0.5, 1, 2, 3, 30])
+def test_unusual_pictures_are_found_too(octaves, target):
+    """Their size hardly follows u, or much more than expected."""
+    size = exponential(octaves, 2e6 if octaves > 20 else 20_000)
+    picture = Picture(size)
+    room = int(size(target * MAX_U))
+    found = picture.search(room)
+    assert found is not None
+    assert len(found.payload) >= 0.98 * room
+    assert len(picture.planned) <= 16
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noisy_estimates(seed):
+    """Errors of 0.4 percent, more than the margin for them: the real size is checked."""
+    size = exponential(PHOTO)
+    room = int(size((0.1 + 0.04 * seed) * MAX_U))
+    picture = Picture(size, error=0.004, seed=seed)
+    found = picture.search(room)
+    assert len(found.payload) >= 0.98 * room
+    assert len(picture.planned) <= 6
+
+
+@pytest.mark.parametrize("bias", [0.97, 1.003])
+def test_biased_estimates(bias):
+    """All too low: it learns from the real bytes. Slightly too high: nothing is lost."""
+    size = exponential(PHOTO)
+    picture = Picture(size)
+    plain = picture.plan
+    picture.plan = lambda u: SimpleNamespace(u=u, estimated_bytes=bias * plain(u).estimated_bytes)
+    room = 9000
+    found = picture.search(room)
+    assert len(found.payload) >= 0.98 * room
+    assert len(picture.planned) <= 8
+
+
+@pytest.mark.parametrize("start", [0, 1, 30_000, MAX_U - 1, MAX_U])
+def test_any_start_will_do(start):
+    found = Picture(exponential(PHOTO)).search(12_345, start)
+    assert 0.98 * 12_345 <= len(found.payload)
+
+
+@pytest.mark.parametrize("start", [0, START, MAX_U])
+def test_bent_curves(start):
+    """Steep below, flat above, as where all digits are used up."""
+
+    def size(u):
+        return 30_000 / (1 + 2 ** (14 * (0.5 - u / MAX_U)))
+
+    for room in (300, 3000, 15_000, 27_000, 29_500):
+        found = Picture(size).search(room, start)
+        assert len(found.payload) >= 0.98 * room
+
+
+def test_staircase():
+    """Sizes that jump: the largest that fits is found, though it is not near the room."""
+
+    def size(u):
+        return 1000.0 * (1 + u // 8192)
+
+    found = Picture(size).search(4900)
+    assert len(found.payload) == 4000
+    assert not found.limited  # a finer setting exists, it only does not fit
+
+
+@pytest.mark.parametrize("slack", [0, 3, 7])
+@pytest.mark.parametrize("octaves", [0, 1, PHOTO])
+def test_small_payloads_never_exceed_the_room(octaves, slack):
+    """Whole words: the estimate is a few bytes wrong, which is much of a payload of twenty."""
+
+    def words(u):
+        return 4 * (1 + exponential(octaves, 20.0)(u) // 4)
+
+    for room in range(1, 120):
+        picture = Picture(words)
+        plain = picture.plan
+        picture.plan = lambda u, plain=plain: SimpleNamespace(
+            u=u, estimated_bytes=max(plain(u).estimated_bytes - slack, 0.0)
+        )
+        found = picture.search(room)
+        assert found is not None or words(0) > room - slack
+
+
+@pytest.mark.parametrize("room", [-41, -1, 0, 5, 99])
+def test_too_little_room(room):
+    picture = Picture(lambda u: 100.0 + u / 10)
+    assert picture.search(room) is None
+    assert 0 in picture.planned  # the coarsest setting was tried before giving up
+
+
+def test_the_coarsest_setting_may_just_fit():
+    found = Picture(lambda u: 100.0 + u / 10).search(100)
+    assert (found.u, len(found.payload)) == (0, 100)
+
+
+@pytest.mark.parametrize("octaves", [0, 1, PHOTO])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_pictures_that_need_less_are_limited(octaves, share):
+    """The finest setting takes that share of the room."""
+    size = exponential(octaves)
+    room = round(size(MAX_U) / share)
+    found = Picture(size).search(room)
+    assert found.u == MAX_U
+    assert found.limited
+
+
+def test_limited_means_that_the_window_is_missed():
+    size = exponential(PHOTO)
+    for room, limited in ((int(size(MAX_U) / 0.99), False), (int(size(MAX_U) / 0.96), True)):
+        found = Picture(size).search(room)
+        assert found.u == MAX_U
+        assert found.limited is limited
+
+
+def test_a_flat_curve_above_the_room_is_refused():
+    picture = Picture(lambda u: 500.0)
+    assert picture.search(499) is None
+
+
+def test_real_coding_is_rare():
+    """The estimate decides what is worth coding: nothing far above the room is written."""
+    size = exponential(PHOTO)
+    room = int(size(0.2 * MAX_U))
+    picture = Picture(size)
+    picture.search(room, MAX_U)
+    assert all(size(u) <= 1.01 * room for u in picture.written)

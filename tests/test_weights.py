@@ -1,0 +1,272 @@
+"""Weights files: what is kept exactly, what is rounded, what is refused; their tables."""
+
+import hashlib
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save as save_tensors
+
+from imgcodec import weights
+from imgcodec.errors import AicError
+from imgcodec.importance import LEVEL_EIGHTHS
+from imgcodec.model.context import NUM_SCALES, RATE_INDICES, IntegerConv2d
+from imgcodec.train.export import LOGIT_LIMIT, make_tables, probability_table
+
+
+@pytest.fixture
+def tables(tiny_model):
+    return make_tables(tiny_model)
+
+
+@pytest.fixture
+def saved(tiny_model, tables, tmp_path):
+    """A weights file of its own that a test may damage."""
+    path = tmp_path / "saved.safetensors"
+    weights.save(path, tiny_model, tables)
+    return path
+
+
+def integer_layers(model):
+    return {n: m for n, m in model.named_modules() if isinstance(m, IntegerConv2d)}
+
+
+# ---------------------------------------------------------------- round trip
+
+
+def test_integers_come_back_exactly(tiny_model, saved):
+    found = integer_layers(weights.load(saved).model)
+    layers = integer_layers(tiny_model)
+    assert len(layers) > 10
+    assert list(found) == list(layers)
+    for name, layer in layers.items():
+        for there, here in zip(found[name].integers(), layer.integers(), strict=True):
+            assert torch.equal(there, here), name
+    assert max(layer.integers()[0].abs().max() for layer in layers.values()) > 50
+
+
+def test_floats_are_rounded_to_half_precision_and_no_more(tiny_model, saved):
+    found = weights.load(saved).model.state_dict()
+    integers = tuple(integer_layers(tiny_model))
+    floats = {n: t for n, t in tiny_model.state_dict().items() if not n.startswith(integers)}
+    assert list(found) == list(tiny_model.state_dict())
+    for name, tensor in floats.items():
+        assert found[name].dtype == torch.float32
+        assert torch.equal(found[name], tensor.half().float()), name
+    assert any(not torch.equal(found[n], t) for n, t in floats.items())
+
+
+def test_config_and_tables_come_back(tiny_model, tables, saved):
+    loaded = weights.load(saved)
+    assert loaded.model.config == tiny_model.config
+    assert isinstance(loaded.model.config.groups, tuple)
+    for name, there, here in zip(tables._fields, loaded.tables, tables, strict=True):
+        assert torch.equal(there, here), name
+        assert there.dtype == here.dtype
+    assert not loaded.model.training
+
+
+def test_paper_config_comes_back(paper_weights):
+    config = weights.load(paper_weights).model.config
+    assert (config.digits, config.skip, config.groups) == (0, False, (8, 8))
+
+
+def test_saving_what_was_loaded_gives_the_same_file(saved, tmp_path):
+    again = tmp_path / "again.safetensors"
+    loaded = weights.load(saved)
+    weights.save(again, loaded.model, loaded.tables)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+def test_model_id_is_the_start_of_the_hash(tiny_model, tables, tmp_path):
+    path = tmp_path / "x.safetensors"
+    digest = weights.save(path, tiny_model, tables)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert weights.load(path).model_id.hex() == digest[:16]
+
+
+def test_weights_that_could_be_inexact_are_not_saved(tiny_model, tables, tmp_path):
+    with torch.no_grad():
+        tiny_model.level_context.second.bias.fill_(2.0**18)
+    with pytest.raises(ValueError, match=r"2\^24 is the limit"):
+        weights.save(tmp_path / "x.safetensors", tiny_model, tables)
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def refusal(path):
+    with pytest.raises(AicError) as caught:
+        weights.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 8, 9, 100, -1])
+def test_truncated_files_are_refused(saved, keep):
+    saved.write_bytes(saved.read_bytes()[:keep])
+    assert "is not a weights file of this codec" in refusal(saved)
+
+
+def test_longer_files_are_refused(saved):
+    saved.write_bytes(saved.read_bytes() + b"\0")
+    assert "is not a weights file of this codec" in refusal(saved)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04" + bytes(200),
+        b"\xff" * 64,
+        b"\x02\0\0\0\0\0\0\0{}",
+        b"\x02\0\0\0\0\0\0\0[]",
+        (4).to_bytes(8, "little") + b"null",
+        (50_000).to_bytes(8, "little") + b"[" * 50_000,
+        (3).to_bytes(8, "little") + b"\xff\xfe\xfd",
+    ],
+)
+def test_foreign_bytes_are_refused(tmp_path, data):
+    path = tmp_path / "foreign.safetensors"
+    path.write_bytes(data)
+    assert "is not a weights file of this codec" in refusal(path)
+
+
+def repacked(path, change):
+    """Rewrite a weights file after `change(config, tensors)`."""
+    from safetensors.torch import load_file
+
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    config = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["config"])
+    tensors = load_file(path)
+    change(config, tensors)
+    path.write_bytes(save_tensors(tensors, {"config": json.dumps(config)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config, tensors: tensors.pop("tables.digits"),
+        lambda config, tensors: tensors.pop("g_s.stem.weight"),
+        lambda config, tensors: tensors.update(more=torch.zeros(1)),
+        lambda config, tensors: tensors.update({"g_a.last.bias": torch.zeros(13)}),
+        lambda config, tensors: config.pop("groups"),
+        lambda config, tensors: config.update(groups=5),
+        lambda config, tensors: config.update(colours=7),
+        lambda config, tensors: config.update(width=16),
+        lambda config, tensors: config.update(width="8"),
+    ],
+)
+def test_files_that_do_not_fit_together_are_refused(saved, change):
+    repacked(saved, lambda config, tensors: None)
+    weights.load(saved)
+    repacked(saved, change)
+    assert "is not a weights file of this codec" in refusal(saved)
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    assert "cannot read the weights" in refusal(tmp_path / "none.safetensors")
+    assert "cannot read the weights" in refusal(tmp_path)
+
+
+def test_shipped_names_are_checked_by_hash(saved, monkeypatch):
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights.SHA256, "saved", digest)
+    weights.load(saved)
+    data = bytearray(saved.read_bytes())
+    data[-1] ^= 1
+    saved.write_bytes(data)
+    assert "are damaged: SHA-256 is not" in refusal(saved)
+    saved.rename(saved.with_name("own.safetensors"))
+    weights.load(saved.with_name("own.safetensors"))  # who made it may change it
+
+
+def test_the_shipped_weights_have_their_hash_in_the_table():
+    try:
+        path = weights.find()
+    except AicError:
+        pytest.skip("the shipped weights are not there yet")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == weights.SHA256[weights.DEFAULT]
+
+
+def test_find_prefers_the_package_and_falls_back_to_the_checkout(tmp_path, monkeypatch):
+    package = tmp_path / "imgcodec"
+    inside, beside = package / "_weights", tmp_path / "weights"
+    for folder in (inside, beside):
+        folder.mkdir(parents=True)
+        (folder / "x.safetensors").touch()
+    monkeypatch.setattr(weights, "__file__", str(package / "weights.py"))
+    assert weights.find("x") == inside / "x.safetensors"
+    (inside / "x.safetensors").unlink()
+    assert weights.find("x") == beside / "x.safetensors"
+    (beside / "x.safetensors").unlink()
+    with pytest.raises(AicError, match="^the weights x are missing from this installation$"):
+        weights.find("x")
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_masses_are_those_of_the_logistic_distribution(tables):
+    masses = tables.masses
+    assert masses.shape == (NUM_SCALES, 257)
+    assert masses.dtype == torch.int32
+    for row in (0, 6, 39, 40, 41, 80, 111):
+        scale = 2 ** ((row - 40) / 8)
+        for m in (0, 1, 2, 3, 10, 100, 255, 256):
+            outside = 2 / (1 + math.exp(min((m + 0.5) / scale, 700)))
+            assert abs(int(masses[row, m]) - (1 - outside) * 2**24) <= 1
+
+
+def test_masses_rise_along_rows_and_fall_along_columns(tables):
+    masses = tables.masses.long()
+    assert (masses.diff(dim=1) >= 0).all()
+    assert (masses.diff(dim=0) <= 0).all()
+    assert masses.min() > 0
+    assert masses.max() == 2**24
+
+
+def test_masses_agree_with_scipy(tables):
+    logistic = pytest.importorskip("scipy.special").expit
+    scale = 2 ** ((np.arange(NUM_SCALES) - 40) / 8)
+    edge = np.arange(257) + 0.5
+    expected = (2 * logistic(edge / scale[:, None]) - 1) * 2**24
+    assert np.abs(tables.masses.numpy() - expected).max() <= 1
+
+
+def test_probability_table():
+    table = probability_table()
+    assert table.shape == (2 * LOGIT_LIMIT + 1,)
+    for logit in (-256, -100, -16, -1, 0, 1, 16, 100, 256):
+        p = 65536 / (1 + math.exp(-logit / 16))
+        assert abs(int(table[LOGIT_LIMIT + logit]) - min(max(p, 1), 65535)) <= 1
+    assert table[LOGIT_LIMIT] == 32768
+    assert (table.diff() >= 0).all()
+    assert (table + table.flip(0) == 65536).all()
+    assert (int(table.min()), int(table.max())) == (1, 65535)
+
+
+def test_digit_table_of_a_model(tiny_model, tables):
+    table, config = tables.digits.int(), tiny_model.config
+    rows = RATE_INDICES + LEVEL_EIGHTHS * (config.levels - 1) + 1  # the last index that occurs
+    assert table.shape == (rows, config.latents)
+    assert (table.diff(dim=0) >= 0).all()
+    assert (int(table.min()), int(table.max())) == (0, 9)
+
+
+def test_digits_reach_what_a_latent_can_be(tiny_model, tables):
+    """A latent as large as a coefficient gets is not cut, at any step of any level."""
+    config = tiny_model.config
+    for u in (0.0, 0.3, 0.5):
+        for level in range(config.levels):
+            rate = torch.tensor([u])
+            row = int(tiny_model.rate_index(rate)) + LEVEL_EIGHTHS * level
+            step = tiny_model.steps(torch.full((1, 1, 1, 1), float(level)), rate)[0, -1, 0, 0]
+            largest = 8 / (float(step) * float(tiny_model.unit[-1]))  # of pixels 0..1, in steps
+            limit = 0 if tables.digits[row, -1] == 0 else 2 ** (int(tables.digits[row, -1]) - 1)
+            # u is rounded to eighths of an octave, of which half one may be missing
+            assert min(largest * 2 ** (-1 / 16) - 0.5, 256) <= limit
