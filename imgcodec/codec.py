@@ -6,6 +6,7 @@ masked codes, levels -> range coder -> container -> .aic
 .aic -> container -> range coder -> levels, codes -> Decoder -> LappedDCT -> pixels -> image
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from imgcodec import container
 from imgcodec.bitstream import RangeDecoder, RangeEncoder, RawDecoder, RawEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
-from imgcodec.image import crop, pad
+from imgcodec.image import crop, from_pil, pad
 from imgcodec.model import STRIDE
 from imgcodec.payload import MAX_U, Latents, Payload
 from imgcodec.plan import Plan
@@ -123,7 +124,7 @@ class Codec:
         )
         if width * height > MAX_TILE_PIXELS:
             raise ImageError(f"{width}x{height} pixels, at most {MAX_TILE_PIXELS} for now")
-        room = int(rate * width * height / 8) - container.overhead_bytes(1)
+        room = int(min(rate * width * height / 8, 2**32 - 1)) - container.overhead_bytes(1)
         with _exact():
             prepared = self._payload.analyse(pad(_as_colour(pixels), STRIDE))
 
@@ -144,9 +145,8 @@ class Codec:
             found = search(plan, write, room, self._payload.guess(prepared, room))
             if found is None:
                 least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
-                raise AicError(
-                    f"rate {rate:g} is too low for this picture, which needs {least:.3g}"
-                )
+                least = math.ceil(1000 * least) / 1000
+                raise AicError(f"rate {rate:g} is too low for this picture, which needs {least:g}")
         model_s = time.perf_counter() - started
         header = replace(header, u=found.u)
         data = container.pack(header, [found.payload])
@@ -177,6 +177,11 @@ class Codec:
         raw = container.ENTROPIES[header.entropy] == "none"
         coder = RawDecoder(tiles[0]) if raw else RangeDecoder(tiles[0])
         rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
+        places, num_bits = rows * columns, 8 * len(tiles[0])
+        if not num_bits or (
+            raw and num_bits < places
+        ):  # a level takes a bit, or a share of a word
+            raise FormatError(f"{len(tiles[0])} bytes of data for {places} places")
         with _exact():
             codes = self._payload.read(coder, header.u, rows, columns)
             coder.finish()
@@ -206,14 +211,14 @@ def _exact() -> Iterator[None]:
 
 def _as_pixels(image: Any) -> Pixels:
     """Return a picture as uint8 (H, W, 3) or (H, W)."""
-    if getattr(image, "mode", "RGB") not in ("RGB", "L"):
-        raise ImageError(f"a picture of mode {image.mode}, wanted RGB or L")
-    pixels = np.asarray(image)
+    pixels = from_pil(image) if hasattr(image, "mode") else np.asarray(image)
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2):
         raise ImageError(
             f"an array of {pixels.dtype} {pixels.shape}, wanted uint8 (H, W, 3) or (H, W)"
         )
+    if not 1 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= container.MAX_SIDE:
+        raise ImageError(f"{pixels.shape[1]}x{pixels.shape[0]} pixels, 1..65535 a side are wanted")
     return pixels
 
 

@@ -158,7 +158,7 @@ class _Levels:
         rows = _scale_rows(scale.flatten(2)[:, :, index].flatten())
         digits = torch.full_like(rows, LEVEL_DIGITS)
         found = self.script.integers(wanted, rows, digits, None).view_as(predicted)
-        values = torch.zeros_like(mean)
+        values = torch.zeros(mean.shape, dtype=mean.dtype, device=mean.device)
         values.flatten(2)[:, :, index] = MEAN_UNIT * (predicted + found)
         return values
 
@@ -178,7 +178,7 @@ class _Codes:
             mean[0].flatten(1).index_select(1, index),
             scale[0].flatten(1).index_select(1, index),
         )
-        values = torch.zeros(mean.shape, device=mean.device)
+        values = torch.zeros(mean.shape, dtype=mean.dtype, device=mean.device)
         values[0].flatten(1)[:, index] = self.code(channels, index, *at, wanted)
         before = self.found.get(channels.start)
         self.found[channels.start] = values if before is None else before + values

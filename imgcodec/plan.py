@@ -118,7 +118,7 @@ class Script:
             sent &= rows >= CERTAIN_SCALE
         sent_rows, sent_digits = rows[sent].cpu().numpy(), digits[sent].cpu().numpy()
         values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.masses)
-        found = torch.zeros(rows.shape, device=rows.device)
+        found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
         found[sent] = torch.from_numpy(values).to(rows.device).float()
         return found
 

@@ -57,7 +57,7 @@ def search(
         chosen = plan(u)
         payload = None
         size = chosen.estimated_bytes
-        if SURE * room <= size <= room * (2 - SURE):
+        if abs(size - room) <= (1 - SURE) * max(room, 0) + 8:
             payload = write(chosen)
             size = len(payload)
         points.append((u, math.log2(max(size, 1))))

@@ -28,7 +28,7 @@ class Tables(NamedTuple):
 
     masses: Tensor  # int32 (112, 257): P(|value| <= m) * 2^24 for each scale index
     probabilities: Tensor  # int32 (513,): P(1) * 65536 for logits in sixteenths
-    digits: Tensor  # uint8 (101, latents): digits of each latent at each step
+    digits: Tensor  # uint8 (117, latents): digits of each latent at each step
 
 
 class Weights(NamedTuple):

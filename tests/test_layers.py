@@ -28,6 +28,9 @@ MAY_LOAD = {  # a package stands for all modules in it
     "metrics": {"numpy"},
     "model": TORCH,
     "options": {"click"},
+    "payload": TORCH | {"constriction", "safetensors"},
+    "plan": TORCH | {"constriction", "safetensors"},
+    "rate": set[str](),
     "train": TORCH | {"PIL", "safetensors", "scipy"},
     "weights": TORCH | {"safetensors"},
 }

@@ -28,8 +28,8 @@ def read_crops(folder: Path) -> Tensor:
             crops = list(pool.map(_decode, _members(folder)))
     except (tarfile.TarError, OSError, SyntaxError) as error:
         raise ImageError(f"cannot read the tar files of {folder}: {error}") from error
-    if len(crops) < 2:
-        raise ImageError(f"{len(crops)} pictures in tar files of {folder}, wanted 2 at least")
+    if not crops:
+        raise ImageError(f"no pictures in tar files of {folder}")
     if len({crop.shape for crop in crops}) > 1:
         raise ImageError(f"the crops in {folder} are not all of one size")
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
@@ -37,6 +37,8 @@ def read_crops(folder: Path) -> Tensor:
 
 def split(crops: Tensor) -> tuple[Tensor, Tensor]:
     """Return (training, validation) crops; the same split every time."""
+    if len(crops) < 2:
+        raise ImageError("one picture is not enough to train and to validate")
     held = torch.arange(len(crops)) % VALIDATION_EVERY == 0
     return crops[~held], crops[held]
 

@@ -63,6 +63,7 @@ def train(
         raise AicError(f"crop {crop} is not a multiple of 8")
     if threads:
         torch.set_num_threads(threads)
+    torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     crops, held = data.split(data.read_crops(data_dir))
     if crop > min(crops.shape[2:]):
