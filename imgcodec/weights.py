@@ -18,7 +18,7 @@ from imgcodec.model.context import IntegerConv2d
 DEFAULT = "aic-psnr"
 # The shipped files; a file of one of these names with another hash is refused.
 SHA256 = {
-    "aic-psnr": "",
+    "aic-psnr": "a17d5bf63b5b0c74f9e83601b7c7b152e85b149345a15353e711325397727eac",
 }
 MODEL_ID_BYTES = 8
 
