@@ -3,13 +3,13 @@
 Both have the same methods, so that the visitors of the context models need not know which it is.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from imgcodec.bitstream import Coder, code_bits, code_integers
+from imgcodec.bitstream import Bits, Coder, Integers, code_bits, code_integers
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.context import cost_table
 from imgcodec.weights import Tables
@@ -30,6 +30,29 @@ class CoderTables:
         self.bit_costs = -torch.log2(torch.stack([1 - ones, ones])).float().to(device)
 
 
+class IntegerStep(NamedTuple):
+    """Integers of one step of the coding order, without those that are not sent."""
+
+    values: Integers
+    rows: Integers  # scale indices
+    digits: Integers
+
+    def write(self, coder: Coder, tables: CoderTables) -> None:
+        """Code them."""
+        code_integers(coder, self.values, self.rows, self.digits, tables.masses)
+
+
+class BitStep(NamedTuple):
+    """Single bits of one step of the coding order."""
+
+    bits: Bits
+    logits: Integers
+
+    def write(self, coder: Coder, tables: CoderTables) -> None:
+        """Code them."""
+        code_bits(coder, self.bits, self.logits, tables.probabilities)
+
+
 class Plan:
     """Codes chosen for one rate parameter, in coding order, with an estimate of their size."""
 
@@ -37,7 +60,7 @@ class Plan:
         """Start with nothing; `raw` estimates bits that are stored as they are."""
         self.tables, self.raw = tables, raw
         self._bits = 0.0
-        self._steps: list[Callable[[Coder], object]] = []
+        self.steps: list[IntegerStep | BitStep] = []
 
     @property
     def estimated_bytes(self) -> float:
@@ -46,8 +69,8 @@ class Plan:
 
     def write(self, coder: Coder) -> None:
         """Code everything."""
-        for step in self._steps:
-            step(coder)
+        for step in self.steps:
+            step.write(coder, self.tables)
 
     def integers(
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
@@ -84,8 +107,7 @@ class Plan:
             self._bits += float(zeros + cost.sum())
         values = found[sent].long().cpu().numpy()
         numbers, lengths = rows[sent].cpu().numpy(), digits[sent].cpu().numpy()
-        masses = self.tables.masses
-        self._steps.append(lambda coder: code_integers(coder, values, numbers, lengths, masses))
+        self.steps.append(IntegerStep(values, numbers, lengths))
         return found
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
@@ -96,9 +118,8 @@ class Plan:
         limit = costs.shape[1] // 2
         index = logits.clamp(-limit, limit).long() + limit
         self._bits += len(wanted) if self.raw else float(costs[wanted.long(), index].sum())
-        bits, numbers = wanted.cpu().numpy().astype(np.int32), logits.long().cpu().numpy()
-        table = self.tables.probabilities
-        self._steps.append(lambda coder: code_bits(coder, bits, numbers, table))
+        bits = wanted.cpu().numpy().astype(np.int32)
+        self.steps.append(BitStep(bits, logits.long().cpu().numpy()))
         return wanted
 
 

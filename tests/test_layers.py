@@ -31,7 +31,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "payload": TORCH | {"constriction", "safetensors"},
     "plan": TORCH | {"constriction", "safetensors"},
     "rate": set[str](),
-    "train": TORCH | {"PIL", "safetensors", "scipy"},
+    "train": TORCH | {"PIL", "constriction", "safetensors", "scipy"},
     "weights": TORCH | {"safetensors"},
 }
 KNOWS_CODEC = {"codec", "train"}  # they may load codec.py, which joins all parts

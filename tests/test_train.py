@@ -17,10 +17,11 @@ from imgcodec import metrics, weights
 from imgcodec.codec import Codec
 from imgcodec.errors import AicError, ImageError
 from imgcodec.model import Model, ModelConfig, Rates
-from imgcodec.model.context import ContextModel, IntegerConv2d
+from imgcodec.model.context import ContextModel, IntegerConv2d, mass_table
 from imgcodec.model.dct import lapping_matrix, noise_gains
+from imgcodec.payload import Payload
 from imgcodec.train import data, loop, loss, validate
-from imgcodec.train.export import export
+from imgcodec.train.export import export, fit_masses, make_tables
 
 TINY = ModelConfig(
     latents=12, width=8, encoder_blocks=2, decoder_blocks=2, attention_width=8, attention_heads=2,
@@ -698,3 +699,20 @@ def test_paper_weights_encode_and_decode(paper, tmp_path):
     assert report.limited  # both at the finest setting: the same codes
     assert raw_report.limited
     np.testing.assert_array_equal(codec.decode(raw), decoded)
+
+
+def test_fitted_masses_are_a_table_that_makes_files_smaller(tiny_model):
+    pictures = torch.from_numpy(np.stack([picture(i, 128) for i in range(4)])).permute(0, 3, 1, 2)
+    masses = fit_masses(tiny_model, pictures)
+    assert masses.shape == mass_table().shape
+    assert (masses.diff(dim=1) >= 0).all()
+    assert (masses[:, -1] == 2**24).all()
+    assert (masses[:, 0] > 0).all()
+
+    def estimate(table):
+        payload = Payload(tiny_model, make_tables(tiny_model, table), fast=False)
+        with torch.inference_mode():
+            prepared = payload.analyse(picture(0, 128))
+            return payload.plan(payload.latents(prepared, 32768), 32768, raw=False).estimated_bytes
+
+    assert estimate(masses) < estimate(None)

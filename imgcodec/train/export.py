@@ -9,11 +9,16 @@ from torch import Tensor
 
 from imgcodec.importance import LEVEL_EIGHTHS, digit_table
 from imgcodec.model import Model, ModelConfig
-from imgcodec.model.context import RATE_INDICES, mass_table
-from imgcodec.train.loop import load_checkpoint
+from imgcodec.model.context import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
+from imgcodec.payload import MAX_U, Payload
+from imgcodec.plan import IntegerStep
+from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.weights import Tables, save
 
 LOGIT_LIMIT = 256  # sixteenths
+FIT_ROUNDS = 2
+FIT_RATES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # rate parameters
+PRIOR_COUNT = 100  # values of each scale index that count as logistic
 # A coefficient of the lapped DCT of pixels in -0.5..0.5 stays below this, and a latent near it.
 LARGEST_COEFFICIENT = 8.0
 # A latent may be this many times its standard deviation before it is clipped.
@@ -25,16 +30,56 @@ def export(checkpoint: Path, target: Path) -> str:
     state = load_checkpoint(checkpoint)
     model = Model(ModelConfig(**state["config"]))
     model.load_state_dict(state["average"])
-    return save(target, model.eval(), make_tables(model))
+    return save(target, model.eval(), make_tables(model, state.get("masses")))
 
 
-def make_tables(model: Model) -> Tables:
-    """Return the integer tables that the coder needs, made for a model."""
+def make_tables(model: Model, masses: Tensor | None = None) -> Tables:
+    """Return the integer tables that the coder needs, made for a model.
+
+    Args:
+        model: whose digits they hold.
+        masses: what `fit_masses` found, None for the logistic distribution.
+    """
     return Tables(
-        masses=mass_table().int(),
+        masses=(mass_table() if masses is None else masses).int(),
         probabilities=probability_table(),
         digits=torch.from_numpy(_digits(model)),
     )
+
+
+@torch.inference_mode()
+def fit_masses(model: Model, pictures: Tensor) -> Tensor:
+    """Return the mass table that real values have, int64 (112, 257); see `mass_table`.
+
+    The values of pictures are counted for every scale index, as the encoder of files chooses
+    them; where there are few, the logistic distribution fills in, and a hundredth of what is not
+    zero is kept for large values, so that no picture becomes dear.
+
+    Args:
+        model: in evaluation mode.
+        pictures: uint8 (N, 3, H, W), sides multiples of 8.
+    """
+    logistic = mass_table()
+    prior = logistic.diff(dim=1, prepend=torch.zeros_like(logistic[:, :1])).double()
+    prior = (prior / 2.0**MASS_BITS).numpy()
+    large = 1.0 / np.arange(1, MAX_MAGNITUDE + 1) ** 2
+    masses = logistic
+    for _ in range(FIT_ROUNDS):  # what is chosen depends a little on the table
+        payload = Payload(model, make_tables(model, masses), fast=False)
+        counts = PRIOR_COUNT * prior
+        for number, picture in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
+            prepared = payload.analyse(picture)
+            for rate in FIT_RATES:
+                u = round((rate + number % 10 / 100) * MAX_U)
+                for step in payload.plan(payload.latents(prepared, u), u, raw=False).steps:
+                    if isinstance(step, IntegerStep):
+                        np.add.at(counts, (step.rows, np.abs(step.values)), 1)
+        zero = counts[:, :1] / counts.sum(1, keepdims=True)
+        rest = counts[:, 1:] / counts[:, 1:].sum(1, keepdims=True)
+        rest = 0.99 * rest + 0.01 * large / large.sum()
+        share = np.concatenate([zero, (1 - zero) * rest], 1)
+        masses = torch.from_numpy(np.round(share.cumsum(1) * 2**MASS_BITS)).long()
+    return masses
 
 
 def probability_table() -> Tensor:
@@ -50,4 +95,4 @@ def _digits(model: Model) -> NDArray[np.uint8]:
     limits = np.minimum(LARGEST_COEFFICIENT, LARGEST_DEVIATIONS * deviation)
     coarsest = float(model.step(torch.zeros(1))) * 2 ** (model.config.levels / 4)
     rows = RATE_INDICES + LEVEL_EIGHTHS * (model.config.levels - 1) + 1
-    return digit_table(limits, coarsest, rows)
+    return np.minimum(digit_table(limits, coarsest, rows), model.config.digits + 1)

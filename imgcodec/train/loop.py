@@ -5,8 +5,6 @@ import json
 import math
 import time
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +13,8 @@ from imgcodec.errors import AicError
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
 from imgcodec.train import data, loss, validate
+from imgcodec.train.checkpoint import load_checkpoint, save_checkpoint
+from imgcodec.train.export import fit_masses
 
 LEARNING_RATE = 6e-4
 FINAL_LEARNING_RATE = 0.02  # of the peak
@@ -27,6 +27,7 @@ REAL_FROM = 0.75
 STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it counts as this much
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
+FIT_PICTURES = 80
 
 
 def train(
@@ -145,20 +146,13 @@ def train(
             count = 0
             with (out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            _save(target, model, average, optimiser, step, elapsed)
+            masses = None
+            if elapsed >= 60 * minutes and model.config.expansion:
+                chosen = crops[:: max(1, len(crops) // FIT_PICTURES)]
+                masses = fit_masses(average, data.middle(chosen, VALIDATION_SIDE))
+            save_checkpoint(target, model, average, optimiser, step, elapsed, masses)
             draw(out / "log.jsonl", out / "curves.png")
     return target
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what `train` saved; AicError where the file is something else."""
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        if state.keys() >= {"config", "model", "average", "optimiser", "step", "elapsed_s"}:
-            return dict(state)
-    except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError):
-        pass
-    raise AicError(f"{path} is not a checkpoint of this program")
 
 
 def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
@@ -226,19 +220,3 @@ def _step(model: Model, x: Tensor, u: Tensor, objective: str, real: bool) -> tup
 def _average(average: Model, model: Model, decay: float) -> None:
     """Move the average towards the model."""
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-
-
-def _save(
-    path: Path, model: Model, average: Model, optimiser: Any, step: int, elapsed: float
-) -> None:
-    state = {
-        "config": model.config.as_dict(),
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "step": step,
-        "elapsed_s": elapsed,
-    }
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(path)
