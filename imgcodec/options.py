@@ -154,6 +154,14 @@ TRAINING = combine(
         help="Side of a crop in pixels, a multiple of 8.",
     ),
     click.option(
+        "--learning-rate",
+        type=_Positive(1),
+        default=6e-4,
+        show_default=True,
+        metavar="RATE",
+        help="Peak learning rate of --loss rd.",
+    ),
+    click.option(
         "--export",
         "target",
         type=WRITE,

@@ -12,8 +12,9 @@ from imgcodec.bitstream import Coder
 from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
 from imgcodec.model import STRIDE, Codes, Model, ModelConfig
 from imgcodec.model.binarizer import binarize
-from imgcodec.model.context import MEAN_UNIT, NUM_SCALES, RATE_SHOWN, Places
+from imgcodec.model.context import Places
 from imgcodec.model.quantizer import quantize
+from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.plan import CoderTables, Plan, Script
 from imgcodec.weights import Tables
 

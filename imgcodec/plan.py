@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imgcodec.bitstream import Bits, Coder, Integers, code_bits, code_integers
 from imgcodec.model.binarizer import round_cheaply
-from imgcodec.model.context import cost_table
+from imgcodec.model.tables import cost_table
 from imgcodec.weights import Tables
 
 CERTAIN_SCALE = 6  # below this scale index a value is zero and not sent

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from imgcodec.errors import AicError
 from imgcodec.model import Model, ModelConfig
-from imgcodec.model.context import IntegerConv2d
+from imgcodec.model.integer import IntegerConv2d
 
 DEFAULT = "aic-psnr"
 # The shipped files; a file of one of these names with another hash is refused.

@@ -402,7 +402,7 @@ def training(monkeypatch):
 
 DEFAULTS = {
     "minutes": 150.0, "resume": None, "device": "cpu", "threads": None, "objective": "rd",
-    "config": None, "seed": 0, "batch": 8, "crop": 128,
+    "config": None, "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4,
 }  # fmt: skip
 
 
@@ -418,11 +418,12 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
     result = aic(
         *base, "--minutes", "0.5", "--resume", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
+        "--learning-rate", "0.001",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
         "minutes": 0.5, "resume": photo, "device": "cpu", "threads": 2, "objective": "paper",
-        "config": ModelConfig.paper(), "seed": 7, "batch": 4, "crop": 256,
+        "config": ModelConfig.paper(), "seed": 7, "batch": 4, "crop": 256, "learning_rate": 0.001,
     })  # fmt: skip
 
 

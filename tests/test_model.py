@@ -9,9 +9,9 @@ import torch
 
 from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig, lmbda, logistic_bits
 from imgcodec.model.binarizer import binarize, round_cheaply, round_through
-from imgcodec.model.context import cost_table, mass_table
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
+from imgcodec.model.tables import cost_table, mass_table
 
 SIZES = [(8, 8), (8, 40), (40, 8), (16, 24), (64, 32)]
 

@@ -17,8 +17,10 @@ from imgcodec import metrics, weights
 from imgcodec.codec import Codec
 from imgcodec.errors import AicError, ImageError
 from imgcodec.model import Model, ModelConfig, Rates
-from imgcodec.model.context import ContextModel, IntegerConv2d, mass_table
+from imgcodec.model.context import ContextModel
 from imgcodec.model.dct import lapping_matrix, noise_gains
+from imgcodec.model.integer import IntegerConv2d
+from imgcodec.model.tables import mass_table
 from imgcodec.payload import Payload
 from imgcodec.train import data, loop, loss, validate
 from imgcodec.train.export import export, fit_masses, make_tables

@@ -12,7 +12,8 @@ from safetensors.torch import save as save_tensors
 from imgcodec import weights
 from imgcodec.errors import AicError
 from imgcodec.importance import LEVEL_EIGHTHS
-from imgcodec.model.context import NUM_SCALES, RATE_INDICES, IntegerConv2d
+from imgcodec.model.integer import IntegerConv2d
+from imgcodec.model.tables import NUM_SCALES, RATE_INDICES
 from imgcodec.train.export import LOGIT_LIMIT, make_tables, probability_table
 
 

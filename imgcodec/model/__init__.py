@@ -14,21 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from imgcodec.model.binarizer import binarize, round_cheaply, round_through
-from imgcodec.model.context import (
+from imgcodec.model.context import CodeContext, LatticeContext, Places
+from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
+from imgcodec.model.decoder import Decoder
+from imgcodec.model.encoder import Encoder
+from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
+from imgcodec.model.tables import (
     MEAN_UNIT,
     NUM_SCALES,
     RATE_INDICES,
     RATE_SHOWN,
     SCALE_ZERO,
     SCALES_PER_OCTAVE,
-    CodeContext,
-    LatticeContext,
-    Places,
 )
-from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
-from imgcodec.model.decoder import Decoder
-from imgcodec.model.encoder import Encoder
-from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
 
 __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 

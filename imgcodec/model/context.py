@@ -29,19 +29,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imgcodec.model.binarizer import round_through
+from imgcodec.model.integer import ACTIVATION_MAX, IntegerConv2d, activation, check_sums, rounded
+from imgcodec.model.tables import (
+    RATE_SHOWN,
+    VALUE_LIMIT,
+    cost_table,
+    mass_table,
+    squash_table,
+)
 
-MEAN_UNIT = 16
-SCALES_PER_OCTAVE = 8
-SCALE_ZERO = 40
-NUM_SCALES = 112
-MASS_BITS = 24
-VALUE_LIMIT = 4096  # largest value the squashing table knows, in units of 1/16 step
-ACTIVATION_MAX = 127
 LATTICE_STRIDE = 8  # places between those of the first pass
-RATE_INDICES = 56  # u = 0..1 as an integer 0..56: eighths of an octave of the step
-RATE_SHOWN = 2  # the networks see this many times that integer
-MAX_MAGNITUDE = 256
 
 
 class Places(NamedTuple):
@@ -52,79 +49,6 @@ class Places(NamedTuple):
 
 
 Visitor = Callable[[slice, Tensor, Tensor, Places], Tensor]
-
-
-class IntegerConv2d(nn.Module):
-    """A convolution with int8 weights of `shift` fractional bits, on integers held in float32."""
-
-    def __init__(self, channels_in: int, channels_out: int, size: int, gain: float = 1.0) -> None:
-        """Draw weights for inputs and outputs of equal size; gain scales them."""
-        super().__init__()
-        self.shift = 8 if size > 1 else 7
-        self.padding = size // 2
-        spread = gain * (2 / (channels_in * size * size)) ** 0.5
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, size, size) * spread)
-        self.bias = nn.Parameter(torch.zeros(channels_out))
-
-    def integers(self) -> tuple[Tensor, Tensor]:
-        """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
-        weight = round_through(self.weight * 2**self.shift).clamp(-127, 127)
-        return weight, round_through(self.bias * 2**self.shift)
-
-    def forward(self, x: Tensor, quantised: bool) -> Tensor:
-        """Return the sums, scaled but not rounded: (B, C, h, w) -> (B, C', h, w)."""
-        if not quantised:
-            return F.conv2d(x, self.weight, self.bias, padding=self.padding)
-        weight, bias = self.integers()
-        with torch.backends.nnpack.flags(enabled=False):  # its fast algorithms are inexact
-            sums = F.conv2d(x, weight, bias, padding=self.padding)
-        return sums * 2.0**-self.shift
-
-
-def check_sums(layers: list[IntegerConv2d]) -> None:
-    """Raise ValueError where layers added together could leave the exact range of float32."""
-    total = torch.zeros(layers[0].bias.shape)
-    for layer in layers:
-        weight, bias = layer.integers()
-        total += weight.abs().sum((1, 2, 3)) * ACTIVATION_MAX + bias.abs() + 2**layer.shift
-    if not total.max() < 2**24:  # NaN too
-        raise ValueError(f"sums of the context model reach {total.max():.0f}, 2^24 is the limit")
-
-
-def rounded(x: Tensor) -> Tensor:
-    """Return floor(x + 1/2), gradient of the identity."""
-    if not x.requires_grad:
-        return torch.floor(x + 0.5)
-    return x + (torch.floor(x.detach() + 0.5) - x.detach())
-
-
-def activation(x: Tensor, quantised: bool) -> Tensor:
-    """Return ReLU, rounded when quantised, clamped to 0..127."""
-    return (rounded(x) if quantised else x).clamp(0, ACTIVATION_MAX)
-
-
-def squash_table() -> Tensor:
-    """Return round(20 asinh(v / 16)) for v = -4096..4096, float32 (8193,), within -127..127."""
-    v = torch.arange(-VALUE_LIMIT, VALUE_LIMIT + 1, dtype=torch.float64) / MEAN_UNIT
-    return torch.round(20 * torch.asinh(v)).clamp(-ACTIVATION_MAX, ACTIVATION_MAX).float()
-
-
-def mass_table() -> Tensor:
-    """Return masses[i, m] = P(|value| <= m) * 2^24 of a logistic distribution, int64.
-
-    Row i is the scale index, 0..111; columns are m = 0..256.
-    """
-    scale = torch.exp2((torch.arange(NUM_SCALES).double() - SCALE_ZERO) / SCALES_PER_OCTAVE)
-    edge = torch.arange(MAX_MAGNITUDE + 1) + 0.5
-    masses = torch.tanh(edge[None] / scale[:, None] / 2)  # 2 F(edge) - 1
-    return torch.round(masses * 2**MASS_BITS).long()
-
-
-def cost_table(masses: Tensor) -> Tensor:
-    """Return the bits of a magnitude with its sign at each scale index, float32 (112, 257)."""
-    share = masses.diff(dim=1, prepend=torch.zeros_like(masses[:, :1])) / 2.0**MASS_BITS
-    share[:, 1:] /= 2  # either sign
-    return -torch.log2(share.clamp_min(2.0**-MASS_BITS))
 
 
 class ContextModel(nn.Module):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imgcodec.model.dct import COEFFICIENTS
-from imgcodec.model.layers import RateGain, ResidualBlock, conv3x3
+from imgcodec.model.layers import RateGain, ResidualBlock, conv3x3, near_zero
 
 
 class Decoder(nn.Module):
@@ -20,9 +20,7 @@ class Decoder(nn.Module):
         self.last = conv3x3(width, COEFFICIENTS)
         self.skip = nn.Conv2d(latents, COEFFICIENTS, 1, bias=False) if skip else None
         if skip:
-            with torch.no_grad():
-                self.last.weight.mul_(0.05)
-                self.last.bias.zero_()  # type: ignore[union-attr]
+            near_zero(self.last, 0.05)
 
     def select(self, order: Tensor) -> None:
         """Make the skip copy latent i to coefficient `order[i]`; order is (latents,) int64."""

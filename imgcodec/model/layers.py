@@ -10,6 +10,15 @@ def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
 
 
+def near_zero(layer: nn.Conv2d, factor: float) -> nn.Conv2d:
+    """Scale a layer's weights, clear its biases and return it: a branch that starts small."""
+    with torch.no_grad():
+        layer.weight.mul_(factor)
+        if layer.bias is not None:
+            layer.bias.zero_()
+    return layer
+
+
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(x))), without batch normalisation (section 3.1 of the paper)."""
 
@@ -17,10 +26,7 @@ class ResidualBlock(nn.Module):
         """Start close to the identity."""
         super().__init__()
         self.first = conv3x3(channels, channels)
-        self.second = conv3x3(channels, channels)
-        with torch.no_grad():
-            self.second.weight.mul_(0.1)
-            self.second.bias.zero_()  # type: ignore[union-attr]
+        self.second = near_zero(conv3x3(channels, channels), 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""

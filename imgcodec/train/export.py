@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imgcodec.importance import LEVEL_EIGHTHS, digit_table
 from imgcodec.model import Model, ModelConfig
-from imgcodec.model.context import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
+from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
 from imgcodec.payload import MAX_U, Payload
 from imgcodec.plan import IntegerStep
 from imgcodec.train.checkpoint import load_checkpoint
@@ -60,8 +60,7 @@ def fit_masses(model: Model, pictures: Tensor) -> Tensor:
         pictures: uint8 (N, 3, H, W), sides multiples of 8.
     """
     logistic = mass_table()
-    prior = logistic.diff(dim=1, prepend=torch.zeros_like(logistic[:, :1])).double()
-    prior = (prior / 2.0**MASS_BITS).numpy()
+    prior = np.diff(logistic.numpy(), axis=1, prepend=0) / 2**MASS_BITS
     large = 1.0 / np.arange(1, MAX_MAGNITUDE + 1) ** 2
     masses = logistic
     for _ in range(FIT_ROUNDS):  # what is chosen depends a little on the table
