@@ -243,10 +243,10 @@ def two_pictures():
 def test_rate_distortion_by_hand():
     x, x_hat, rates, u = two_pictures()
     # lambda = 4 and 4 * 2^7; 64 and 192 bits on 64 pixels
-    first = (1 + 4 * 0.01) / 2
-    second = (3 + 512 * 0.04) / math.sqrt(512)
+    first = math.log(1 + 4 * 0.01 + 0.01)
+    second = math.log(3 + 512 * 0.04 + 0.01)
     value = loss.rate_distortion(x, x_hat, rates, u)
-    assert value.item() == pytest.approx(8 * (first + second) / 2, rel=1e-5)
+    assert value.item() == pytest.approx((first + second) / 2, rel=1e-5)
 
 
 def test_paper_loss_by_hand():
@@ -446,6 +446,7 @@ def test_training_does_without_matplotlib(clock, pictures, tmp_path):
 
 def test_schedule_of_a_run(clock, watch, pictures, tmp_path):
     clock.setattr(loop, "WARM_UP_STEPS", 2)
+    clock.setattr(loop, "REAL_FROM", 0.75)
     out = tmp_path / "run"
     short(pictures, out, 0.25, learning_rate=1e-3)  # 15 s: step k + 1 starts at k / 16
     rows = read_log(out)
@@ -460,10 +461,7 @@ def test_schedule_of_a_run(clock, watch, pictures, tmp_path):
     assert [step.real for step in watch] == [False] * 13 + [True] * 3  # after 0.75
     states = [step.state for step in watch] + [load(out / "last.pt")["model"]]
     for k in range(16):  # step k + 1 makes states[k + 1] of states[k]
-        frozen = k >= 13
-        for part in ("g_a.", "quantizer."):
-            assert equal(states[k], states[k + 1], [part]) == frozen, (k, part)
-        for part in ("g_s.", "code_context.", "level_context."):
+        for part in ("g_a.", "g_s.", "quantizer.", "code_context.", "level_context."):
             assert not equal(states[k], states[k + 1], [part]), (k, part)
 
 
@@ -600,7 +598,8 @@ def rd_loss(state, images, u):
     x = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in images]) / 255
     with torch.inference_mode():
         x_hat, rates, _ = model.eval()(x, torch.full((len(x),), u), True)
-    return loss.rate_distortion(x, x_hat, rates, torch.full((len(x),), u)).item()
+    value = loss.rate_distortion(x, x_hat, rates, torch.full((len(x),), u))
+    return value.exp().item()  # the mean cost, of logarithms
 
 
 def run(folder, steps, every, **options):

@@ -191,8 +191,9 @@ class Model(nn.Module):
             x: (B, 3, H, W) float32, 0..1; H and W multiples of 8.
             u: (B,) float32, 0..1.
             real: whether latents are rounded as the encoder of files rounds them, and rates are
-                those of the cells that are coded, with no gradient to the latents; else they are
-                rounded to the nearest, and rates are those of latents with uniform noise.
+                those of the cells that are coded; else they are rounded to the nearest, and rates
+                are those of latents with uniform noise. Latents have the latter's gradient in
+                both cases.
 
         Returns:
             (x_hat (B, 3, H, W), Rates, importance map (B, 1, h, w)).
@@ -230,14 +231,14 @@ class Model(nn.Module):
         tape = _Tape(MEAN_UNIT * y.detach(), self.code_context.costs, weight)
         self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, tape)
         mean, scale = tape.result()
-        residual = (y.detach() if real else y) - mean / MEAN_UNIT
+        residual = y - mean / MEAN_UNIT
         noisy = residual + torch.rand_like(residual) - 0.5
         if not real:
             y_hat = (round_through(residual) + mean / MEAN_UNIT) * steps
             return y_hat, logistic_bits(noisy, scale).sum((1, 2, 3))
-        value = tape.values_coded()
-        cells = (value - mean.detach()) / MEAN_UNIT
-        # the scale learns from the coded cells, the mean from the latents around it
+        value = tape.values_coded() + MEAN_UNIT * (y - y.detach())
+        cells = ((value - mean) / MEAN_UNIT).detach()
+        # the scale learns from the coded cells, mean and latents from the noisy ones
         proxy = logistic_bits(noisy, scale.detach()) if self.training else scale.new_zeros(())
         bits = logistic_bits(torch.round(cells), scale) + proxy - proxy.detach()
         return value / MEAN_UNIT * steps, bits.sum((1, 2, 3))

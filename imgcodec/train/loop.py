@@ -21,9 +21,9 @@ FINAL_LEARNING_RATE = 0.02  # of the peak
 WARM_UP_STEPS = 200
 AVERAGING = 0.998  # decay of the moving average of the weights
 QUANTISED_FROM = 0.15  # share of the time after which the context models work on integers
-# Share of the time after which the encoder is frozen, and the context models and the decoder
-# learn from latents rounded as in files; that stage has its own decay, from half the peak.
-REAL_FROM = 0.75
+# Share of the time after which latents are rounded as in files, and the scales are learned from
+# the cells that are coded; that stage has its own decay, from half the peak.
+REAL_FROM = 0.43
 STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it counts as this much
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
@@ -115,9 +115,6 @@ def train(
         x = x.contiguous(memory_format=torch.channels_last)
         u = data.rate_parameters(batch, generator).to(device)
         real = objective == "rd" and progress > REAL_FROM
-        if real:
-            model.g_a.requires_grad_(False)
-            model.quantizer.requires_grad_(False)
         value, figures = _step(model.train(), x, u, objective, real)
         optimiser.zero_grad()
         value.backward()

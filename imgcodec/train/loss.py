@@ -7,12 +7,16 @@ from torch import Tensor
 
 from imgcodec.model import Rates, lmbda
 
+LEAST_COST = 0.01  # bits per pixel; keeps empty patches from counting for more and more
 PAPER_LMBDA = 1.0  # lambda of equation (9)
 PAPER_WARM_UP = 20_000  # w_s, steps
 
 
 def rate_distortion(x: Tensor, x_hat: Tensor, rates: Rates, u: Tensor) -> Tensor:
-    """Return rate + lambda(u) * MSE, each picture divided by sqrt(lambda) so that none dominates.
+    """Return the mean logarithm of rate + lambda(u) * MSE over the pictures.
+
+    The logarithm gives every picture and every lambda the same weight, as BD-rates do: without it
+    a few pictures of much texture at low rates make most of the gradient.
 
     Args:
         x: (B, 3, H, W) in 0..1.
@@ -20,10 +24,9 @@ def rate_distortion(x: Tensor, x_hat: Tensor, rates: Rates, u: Tensor) -> Tensor
         rates: estimated bits.
         u: (B,) rate parameter.
     """
-    weight = lmbda(u)
     mse = (x_hat - x).square().mean((1, 2, 3))
     rate = (rates.codes + rates.levels) / x.shape[2] / x.shape[3]
-    return 8 * ((rate + weight * mse) / weight.sqrt()).mean()
+    return torch.log(rate + lmbda(u) * mse + LEAST_COST).mean()
 
 
 def paper(x: Tensor, x_hat: Tensor, rates: Rates, importance: Tensor, u: Tensor) -> Tensor:
