@@ -177,10 +177,9 @@ class Codec:
         raw = container.ENTROPIES[header.entropy] == "none"
         coder = RawDecoder(tiles[0]) if raw else RangeDecoder(tiles[0])
         rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
-        places, num_bits = rows * columns, 8 * len(tiles[0])
-        if not num_bits or (
-            raw and num_bits < places
-        ):  # a level takes a bit, or a share of a word
+        places = rows * columns
+        least = -(-places // 8) if raw else 1  # a level takes a bit, or a share of a word
+        if len(tiles[0]) < least:
             raise FormatError(f"{len(tiles[0])} bytes of data for {places} places")
         with _exact():
             codes = self._payload.read(coder, header.u, rows, columns)
