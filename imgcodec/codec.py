@@ -31,7 +31,7 @@ from imgcodec.weights import load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 MAX_TILE_PIXELS = 2**26
-SAME_LATENTS = MAX_U // 64  # difference of u over which latents are computed anew
+SAME_LATENTS = MAX_U // 40  # difference of u over which latents are computed anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,14 @@ class Codec:
             prepared = self._payload.analyse(pad(_as_colour(pixels), STRIDE))
 
             latents: tuple[int, Latents] | None = None
+            settled = False
 
             def plan(u: int) -> Plan:
-                # the networks change little over a small step of u: only the step follows it
-                nonlocal latents
-                if latents is None or abs(latents[0] - u) > SAME_LATENTS:
+                # the networks change little over a small step of u: from the first small step on
+                # only the step of the latents follows it, so that the size changes smoothly
+                nonlocal latents, settled
+                settled = settled or (latents is not None and abs(latents[0] - u) <= SAME_LATENTS)
+                if latents is None or not settled:
                     latents = u, self._payload.latents(prepared, u)
                 return self._payload.plan(latents[1], u, entropy == "none")
 

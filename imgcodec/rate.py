@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 TOLERANCE = 0.02  # a file has at least this share less than it may have
-GOOD = 0.984  # share of the room with which the search is content
-AIM = 0.993  # share of the room that is tried for
-SURE = 0.95  # below this share of the room an estimate need not be checked by coding
+GOOD = 0.981  # share of the room with which the search is content
+AIM = 0.991  # share of the room that is tried for
+SURE = 0.985  # an estimate further than this from the room need not be checked by coding
 MAX_PLANS = 32
 MAX_SECANTS = 10  # then bisection
 MAX_U = 65535

@@ -267,9 +267,9 @@ class CodeContext(ContextModel):
         for i, size in enumerate(self.groups):
             channels = slice(start, start + size)
             predict = _Head(self.inner[i], self.outer[i], self.outputs, offset, q)
-            values = visit(channels, *predict(collected), anchors).detach()
+            values = visit(channels, *predict(collected, anchors), anchors).detach()
             half = collected + self.own[i](self._shown(values, i), q)
-            values = values + visit(channels, *predict(half), others).detach()
+            values = values + visit(channels, *predict(half, others), others).detach()
             if i + 1 < len(self.groups):
                 collected = collected + self.cross[i](self._shown(values, i), q)
             start += size
@@ -291,12 +291,16 @@ class _Head:
         self.inner, self.outer, self.outputs = inner, outer, outputs
         self.offset, self.quantised = offset, quantised
 
-    def __call__(self, collected: Tensor) -> tuple[Tensor, Tensor]:
-        z = activation(collected, self.quantised)
+    def __call__(self, collected: Tensor, places: Places) -> tuple[Tensor, Tensor]:
+        b, _, h, w = collected.shape
+        z = collected.flatten(2).index_select(2, places.where)[:, :, None]  # (B, C, 1, T)
+        z = activation(z, self.quantised)
         z = activation(self.inner(z, self.quantised), self.quantised)
         z = self.outer(z, self.quantised)
         if self.quantised:
             z = rounded(z)
+        canvas = z.new_zeros(b, z.shape[1], h * w)
+        z = canvas.index_copy(2, places.where, z[:, :, 0]).unflatten(2, (h, w))
         if self.outputs == 1:
             return z, torch.zeros_like(z)
         mean, scale = z.chunk(2, 1)

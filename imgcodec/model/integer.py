@@ -29,11 +29,17 @@ class IntegerConv2d(nn.Module):
     def forward(self, x: Tensor, quantised: bool) -> Tensor:
         """Return the sums, scaled but not rounded: (B, C, h, w) -> (B, C', h, w)."""
         if not quantised:
-            return F.conv2d(x, self.weight, self.bias, padding=self.padding)
+            return self._sums(x, self.weight, self.bias)
         weight, bias = self.integers()
         with torch.backends.nnpack.flags(enabled=False):  # its fast algorithms are inexact
-            sums = F.conv2d(x, weight, bias, padding=self.padding)
+            sums = self._sums(x, weight, bias)
         return sums * 2.0**-self.shift
+
+    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if self.padding:
+            return F.conv2d(x, weight, bias, padding=self.padding)
+        flat = weight.flatten(1) @ x.flatten(2) + bias[:, None]  # (B, C', h w)
+        return flat.unflatten(2, x.shape[2:])
 
 
 def check_sums(layers: list[IntegerConv2d]) -> None:
