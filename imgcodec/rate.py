@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 TOLERANCE = 0.02  # a file has at least this share less than it may have
 GOOD = 0.981  # share of the room with which the search is content
 AIM = 0.991  # share of the room that is tried for
-SURE = 0.985  # an estimate further than this from the room need not be checked by coding
+SURE = 0.95, 1.005  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
 MAX_SECANTS = 10  # then bisection
 MAX_U = 65535
@@ -57,7 +57,7 @@ def search(
         chosen = plan(u)
         payload = None
         size = chosen.estimated_bytes
-        if abs(size - room) <= (1 - SURE) * max(room, 0) + 8:
+        if SURE[0] * room - 8 <= size <= SURE[1] * max(room, 0) + 8:
             payload = write(chosen)
             size = len(payload)
         points.append((u, math.log2(max(size, 1))))
