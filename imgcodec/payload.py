@@ -13,7 +13,6 @@ from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
 from imgcodec.model import STRIDE, Codes, Model, ModelConfig
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import Places
-from imgcodec.model.quantizer import quantize
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.plan import CoderTables, Plan, Script
 from imgcodec.weights import Tables
@@ -85,7 +84,7 @@ class Payload:
         with self._trunks():
             e = self.model.g_a(prepared.t, prepared.features, rate)
             p = self.model.quantizer(prepared.features, rate)
-        return Latents(e, quantize(p, self.model.config.levels).round())
+        return Latents(e, self.model.levels(p).round())
 
     def plan(self, latents: Latents, u: int, raw: bool) -> Plan:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""

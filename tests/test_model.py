@@ -514,3 +514,19 @@ def test_paper_has_its_sizes():
     assert model.g_a.skip is None
     assert model.g_s.skip is None
     assert model.g_a.last.weight.shape[0] == 128
+
+
+def test_levels_leave_the_usual_one_only_for_good():
+    scaled = torch.tensor([8.2, 8.5, 8.9, 8.1, 7.6, 9.3, 9.6, 6.9, 12.1, 0.4])
+    p = (scaled / 16).view(1, 1, 1, -1).requires_grad_()
+    plain = quantize(p, 16).flatten().tolist()
+    assert plain == pytest.approx([8, 8, 8, 8, 7, 9, 9, 6, 12, 0])
+    levels = quantize(p, 16, hysteresis=0.5)
+    assert levels.flatten().tolist() == pytest.approx([8, 8, 8, 8, 8, 8, 9, 7, 11, 0])
+    levels.sum().backward()
+    assert p.grad.flatten().tolist() == [16.0] * 10
+
+
+def test_each_picture_has_its_own_usual_level():
+    p = torch.tensor([[3.4, 3.5, 4.1], [7.5, 7.4, 6.9]]).view(2, 1, 1, 3) / 16
+    assert quantize(p, 16, hysteresis=0.5).flatten().tolist() == pytest.approx([3, 3, 3, 7, 7, 7])

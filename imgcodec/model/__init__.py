@@ -31,6 +31,7 @@ from imgcodec.model.tables import (
 __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 
 LMBDA_LOW, LMBDA_OCTAVES = 4.0, 14.0  # lambda(u) = 4 * 2^(14 u)
+HYSTERESIS = 0.5  # levels
 HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
 
 
@@ -167,6 +168,12 @@ class Model(nn.Module):
         unit = self.unit[None, :, None, None]
         return torch.cat([lattice, rest], 1) * (self.step(u)[:, None, None, None] / unit)
 
+    def levels(self, p: Tensor) -> Tensor:
+        """Return the levels of an importance map, (B, 1, h, w), with gradient."""
+        # single bits are masked by p itself, and their levels must say the same
+        hysteresis = HYSTERESIS if self.config.expansion else 0.0
+        return quantize(p, self.config.levels, hysteresis)
+
     def coefficients(self, x: Tensor) -> Tensor:
         """Return normalised coefficients of pixels (B, 3, H, W) in 0..1: (B, 192, h, w)."""
         return self.transform.analyse(x) / self.deviation[:, None, None]
@@ -202,7 +209,7 @@ class Model(nn.Module):
         features = self.g_a.features(t)
         e = self.g_a(t, features, u)
         p = self.quantizer(features, u)
-        levels = quantize(p, self.config.levels)
+        levels = self.levels(p)
         with torch.autocast(x.device.type, enabled=False):
             known = levels if self.config.expansion else levels.detach()
             level_bits = self._level_bits(known, u)

@@ -95,15 +95,24 @@ class _Mask(torch.autograd.Function):
         return (grads[0] * near * ctx.num_levels).sum(1, keepdim=True), None, None
 
 
-def quantize(p: Tensor, num_levels: int) -> Tensor:
+def quantize(p: Tensor, num_levels: int, hysteresis: float = 0.0) -> Tensor:
     """Return the levels Q(p), equation (4): floor(L p) in 0..L-1; the gradient is that of L p.
+
+    With hysteresis, a place leaves its picture's most usual level only where L p lies further
+    than that outside of it: a map that flickers between two levels costs more than it gives.
 
     Args:
         p: (B, 1, h, w) in (0, 1).
         num_levels: L.
+        hysteresis: in levels, 0..0.5.
     """
     scaled = p * num_levels
-    return scaled + (scaled.floor().clamp(0, num_levels - 1) - scaled).detach()
+    levels = scaled.detach().floor()
+    if hysteresis:
+        usual = levels.flatten(1).median(1).values.view(-1, 1, 1, 1)
+        away = scaled.detach() - usual - 0.5
+        levels = usual + away.sign() * (away.abs() + (0.5 - hysteresis)).floor()
+    return scaled + (levels.clamp(0, num_levels - 1) - scaled).detach()
 
 
 def prefix_mask(p: Tensor, channels: int, num_levels: int) -> Tensor:

@@ -45,8 +45,8 @@ def paper_learning_rate(step: int, pixels: int, places: int) -> float:
 
     The paper prints w_s^-0.5; only -1.5 gives the linear rise over w_s steps that it describes.
     """
-    rise, fall = step * float(PAPER_WARM_UP) ** -1.5, 1 / math.sqrt(step)
-    scale: float = math.sqrt(3 * pixels + places)
+    rise, fall = step / math.pow(PAPER_WARM_UP, 1.5), 1 / math.sqrt(step)
+    scale = math.sqrt(3 * pixels + places)
     return min(rise, fall) / scale
 
 
