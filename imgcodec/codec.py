@@ -23,9 +23,9 @@ from imgcodec.bitstream import RangeDecoder, RangeEncoder, RawDecoder, RawEncode
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.image import crop, from_pil, pad
 from imgcodec.model import STRIDE
-from imgcodec.payload import MAX_U, Latents, Payload
+from imgcodec.payload import MAX_U, Payload
 from imgcodec.plan import Plan
-from imgcodec.rate import search
+from imgcodec.rate import extrapolate, search
 from imgcodec.weights import load
 
 Pixels = NDArray[np.uint8]
@@ -128,24 +128,25 @@ class Codec:
         with _exact():
             prepared = self._payload.analyse(pad(_as_colour(pixels), STRIDE))
 
-            latents: tuple[int, Latents] | None = None
-            settled = False
+            raw = entropy == "none"
+            start = self._payload.guess(prepared, room)
+            latents = self._payload.latents(prepared, start)
+            first = self._payload.plan(latents, start, raw)
+            closer = extrapolate(start, first.estimated_bytes, room)
+            if abs(closer - start) > SAME_LATENTS:
+                latents = self._payload.latents(prepared, closer)
 
             def plan(u: int) -> Plan:
-                # the networks change little over a small step of u: from the first small step on
-                # only the step of the latents follows it, so that the size changes smoothly
-                nonlocal latents, settled
-                settled = settled or (latents is not None and abs(latents[0] - u) <= SAME_LATENTS)
-                if latents is None or not settled:
-                    latents = u, self._payload.latents(prepared, u)
-                return self._payload.plan(latents[1], u, entropy == "none")
+                # the networks change little over a small step of u, but a level may jump: with
+                # the latents held fixed the size changes smoothly
+                return self._payload.plan(latents, u, raw)
 
             def write(chosen: Plan) -> bytes:
-                coder = RawEncoder() if entropy == "none" else RangeEncoder()
+                coder = RawEncoder() if raw else RangeEncoder()
                 chosen.write(coder)
                 return coder.finish()
 
-            found = search(plan, write, room, self._payload.guess(prepared, room))
+            found = search(plan, write, room, closer)
             if found is None:
                 least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
                 least = math.ceil(1000 * least) / 1000

@@ -78,6 +78,11 @@ def search(
     return Found(u, payload, limited=u == MAX_U and len(payload) < (1 - TOLERANCE) * room)
 
 
+def extrapolate(u: int, size: float, room: int) -> int:
+    """Return where a photograph that takes `size` bytes at `u` should take what is aimed at."""
+    return _secant([(u, math.log2(max(size, 1)))], math.log2(max(AIM * room, 1)))
+
+
 def _secant(points: list[tuple[int, float]], aim: float) -> int:
     """Return where the logarithm of the size should be `aim`, from the two nearest points."""
     nearest = sorted(points, key=lambda point: abs(point[1] - aim))[:2]

@@ -49,6 +49,8 @@ def at(monkeypatch, u):
         return Found(u, payload, False)
 
     monkeypatch.setattr(imgcodec.codec, "search", search)
+    monkeypatch.setattr(imgcodec.codec, "extrapolate", lambda *_: u)
+    monkeypatch.setattr(imgcodec.codec, "SAME_LATENTS", -1)  # so that they are those of u
     return sizes
 
 

@@ -39,7 +39,7 @@ class IntegerConv2d(nn.Module):
         if self.padding:
             return F.conv2d(x, weight, bias, padding=self.padding)
         flat = weight.flatten(1) @ x.flatten(2) + bias[:, None]  # (B, C', h w)
-        return flat.view(len(x), -1, *x.shape[2:])
+        return flat.view(len(x), len(weight), *x.shape[2:])
 
 
 def check_sums(layers: list[IntegerConv2d]) -> None:
