@@ -23,7 +23,7 @@ from imgcodec.bitstream import RangeDecoder, RangeEncoder, RawDecoder, RawEncode
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.image import crop, from_pil, pad
 from imgcodec.model import STRIDE
-from imgcodec.payload import MAX_U, Payload
+from imgcodec.payload import Payload
 from imgcodec.plan import Plan
 from imgcodec.rate import extrapolate, search
 from imgcodec.weights import load
@@ -31,7 +31,7 @@ from imgcodec.weights import load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 MAX_TILE_PIXELS = 2**26
-SAME_LATENTS = MAX_U // 40  # difference of u over which latents are computed anew
+SAME_LATENTS = container.MAX_U // 40  # difference of u over which latents are computed anew
 
 
 @dataclass(frozen=True, slots=True)

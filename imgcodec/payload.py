@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcodec.bitstream import Coder
+from imgcodec.container import MAX_U
 from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
 from imgcodec.model import STRIDE, Codes, Model, ModelConfig
 from imgcodec.model.binarizer import binarize
@@ -17,7 +18,6 @@ from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.plan import CoderTables, Plan, Script
 from imgcodec.weights import Tables
 
-MAX_U = 65535
 # log2 of the bits a place = offset + power * log2 of how many coefficients of it exceed so many
 # steps; fitted on training pictures (error 0.4 octaves), it only shortens the rate search
 GUESS_STEPS, GUESS_OFFSET, GUESS_POWER = 1.2, 4.1, 0.685

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-TOLERANCE = 0.02  # a file has at least this share less than it may have
+from imgcodec.container import MAX_U
+
+TOLERANCE = 0.02  # a file falls short of what it may have by at most this share
 GOOD = 0.981  # share of the room with which the search is content
 AIM = 0.991  # share of the room that is tried for
 SURE = 0.95, 1.005  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
 MAX_SECANTS = 10  # then bisection
-MAX_U = 65535
 OCTAVES = 8.8  # of the size, from u = 0 to 1, on photographs
 
 

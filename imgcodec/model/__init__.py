@@ -161,12 +161,16 @@ class Model(nn.Module):
         Returns:
             (B, latents, h, w) float32.
         """
+        unit = self.unit[None, :, None, None]
+        return self._relative_steps(levels) * (self.step(u)[:, None, None, None] / unit)
+
+    def _relative_steps(self, levels: Tensor) -> Tensor:
+        """Return the step of every latent as a multiple of that of the middle level."""
         b, _, h, w = levels.shape
         fine = torch.exp2((self.config.levels // 2 - levels) / 2)
         lattice = fine.new_ones(b, self.config.lattice, h, w)
         rest = fine.expand(b, self.config.latents - self.config.lattice, h, w)
-        unit = self.unit[None, :, None, None]
-        return torch.cat([lattice, rest], 1) * (self.step(u)[:, None, None, None] / unit)
+        return torch.cat([lattice, rest], 1)
 
     def levels(self, p: Tensor) -> Tensor:
         """Return the levels of an importance map, (B, 1, h, w), with gradient."""
@@ -256,11 +260,7 @@ class Model(nn.Module):
         It is that of the training loss: lambda * step^2 / 3; latents are rounded towards zero
         where that costs less in all.
         """
-        b, _, h, w = levels.shape
-        fine = torch.exp2(self.config.levels // 2 - levels)  # of the squared step
-        lattice = fine.new_ones(b, self.config.lattice, h, w)
-        rest = fine.expand(b, self.config.latents - self.config.lattice, h, w)
-        return torch.cat([lattice, rest], 1) * (HIGH_RATE_STEP / 3)
+        return self._relative_steps(levels).square() * (HIGH_RATE_STEP / 3)
 
     def _single_bits(
         self, e: Tensor, p: Tensor, levels: Tensor, u: Tensor

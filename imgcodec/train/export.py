@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgcodec.container import MAX_U
 from imgcodec.importance import LEVEL_EIGHTHS, digit_table
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
-from imgcodec.payload import MAX_U, Payload
+from imgcodec.payload import Payload
 from imgcodec.plan import IntegerStep
 from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.weights import Tables, save
