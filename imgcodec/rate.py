@@ -10,10 +10,12 @@ from imgcodec.container import MAX_U
 TOLERANCE = 0.02  # a file falls short of what it may have by at most this share
 GOOD = 0.981  # share of the room with which the search is content
 AIM = 0.991  # share of the room that is tried for
-SURE = 0.95, 1.005  # shares of the room outside which an estimate need not be checked by coding
+SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
 MAX_SECANTS = 10  # then bisection
-OCTAVES = 8.8  # of the size, from u = 0 to 1, on photographs
+# Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
+# for each octave less, but not more than the last.
+OCTAVES, OCTAVES_MORE, MOST_OCTAVES = 6.1, 2.3, 10.5
 
 
 class Planned(Protocol):
@@ -37,7 +39,12 @@ P = TypeVar("P", bound=Planned)
 
 
 def search(
-    plan: Callable[[int], P], write: Callable[[P], bytes], room: int, start: int
+    plan: Callable[[int], P],
+    write: Callable[[P], bytes],
+    room: int,
+    start: int,
+    slope: float,
+    hint: tuple[int, float] | None = None,
 ) -> Found | None:
     """Return the finest setting found whose payload has at most `room` bytes, or None.
 
@@ -49,12 +56,18 @@ def search(
         write: codes -> payload.
         room: most bytes of the payload.
         start: rate parameter to try first.
+        slope: octaves of the size for one step of u, see `typical_slope`.
+        hint: another rate parameter and about how many bytes it takes.
     """
     low, high = -1, MAX_U + 1  # fits, does not fit
     points: list[tuple[int, float]] = []  # u, log2 of the size
+    if hint is not None:
+        points.append((hint[0], math.log2(max(hint[1], 1))))
     best: tuple[int, P, bytes | None] | None = None
     u = start
-    while len(points) < MAX_PLANS and high - low > 1:
+    tried = 0
+    while tried < MAX_PLANS and high - low > 1:
+        tried += 1
         chosen = plan(u)
         payload = None
         size = chosen.estimated_bytes
@@ -69,7 +82,7 @@ def search(
             if size >= GOOD * room or u == MAX_U:
                 break
         aim = math.log2(max(AIM * room, 1))
-        u = _secant(points, aim) if len(points) < MAX_SECANTS else -1
+        u = _secant(points, aim, slope) if tried < MAX_SECANTS else -1
         if not low < u < high:
             u = (low + high) // 2
     if best is None:
@@ -79,15 +92,20 @@ def search(
     return Found(u, payload, limited=u == MAX_U and len(payload) < (1 - TOLERANCE) * room)
 
 
-def extrapolate(u: int, size: float, room: int) -> int:
-    """Return where a photograph that takes `size` bytes at `u` should take what is aimed at."""
-    return _secant([(u, math.log2(max(size, 1)))], math.log2(max(AIM * room, 1)))
+def typical_slope(bpp: float) -> float:
+    """Return how many octaves a photograph's size grows with one step of u near `bpp`."""
+    octaves = OCTAVES - OCTAVES_MORE * math.log2(max(bpp, 1e-3))
+    return min(max(octaves, OCTAVES / 2), MOST_OCTAVES) / MAX_U
 
 
-def _secant(points: list[tuple[int, float]], aim: float) -> int:
+def extrapolate(u: int, size: float, room: int, slope: float) -> int:
+    """Return where a picture that takes `size` bytes at `u` should take what is aimed at."""
+    return _secant([(u, math.log2(max(size, 1)))], math.log2(max(AIM * room, 1)), slope)
+
+
+def _secant(points: list[tuple[int, float]], aim: float, slope: float) -> int:
     """Return where the logarithm of the size should be `aim`, from the two nearest points."""
     nearest = sorted(points, key=lambda point: abs(point[1] - aim))[:2]
-    slope = OCTAVES / MAX_U
     if len(nearest) == 2 and nearest[0][0] != nearest[1][0]:
         found = (nearest[1][1] - nearest[0][1]) / (nearest[1][0] - nearest[0][0])
         slope = min(max(found, slope / 3), slope * 3)

@@ -31,7 +31,7 @@ class Picture:
         return bytes(int(self.size(planned.u)))
 
     def search(self, room, start=START):
-        found = search(self.plan, self.write, room, start)
+        found = search(self.plan, self.write, room, start, 8.8 / MAX_U)
         assert len(self.planned) <= MAX_PLANS
         if found is not None:
             assert found.payload == bytes(int(self.size(found.u)))

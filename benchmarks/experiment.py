@@ -1,0 +1,50 @@
+"""Compares designs at equal training cost: trains named variants on the same number of patches.
+
+    python benchmarks/experiment.py TARS/ --out trials/ --patches 20000 \
+        --variant base '{}' --variant wide '{"width": 160}' [--start run/last.pt]
+
+Each variant is the default configuration with the fields of a JSON object changed. All see the
+same patches in the same order. Printed is the BD-rate against JPEG on the validation slice,
+estimated from the probabilities of the cells that files would hold. With `--start` all begin with
+the weights of a checkpoint, as far as they have such layers.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from imgcodec.model import Model, ModelConfig
+from imgcodec.train.loop import train
+
+
+def main() -> None:
+    """Train every variant and print one line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder of the training pictures' tar files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--patches", type=int, default=20_000, help="patches to train on, each")
+    parser.add_argument("--variant", nargs=2, action="append", required=True,
+                        metavar=("NAME", "JSON"))  # fmt: skip
+    parser.add_argument("--start", type=Path, help="checkpoint to begin with")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, default=192)
+    parser.add_argument("--learning-rate", type=float, default=4e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    settings = vars(arguments)
+    data, out, variants = (settings.pop(name) for name in ("data", "out", "variant"))
+    print(f"{'variant':<16} {'parameters':>10} {'minutes':>8} {'BD-rate':>9}")
+    for name, changes in variants:
+        fields = json.loads(changes)
+        if "groups" in fields:
+            fields["groups"] = tuple(fields["groups"])
+        config = ModelConfig(**fields)
+        size = sum(parameter.numel() for parameter in Model(config).parameters())
+        path = train(data, out / name, 0.0, config=config, **settings)
+        row = json.loads((path.parent / "log.jsonl").read_text().splitlines()[-1])
+        minutes, rate = row["elapsed_s"] / 60, row["bd_rate_jpeg"]
+        print(f"{name:<16} {size:>10,} {minutes:>8.1f} {rate:>+8.2f}%", flush=True)
+
+
+if __name__ == "__main__":
+    main()
