@@ -27,6 +27,7 @@ def encode(
     image: "NDArray[np.uint8] | Image",
     rate: float = 0.5,
     entropy: str = "range",
+    effort: int = 1,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -37,12 +38,14 @@ def encode(
         image: uint8 (H, W, 3) or (H, W), or a PIL image.
         rate: most bits per pixel that the whole file may take.
         entropy: "range", or "none" for raw packed bits.
+        effort: 1..9, how long to look for better codes.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
     """
     from imgcodec.codec import Codec
 
-    return Codec(device=device, threads=threads).encode(image, rate=rate, entropy=entropy)
+    codec = Codec(device=device, threads=threads)
+    return codec.encode(image, rate=rate, entropy=entropy, effort=effort)
 
 
 def decode(

@@ -135,14 +135,15 @@ def code_integers(
 ) -> Integers:
     """Code signed integers as binary expansions: zero flag, sign, magnitude digits.
 
-    The probability of each digit is (F(mid) - F(low)) / (F(high) - F(low)) in integers.
+    The probability of each digit is (F(mid) - F(low)) / (F(high) - F(low)) in integers; beyond
+    the end of the table F stays as it is.
 
     Args:
         coder: where to or from.
         values: (N,) of -2^(D-1)..2^(D-1), 0 where D is 0; None when decoding.
         scale: (N,) row of `masses` for each.
-        digits: (N,) D of each, 0..9.
-        masses: (rows, 257) table, masses[i, m] = P(magnitude <= m) * 2^24, see `mass_table`.
+        digits: (N,) D of each, 0..13.
+        masses: (rows, columns) table, masses[i, m] = P(magnitude <= m) * 2^24, see `mass_table`.
 
     Returns:
         The values, int64 (N,).
@@ -160,14 +161,15 @@ def code_integers(
     magnitude = np.zeros(len(sent), np.int64)  # less one
     rest = None if found is None else np.abs(found) - 1
     left = digits[sent] - 1
+    last = masses.shape[1] - 1
     rows = scale[sent]
     for place in range(int(left.max(initial=0)) - 1, -1, -1):
         active = np.flatnonzero(left > place)
         low = magnitude[active]
         row = rows[active]
-        high_mass = masses[row, low + (2 << place)]
-        mid_mass = masses[row, low + (1 << place)]
-        whole = high_mass - masses[row, low]
+        high_mass = masses[row, np.minimum(low + (2 << place), last)]
+        mid_mass = masses[row, np.minimum(low + (1 << place), last)]
+        whole = high_mass - masses[row, np.minimum(low, last)]
         p = np.where(whole > 0, (high_mass - mid_mass) * _ONE // np.maximum(whole, 1), _ONE // 2)
         bits = None if rest is None else ((rest[active] >> place) & 1).astype(np.int32)
         magnitude[active] = low + (coder.code(bits, _clip(p)).astype(np.int64) << place)

@@ -45,12 +45,13 @@ def main() -> None:
     "--rate", type=options.RATE, default=0.5, show_default=True, metavar="BPP",
     help="Most bits per pixel that the whole file may take.",
 )  # fmt: skip
+@options.EFFORT
 @options.ENTROPY
 @options.MACHINE
 @options.FORCE
 @options.QUIET
 def encode(
-    source: Path, target: Path, rate: float, entropy: str,
+    source: Path, target: Path, rate: float, effort: int, entropy: str,
     device: str, threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compress the picture IN to OUT.aic.
@@ -65,7 +66,7 @@ def encode(
     from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
 
     codec = Codec(device=device, threads=threads)
-    data, report = codec.encode_report(pixels, rate=rate, entropy=entropy)
+    data, report = codec.encode_report(pixels, rate=rate, entropy=entropy, effort=effort)
     image.write_bytes(target, data, force)
     if not quiet:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
@@ -103,11 +104,13 @@ def decode(
 @main.command()
 @click.argument("folder", metavar="DIR", type=options.READ_DIR)
 @options.MEASURING
+@options.EFFORT
 @options.MACHINE
 @options.FORCE
 def bench(
     folder: Path, rates: tuple[float, ...], repeat: int, csv_file: Path | None,
-    json_file: Path | None, device: str, threads: int | None, force: bool, quiet: bool,
+    json_file: Path | None, quiet: bool, effort: int, device: str, threads: int | None,
+    force: bool,
 ) -> None:  # fmt: skip
     """Measure size, quality and time on the pictures in DIR."""
     from imgcodec import bench, image
@@ -121,7 +124,7 @@ def bench(
 
     codec = Codec(device=device, threads=threads)
     progress = partial(tqdm, unit="picture", disable=quiet)
-    rows = bench.run(codec, folder, tuple(dict.fromkeys(rates)), repeat, progress)
+    rows = bench.run(codec, folder, tuple(dict.fromkeys(rates)), repeat, progress, effort)
     means = bench.means(rows)
     click.echo(bench.table(rows, means))
     machine = bench.environment(codec)
@@ -155,8 +158,8 @@ def info(source: Path, as_json: bool) -> None:
 @options.MACHINE
 @options.FORCE
 def train(
-    data: Path | None, out: Path | None, resume: Path | None, target: Path | None,
-    config: str, device: str, force: bool, **settings: Any,
+    data: Path | None, out: Path | None, resume: Path | None, start: Path | None,
+    target: Path | None, config: str, tune: str, device: str, force: bool, **settings: Any,
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
     if target is not None:
@@ -172,17 +175,20 @@ def train(
         return
     if data is None or out is None:
         raise click.UsageError("--data and --out are needed to train")
+    if resume is not None and start is not None:
+        raise click.UsageError("--resume and --start exclude each other")
     import torch
 
     from imgcodec.model import ModelConfig
+    from imgcodec.model.distortion import METRICS
     from imgcodec.train.loop import train as run
 
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise AicError("no CUDA device found")
     device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
-    sizes = ModelConfig.paper() if config == "paper" else None
-    click.echo(run(data, out, resume=resume, device=device, config=sizes, **settings))
+    sizes = ModelConfig.paper() if config == "paper" else ModelConfig(metric=METRICS[tune])
+    click.echo(run(data, out, resume=resume, start=start, device=device, config=sizes, **settings))
 
 
 def _check_apart(source: Path, target: Path) -> None:

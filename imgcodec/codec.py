@@ -23,14 +23,16 @@ from imgcodec.bitstream import RangeDecoder, RangeEncoder, RawDecoder, RawEncode
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.image import crop, from_pil, pad
 from imgcodec.model import STRIDE
+from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
 from imgcodec.plan import Plan
-from imgcodec.rate import extrapolate, search
+from imgcodec.rate import extrapolate, search, typical_slope
 from imgcodec.weights import load
 
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 MAX_TILE_PIXELS = 2**26
+REFINING_ROUNDS = (0, 1, 2, 3, 4, 6, 9, 14, 20)  # at efforts 1 to 9
 SAME_LATENTS = container.MAX_U // 40  # difference of u over which latents are computed anew
 
 
@@ -79,7 +81,9 @@ class Codec:
         self.device = "cuda" if cuda and device != "cpu" else "cpu"
         loaded = load(weights)
         self.model_id = loaded.model_id
-        self._payload = Payload(loaded.model.to(self.device), loaded.tables, self._fast())
+        model = loaded.model.to(self.device).requires_grad_(False)
+        freeze(model)
+        self._payload = Payload(model, loaded.tables, self._fast())
 
     def _fast(self) -> bool:
         """Whether this machine multiplies bfloat16 natively."""
@@ -88,22 +92,25 @@ class Codec:
         found = torch.cpu.get_capabilities()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
-    def encode(self, image: Any, rate: float = 0.5, entropy: str = "range") -> bytes:
+    def encode(
+        self, image: Any, rate: float = 0.5, entropy: str = "range", effort: int = 1
+    ) -> bytes:
         """Return the .aic file of a picture.
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array, or a PIL image of mode RGB or L.
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
+            effort: 1..9; more makes better files and takes longer.
 
         Raises:
             ImageError: the picture is not of that kind, or too large.
             AicError: the rate is too low for this picture.
         """
-        return self.encode_report(image, rate, entropy)[0]
+        return self.encode_report(image, rate, entropy, effort)[0]
 
     def encode_report(
-        self, image: Any, rate: float = 0.5, entropy: str = "range"
+        self, image: Any, rate: float = 0.5, entropy: str = "range", effort: int = 1
     ) -> tuple[bytes, EncodeReport]:
         """Encode, and say what it took; see `encode`."""
         started = time.perf_counter()
@@ -111,6 +118,8 @@ class Codec:
             raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
+        if not 1 <= effort <= len(REFINING_ROUNDS):
+            raise AicError(f"effort {effort}, wanted 1..{len(REFINING_ROUNDS)}")
         pixels = _as_pixels(image)
         height, width = pixels.shape[:2]
         header = container.Header(
@@ -131,22 +140,29 @@ class Codec:
             raw = entropy == "none"
             start = self._payload.guess(prepared, room)
             latents = self._payload.latents(prepared, start)
-            first = self._payload.plan(latents, start, raw)
-            closer = extrapolate(start, first.estimated_bytes, room)
+            plans = {start: self._payload.plan(latents, start, raw)}
+            size = plans[start].estimated_bytes
+            slope, hint = typical_slope(rate), None
+            closer = extrapolate(start, size, room, slope)
             if abs(closer - start) > SAME_LATENTS:
-                latents = self._payload.latents(prepared, closer)
+                # a level of all places may change between the two, and with it the size
+                latents = self._payload.latents(prepared, closer, latents.levels)
+                plans, hint, start = {}, (start, size), closer
+            rounds = REFINING_ROUNDS[effort - 1]
+            if rounds:
+                latents = self._payload.refine(prepared, latents, closer, rounds)
+                plans, hint, start = {}, None, closer
 
             def plan(u: int) -> Plan:
-                # the networks change little over a small step of u, but a level may jump: with
-                # the latents held fixed the size changes smoothly
-                return self._payload.plan(latents, u, raw)
+                # with the latents held fixed, too, the size changes smoothly
+                return plans.pop(u, None) or self._payload.plan(latents, u, raw)
 
             def write(chosen: Plan) -> bytes:
                 coder = RawEncoder() if raw else RangeEncoder()
                 chosen.write(coder)
                 return coder.finish()
 
-            found = search(plan, write, room, closer)
+            found = search(plan, write, room, start, slope, hint)
             if found is None:
                 least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
                 least = math.ceil(1000 * least) / 1000
@@ -186,10 +202,10 @@ class Codec:
         if len(tiles[0]) < least:
             raise FormatError(f"{len(tiles[0])} bytes of data for {places} places")
         with _exact():
-            codes = self._payload.read(coder, header.u, rows, columns)
+            values = self._payload.read(coder, header.u, rows, columns)
             coder.finish()
             model_started = time.perf_counter()
-            padded = self._payload.synthesise(codes, header.u)
+            padded = self._payload.synthesise(values, header.u)
             model_s = time.perf_counter() - model_started
         pixels = crop(padded, header.height, header.width)
         if header.channels == 1:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 LEVEL_DIGITS = 5  # a level's distance from its prediction: 0..16
 LEVEL_EIGHTHS = 4  # eighths of an octave of the step in one level
-MAX_DIGITS = 9
+MAX_DIGITS = 13
 
 
 def digit_table(limits: NDArray[np.float64], coarsest_step: float, rows: int) -> NDArray[np.uint8]:

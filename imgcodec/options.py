@@ -49,6 +49,14 @@ ENTROPY = click.option(
     show_default=True,
     help="Coder of the codes: range coder, or none for raw packed bits.",
 )
+EFFORT = click.option(
+    "--effort",
+    type=click.IntRange(1, 9),
+    default=1,
+    show_default=True,
+    metavar="1..9",
+    help="How long to look for better codes: 1 is fast, 9 makes the best file.",
+)
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
 MACHINE = combine(
     click.option(
@@ -114,6 +122,12 @@ TRAINING = combine(
     ),
     click.option("--resume", type=READ, metavar="FILE", help="Checkpoint to go on from."),
     click.option(
+        "--start",
+        type=READ,
+        metavar="FILE",
+        help="Checkpoint, perhaps of a smaller model, whose weights a new run starts from.",
+    ),
+    click.option(
         "--loss",
         "objective",
         type=click.Choice(["rd", "paper"]),
@@ -128,6 +142,13 @@ TRAINING = combine(
         show_default=True,
         help="Sizes of the networks: as in the shipped weights, or as in the paper; "
         "a resumed run keeps its own.",
+    ),
+    click.option(
+        "--tune",
+        type=click.Choice(["psnr", "ms-ssim"]),
+        default="psnr",
+        show_default=True,
+        help="Which quality a new run of --loss rd aims at.",
     ),
     click.option(
         "--seed",

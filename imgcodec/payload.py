@@ -11,24 +11,28 @@ from torch import Tensor
 from imgcodec.bitstream import Coder
 from imgcodec.container import MAX_U
 from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
+from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Codes, Model, ModelConfig
 from imgcodec.model.binarizer import binarize
-from imgcodec.model.context import Places
+from imgcodec.model.context import to_map, to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
+from imgcodec.model.visitors import SINGLE_BIT
 from imgcodec.plan import CoderTables, Plan, Script
+from imgcodec.refine import refine
 from imgcodec.weights import Tables
 
-# log2 of the bits a place = offset + power * log2 of how many coefficients of it exceed so many
-# steps; fitted on training pictures (error 0.4 octaves), it only shortens the rate search
-GUESS_STEPS, GUESS_OFFSET, GUESS_POWER = 1.2, 4.1, 0.685
+# log2 of the bits a place = offset + power * log2 of how many of its coefficients exceed a step,
+# and half a one, + slope * u; fitted on training pictures (error 0.27 octaves), it only shortens
+# the rate search
+GUESS_OFFSET, GUESS_POWER, GUESS_SLOPE = 2.14, 0.937, 1.25
 GUESS_STRIDE = 3  # every 3rd place of every 3rd row
 GUESS_HALVINGS = 8
-SINGLE_BIT = 4 * MEAN_UNIT  # how the context model sees a bit: plus or minus this
 
 
 class Prepared(NamedTuple):
     """What does not depend on the rate."""
 
+    x: Tensor  # (1, 3, H, W), 0..1
     t: Tensor  # (1, 192, h, w)
     features: Tensor  # (1, width, h, w)
 
@@ -38,6 +42,13 @@ class Latents(NamedTuple):
 
     e: Tensor  # (1, latents, h, w)
     levels: Tensor  # (1, 1, h, w) integers 0..L-1
+
+
+class Values(NamedTuple):
+    """What a tile's bytes say."""
+
+    levels: Tensor  # (1, 1, h, w) integers 0..L-1
+    parts: list[Tensor]  # (1, C, h, w) each, multiples of 1/16 step, or single bits as -1, 0, 1
 
 
 class Payload:
@@ -58,7 +69,7 @@ class Payload:
         x = torch.tensor(pixels, device=self.device).permute(2, 0, 1)[None].float() / 255
         t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
         with self._trunks():
-            return Prepared(t, self.model.g_a.features(t))
+            return Prepared(x, t, self.model.g_a.features(t))
 
     def guess(self, prepared: Prepared, num_bytes: float) -> int:
         """Return a rate parameter 0..65535 at which a payload has about so many bytes.
@@ -72,19 +83,30 @@ class Payload:
         low, high = 0.0, 1.0
         for _ in range(GUESS_HALVINGS):
             u = (low + high) / 2
-            exceeding = (size > GUESS_STEPS * float(self.model.step(torch.tensor([u])))).sum()
+            exceeding = (size > float(self.model.step(torch.tensor([u])))).sum()
             count = float(exceeding) / size.shape[1]
-            bits = GUESS_OFFSET + GUESS_POWER * math.log2(count + 0.01)
+            bits = GUESS_OFFSET + GUESS_POWER * math.log2(count + 0.5) + GUESS_SLOPE * u
             low, high = (low, u) if bits > wanted else (u, high)
         return round(high * MAX_U)
 
-    def latents(self, prepared: Prepared, u: int) -> Latents:
-        """Return latents and levels for a rate parameter 0..65535."""
+    def latents(self, prepared: Prepared, u: int, levels: Tensor | None = None) -> Latents:
+        """Return latents and levels for a rate parameter 0..65535, or keep the levels given."""
         rate = self._rate(u)
         with self._trunks():
             e = self.model.g_a(prepared.t, prepared.features, rate)
-            p = self.model.quantizer(prepared.features, rate)
-        return Latents(e, self.model.levels(p).round())
+            if levels is None:
+                levels = self.model.levels(self.model.quantizer(prepared.features, rate)).round()
+        return Latents(e, levels)
+
+    def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
+        """Return latents and levels that suit this picture better, where the model knows how."""
+        config = self.model.config
+        too_small = config.metric != "mse" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE
+        if not config.expansion or too_small:
+            return latents
+        costs = self.tables.costs
+        with self._trunks():
+            return Latents(*refine(self.model, costs, prepared.x, *latents, self._rate(u), rounds))
 
     def plan(self, latents: Latents, u: int, raw: bool) -> Plan:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""
@@ -97,24 +119,23 @@ class Payload:
         self._walk_codes(plan, levels, rate, wanted)
         return plan
 
-    def read(self, coder: Coder, u: int, rows: int, columns: int) -> Codes:
-        """Decode the codes of a tile of rows x columns places."""
+    def read(self, coder: Coder, u: int, rows: int, columns: int) -> Values:
+        """Decode a tile of rows x columns places."""
         rate = self._rate(u)
         script = Script(self.tables, coder)
         values = self._walk_levels(_Levels(script, None), rate, torch.Size((rows, columns)))
         levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
-        y_hat = self._walk_codes(script, levels, rate, None)
-        if self.model.config.expansion:
-            y_hat = y_hat / MEAN_UNIT * self.model.steps(levels, rate)
-        else:
-            y_hat = y_hat / SINGLE_BIT
-        return Codes(levels, y_hat)
+        return Values(levels, self._walk_codes(script, levels, rate, None))
 
-    def synthesise(self, codes: Codes, u: int) -> NDArray[np.uint8]:
-        """Return the pixels of decoded codes, uint8 (8 rows, 8 columns, 3)."""
-        y_hat = codes.y_hat.contiguous(memory_format=torch.channels_last)
+    def synthesise(self, values: Values, u: int) -> NDArray[np.uint8]:
+        """Return the pixels of a decoded tile, uint8 (8 rows, 8 columns, 3)."""
+        rate = self._rate(u)
+        y_hat = self.model.join(values.parts)
+        if self.model.config.expansion:
+            y_hat = y_hat * self.model.steps(values.levels, rate)
+        codes = Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
         with self._trunks():
-            x = self.model.reconstruct(Codes(codes.levels, y_hat), self._rate(u))[0]
+            x = self.model.reconstruct(codes, rate)[0]
         x = (x.nan_to_num(0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         return np.ascontiguousarray(x.permute(1, 2, 0).cpu().numpy())
 
@@ -130,18 +151,24 @@ class Payload:
 
     def _walk_codes(
         self, script: Plan | Script, levels: Tensor, rate: Tensor, wanted: Tensor | None
-    ) -> Tensor:
-        """Pass all codes and return their values, (1, latents, h, w)."""
+    ) -> list[Tensor]:
+        """Pass all codes and return the values of each part."""
         model = self.model
+        config = model.config
         index = model.rate_index(rate)
+        parts = None if wanted is None else model.split(wanted)
         visitor: _Integers | _SingleBits
-        if model.config.expansion:
-            digits = _digits(self.tables.digits, levels, int(index), model.config)
-            visitor = _Integers(script, wanted, digits, model.rounding_weight(levels))
+        if config.expansion:
+            digits = _digits(self.tables.digits, levels, int(index), config)
+            visitor = _Integers(script, parts, digits, model.rounding_weights(levels))
         else:
-            visitor = _SingleBits(script, wanted, levels, model.config)
-        model.code_context.walk(levels, index, model.config.levels, visitor)
-        return torch.cat([visitor.found[start] for start in sorted(visitor.found)], 1)
+            visitor = _SingleBits(script, parts, levels, config)
+        model.code_context.walk(levels, index, config.levels, visitor)
+        height, width = levels.shape[2:]
+        return [
+            to_map(found[None], *config.part_size(part, height, width))
+            for part, found in enumerate(visitor.found)
+        ]
 
 
 class _Levels:
@@ -149,94 +176,91 @@ class _Levels:
 
     def __init__(self, script: Plan | Script, levels: Tensor | None) -> None:
         self.script = script
-        self.levels = None if levels is None else levels.flatten(2)
+        self.levels = None if levels is None else to_rows(levels)
 
-    def __call__(self, channels: slice, mean: Tensor, scale: Tensor, places: Places) -> Tensor:
-        index = places.where
-        predicted = torch.floor(mean.flatten(2)[:, :, index] / MEAN_UNIT + 0.5)
-        wanted = None if self.levels is None else (self.levels[:, :, index] - predicted).flatten()
-        rows = _scale_rows(scale.flatten(2)[:, :, index].flatten())
+    def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
+        predicted = torch.floor(mean / MEAN_UNIT + 0.5)
+        wanted = None
+        if self.levels is not None:
+            wanted = (self.levels.index_select(1, places) - predicted).flatten()
+        rows = _scale_rows(scale).flatten()
         digits = torch.full_like(rows, LEVEL_DIGITS)
         found = self.script.integers(wanted, rows, digits, None).view_as(predicted)
-        values = torch.zeros(mean.shape, dtype=mean.dtype, device=mean.device)
-        values.flatten(2)[:, :, index] = MEAN_UNIT * (predicted + found)
-        return values
+        return MEAN_UNIT * (predicted + found)
 
 
-class _Codes:
-    """What the visitors of the codes share."""
-
-    def __init__(self, script: Plan | Script, wanted: Tensor | None) -> None:
-        self.script = script
-        self.wanted = None if wanted is None else wanted[0].flatten(1)  # (latents, h w)
-        self.found: dict[int, Tensor] = {}
-
-    def __call__(self, channels: slice, mean: Tensor, scale: Tensor, places: Places) -> Tensor:
-        index = places.where
-        wanted = None if self.wanted is None else self.wanted[channels].index_select(1, index)
-        at = (
-            mean[0].flatten(1).index_select(1, index),
-            scale[0].flatten(1).index_select(1, index),
-        )
-        values = torch.zeros(mean.shape, dtype=mean.dtype, device=mean.device)
-        values[0].flatten(1)[:, index] = self.code(channels, index, *at, wanted)
-        before = self.found.get(channels.start)
-        self.found[channels.start] = values if before is None else before + values
-        return values
-
-    def code(
-        self, channels: slice, index: Tensor, mean: Tensor, scale: Tensor, wanted: Tensor | None
-    ) -> Tensor:
-        """Pass the values of one step, (C, T)."""
-        raise NotImplementedError
-
-
-class _Integers(_Codes):
+class _Integers:
     """Visitor of latents that are binary expansions."""
 
     def __init__(
-        self, script: Plan | Script, wanted: Tensor | None, digits: Tensor, weight: Tensor
+        self,
+        script: Plan | Script,
+        wanted: list[Tensor] | None,
+        digits: list[Tensor],
+        weights: list[Tensor],
     ) -> None:
-        super().__init__(script, wanted)
-        self.digits = digits  # (latents, h w)
-        self.weight = weight[0].flatten(1)
+        """Take for each part values in steps (1, C, h, w), digits (h w, C) and weights."""
+        self.script, self.digits = script, digits
+        self.wanted = None if wanted is None else [to_rows(values)[0] for values in wanted]
+        self.weights = [to_rows(weight)[0] for weight in weights]
+        self.found = [weights[0].new_zeros(d.shape) for d in digits]  # rows, in steps
 
-    def code(
-        self, channels: slice, index: Tensor, mean: Tensor, scale: Tensor, wanted: Tensor | None
-    ) -> Tensor:
-        residual = None if wanted is None else (wanted - mean / MEAN_UNIT).flatten()
-        digits = self.digits[channels].index_select(1, index).flatten()
-        weight = self.weight[channels].index_select(1, index).flatten()
-        found = self.script.integers(residual, _scale_rows(scale).flatten(), digits, weight)
-        return MEAN_UNIT * found.view_as(mean) + mean
+    def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
+        digits = self.digits[part].index_select(0, places)
+        weight = self.weights[part].index_select(0, places).expand(digits.shape)
+        residual = None
+        if self.wanted is not None:
+            residual = self.wanted[part].index_select(0, places) - mean[0] / MEAN_UNIT
+            residual = residual.flatten()
+        rows = _scale_rows(scale).flatten()
+        found = self.script.integers(residual, rows, digits.flatten(), weight.flatten())
+        values = MEAN_UNIT * found.view_as(mean) + mean
+        self.found[part][places] = values[0] / MEAN_UNIT
+        return values
 
 
-class _SingleBits(_Codes):
+class _SingleBits:
     """Visitor of single bits, of which each place keeps a prefix, equation (5)."""
 
     def __init__(
-        self, script: Plan | Script, wanted: Tensor | None, levels: Tensor, config: ModelConfig
+        self,
+        script: Plan | Script,
+        wanted: list[Tensor] | None,
+        levels: Tensor,
+        config: ModelConfig,
     ) -> None:
-        super().__init__(script, wanted)
+        """Take for each part the bits (1, C, h, w)."""
+        self.script = script
+        self.wanted = None if wanted is None else [to_rows(bits)[0] for bits in wanted]
         self.keep = prefix_length(levels.flatten().long(), config.latents, config.levels)
+        numbers = torch.arange(config.latents, device=levels.device)
+        self.numbers = numbers.split(config.groups)
+        self.found = [levels.new_zeros(levels.numel(), n) for n in config.groups]  # rows
 
-    def code(
-        self, channels: slice, index: Tensor, mean: Tensor, scale: Tensor, wanted: Tensor | None
-    ) -> Tensor:
-        numbers = torch.arange(channels.start, channels.stop, device=mean.device)
-        mask = numbers[:, None] < self.keep[index]
-        bits = self.script.bits(None if wanted is None else wanted[mask], mean[mask])
-        result = torch.zeros_like(mean)
-        result[mask] = SINGLE_BIT * (2 * bits - 1)
-        return result
+    def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
+        mask = self.numbers[part] < self.keep[places][:, None]
+        wanted = None
+        if self.wanted is not None:
+            wanted = self.wanted[part].index_select(0, places)[mask]
+        signs = torch.zeros_like(mean[0])
+        signs[mask] = 2 * self.script.bits(wanted, mean[0][mask]) - 1
+        self.found[part][places] = signs
+        return SINGLE_BIT * signs[None]
 
 
-def _digits(table: Tensor, levels: Tensor, rate_index: int, config: ModelConfig) -> Tensor:
-    """Return how many digits every latent has, int64 (latents, h w)."""
+def _digits(table: Tensor, levels: Tensor, rate_index: int, config: ModelConfig) -> list[Tensor]:
+    """Return how many digits everything coded has, for each part int64 (h w, C)."""
+    columns = table.split(config.parts, 1)
     rows = rate_index + LEVEL_EIGHTHS * levels.flatten().long()
-    digits = table[rows].T.contiguous()
-    middle = table[rate_index + LEVEL_EIGHTHS * (config.levels // 2)]
-    digits[: config.lattice] = middle[: config.lattice, None]  # these do not follow the levels
+    middle = rate_index + LEVEL_EIGHTHS * (config.levels // 2)
+    first_group = len(config.parts) - len(config.groups)
+    digits = []
+    for part, column in enumerate(columns):
+        if part < first_group:  # the pyramid does not follow the levels
+            height, width = config.part_size(part, *levels.shape[2:])
+            digits.append(column[middle].expand(height * width, -1))
+        else:
+            digits.append(column.index_select(0, rows))
     return digits
 
 

@@ -31,15 +31,24 @@ class CoderTables:
 
 
 class IntegerStep(NamedTuple):
-    """Integers of one step of the coding order, without those that are not sent."""
+    """Integers of one step of the coding order, (N,) tensors."""
 
-    values: Integers
-    rows: Integers  # scale indices
-    digits: Integers
+    integers: Tensor  # float32
+    rows: Tensor  # int64 scale indices
+    digits: Tensor  # int64
+    sent: Tensor  # bool; the others are 0
+
+    def arrays(self) -> tuple[Integers, Integers, Integers]:
+        """Return integers, rows and digits of what is sent."""
+        index = torch.nonzero(self.sent)[:, 0]
+        values, rows, digits = (
+            part.index_select(0, index).long().cpu().numpy() for part in self[:3]
+        )
+        return values, rows, digits
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
-        code_integers(coder, self.values, self.rows, self.digits, tables.masses)
+        code_integers(coder, *self.arrays(), tables.masses)
 
 
 class BitStep(NamedTuple):
@@ -91,23 +100,22 @@ class Plan:
         sent = digits > 0
         if weight is not None:
             sent &= rows >= CERTAIN_SCALE
-        zero_costs = self.tables.costs[:, 0]
         found = torch.zeros_like(wanted)
         # most are zero whatever the weights: only the others are worth a closer look
         some = torch.nonzero((wanted.abs() >= 0.5) & sent)[:, 0]
-        near, near_rows = wanted[some], rows[some]
-        largest = 1 << (digits[some] - 1)
-        factor = torch.full_like(near, 1e9) if weight is None else weight[some]
-        chosen, cost = round_cheaply(near, near_rows, largest, factor, self.tables.costs)
+        near, near_rows, near_digits = (x.index_select(0, some) for x in (wanted, rows, digits))
+        factor = torch.full_like(near, 1e9) if weight is None else weight.index_select(0, some)
+        chosen, cost = round_cheaply(
+            near, near_rows, 1 << (near_digits - 1), factor, self.tables.costs
+        )
         found[some] = chosen
         if self.raw:
-            self._bits += float(sent.sum() + (digits[some] * (chosen != 0)).sum())
+            self._bits += float(sent.sum() + (near_digits * (chosen != 0)).sum())
         else:
-            zeros = (zero_costs[rows] * sent).sum() - zero_costs[near_rows].sum()
+            zero_costs = self.tables.costs[:, 0]
+            zeros = zero_costs.take(rows).mul_(sent).sum() - zero_costs.take(near_rows).sum()
             self._bits += float(zeros + cost.sum())
-        values = found[sent].long().cpu().numpy()
-        numbers, lengths = rows[sent].cpu().numpy(), digits[sent].cpu().numpy()
-        self.steps.append(IntegerStep(values, numbers, lengths))
+        self.steps.append(IntegerStep(found, rows, digits, sent))
         return found
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
@@ -137,9 +145,9 @@ class Script:
         sent = digits > 0
         if weight is not None:
             sent &= rows >= CERTAIN_SCALE
-        sent_rows, sent_digits = rows[sent].cpu().numpy(), digits[sent].cpu().numpy()
-        values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.masses)
         found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
+        _, sent_rows, sent_digits = IntegerStep(found, rows, digits, sent).arrays()
+        values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.masses)
         found[sent] = torch.from_numpy(values).to(rows.device).float()
         return found
 

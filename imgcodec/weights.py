@@ -13,12 +13,13 @@ from torch import Tensor
 
 from imgcodec.errors import AicError
 from imgcodec.model import Model, ModelConfig
-from imgcodec.model.integer import IntegerConv2d
+from imgcodec.model.context import check
+from imgcodec.model.integer import IntegerLayer
 
 DEFAULT = "aic-psnr"
 # The shipped files; a file of one of these names with another hash is refused.
 SHA256 = {
-    "aic-psnr": "fc3ed9290b9df79792300b45eb6b6d1a12e1cb4980c6b8c06afe1a70499f0c01",
+    "aic-psnr": "39a099d30238c6b58926f24c648ed610fdddd9e8420d4a4e2cac3cf51bcfa7f3",
 }
 MODEL_ID_BYTES = 8
 
@@ -28,7 +29,7 @@ class Tables(NamedTuple):
 
     masses: Tensor  # int32 (112, 257): P(|value| <= m) * 2^24 for each scale index
     probabilities: Tensor  # int32 (513,): P(1) * 65536 for logits in sixteenths
-    digits: Tensor  # uint8 (117, latents): digits of each latent at each step
+    digits: Tensor  # uint8 (117, channels of all parts): digits of each at each step
 
 
 class Weights(NamedTuple):
@@ -83,10 +84,9 @@ def save(path: Path, model: Model, tables: Tables) -> str:
 
     Floats become float16, the context models int8 weights and int32 biases.
     """
-    model.code_context.check()
-    model.level_context.check()
+    check(model)
     tensors = {f"tables.{name}": value for name, value in tables._asdict().items()}
-    integer = {n: m for n, m in model.named_modules() if isinstance(m, IntegerConv2d)}
+    integer = {n: m for n, m in model.named_modules() if isinstance(m, IntegerLayer)}
     for name, tensor in model.state_dict().items():
         owner, _, leaf = name.rpartition(".")
         if owner in integer:
@@ -104,7 +104,7 @@ def save(path: Path, model: Model, tables: Tables) -> str:
 
 def _restore(model: Model, tensors: dict[str, Tensor]) -> None:
     """Fill a model from the tensors of a file."""
-    integer = {n: m for n, m in model.named_modules() if isinstance(m, IntegerConv2d)}
+    integer = {n: m for n, m in model.named_modules() if isinstance(m, IntegerLayer)}
     for name in tensors:
         owner = name.rpartition(".")[0]
         scale = 2.0 ** -integer[owner].shift if owner in integer else 1.0

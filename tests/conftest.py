@@ -105,11 +105,9 @@ def read_codes():
             rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
             found = payload.read(coder, header.u, rows, columns)
             coder.finish()
-            step = torch.ones((), dtype=torch.float32)  # of a single bit, which is -1, 0 or 1
-            if payload.model.config.expansion:  # in sixteenths of a step
-                rate = found.levels.new_tensor([header.u / container.MAX_U])
-                step = payload.model.steps(found.levels, rate) / 16
-            codes = (found.y_hat / step).round()
-        return tuple(x[0].cpu().numpy().astype("<i4") for x in (found.levels, codes))
+            unit = 16 if payload.model.config.expansion else 1  # single bits are -1, 0 or 1
+            codes = torch.cat([part.flatten() for part in found.parts]) * unit
+            assert torch.equal(codes, codes.round())
+        return tuple(x.cpu().numpy().astype("<i4") for x in (found.levels[0], codes))
 
     return read

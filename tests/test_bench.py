@@ -27,8 +27,8 @@ class FakeCodec:
         self.seconds = {"encode": list(encode_s), "decode": list(decode_s)}
         self.calls = []  # (what, first sample, rate)
 
-    def encode_report(self, pixels, rate, entropy):
-        assert entropy == "range"
+    def encode_report(self, pixels, rate, entropy, effort):
+        assert (entropy, effort) == ("range", 1)
         self.calls.append(("encode", int(pixels.flat[0]), rate))
         model_s = self._work("encode")
         height, width = pixels.shape[:2]

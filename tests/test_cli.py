@@ -32,7 +32,7 @@ class FakeCodec:
         self.device = "cpu" if device == "auto" else device
         self.made.append((device, threads))
 
-    def encode_report(self, image, rate=0.5, entropy="range"):
+    def encode_report(self, image, rate=0.5, entropy="range", effort=1):
         channels = 1 if image.ndim == 2 else 3
         height, width = image.shape[:2]
         kind = container.ENTROPIES.index(entropy)
@@ -401,8 +401,8 @@ def training(monkeypatch):
 
 
 DEFAULTS = {
-    "minutes": 150.0, "resume": None, "device": "cpu", "threads": None, "objective": "rd",
-    "config": None, "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4,
+    "minutes": 150.0, "resume": None, "start": None, "device": "cpu", "threads": None,
+    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4,
 }  # fmt: skip
 
 
@@ -414,16 +414,19 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
     base = ("train", "--data", tmp_path, "--out", out)
     result = aic(*base)
     assert (result.exit_code, result.stdout) == (0, f"{out / 'last.pt'}\n")
-    assert training == {"loop": ((tmp_path, out), DEFAULTS)}
+    assert training == {"loop": ((tmp_path, out), {**DEFAULTS, "config": ModelConfig()})}
+    assert aic(*base, "--tune", "ms-ssim").exit_code == 0
+    assert training["loop"][1] == {**DEFAULTS, "config": ModelConfig(metric="ms-ssim")}
     result = aic(
-        *base, "--minutes", "0.5", "--resume", photo, "--device", "cpu", "--threads", "2",
+        *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
         "--learning-rate", "0.001",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
-        "minutes": 0.5, "resume": photo, "device": "cpu", "threads": 2, "objective": "paper",
-        "config": ModelConfig.paper(), "seed": 7, "batch": 4, "crop": 256, "learning_rate": 0.001,
+        "minutes": 0.5, "resume": None, "start": photo, "device": "cpu", "threads": 2,
+        "objective": "paper", "config": ModelConfig.paper(), "seed": 7, "batch": 4,
+        "crop": 256, "learning_rate": 0.001,
     })  # fmt: skip
 
 
@@ -458,6 +461,8 @@ def test_train_wrong_usage(aic, training, tmp_path, photo):
     assert_usage(aic("train", "--export", tmp_path / "w"), "--resume")
     assert_usage(aic(*base, "--resume", photo, "--export", tmp_path / "w"), "--data")
     assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
+    both = "--resume", photo, "--start", photo
+    assert_usage(aic(*base, "--out", tmp_path, *both), "exclude each other")
     assert training == {}
 
 

@@ -20,17 +20,17 @@ from hypothesis import strategies as st
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import (
     CodeContext,
-    IntegerConv2d,
+    ContextModel,
     LatticeContext,
-    Places,
-    check_sums,
+    check,
     checkerboard,
-    cost_table,
+    freeze,
     lattice_passes,
-    mass_table,
     slopes,
-    squash_table,
+    to_rows,
 )
+from imgcodec.model.integer import IntegerConv2d, IntegerLayer, IntegerLinear, check_sums
+from imgcodec.model.tables import cost_table, mass_table, squash_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 
@@ -51,19 +51,30 @@ def activated(total, shift):
     return np.clip(shifted(total, shift), 0, 127)
 
 
+def integers(layer):
+    """Return weights and biases of a layer in units of 2^-shift, int64."""
+    scale = 256 if layer.weight.dim() == 4 else 128
+    weights = np.rint(layer.weight.detach().double().cpu().numpy() * scale)
+    bias = np.rint(layer.bias.detach().double().cpu().numpy() * scale)
+    return np.clip(weights, -127, 127).astype(np.int64), bias.astype(np.int64)
+
+
 def convolve(x, layer):
-    """Return the sums of a layer in units of 2^-shift, int64 (C', h, w)."""
-    weights = layer.weight.detach().double().cpu().numpy()
-    scale = 256 if weights.shape[-1] == 3 else 128
-    weights = np.clip(np.rint(weights * scale), -127, 127).astype(np.int64)
-    bias = np.rint(layer.bias.detach().double().cpu().numpy() * scale).astype(np.int64)
-    size, (height, width) = weights.shape[-1], x.shape[1:]
-    padded = np.pad(x, ((0, 0), (size // 2, size // 2), (size // 2, size // 2)))
+    """Return the sums of a 3x3 layer, int64 (C', h, w)."""
+    weights, bias = integers(layer)
+    height, width = x.shape[1:]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
     total = np.zeros((len(weights), height, width), np.int64) + bias[:, None, None]
-    for i, j in itertools.product(range(size), repeat=2):
+    for i, j in itertools.product(range(3), repeat=2):
         window = padded[:, i : i + height, j : j + width]
         total += np.tensordot(weights[:, :, i, j], window, 1)
     return total
+
+
+def multiply(x, layer):
+    """Return the sums of a layer of single places, (C, T) -> int64 (C', T)."""
+    weights, bias = integers(layer)
+    return weights @ x + bias[:, None]
 
 
 def squash(context, values):
@@ -71,12 +82,13 @@ def squash(context, values):
     return table[np.clip(values, -4096, 4096) + 4096]
 
 
-def plain_passes(height, width):
+def plain_passes(height, width, stride):
     """Yield the places of each pass, [(row, column)], and their neighbours, four lists of such."""
     everywhere = list(itertools.product(range(height), range(width)))
-    first = [(r, c) for r, c in everywhere if r % 8 == c % 8 == 0]
+    first = [(r, c) for r, c in everywhere if r % stride == c % stride == 0]
     yield first, [first] * 4
-    for d in (4, 2, 1):
+    d = stride // 2
+    while d:
         grid = [(r, c) for r, c in everywhere if r % d == c % d == 0]
         corners = [(r, c) for r, c in grid if r // d % 2 and c // d % 2]
         sides = [(r, c) for r, c in grid if r // d % 2 != c // d % 2]
@@ -85,6 +97,7 @@ def plain_passes(height, width):
             (sides, [(0, -d), (0, d), (-d, 0), (d, 0)]),
         ):
             yield places, [[neighbour(*p, *o, height, width) for p in places] for o in offsets]
+        d //= 2
 
 
 def neighbour(r, c, dr, dc, height, width):
@@ -100,7 +113,8 @@ def plain_lattice(context, extras, scale_offset, visit):
     """LatticeContext.walk of one picture: extras int64 (E, h, w) -> values (C, h, w)."""
     height, width = extras.shape[1:]
     values = np.zeros((context.channels, height, width), np.int64)
-    for number, (places, neighbours) in enumerate(plain_passes(height, width)):
+    passes = list(plain_passes(height, width, context.stride))
+    for number, (places, neighbours) in enumerate(passes):
         if not places:
             continue
         rows, columns = np.array(places).T
@@ -109,18 +123,15 @@ def plain_lattice(context, extras, scale_offset, visit):
             near = np.full_like(near, context.default)
         a, a2, c, c2 = near[:, 0], near[:, 1], near[:, 2], near[:, 3]
         steep = np.abs(np.concatenate([a - a2, c - c2, (a + a2 - c - c2) >> 1]))
-        which = np.zeros((7, len(rows)), np.int64)
+        which = np.zeros((len(passes), len(rows)), np.int64)
         which[number] = 64
-        z = np.concatenate([squash(context, steep), extras[:, rows, columns], which])[:, None]
-        z = activated(convolve(z, context.first), 7)
-        z = activated(convolve(z, context.second), 7)
-        correction, spread = np.split(shifted(convolve(z, context.last), 7)[:, 0], 2)
-        mean, scale = np.zeros_like(values), np.zeros_like(values)
-        mean[:, rows, columns] = ((a + a2 + c + c2 + 2) >> 2) + correction
-        scale[:, rows, columns] = spread + scale_offset
-        mask = np.zeros((height, width), bool)
-        mask[rows, columns] = True
-        values = values + visit(slice(0, context.channels), mean, scale, mask)
+        z = np.concatenate([squash(context, steep), extras[:, rows, columns], which])
+        z = activated(multiply(z, context.first), 7)
+        z = activated(multiply(z, context.second), 7)
+        correction, spread = np.split(shifted(multiply(z, context.last), 7), 2)
+        mean = ((a + a2 + c + c2 + 2) >> 2) + correction
+        found = visit(0, mean, spread + scale_offset, rows * width + columns)
+        values[:, rows, columns] = found
     return values
 
 
@@ -131,32 +142,88 @@ def plain_slopes(means):
     return np.concatenate([east - west, south - north, 4 * means - north - south - west - east])
 
 
+def plain_groups(context, known, offset, visit, first_part):
+    """GroupContext.walk of one picture: known (E, h, w), offset (h, w) -> the last values."""
+    collected = convolve(known, context.collect)
+    height, width = known.shape[1:]
+    for i, size in enumerate(context.groups):
+        values = np.zeros((size, height, width), np.int64)
+        shown = plain_shown(context, values, i)
+        for half in (0, 1):
+            places = [(r, c) for r, c in np.ndindex(height, width) if (r + c) % 2 == half]
+            if not places:
+                continue
+            rows, columns = np.array(places).T
+            sums = collected[:, rows, columns]
+            if half:
+                padded = np.pad(shown, ((0, 0), (1, 1), (1, 1)))
+                steps = ((0, 1), (2, 1), (1, 0), (1, 2))  # above, below, left, right
+                near = np.concatenate([padded[:, rows + dr, columns + dc] for dr, dc in steps])
+                own = multiply(near, context.own[i])
+                # units of 2^-8 and of 2^-7
+                sums = sums + 2 * own
+            z = activated(multiply(activated(sums, 8), context.inner[i]), 7)
+            z = shifted(multiply(z, context.outer[i]), 7)
+            scale = z[size:] + offset[rows, columns] if context.outputs == 2 else 0 * z
+            found = visit(first_part + i, z[:size], scale, rows * width + columns)
+            values[:, rows, columns] = found
+            shown = plain_shown(context, values, i)
+        if i + 1 < len(context.groups):
+            collected = collected + convolve(shown, context.cross[i])
+    return values
+
+
+def plain_shown(context, values, group):
+    shown = squash(context, values)
+    signed = [shown] if group < context.signed_groups else []
+    return np.concatenate([*signed, np.abs(shown)])
+
+
+def times(factor, x):
+    return (x * round(factor * 4096) + 2048) >> 12
+
+
+def plain_merge(low, high, axis):
+    """The inverse 9/7 wavelet along an axis, by its lifting steps on integers."""
+    low, high = np.moveaxis(low, axis, 0), np.moveaxis(high, axis, 0)
+    even, odd = times(1 / 1.149604398, low), times(1.149604398, high)
+    for number, factor in enumerate((0.4435068522, 0.8829110762, -0.05298011854, -1.586134342)):
+        if number % 2 == 0:
+            even = even - times(factor, odd + np.concatenate([odd[:1], odd[:-1]]))
+        else:
+            odd = odd - times(factor, even + np.concatenate([even[1:], even[-1:]]))
+    result = np.empty((2 * len(even), *even.shape[1:]), np.int64)
+    result[::2], result[1::2] = even, odd
+    return np.moveaxis(result, 0, axis)
+
+
+def plain_pyramid(context, rate, height, width, visit):
+    """PyramidContext.walk of one picture -> block means (C, height, width)."""
+    size = -(-height // 8), -(-width // 8)
+    lows = plain_lattice(context.lows, np.full((1, *size), 2 * rate), rate, visit)
+    for octave in range(3):
+        octaves = np.zeros((3, *lows.shape[1:]), np.int64)
+        octaves[2 - octave] = 64
+        shown = np.full((1, *lows.shape[1:]), 2 * rate)
+        known = np.concatenate([squash(context, plain_slopes(lows)), shown, octaves])
+        offset = np.full(lows.shape[1:], rate)
+        details = plain_groups(context.details, known, offset, visit, 1 + octave)
+        along_rows, along_columns, along_both = np.split(details, 3)
+        left = plain_merge(lows, along_columns, 1)
+        lows = plain_merge(left, plain_merge(along_rows, along_both, 1), 2)
+    return lows[:, :height, :width]
+
+
 def plain_codes(context, levels, rate, visit):
     """CodeContext.walk of one picture: levels int64 (1, h, w), rate an int."""
     centred = levels - LEVELS // 2
     known = np.concatenate([8 * centred, np.full_like(centred, 2 * rate)])
-    if context.lattice:
-        means = plain_lattice(context.means, known, rate, visit)
+    first_part = 0
+    if context.pyramid is not None:
+        means = plain_pyramid(context.pyramid, rate, *levels.shape[1:], visit)
         known = np.concatenate([known, squash(context, plain_slopes(means))])
-    collected = convolve(known, context.collect)
-    rows, columns = np.indices(levels.shape[1:])
-    start = context.lattice
-    for i, size in enumerate(context.groups):
-        values = np.zeros((size, *levels.shape[1:]), np.int64)
-        sums = collected
-        for half in (0, 1):
-            z = activated(convolve(activated(sums, 8), context.inner[i]), 7)
-            z = shifted(convolve(z, context.outer[i]), 7)
-            scale = z[size:] + rate + 4 * centred if context.outputs == 2 else 0 * z
-            mask = (rows + columns) % 2 == half
-            values = values + visit(slice(start, start + size), z[:size], scale, mask)
-            shown = squash(context, values)
-            signed = [shown] if i < context.signed_groups else []
-            shown = np.concatenate([*signed, np.abs(shown)])
-            sums = collected + convolve(shown, context.own[i])
-        if i + 1 < len(context.groups):
-            collected = collected + convolve(shown, context.cross[i])
-        start += size
+        first_part = 4
+    plain_groups(context.latents, known, rate + 4 * centred[0], visit, first_part)
 
 
 # ---------------------------------------------------------------- settings, visitors, cases
@@ -173,6 +240,7 @@ class Setting(NamedTuple):
     convolutions: str = ""  # their precision, where torch lets it be chosen
     gradients: bool = False
     device: str = "cpu"
+    frozen: bool = False  # integers kept, as in use
 
 
 SETTINGS = {
@@ -189,6 +257,7 @@ SETTINGS |= {
     "medium": Setting(precision="medium"),
     "medium-nhwc": Setting(precision="medium", layout=torch.channels_last),
     "gradients": Setting(gradients=True),
+    "frozen": Setting(frozen=True),
 }
 if hasattr(torch.backends.mkldnn, "conv"):
     SETTINGS["bf16-convolutions"] = Setting(convolutions="bf16")
@@ -224,8 +293,8 @@ def applied(chosen):
 class Step(NamedTuple):
     """One call of a visitor: what was predicted at its places."""
 
-    channels: tuple[int, int]
-    mask: np.ndarray  # bool (h, w)
+    part: int
+    places: np.ndarray  # (T,)
     mean: np.ndarray  # (..., C, T)
     scale: np.ndarray
 
@@ -234,19 +303,18 @@ class Recorder:
     """A visitor that adds known residuals to the means, and notes what it was told."""
 
     def __init__(self, residuals):
-        self.residuals, self.steps = residuals, []
+        self.residuals = [residual.reshape(*residual.shape[:-2], -1) for residual in residuals]
+        self.steps = []
 
-    def __call__(self, channels, mean, scale, places):
-        mask = places.mask if isinstance(places, Places) else places
-        values = (16 * self.residuals[..., channels, :, :] + mean) * mask
-        step = (mask, mean[..., mask], scale[..., mask])
+    def __call__(self, part, mean, scale, places):
+        residuals = self.residuals[part][..., places]
         if isinstance(mean, torch.Tensor):
-            flat = torch.zeros_like(mask.flatten())
-            flat[places.where] = True
-            assert torch.equal(flat.view_as(mask), mask)
-            step = [tensor.detach().cpu().numpy() for tensor in step]
-        self.steps.append(Step((channels.start, channels.stop), *step))
-        return values
+            step = [x.detach().cpu().numpy().copy() for x in (places, mean.mT, scale.mT)]
+            residuals = residuals.mT
+        else:
+            step = [places, mean, scale]
+        self.steps.append(Step(part, *step))
+        return 16 * residuals + mean
 
 
 class Case(NamedTuple):
@@ -255,13 +323,13 @@ class Case(NamedTuple):
     context: LatticeContext | CodeContext
     maps: np.ndarray  # (B, E, h, w): extras or levels
     rate: np.ndarray  # (B,) 0..56
-    residuals: np.ndarray  # (B, C, h, w)
+    residuals: list[np.ndarray]  # (B, C, h, w) of each part
 
     def plain(self):
         """Return the steps of each picture by the plain implementation."""
         found = []
-        for maps, rate, residuals in zip(self.maps, self.rate, self.residuals, strict=True):
-            visit = Recorder(residuals)
+        for number, (maps, rate) in enumerate(zip(self.maps, self.rate, strict=True)):
+            visit = Recorder([residual[number] for residual in self.residuals])
             walk = plain_lattice if isinstance(self.context, LatticeContext) else plain_codes
             walk(self.context, maps, int(rate), visit)
             found.append(visit.steps)
@@ -271,12 +339,14 @@ class Case(NamedTuple):
         """Return the steps of a batch of these pictures in a setting."""
         context = copy.deepcopy(self.context).to(chosen.device, chosen.dtype)
         context = context.to(memory_format=chosen.layout)
-        maps, rate, residuals = (
+        if chosen.frozen:
+            freeze(context)
+        maps, rate, *residuals = (
             torch.tensor(array[pictures]).to(chosen.device, chosen.dtype)
-            for array in (self.maps, self.rate, self.residuals)
+            for array in (self.maps, self.rate, *self.residuals)
         )
         maps = maps.contiguous(memory_format=chosen.layout)
-        visit = Recorder(residuals.contiguous(memory_format=chosen.layout))
+        visit = Recorder(residuals)
         if isinstance(context, LatticeContext):
             context.walk(maps, rate[:, None, None], visit)
         else:
@@ -287,9 +357,9 @@ class Case(NamedTuple):
 def assert_equal(steps, plain):
     """Compare a batch's steps with those of each of its pictures."""
     for number, picture in enumerate(plain):
-        assert [step.channels for step in steps] == [step.channels for step in picture]
+        assert [step.part for step in steps] == [step.part for step in picture]
         for real, wanted in zip(steps, picture, strict=True):
-            assert np.array_equal(real.mask, wanted.mask)
+            assert np.array_equal(real.places, wanted.places)
             assert np.array_equal(real.mean[number], wanted.mean)
             assert np.array_equal(real.scale[number], wanted.scale)
 
@@ -304,9 +374,9 @@ def case(name):
     context = model.level_context if name == "levels" else model.code_context
     height, width = {"bits": (12, 28), "saturated": (9, 20)}.get(name, (17, 33))
     for key, layer in context.named_modules():
-        if not isinstance(layer, IntegerConv2d):
+        if not isinstance(layer, IntegerLayer):
             continue
-        shape, last = layer.weight.shape, key.startswith(("outer", "last", "means.last"))
+        shape, last = layer.weight.shape, "outer" in key or key.endswith("last")
         with torch.no_grad():
             if name == "saturated":
                 signs = 2 * torch.randint(0, 2, shape) - 1
@@ -315,11 +385,13 @@ def case(name):
             else:
                 layer.weight.mul_(20 if last else 1)
                 layer.bias.copy_(torch.randn(shape[0]) * 3)
-    context.check()
-    channels = 1 if name == "levels" else config.latents
-    shape = BATCH, channels, height, width
-    residuals = generator.integers(-3, 4, shape) * (generator.random(shape) < 0.5)
-    residuals = np.where(generator.random(shape) < 0.02, 100 * residuals, residuals)
+    check(context)
+    residuals = []
+    for part, channels in enumerate((1,) if name == "levels" else config.parts):
+        size = (height, width) if name == "levels" else config.part_size(part, height, width)
+        shape = BATCH, channels, *size
+        small = generator.integers(-3, 4, shape) * (generator.random(shape) < 0.5)
+        residuals.append(np.where(generator.random(shape) < 0.02, 100 * small, small))
     rate = np.array([0, 56, 23])
     if name == "levels":
         maps = np.broadcast_to(2 * rate[:, None, None, None], (BATCH, 1, height, width)).copy()
@@ -380,7 +452,7 @@ def test_largest_sums_are_exact(setting):
 
 def worst_layer(channels=115, bias=83444):
     """Return a layer of weights 127 and -127 whose sums reach the bound exactly."""
-    layer = IntegerConv2d(channels, 4, 3)
+    layer = IntegerConv2d(channels, 4)
     with torch.no_grad():
         layer.weight.fill_(127 / 256)
         layer.weight[1] *= -1
@@ -409,36 +481,37 @@ def small_codes():
     return CodeContext(3, (4, 5), 1, 8, 8, 2)
 
 
-SMALL_LAYERS = [n for n, m in small_codes().named_modules() if isinstance(m, IntegerConv2d)]
+SMALL_LAYERS = [n for n, m in small_codes().named_modules() if isinstance(m, IntegerLayer)]
 
 
 @pytest.mark.parametrize("name", SMALL_LAYERS)
 def test_check_looks_at_every_layer(name):
     context = small_codes()
-    context.check()
+    check(context)
     layer = context.get_submodule(name)
     with torch.no_grad():
         layer.bias[-1] = 2.0 ** (24 - layer.shift)
     with pytest.raises(ValueError, match="sums of the context model"):
-        context.check()
+        check(context)
 
 
 def test_check_adds_up_what_a_group_collects():
-    context = Model(ModelConfig.paper()).code_context  # 194 input channels, more than 115
-    context.check()
+    context = Model(ModelConfig.paper()).code_context.latents  # 130 input channels, more than 115
+    check(context)
+    layers = context.collect, *context.cross
     with torch.no_grad():
-        for layer in (context.collect, *context.own, *context.cross):
+        for layer in layers:
             layer.weight.fill_(127 / 256)
-    for layer in (context.collect, *context.own, *context.cross):
+    for layer in layers:
         check_sums([layer])
     with pytest.raises(ValueError, match="sums of the context model"):
-        context.check()
+        check(context)
 
 
 def test_weights_are_int8_and_rounded():
-    layer = IntegerConv2d(1, 6, 1)
+    layer = IntegerLinear(1, 6)
     with torch.no_grad():
-        layer.weight[:, 0, 0, 0] = torch.tensor([9.0, -9.0, 1.0, 0.6 / 128, 0.4 / 128, -0.6 / 128])
+        layer.weight[:, 0] = torch.tensor([9.0, -9.0, 1.0, 0.6 / 128, 0.4 / 128, -0.6 / 128])
         layer.bias.fill_(2.7 / 128)
     weight, bias = layer.integers()
     assert weight.flatten().tolist() == [127, -127, 127, 1, 0, -1]
@@ -452,7 +525,7 @@ def test_weights_are_int8_and_rounded():
 def test_lattice_visits_every_place_once_after_its_neighbours(size):
     height, width = size
     known = []
-    for number, (places, neighbours) in enumerate(lattice_passes(height, width)):
+    for number, (places, neighbours) in enumerate(lattice_passes(height, width, 8)):
         assert neighbours.shape == (4, len(places))
         if number:
             assert set(neighbours.flatten().tolist()) <= set(known)
@@ -462,7 +535,7 @@ def test_lattice_visits_every_place_once_after_its_neighbours(size):
 
 def test_inner_places_lie_between_the_neighbours_that_face_each_other():
     height, width = 17, 33
-    for number, (places, neighbours) in enumerate(lattice_passes(height, width)):
+    for number, (places, neighbours) in enumerate(lattice_passes(height, width, 8)):
         if number == 0:
             continue
         spacing = (4, 4, 2, 2, 1, 1)[number - 1]
@@ -480,11 +553,14 @@ def test_inner_places_lie_between_the_neighbours_that_face_each_other():
 
 
 def test_checkerboard_halves_begin_with_the_first_place():
-    first, second = checkerboard(2, 3, torch.device("cpu"))
-    assert first.mask.tolist() == [[True, False, True], [False, True, False]]
-    assert first.where.tolist() == [0, 2, 4]
-    assert second.where.tolist() == [1, 3, 5]
-    assert torch.equal(second.mask, ~first.mask)
+    first, second, neighbours = checkerboard(2, 3)
+    assert first.tolist() == [0, 2, 4]
+    assert second.tolist() == [1, 3, 5]
+    outside = 6
+    assert neighbours[:, 0].tolist() == [outside, 0, 2]  # above
+    assert neighbours[:, 1].tolist() == [4, outside, outside]  # below
+    assert neighbours[:, 2].tolist() == [0, outside, 4]  # left
+    assert neighbours[:, 3].tolist() == [2, 4, outside]  # right
 
 
 # ---------------------------------------------------------------- round trip
@@ -494,28 +570,27 @@ class Chooser:
     """An encoder's visitor: knows real values, keeps the integers it would write."""
 
     def __init__(self, wanted):
-        self.wanted, self.written = wanted, []
-        self.values = torch.zeros_like(wanted)
+        self.wanted, self.written = [to_rows(part) for part in wanted], []
+        self.values = [torch.zeros_like(part) for part in self.wanted]
 
-    def __call__(self, channels, mean, scale, places):
-        integers = torch.round((self.wanted[:, channels] - mean) / 16)
-        self.written.append(integers[:, :, places.mask].clone())
-        values = (16 * integers + mean) * places.mask
-        self.values[:, channels] += values
-        return values
+    def __call__(self, part, mean, scale, places):
+        integers = torch.round((self.wanted[part][:, places] - mean) / 16)
+        self.written.append(integers.clone())
+        self.values[part][:, places] = 16 * integers + mean
+        return 16 * integers + mean
 
 
 class Follower:
     """A decoder's visitor: has nothing but the integers, in the order written."""
 
-    def __init__(self, written, shape):
-        self.written, self.values = list(written), torch.zeros(shape, dtype=torch.float64)
+    def __init__(self, written, shapes):
+        self.written = list(written)
+        self.values = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
 
-    def __call__(self, channels, mean, scale, places):
-        values = torch.zeros_like(mean)
-        values[:, :, places.mask] = 16 * self.written.pop(0).double() + mean[:, :, places.mask]
-        self.values[:, channels] += values
-        return values
+    def __call__(self, part, mean, scale, places):
+        found = 16 * self.written.pop(0).double() + mean
+        self.values[part][:, places] = found
+        return found
 
 
 @given(st.integers(1, 19), st.integers(1, 19), st.integers(0, 56), st.integers(0, 2**32 - 1))
@@ -523,18 +598,21 @@ class Follower:
 def test_integers_alone_bring_the_values_back(height, width, rate, seed):
     context = lively_codes()
     generator = torch.Generator().manual_seed(seed)
-    wanted = 200 * torch.randn(1, 12, height, width, generator=generator)
+    config = ModelConfig(latents=12, groups=(4, 5))
+    shapes = [(c, *config.part_size(i, height, width)) for i, c in enumerate(config.parts)]
+    wanted = [200 * torch.randn(1, *shape, generator=generator) for shape in shapes]
     levels = torch.randint(0, LEVELS, (1, 1, height, width), generator=generator).float()
     index = torch.tensor([float(rate)])
     writer = Chooser(wanted)
     with applied(Setting()):
         context.walk(levels, index, LEVELS, writer)
-    reader = Follower(writer.written, wanted.shape)
+    reader = Follower(writer.written, [values.shape for values in writer.values])
     with applied(Setting(threads=1, onednn=False)):
         copy.deepcopy(context).double().walk(levels.double(), index.double(), LEVELS, reader)
     assert not reader.written
-    assert torch.equal(reader.values, writer.values.double())
-    assert (writer.values - wanted).abs().max() <= 8.01
+    for there, here, meant in zip(reader.values, writer.values, wanted, strict=True):
+        assert torch.equal(there, here.double())
+        assert (here - to_rows(meant)).abs().max() <= 8.01
 
 
 @given(st.integers(1, 19), st.integers(1, 19), st.integers(0, 2**32 - 1))
@@ -544,14 +622,14 @@ def test_integers_alone_bring_the_levels_back(height, width, seed):
     generator = torch.Generator().manual_seed(seed)
     wanted = 16.0 * torch.randint(0, LEVELS, (1, 1, height, width), generator=generator)
     extras, offset = torch.full((1, 1, height, width), 40.0), torch.zeros(1, 1, 1)
-    writer = Chooser(wanted)
+    writer = Chooser([wanted])
     with applied(Setting()):
         returned = context.walk(extras, offset, writer)
-    assert torch.equal(returned, writer.values)
-    reader = Follower(writer.written, wanted.shape)
+    assert torch.equal(to_rows(returned), writer.values[0])
+    reader = Follower(writer.written, [writer.values[0].shape])
     with applied(Setting(threads=1, onednn=False)):
         again = copy.deepcopy(context).double().walk(extras.double(), offset.double(), reader)
-    assert torch.equal(again, writer.values.double())
+    assert torch.equal(again, returned.double())
 
 
 @lru_cache
@@ -559,7 +637,8 @@ def lively_codes():
     """Return a small model whose predictions are far from zero."""
     context = small_codes()
     with torch.no_grad():
-        for layer in (*context.outer, context.means.last):
+        heads = *context.latents.outer, *context.pyramid.details.outer, context.pyramid.lows.last
+        for layer in heads:
             layer.weight.mul_(20)
             layer.bias.normal_(0, 3)
     return context
@@ -568,23 +647,34 @@ def lively_codes():
 # ---------------------------------------------------------------- training and tables
 
 
+def nothing(height, width):
+    """Return residuals of 0 for the small model."""
+    config = ModelConfig(latents=12, groups=(4, 5))
+    return [
+        torch.zeros(1, channels, *config.part_size(part, height, width))
+        for part, channels in enumerate(config.parts)
+    ]
+
+
 def test_walk_with_gradients_works_after_one_without():
     context = small_codes()
     levels, rate = torch.full((1, 1, 6, 11), 8.0), torch.tensor([20.0])
     lattice_passes.cache_clear()
+    checkerboard.cache_clear()
     with torch.inference_mode():
-        context.walk(levels, rate, LEVELS, Recorder(torch.zeros(1, 12, 6, 11)))
+        context.walk(levels, rate, LEVELS, Recorder(nothing(6, 11)))
     total = torch.zeros(())
 
-    def visit(channels, mean, scale, places):
+    def visit(part, mean, scale, places):
         nonlocal total
-        total = total + (mean * places.mask).sum() + (scale * places.mask).sum()
-        return (mean * places.mask).detach()
+        total = total + mean.sum() + scale.sum()
+        return mean.detach()
 
     context.walk(levels, rate, LEVELS, visit)
     total.backward()
-    assert context.means.first.weight.grad.abs().sum() > 0
-    assert context.collect.weight.grad.abs().sum() > 0
+    assert context.pyramid.lows.first.weight.grad.abs().sum() > 0
+    assert context.pyramid.details.own[0].weight.grad.abs().sum() > 0
+    assert context.latents.collect.weight.grad.abs().sum() > 0
 
 
 def test_float_form_of_training_is_close_to_the_integers():
@@ -592,8 +682,10 @@ def test_float_form_of_training_is_close_to_the_integers():
     found = {}
     for quantised in (True, False):
         context = copy.deepcopy(lively_codes())
-        context.quantised = context.means.quantised = quantised
-        visit = Recorder(torch.zeros(1, 12, 8, 8))
+        for module in context.modules():
+            if isinstance(module, ContextModel):
+                module.quantised = quantised
+        visit = Recorder(nothing(8, 8))
         with torch.no_grad():
             context.walk(levels, rate, LEVELS, visit)
         found[quantised] = visit.steps[0].mean

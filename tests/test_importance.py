@@ -23,12 +23,14 @@ def test_step_halves_every_eight_rows():
     assert found.shape == (33, 2)
     # steps 4, 2, 1, 1/2, 1/4: integers up to 0 (0.25 rounded), 1 (0.5 rounded up), 1, 2, 4
     assert found[::8, 0].tolist() == [0, 1, 1, 2, 3]
-    assert found[::8, 1].tolist() == [6, 7, 8, 9, 9]  # 25, 50, 100, 200, 400
+    assert found[::8, 1].tolist() == [6, 7, 8, 9, 10]  # 25, 50, 100, 200, 400
     assert found[8 - 1, 0] == 0  # half a pixel more than half a step: first at row 8
     assert found[7:9, 1].tolist() == [7, 7]
 
 
-@pytest.mark.parametrize(("largest", "digits"), [(256.49, 9), (256.51, 9), (1e9, 9), (128.49, 8)])
+@pytest.mark.parametrize(
+    ("largest", "digits"), [(4096.49, 13), (4096.51, 13), (1e9, 13), (2048.49, 12)]
+)
 def test_largest_number_of_digits(largest, digits):
     assert digit_table(np.array([largest]), 1.0, 1).tolist() == [[digits]]
     assert digits <= MAX_DIGITS
@@ -41,7 +43,7 @@ def test_digits_hold_the_limit_and_no_digit_is_idle(values, coarsest):
     steps = coarsest * 2.0 ** (-np.arange(rows) / 8)
     reached = np.floor(np.array(values) / steps[:, None] + 0.5)
     room = np.where(table > 0, 2.0 ** (table - 1), 0)
-    assert (room >= np.minimum(reached, 256)).all()
+    assert (room >= np.minimum(reached, 4096)).all()
     half = np.where(table > 1, 2.0 ** (table - 2), 0)  # with one digit less
     assert (half[table > 0] < reached[table > 0]).all()
 

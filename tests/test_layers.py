@@ -31,6 +31,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "payload": TORCH | {"constriction", "safetensors"},
     "plan": TORCH | {"constriction", "safetensors"},
     "rate": set[str](),
+    "refine": TORCH,
     "train": TORCH | {"PIL", "constriction", "safetensors", "scipy"},
     "weights": TORCH | {"safetensors"},
 }

@@ -2,16 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig, lmbda, logistic_bits
+from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig, lmbda
 from imgcodec.model.binarizer import binarize, round_cheaply, round_through
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
+from imgcodec.model.distortion import distortion
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
 from imgcodec.model.tables import cost_table, mass_table
+from imgcodec.model.visitors import WARMTH, LatentBits, logistic_bits
 
 SIZES = [(8, 8), (8, 40), (40, 8), (16, 24), (64, 32)]
 
@@ -205,7 +208,13 @@ def test_rounding_weight_is_that_of_the_loss(tiny_model):
     u, levels = torch.tensor([0.7]), torch.tensor([5.0, 8.0, 10.0]).view(1, 1, 1, 3)
     pixels = tiny_model.steps(levels, u) * tiny_model.unit[None, :, None, None]
     wanted = lmbda(u) * pixels.square() / 3
-    assert torch.allclose(tiny_model.rounding_weight(levels), wanted, rtol=1e-4)
+    *means, low, high = tiny_model.rounding_weights(levels)
+    assert low.shape == high.shape == (1, 1, 1, 3)
+    assert torch.allclose(low, wanted[:, 3:4], rtol=1e-4)
+    assert torch.equal(low, high)
+    assert [weight.shape[2:] for weight in means] == [(1, 1), (1, 1), (2, 2), (4, 4)]
+    for weight in means:
+        assert torch.allclose(weight, wanted[0, 0, 0, 0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("index", [0, 8, 20, 40, 57, 80])
@@ -330,11 +339,11 @@ def test_round_cheaply_is_the_best_of_two():
     assert 300 < moved < 2700
 
 
-def test_round_cheaply_without_a_limit_goes_as_far_as_the_costs():
+def test_round_cheaply_knows_values_beyond_the_costs():
     costs = cost_table(mass_table())
     wanted = torch.tensor([300.4, -300.4, 255.7, -2.2])
     found, _ = round_cheaply(wanted, torch.full((4,), 100), None, torch.full((4,), 1e9), costs)
-    assert found.tolist() == [256, -256, 256, -2]
+    assert found.tolist() == [300, -300, 256, -2]
 
 
 # ---------------------------------------------------------------- quantizer
@@ -422,17 +431,18 @@ def test_latents_learn_from_the_rate_and_from_the_picture(tiny_model, real):
     x_hat, rates, _ = tiny_model(x, torch.tensor([0.3, 0.9]), real=real)
     assert latent_gradients(tiny_model, (x_hat - x).square().sum()) > 0
     assert latent_gradients(tiny_model, rates.codes.sum()) > 0
-    assert tiny_model.code_context.outer[0].weight.grad.abs().sum() > 0
+    assert tiny_model.code_context.latents.outer[0].weight.grad.abs().sum() > 0
 
 
 def test_real_rates_are_those_of_the_coded_cells(tiny_model):
-    """The noise of training is in the gradient, not in the value."""
+    """The randomness of training is in few cells; what noise teaches adds nothing to the rate."""
     torch.manual_seed(0)
     x, u = picture(), torch.tensor([0.3, 0.9])
-    known = tiny_model.eval()(x, u, real=True)[1].codes
+    with torch.no_grad():
+        known = tiny_model.eval()(x, u, real=True)[1].codes
+    assert torch.allclose(tiny_model(x, u, real=True)[1].codes, known, rtol=1e-3)
     tiny_model.train()
-    assert torch.allclose(tiny_model(x, u, real=True)[1].codes, known, rtol=1e-5)
-    assert not torch.allclose(tiny_model(x, u, real=False)[1].codes, known, rtol=1e-2)
+    assert torch.allclose(tiny_model(x, u, real=True)[1].codes, known, rtol=0.03)
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -530,3 +540,72 @@ def test_levels_leave_the_usual_one_only_for_good():
 def test_each_picture_has_its_own_usual_level():
     p = torch.tensor([[3.4, 3.5, 4.1], [7.5, 7.4, 6.9]]).view(2, 1, 1, 3) / 16
     assert quantize(p, 16, hysteresis=0.5).flatten().tolist() == pytest.approx([3, 3, 3, 7, 7, 7])
+
+
+# ---------------------------------------------------------------- distortion
+
+
+def test_distortion_is_the_squared_error_or_a_multiple_of_the_dissimilarity():
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 168, 176)
+    x_hat = (x + 0.1 * torch.rand(2, 1, 1, 1)).requires_grad_()
+    mse = distortion(x, x_hat, "mse")
+    assert torch.allclose(mse, (x_hat - x).square().mean((1, 2, 3)))
+    noisy = (x + 0.05 * torch.randn_like(x)).requires_grad_()
+    found = distortion(x, noisy, "ms-ssim")
+    assert found.shape == (2,)
+    assert 0 < distortion(x, x_hat, "ms-ssim").max() < found.min() < 0.019
+    found.sum().backward()
+    assert noisy.grad.abs().sum() > 0
+
+
+def test_an_error_of_one_step_weighs_the_same_at_every_level_under_ms_ssim(tiny_model):
+    levels = torch.tensor([5.0, 8.0, 10.0]).view(1, 1, 1, 3)
+    plain = tiny_model.error_weight(levels)
+    weights = tiny_model.rounding_weights(levels)
+    for part, weight in zip(tiny_model.split(plain)[4:], weights[4:], strict=True):
+        assert torch.equal(part, weight.expand_as(part))
+    similar = Model(replace(tiny_model.config, metric="ms-ssim")).error_weight(levels)
+    assert similar.unique().numel() == 1
+    assert similar.unique() == plain[0, 0, 0, 0]
+
+
+# ---------------------------------------------------------------- the gradient of latents
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_latents_have_the_gradient_of_the_expected_cost(training):
+    """For a decoder whose squared error is around t, not around y, as one that has learned."""
+    torch.manual_seed(0)
+    costs = cost_table(mass_table())
+    row, count, weight = 44, 200, 8.0
+    y = torch.linspace(-2.9, 2.9, count).view(1, 1, 1, count).requires_grad_()
+    t = y.detach() + 0.3
+    mean = torch.zeros(1, count, 1)
+    visit = LatentBits([y], [torch.full_like(t, weight)], costs, training)
+    visit(0, mean, torch.full_like(mean, float(row)), torch.arange(count))
+    (value,) = visit.result()
+    assert torch.equal(value, value.round())
+    (slope,) = torch.autograd.grad(visit.bits.sum() + (weight * (value - t).square()).sum(), [y])
+    low = y.detach().abs().floor()
+    sign = y.detach().sign()
+    dearer = costs[row, low.long() + 1] - costs[row, low.long()]
+
+    def errors(middle):
+        return [weight * (sign * (low + k) - middle).square() for k in (0, 1)]
+
+    near, far = errors(y.detach())
+    p = torch.sigmoid(-(dearer + far - near) / WARMTH)
+    near, far = errors(t)
+    wanted = sign * p * (1 - p) * 2 * weight / WARMTH * (dearer + far - near)
+    torch.testing.assert_close(slope, wanted, rtol=1e-4, atol=1e-4)
+    chosen = (value.abs() - low)[0, 0, 0]
+    if training:  # random near the border, and only there
+        assert 0.02 < (chosen - (p[0, 0, 0] > 0.5).float()).abs().mean() < 0.3
+    else:
+        assert torch.equal(chosen, (p[0, 0, 0] > 0.5).float())
+
+
+def test_hysteresis_of_a_whole_level():
+    scaled = torch.tensor([7.01, 7.5, 7.99, 8.4, 8.99, 9.1, 5.9, 6.2]).view(1, 1, 1, -1)
+    assert quantize(scaled / 16, 16, 1.0).flatten().round().tolist() == [7, 7, 7, 7, 7, 8, 6, 7]

@@ -12,7 +12,7 @@ from safetensors.torch import save as save_tensors
 from imgcodec import weights
 from imgcodec.errors import AicError
 from imgcodec.importance import LEVEL_EIGHTHS
-from imgcodec.model.integer import IntegerConv2d
+from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.tables import NUM_SCALES, RATE_INDICES
 from imgcodec.train.export import LOGIT_LIMIT, make_tables, probability_table
 
@@ -31,7 +31,7 @@ def saved(tiny_model, tables, tmp_path):
 
 
 def integer_layers(model):
-    return {n: m for n, m in model.named_modules() if isinstance(m, IntegerConv2d)}
+    return {n: m for n, m in model.named_modules() if isinstance(m, IntegerLayer)}
 
 
 # ---------------------------------------------------------------- round trip
@@ -254,9 +254,9 @@ def test_probability_table():
 def test_digit_table_of_a_model(tiny_model, tables):
     table, config = tables.digits.int(), tiny_model.config
     rows = RATE_INDICES + LEVEL_EIGHTHS * (config.levels - 1) + 1  # the last index that occurs
-    assert table.shape == (rows, config.latents)
+    assert table.shape == (rows, sum(config.parts))
     assert (table.diff(dim=0) >= 0).all()
-    assert (int(table.min()), int(table.max())) == (0, 9)
+    assert (int(table.min()), int(table.max())) == (0, 13)
 
 
 def test_digits_reach_what_a_latent_can_be(tiny_model, tables):
@@ -270,4 +270,4 @@ def test_digits_reach_what_a_latent_can_be(tiny_model, tables):
             largest = 8 / (float(step) * float(tiny_model.unit[-1]))  # of pixels 0..1, in steps
             limit = 0 if tables.digits[row, -1] == 0 else 2 ** (int(tables.digits[row, -1]) - 1)
             # u is rounded to eighths of an octave, of which half one may be missing
-            assert min(largest * 2 ** (-1 / 16) - 0.5, 256) <= limit
+            assert min(largest * 2 ** (-1 / 16) - 0.5, 4096) <= limit

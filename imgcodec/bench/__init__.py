@@ -47,6 +47,7 @@ def run(
     rates: Sequence[float],
     repeat: int = 1,
     progress: Callable[[list[Path]], Iterable[Path]] = iter,
+    effort: int = 1,
 ) -> list[Row]:
     """Encode and decode every picture of a folder at each rate.
 
@@ -56,6 +57,7 @@ def run(
         rates: bits per pixel.
         repeat: how often each row is timed, the median counts.
         progress: wraps the list of pictures, as `tqdm.tqdm` does.
+        effort: of the encoder, 1..9.
 
     Returns:
         A row per picture and rate; a refused one says why in `error`.
@@ -74,22 +76,28 @@ def run(
             for rate in rates:
                 try:
                     if not warm:
-                        _measure(codec, path.name, pixels, rate, 1, file)
+                        _measure(codec, path.name, pixels, rate, 1, file, effort)
                         warm = True
-                    rows.append(_measure(codec, path.name, pixels, rate, repeat, file))
+                    rows.append(_measure(codec, path.name, pixels, rate, repeat, file, effort))
                 except AicError as error:
                     rows.append(Row(path.name, width, height, rate, error=str(error)))
     return rows
 
 
 def _measure(
-    codec: "Codec", name: str, pixels: NDArray[np.uint8], rate: float, repeat: int, file: Path
+    codec: "Codec",
+    name: str,
+    pixels: NDArray[np.uint8],
+    rate: float,
+    repeat: int,
+    file: Path,
+    effort: int,
 ) -> Row:
     """Return the row of one picture at one rate."""
     height, width = pixels.shape[:2]
     times = []
     for _ in range(repeat):
-        encode = partial(codec.encode_report, pixels, rate, "range")
+        encode = partial(codec.encode_report, pixels, rate, "range", effort)
         (data, encoded), encode_s = _timed(codec, encode)
         image.write_bytes(file, data, force=True)
         stored = file.read_bytes()

@@ -13,25 +13,28 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from imgcodec.model.binarizer import binarize, round_cheaply, round_through
-from imgcodec.model.context import CodeContext, LatticeContext, Places
+from imgcodec.model import pyramid
+from imgcodec.model.binarizer import binarize
+from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext
 from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
 from imgcodec.model.decoder import Decoder
+from imgcodec.model.distortion import lmbda
 from imgcodec.model.encoder import Encoder
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
 from imgcodec.model.tables import (
     MEAN_UNIT,
-    NUM_SCALES,
     RATE_INDICES,
     RATE_SHOWN,
     SCALE_ZERO,
     SCALES_PER_OCTAVE,
+    cost_table,
+    mass_table,
 )
+from imgcodec.model.visitors import LatentBits, LevelBits, SingleBits
 
 __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 
-LMBDA_LOW, LMBDA_OCTAVES = 4.0, 14.0  # lambda(u) = 4 * 2^(14 u)
-HYSTERESIS = 0.5  # levels
+HYSTERESIS = 1.0  # levels
 HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
 
 
@@ -40,21 +43,22 @@ class ModelConfig:
     """Sizes of a model; stored with its weights."""
 
     latents: int = 96  # of 192 coefficients; the rest hold 1e-4.5 of the energy
-    digits: int = 8  # most binary digits of a latent's magnitude; 0: one bit, the paper's form
+    digits: int = 12  # most binary digits of a latent's magnitude; 0: one bit, the paper's form
     levels: int = 16  # L of equation (4)
     skip: bool = True  # linear skips around the trunks
     width: int = 128  # channels of the trunks
-    encoder_blocks: int = 2
-    decoder_blocks: int = 4
+    encoder_blocks: int = 4
+    decoder_blocks: int = 6
     attention_width: int = 64
     attention_heads: int = 4
     attention_blocks: int = 2
     attention_window: int = 8  # places
-    lattice: int = 3  # latents coded coarse to fine: the block means of the three planes
+    lattice: int = 3  # latents coded as a pyramid: the block means of the three planes
     groups: tuple[int, ...] = (9, 12, 24, 48)  # the other latents, in coding order
     signed_groups: int = 1
     context_width: int = 96
     context_hidden: int = 64
+    metric: str = "mse"  # what the weights are fitted to, see `distortion`
 
     @classmethod
     def paper(cls) -> "ModelConfig":
@@ -72,6 +76,19 @@ class ModelConfig:
         """Whether latents are binary expansions rather than single bits."""
         return self.digits > 0
 
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Channels of each part that is coded: those of the pyramid, then the groups."""
+        if not self.lattice:
+            return self.groups
+        return (self.lattice, *[3 * self.lattice] * pyramid.OCTAVES, *self.groups)
+
+    def part_size(self, part: int, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of a part of a picture of that many places."""
+        if self.lattice and part <= pyramid.OCTAVES:
+            return pyramid.part_size(height, width, part)
+        return height, width
+
 
 class Codes(NamedTuple):
     """What the encoder decides; the decoder gets it back from the file."""
@@ -87,11 +104,6 @@ class Rates(NamedTuple):
     levels: Tensor
 
 
-def lmbda(u: Tensor) -> Tensor:
-    """Return the weight of the distortion (MSE of pixels in 0..1) at rate parameter u."""
-    return LMBDA_LOW * 2 ** (LMBDA_OCTAVES * u)
-
-
 class Model(nn.Module):
     """All networks of one set of weights, for all rates."""
 
@@ -105,7 +117,7 @@ class Model(nn.Module):
         self.quantizer = Quantizer(
             c.width, c.attention_width, c.attention_heads, c.attention_blocks, c.attention_window
         )
-        self.level_context = LatticeContext(1, 1, MEAN_UNIT * (c.levels // 2), 32)
+        self.level_context = LatticeContext(1, 1, MEAN_UNIT * (c.levels // 2), 32, LEVEL_STRIDE)
         self.code_context = CodeContext(
             c.lattice,
             c.groups,
@@ -114,6 +126,8 @@ class Model(nn.Module):
             c.context_hidden,
             2 if c.expansion else 1,
         )
+        self.costs: Tensor
+        self.register_buffer("costs", cost_table(mass_table()), persistent=False)
         self.deviation: Tensor  # standard deviations of the coefficients
         self.unit: Tensor  # pixels per unit of each latent
         self.register_buffer("deviation", torch.ones(COEFFICIENTS))
@@ -137,9 +151,13 @@ class Model(nn.Module):
         )
         with torch.no_grad():
             start = self.config.lattice
-            if self.code_context.means is not None:
-                self.code_context.means.last.bias[start:] = index[:start]
-            for head, size in zip(self.code_context.outer, self.config.groups, strict=True):
+            means = self.code_context.pyramid
+            if means is not None:  # every octave doubles what is smooth
+                lows = index[:start] + SCALES_PER_OCTAVE * pyramid.OCTAVES
+                means.lows.last.bias[start:] = lows
+                means.details.outer[0].get_parameter("bias")[3 * start :] = index[:start].repeat(3)
+            heads = self.code_context.latents.outer
+            for head, size in zip(heads, self.config.groups, strict=True):
                 head.get_parameter("bias")[size:] = index[start : start + size]
                 start += size
             self.level_context.last.bias[1:] = SCALE_ZERO - SCALES_PER_OCTAVE
@@ -161,16 +179,29 @@ class Model(nn.Module):
         Returns:
             (B, latents, h, w) float32.
         """
-        unit = self.unit[None, :, None, None]
-        return self._relative_steps(levels) * (self.step(u)[:, None, None, None] / unit)
-
-    def _relative_steps(self, levels: Tensor) -> Tensor:
-        """Return the step of every latent as a multiple of that of the middle level."""
         b, _, h, w = levels.shape
-        fine = torch.exp2((self.config.levels // 2 - levels) / 2)
+        fine = self._relative_step(levels)
         lattice = fine.new_ones(b, self.config.lattice, h, w)
         rest = fine.expand(b, self.config.latents - self.config.lattice, h, w)
-        return torch.cat([lattice, rest], 1)
+        unit = self.unit[None, :, None, None]
+        return torch.cat([lattice, rest], 1) * (self.step(u)[:, None, None, None] / unit)
+
+    def _relative_step(self, levels: Tensor) -> Tensor:
+        """Return the step of each level as a multiple of that of the middle level."""
+        return torch.exp2((self.config.levels // 2 - levels) / 2)
+
+    def split(self, y: Tensor) -> list[Tensor]:
+        """Return the parts in which latents in steps (B, latents, h, w) are coded."""
+        lattice, *groups = y.split((self.config.lattice, *self.config.groups), 1)
+        return [*(pyramid.analyse(lattice) if self.config.lattice else ()), *groups]
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Invert `split`."""
+        if not self.config.lattice:
+            return torch.cat(parts, 1)
+        start = 1 + pyramid.OCTAVES
+        lattice = pyramid.synthesise(parts[:start], *parts[start].shape[2:])
+        return torch.cat([lattice, *parts[start:]], 1)
 
     def levels(self, p: Tensor) -> Tensor:
         """Return the levels of an importance map, (B, 1, h, w), with gradient."""
@@ -203,8 +234,7 @@ class Model(nn.Module):
             u: (B,) float32, 0..1.
             real: whether latents are rounded as the encoder of files rounds them, and rates are
                 those of the cells that are coded; else they are rounded to the nearest, and rates
-                are those of latents with uniform noise. Latents have the latter's gradient in
-                both cases.
+                are those of latents with uniform noise. For the gradients see `LatentBits`.
 
         Returns:
             (x_hat (B, 3, H, W), Rates, importance map (B, 1, h, w)).
@@ -226,41 +256,50 @@ class Model(nn.Module):
 
     def _level_bits(self, levels: Tensor, u: Tensor) -> Tensor:
         """Return the bits of the levels (B,); gradients reach the levels and the context."""
-        tape = _Tape(MEAN_UNIT * levels.detach(), None, None)
+        visit = LevelBits(levels)
         rate = (RATE_SHOWN * self.rate_index(u)).view(-1, 1, 1, 1).expand_as(levels)
-        self.level_context.walk(rate, levels.new_zeros(len(u), 1, 1), tape)
-        mean, scale = tape.result()
-        residual = levels - round_through(mean / MEAN_UNIT)
-        return logistic_bits(residual, scale).sum((1, 2, 3))
+        self.level_context.walk(rate, levels.new_zeros(len(u), 1, 1), visit)
+        return visit.bits
 
     def _expansion(
         self, e: Tensor, levels: Tensor, u: Tensor, real: bool
     ) -> tuple[Tensor, Tensor]:
         steps = self.steps(levels, u)
-        y = e / steps
-        weight = self.rounding_weight(levels.detach()) if real else None
-        tape = _Tape(MEAN_UNIT * y.detach(), self.code_context.costs, weight)
-        self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, tape)
-        mean, scale = tape.result()
-        residual = y - mean / MEAN_UNIT
-        noisy = residual + torch.rand_like(residual) - 0.5
-        if not real:
-            y_hat = (round_through(residual) + mean / MEAN_UNIT) * steps
-            return y_hat, logistic_bits(noisy, scale).sum((1, 2, 3))
-        value = tape.values_coded() + MEAN_UNIT * (y - y.detach())
-        cells = ((value - mean) / MEAN_UNIT).detach()
-        # the scale learns from the coded cells, mean and latents from the noisy ones
-        proxy = logistic_bits(noisy, scale.detach()) if self.training else scale.new_zeros(())
-        bits = logistic_bits(torch.round(cells), scale) + proxy - proxy.detach()
-        return value / MEAN_UNIT * steps, bits.sum((1, 2, 3))
+        parts = self.split(e / steps)
+        weights = self.rounding_weights(levels.detach()) if real else None
+        visit = LatentBits(parts, weights, self.costs, self.training)
+        self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, visit)
+        return self.join(visit.result()) * steps, visit.bits
 
-    def rounding_weight(self, levels: Tensor) -> Tensor:
-        """Return the weight of a squared error of one step against bits, (B, latents, h, w).
+    def rounding_weights(self, levels: Tensor) -> list[Tensor]:
+        """Return the weight of a squared error of one step against bits for each part.
 
         It is that of the training loss: lambda * step^2 / 3; latents are rounded towards zero
-        where that costs less in all.
+        where that costs less in all. Where the levels say how much an error matters, as with
+        MS-SSIM, an error of one step matters as much at every level.
+
+        Returns:
+            One (B, 1, h, w) of each part's size.
         """
-        return self._relative_steps(levels).square() * (HIGH_RATE_STEP / 3)
+        b, _, h, w = levels.shape
+        num_pyramid = len(self.config.parts) - len(self.config.groups)
+        sizes = [self.config.part_size(part, h, w) for part in range(num_pyramid)]
+        means = [levels.new_full((b, 1, *size), HIGH_RATE_STEP / 3) for size in sizes]
+        return means + [self._group_weight(levels)] * len(self.config.groups)
+
+    def error_weight(self, levels: Tensor) -> Tensor:
+        """Return the same weight for each latent, (B, latents, h, w)."""
+        means = torch.full_like(levels, HIGH_RATE_STEP / 3)
+        lattice = self.config.lattice
+        means = means.expand(-1, lattice, -1, -1)
+        groups = self._group_weight(levels).expand(-1, self.config.latents - lattice, -1, -1)
+        return torch.cat([means, groups], 1)
+
+    def _group_weight(self, levels: Tensor) -> Tensor:
+        weight = torch.full_like(levels, HIGH_RATE_STEP / 3)
+        if self.config.metric == "mse":
+            weight = weight * self._relative_step(levels).square()
+        return weight
 
     def _single_bits(
         self, e: Tensor, p: Tensor, levels: Tensor, u: Tensor
@@ -268,67 +307,7 @@ class Model(nn.Module):
         mask = prefix_mask(p, self.config.latents, self.config.levels)
         signs = 2 * binarize(torch.sigmoid(e)) - 1
         sent = signs * mask  # (6), with the bits as -1 and 1
-        tape = _Tape(4 * MEAN_UNIT * sent.detach(), None, None)
-        self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, tape)
-        logit, _ = tape.result()
-        cost = torch.nn.functional.softplus(-signs.detach() * logit / MEAN_UNIT) / 0.6931472
+        visit = SingleBits(self.split(sent.detach()))
+        self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, visit)
         # no gradient to the networks: the paper's loss has its own measure of the rate
-        return sent, (cost * mask.detach()).sum((1, 2, 3))
-
-
-class _Tape:
-    """A visitor that knows the values and records what is predicted.
-
-    With costs, latents are rounded around their mean: to the nearest without a weight, else to
-    what costs least. Without costs the values are coded as they are.
-    """
-
-    def __init__(self, values: Tensor, costs: Tensor | None, weight: Tensor | None) -> None:
-        self.values, self.costs, self.weight = values, costs, weight
-        self.parts: dict[int, list[Tensor]] = {}
-
-    def __call__(self, channels: slice, mean: Tensor, scale: Tensor, places: Places) -> Tensor:
-        values = self.values[:, channels]
-        if self.costs is not None:
-            middle = mean.detach()
-            residual = (values - middle) / MEAN_UNIT
-            if self.weight is None:
-                cells = torch.round(residual)
-            else:
-                rows = scale.detach().round().clamp(0, NUM_SCALES - 1).long()
-                cells, _ = round_cheaply(
-                    residual, rows, None, self.weight[:, channels], self.costs
-                )
-            values = MEAN_UNIT * cells + middle
-        mask = places.mask
-        parts = [mean * mask, scale * mask, values * mask]
-        coded = parts[2]
-        before = self.parts.get(channels.start)
-        if before is not None:
-            parts = [a + b for a, b in zip(before, parts, strict=True)]
-        self.parts[channels.start] = parts
-        return coded
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        """Return means and scales of all channels, (B, C, h, w) each."""
-        return self._gather(0), self._gather(1)
-
-    def values_coded(self) -> Tensor:
-        """Return the values as they were given back, (B, C, h, w)."""
-        return self._gather(2)
-
-    def _gather(self, index: int) -> Tensor:
-        return torch.cat([self.parts[start][index] for start in sorted(self.parts)], 1)
-
-
-def logistic_bits(residual: Tensor, scale: Tensor) -> Tensor:
-    """Return the bits of a cell of width 1 around `residual` under a logistic distribution.
-
-    Args:
-        residual: distance from the mean in steps, any shape.
-        scale: scale index, same shape.
-    """
-    inverse = torch.exp2((SCALE_ZERO - scale.clamp(0, 111)) / SCALES_PER_OCTAVE)
-    near = (residual.abs() - 0.5) * inverse
-    mass = torch.sigmoid(-near) - torch.sigmoid(-near - inverse)
-    return -torch.log2(mass.clamp_min(1e-7))
+        return sent, visit.bits

@@ -56,18 +56,21 @@ def round_cheaply(
     Args:
         wanted: real values, any shape.
         rows: their scale indices, int64.
-        largest: greatest magnitudes allowed, int64; None for all that `costs` knows.
+        largest: greatest magnitudes allowed, int64; None for no limit.
         weight: of the squared error, in bits.
-        costs: (scales, magnitudes) bits of each magnitude.
+        costs: (scales, magnitudes) bits of each magnitude; larger ones cost as the last.
 
     Returns:
         (integers as float32, their bits).
     """
     size = wanted.abs()
-    bound = costs.shape[1] - 1 if largest is None else largest
-    magnitude = torch.round(size).long().clamp(max=bound)
+    magnitude = torch.round(size).long()
+    if largest is not None:
+        magnitude = torch.minimum(magnitude, largest)
     smaller = (magnitude - 1).clamp_min(0)
-    cost, smaller_cost = costs[rows, magnitude], costs[rows, smaller]
+    last = costs.shape[1] - 1
+    cost = costs[rows, magnitude.clamp(max=last)]
+    smaller_cost = costs[rows, smaller.clamp(max=last)]
     added = weight * ((size - smaller).square() - (size - magnitude).square())
     down = cost - smaller_cost > added
     magnitude = torch.where(down, smaller, magnitude)

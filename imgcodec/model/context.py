@@ -12,47 +12,45 @@ Everything coded is an integer around a predicted mean with a predicted scale:
     scale  s = 2^((index - 40) / 8) steps, index 0..111 (SCALE_ZERO, SCALES_PER_OCTAVE, NUM_SCALES)
     value  in units of 1/16 of the step, 16 * integer + mean for latents
 
-A *visitor* is called for every step of the coding order. It gets what is predicted and gives the
-values, so that training, rate estimates, encoding and decoding all share one loop:
+What is coded comes in parts, maps (B, C, h, w) that each have a number and a size: the parts of
+the pyramid of block means, then the groups of latents. A *visitor* is called for every step of
+the coding order. It gets what is predicted and gives the values, so that training, rate
+estimates, encoding and decoding all share one loop:
 
-    visit(channels, mean, scale, places) -> values
+    visit(part, mean, scale, places) -> values
 
-with channels a slice, mean, scale and values (B, C, h, w); values elsewhere than at the places
-are zero.
+with mean, scale and values (B, T, C) and places (T,) int64 the flat indices into the part's map.
+Inside, maps are *rows*, (B, h w, C), so that what belongs to a place lies together.
 """
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imgcodec.model.integer import ACTIVATION_MAX, IntegerConv2d, activation, check_sums, rounded
-from imgcodec.model.tables import (
-    RATE_SHOWN,
-    VALUE_LIMIT,
-    cost_table,
-    mass_table,
-    squash_table,
+from imgcodec.model import pyramid
+from imgcodec.model.integer import (
+    ACTIVATION_MAX,
+    IntegerConv2d,
+    IntegerLayer,
+    IntegerLinear,
+    activation,
+    check_sums,
+    rounded,
 )
+from imgcodec.model.tables import RATE_SHOWN, VALUE_LIMIT, squash_table
 
-LATTICE_STRIDE = 8  # places between those of the first pass
+Visitor = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
-
-class Places(NamedTuple):
-    """The places of one step, in both forms."""
-
-    mask: Tensor  # bool (h, w)
-    where: Tensor  # the same as int64 (T,) into h * w, rising
-
-
-Visitor = Callable[[slice, Tensor, Tensor, Places], Tensor]
+LEVEL_STRIDE = 8  # places between those of the levels' first pass
+LOWS_STRIDE = 2  # the same for the coarsest part of the pyramid
+OCTAVE_SHOWN = 64
 
 
 class ContextModel(nn.Module):
-    """What both context models share: the squashing table and the switch to integers."""
+    """What the context models share: the squashing table and the switch to integers."""
 
     def __init__(self) -> None:
         """Make the table a part of the weights: no machine recomputes it."""
@@ -66,33 +64,63 @@ class ContextModel(nn.Module):
         index = (values + (VALUE_LIMIT + 0.5)).clamp(0, 2 * VALUE_LIMIT)
         return self.squashing[index.long()]
 
+    def sums_added(self) -> Iterator[list[IntegerLayer]]:
+        """Yield the layers whose sums are added together, for `check_sums`."""
+        raise NotImplementedError
+
+
+def check(module: nn.Module) -> None:
+    """Raise ValueError where a sum in one of the context models inside could be inexact."""
+    for part in module.modules():
+        if isinstance(part, ContextModel):
+            for layers in part.sums_added():
+                check_sums(layers)
+
+
+def freeze(module: nn.Module) -> None:
+    """Make the context models inside faster: their weights do not change from now on."""
+    for part in module.modules():
+        if isinstance(part, IntegerLayer):
+            part.freeze()
+
+
+def to_rows(maps: Tensor) -> Tensor:
+    """Return (B, C, h, w) as (B, h w, C)."""
+    rows: Tensor = maps.permute(0, 2, 3, 1).flatten(1, 2)
+    return rows
+
+
+def to_map(rows: Tensor, height: int, width: int) -> Tensor:
+    """Return (B, height * width, C) as (B, C, height, width), channels last in memory."""
+    maps: Tensor = rows.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    return maps
+
 
 class LatticeContext(ContextModel):
-    """Context model of smooth maps (levels, block means), coded coarse to fine.
+    """Context model of smooth maps, coded coarse to fine: levels, the lows of the pyramid.
 
-    The first pass codes every 8th place of every 8th row; each further pair of passes halves the
-    spacing: first the centres of the squares, then the middles of their sides. A place is
-    predicted from the mean of its four nearest known neighbours, the network adds a correction
-    and gives the scale, from how much those neighbours differ.
+    The first pass codes every `stride`-th place of every `stride`-th row; each further pair of
+    passes halves the spacing: first the centres of the squares, then the middles of their sides.
+    A place is predicted from the mean of its four nearest known neighbours, the network adds a
+    correction and gives the scale, from how much those neighbours differ.
     """
 
-    NUM_PASSES = 7
-
-    def __init__(self, channels: int, extras: int, default: int, hidden: int) -> None:
+    def __init__(self, channels: int, extras: int, default: int, hidden: int, stride: int) -> None:
         """Make a model of `channels` maps; `default` is the mean where nothing is known."""
         super().__init__()
-        self.channels, self.default = channels, default
-        self.first = IntegerConv2d(3 * channels + extras + self.NUM_PASSES, hidden, 1)
-        self.second = IntegerConv2d(hidden, hidden, 1)
-        self.last = IntegerConv2d(hidden, 2 * channels, 1, gain=0.05)
+        self.channels, self.default, self.stride = channels, default, stride
+        self.passes = 2 * stride.bit_length() - 1
+        self.first = IntegerLinear(3 * channels + extras + self.passes, hidden)
+        self.second = IntegerLinear(hidden, hidden)
+        self.last = IntegerLinear(hidden, 2 * channels, gain=0.05)
 
-    def check(self) -> None:
-        """Raise ValueError where a sum could be inexact."""
+    def sums_added(self) -> Iterator[list[IntegerLayer]]:
+        """Yield each layer: none are added."""
         for layer in (self.first, self.second, self.last):
-            check_sums([layer])
+            yield [layer]
 
     def walk(self, extras: Tensor, scale_offset: Tensor, visit: Visitor) -> Tensor:
-        """Visit all places in coding order and return the values.
+        """Visit all places of part 0 in coding order and return the values.
 
         Args:
             extras: (B, E, h, w) integers -127..127, known to the decoder beforehand.
@@ -103,53 +131,47 @@ class LatticeContext(ContextModel):
             (B, channels, h, w) values without gradient.
         """
         b, _, h, w = extras.shape
-        flat_extras = extras.flatten(2)
-        values = extras.new_zeros(b, self.channels, h * w)
-        for number, (places, neighbours) in enumerate(lattice_passes(h, w)):
+        extras = to_rows(extras)
+        values = extras.new_zeros(b, h * w, self.channels)
+        for number, (places, neighbours) in enumerate(lattice_passes(h, w, self.stride)):
             places, neighbours = places.to(extras.device), neighbours.to(extras.device)
             if len(places) == 0:
                 continue
-            near = values[:, :, neighbours]  # (B, C, 4, T)
+            near = values[:, neighbours]  # (B, 4, T, C)
             if number == 0:
                 near = torch.full_like(near, self.default)
-            a, a2, c, c2 = near.unbind(2)
+            a, a2, c, c2 = near.unbind(1)
             base = torch.floor((a + a2 + c + c2 + 2) * 0.25)
-            slopes = torch.cat([a - a2, c - c2, torch.floor((a + a2 - c - c2) * 0.5)], 1).abs()
-            passes = slopes.new_zeros(b, self.NUM_PASSES, len(places))
-            passes[:, number] = 64
-            z = torch.cat([self.squash(slopes), flat_extras[:, :, places], passes], 1)[:, :, None]
+            slopes = torch.cat([a - a2, c - c2, torch.floor((a + a2 - c - c2) * 0.5)], 2).abs()
+            passes = slopes.new_zeros(b, len(places), self.passes)
+            passes[:, :, number] = 64
+            z = torch.cat([self.squash(slopes), extras[:, places], passes], 2)
             z = activation(self.first(z, self.quantised), self.quantised)
             z = activation(self.second(z, self.quantised), self.quantised)
-            mean, scale = self.last(z, self.quantised)[:, :, 0].chunk(2, 1)
-            if self.quantised:
-                mean, scale = rounded(mean), rounded(scale)
-            canvas = mean.new_zeros(b, self.channels, h * w)
-            mean = canvas.index_copy(2, places, base + mean).unflatten(2, (h, w))
-            scale = canvas.index_copy(2, places, scale + scale_offset).unflatten(2, (h, w))
-            mask = torch.zeros(h * w, dtype=torch.bool, device=extras.device)
-            mask[places] = True
-            found = visit(slice(0, self.channels), mean, scale, Places(mask.view(h, w), places))
-            values = values + found.detach().flatten(2)
-        return values.view(b, self.channels, h, w)
+            z = self.last(z, self.quantised)
+            mean, scale = (rounded(z) if self.quantised else z).chunk(2, 2)
+            found = visit(0, base + mean, scale + scale_offset, places)
+            values[:, places] = found.detach()
+        return to_map(values, h, w)
 
 
 @lru_cache(maxsize=8)
-def lattice_passes(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]:
+def lattice_passes(height: int, width: int, stride: int) -> tuple[tuple[Tensor, Tensor], ...]:
     """Return per pass the flat indices of its places (T,) and of their neighbours (4, T).
 
     Neighbours 0 and 1 face each other, as do 2 and 3. At the edge of the picture the missing one
     is replaced by the one that faces it, or by one of the other pair.
     """
     with torch.inference_mode(False):  # the result may be used in training later
-        return tuple(_lattice_passes(height, width))
+        return tuple(_lattice_passes(height, width, stride))
 
 
-def _lattice_passes(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _lattice_passes(height: int, width: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    first = (rows % LATTICE_STRIDE == 0) & (columns % LATTICE_STRIDE == 0)
+    first = (rows % stride == 0) & (columns % stride == 0)
     index = (rows * width + columns)[first]
     yield index, index.expand(4, -1)
-    d = LATTICE_STRIDE // 2
+    d = stride // 2
     while d:
         odd_row, odd_column = rows % (2 * d) == d, columns % (2 * d) == d
         even_row, even_column = rows % (2 * d) == 0, columns % (2 * d) == 0
@@ -172,21 +194,169 @@ def _lattice_passes(height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
         d //= 2
 
 
-def checkerboard(height: int, width: int, device: torch.device) -> tuple[Places, Places]:
-    """Return the two halves of the places, that of the first place first."""
-    mask = torch.zeros(height, width, dtype=torch.bool, device=device)
-    mask[::2, ::2] = True
-    mask[1::2, 1::2] = True
-    flat = mask.flatten()
-    return Places(mask, flat.nonzero()[:, 0]), Places(~mask, (~flat).nonzero()[:, 0])
+@lru_cache(maxsize=8)
+def checkerboard(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the flat indices of both halves of the places, that of the first place first.
+
+    Returns:
+        (anchors (T,), others (T',), neighbours of the others (T', 4)), int64. The neighbours,
+        all of them anchors, are those above, below, left and right; height * width stands for
+        one outside.
+    """
+    with torch.inference_mode(False):
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        first = (rows + columns) % 2 == 0
+        index = rows * width + columns
+        padded = F.pad(index, (1, 1, 1, 1), value=height * width)
+        near = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
+        return index[first], index[~first], torch.stack([n[~first] for n in near], 1)
+
+
+class GroupContext(ContextModel):
+    """Context model of groups of channels, each coded in two checkerboard halves.
+
+    One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far;
+    a small network of each group turns it into mean and scale. The second half of a group also
+    sees the first half around it.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        groups: tuple[int, ...],
+        signed_groups: int,
+        width: int,
+        hidden: int,
+        outputs: int,
+    ) -> None:
+        """Make the model.
+
+        Args:
+            inputs: channels that are known beforehand.
+            groups: sizes of the groups.
+            signed_groups: how many of them show later ones their signs, not only magnitudes.
+            width: channels of the collecting map.
+            hidden: channels of a group's network.
+            outputs: numbers per latent, 2 (mean and scale) or 1 (mean of a single bit).
+        """
+        super().__init__()
+        self.groups, self.signed_groups, self.outputs = groups, signed_groups, outputs
+        # channels that others see of each group: magnitudes, after the values where signed
+        self.shown = [2 * b if i < signed_groups else b for i, b in enumerate(groups)]
+        whole = inputs + sum(self.shown)
+        self.collect = IntegerConv2d(inputs, width, (inputs / whole) ** 0.5)
+        self.own, self.cross, self.inner, self.outer = (nn.ModuleList() for _ in range(4))
+        for size, b in zip(self.shown, groups, strict=True):
+            spread = (size / whole) ** 0.5
+            self.own.append(IntegerLinear(4 * size, width, spread))
+            self.cross.append(IntegerConv2d(size, width, spread))
+            self.inner.append(IntegerLinear(width, hidden))
+            self.outer.append(IntegerLinear(hidden, outputs * b, gain=0.05))
+        del self.cross[-1]
+
+    def sums_added(self) -> Iterator[list[IntegerLayer]]:
+        """Yield for each group what its hidden map collects, and its network."""
+        collected: list[IntegerLayer] = [self.collect]
+        for i in range(len(self.groups)):
+            yield [*collected, self.own[i]]  # type: ignore[list-item]
+            yield [self.inner[i]]  # type: ignore[list-item]
+            yield [self.outer[i]]  # type: ignore[list-item]
+            collected += self.cross[i : i + 1]  # type: ignore[arg-type]
+
+    def walk(self, known: Tensor, offset: Tensor, visit: Visitor, first_part: int) -> Tensor:
+        """Visit all groups and places in coding order.
+
+        Args:
+            known: (B, inputs, h, w) integers -127..127.
+            offset: (B, 1, h, w) integers added to the scale index.
+            visit: see the module's docstring.
+            first_part: number of the first group's part.
+
+        Returns:
+            (B, C, h, w) values of the last group, without gradient.
+        """
+        q = self.quantised
+        b, _, h, w = known.shape
+        anchors, others, neighbours = (t.to(known.device) for t in checkerboard(h, w))
+        offset = to_rows(offset)
+        collected = self.collect(known.contiguous(memory_format=torch.channels_last), q)
+        values = known
+        for i, size in enumerate(self.groups):
+            rows = to_rows(collected)
+            values = rows.new_zeros(b, h * w, size)
+            shown = rows.new_zeros(b, h * w + 1, self.shown[i])  # and one outside
+            for places in (anchors, others):
+                if len(places) == 0:
+                    continue
+                z = rows.index_select(1, places)
+                if places is others:
+                    near = shown.index_select(1, neighbours.flatten())
+                    z = z + self.own[i](near.view(b, len(places), -1), q)
+                z = activation(self.inner[i](activation(z, q), q), q)
+                z = self.outer[i](z, q)
+                if q:
+                    z = rounded(z)
+                if self.outputs == 1:
+                    mean, scale = z, torch.zeros_like(z)
+                else:
+                    mean, scale = z.chunk(2, 2)
+                    scale = scale + offset.index_select(1, places)
+                found = visit(first_part + i, mean, scale, places).detach()
+                values[:, places] = found
+                found = self.squash(found)
+                if i < self.signed_groups:
+                    shown[:, places, :size] = found
+                shown[:, places, -size:] = found.abs()
+            if i + 1 < len(self.groups):
+                collected = collected + self.cross[i](to_map(shown[:, :-1], h, w), q)
+        return to_map(values, h, w)
+
+
+class PyramidContext(ContextModel):
+    """Context model of the pyramid of block means, octave by octave."""
+
+    def __init__(self, channels: int, width: int, hidden: int) -> None:
+        """Make a model of the pyramid of `channels` planes; one network serves all octaves."""
+        super().__init__()
+        self.lows = LatticeContext(channels, 1, 0, 32, LOWS_STRIDE)
+        inputs = 3 * channels + 1 + pyramid.OCTAVES
+        self.details = GroupContext(inputs, (3 * channels,), 1, width, hidden, 2)
+
+    def sums_added(self) -> Iterator[list[IntegerLayer]]:
+        """Yield nothing: its parts do."""
+        yield from ()
+
+    def walk(self, rate: Tensor, height: int, width: int, visit: Visitor) -> Tensor:
+        """Visit all parts in coding order.
+
+        Args:
+            rate: (B,) integers 0..56, see `CodeContext.walk`.
+            height: rows of the planes, places.
+            width: columns of the planes.
+            visit: see the module's docstring.
+
+        Returns:
+            (B, C, height, width) block means in 1/16 steps, integers.
+        """
+        shown = (RATE_SHOWN * rate)[:, None, None, None]
+        size = pyramid.part_size(height, width, 0)
+        lows = self.lows.walk(shown.expand(-1, -1, *size), rate[:, None, None], visit)
+        for octave in range(pyramid.OCTAVES):
+            known = F.pad(self.squash(slopes(lows)), (0, 0, 0, 0, 0, 1 + pyramid.OCTAVES))
+            known[:, -1 - octave] = OCTAVE_SHOWN
+            known[:, -1 - pyramid.OCTAVES] = shown[:, 0]
+            offset = rate[:, None, None, None].expand(-1, 1, *lows.shape[2:])
+            details = self.details.walk(known, offset, visit, 1 + octave)
+            if not self.quantised:
+                lows, details = torch.round(lows), torch.round(details)
+            lows = pyramid.merge_exactly(lows, details)
+        return lows[:, :, :height, :width]
 
 
 class CodeContext(ContextModel):
-    """Context model of the codes, group by group of channels, each in two checkerboard halves.
+    """Context model of the codes: the pyramid of block means, then group by group of latents.
 
-    The first `lattice` channels (block means) are coded by a LatticeContext. For the others one
-    hidden map collects, by 3x3 convolutions, the levels, the rate, the slopes of the block means
-    and all groups so far; a small network of each group turns it into mean and scale.
+    The latents see the levels, the rate and the slopes of the block means.
     """
 
     def __init__(
@@ -198,48 +368,18 @@ class CodeContext(ContextModel):
         hidden: int,
         outputs: int,
     ) -> None:
-        """Make the model.
-
-        Args:
-            lattice: number of channels coded coarse to fine, may be 0.
-            groups: sizes of the groups that follow.
-            signed_groups: how many of them show later ones their signs, not only magnitudes.
-            width: channels of the collecting map.
-            hidden: channels of a group's network.
-            outputs: numbers per latent, 2 (mean and scale) or 1 (mean of a single bit).
-        """
+        """Make the model; `lattice` is the number of block means, may be 0, see GroupContext."""
         super().__init__()
-        self.lattice, self.groups, self.outputs = lattice, groups, outputs
-        self.costs: Tensor
-        self.register_buffer("costs", cost_table(mass_table()), persistent=False)
-        self.signed_groups = signed_groups
-        self.means = LatticeContext(lattice, 2, 0, 32) if lattice else None
-        shown = [2 * b if i < signed_groups else b for i, b in enumerate(groups)]
+        self.pyramid = PyramidContext(lattice, width, hidden) if lattice else None
         inputs = 2 + 3 * lattice
-        spread = (inputs / (inputs + sum(shown))) ** 0.5
-        self.collect = IntegerConv2d(inputs, width, 3, spread)
-        self.own, self.cross, self.inner, self.outer = (nn.ModuleList() for _ in range(4))
-        for size, b in zip(shown, groups, strict=True):
-            spread = (size / (inputs + sum(shown))) ** 0.5
-            self.own.append(IntegerConv2d(size, width, 3, spread))
-            self.cross.append(IntegerConv2d(size, width, 3, spread))
-            self.inner.append(IntegerConv2d(width, hidden, 1))
-            self.outer.append(IntegerConv2d(hidden, outputs * b, 1, gain=0.05))
-        del self.cross[-1]
+        self.latents = GroupContext(inputs, groups, signed_groups, width, hidden, outputs)
 
-    def check(self) -> None:
-        """Raise ValueError where a sum could be inexact."""
-        if self.means is not None:
-            self.means.check()
-        collected: list[nn.Module] = [self.collect]
-        for i in range(len(self.groups)):
-            check_sums([*collected, self.own[i]])  # type: ignore[list-item]
-            check_sums([self.inner[i]])  # type: ignore[list-item]
-            check_sums([self.outer[i]])  # type: ignore[list-item]
-            collected += self.cross[i : i + 1]
+    def sums_added(self) -> Iterator[list[IntegerLayer]]:
+        """Yield nothing: its parts do."""
+        yield from ()
 
     def walk(self, levels: Tensor, rate: Tensor, num_levels: int, visit: Visitor) -> None:
-        """Visit all channels and places in coding order.
+        """Visit all parts in coding order.
 
         Args:
             levels: (B, 1, h, w) integers 0..num_levels - 1, float32.
@@ -247,64 +387,15 @@ class CodeContext(ContextModel):
             num_levels: L.
             visit: see the module's docstring.
         """
-        q = self.quantised
-        b, _, h, w = levels.shape
         centred = levels - num_levels // 2
-        known = torch.cat(
-            [
-                (8 * centred).clamp_min(-ACTIVATION_MAX),
-                (RATE_SHOWN * rate).view(b, 1, 1, 1).expand(b, 1, h, w),
-            ],
-            1,
-        )
-        if self.means is not None:
-            means = self.means.walk(known, rate[:, None, None], visit)
-            known = torch.cat([known, self.squash(slopes(means))], 1)
-        collected = self.collect(known, q)
-        offset = rate[:, None, None, None] + 4 * centred
-        anchors, others = checkerboard(h, w, levels.device)
-        start = self.lattice
-        for i, size in enumerate(self.groups):
-            channels = slice(start, start + size)
-            predict = _Head(self.inner[i], self.outer[i], self.outputs, offset, q)
-            values = visit(channels, *predict(collected, anchors), anchors).detach()
-            half = collected + self.own[i](self._shown(values, i), q)
-            values = values + visit(channels, *predict(half, others), others).detach()
-            if i + 1 < len(self.groups):
-                collected = collected + self.cross[i](self._shown(values, i), q)
-            start += size
-
-    def _shown(self, values: Tensor, group: int) -> Tensor:
-        """Return what later groups see of a group's values."""
-        squashed = self.squash(values)
-        if group >= self.signed_groups:
-            return squashed.abs()
-        return torch.cat([squashed, squashed.abs()], 1)
-
-
-class _Head:
-    """A group's network: collected map -> mean and scale of each of its latents."""
-
-    def __init__(
-        self, inner: nn.Module, outer: nn.Module, outputs: int, offset: Tensor, quantised: bool
-    ) -> None:
-        self.inner, self.outer, self.outputs = inner, outer, outputs
-        self.offset, self.quantised = offset, quantised
-
-    def __call__(self, collected: Tensor, places: Places) -> tuple[Tensor, Tensor]:
-        b, _, h, w = collected.shape
-        z = collected.flatten(2).index_select(2, places.where)[:, :, None]  # (B, C, 1, T)
-        z = activation(z, self.quantised)
-        z = activation(self.inner(z, self.quantised), self.quantised)
-        z = self.outer(z, self.quantised)
-        if self.quantised:
-            z = rounded(z)
-        canvas = z.new_zeros(b, z.shape[1], h * w)
-        z = canvas.index_copy(2, places.where, z[:, :, 0]).unflatten(2, (h, w))
-        if self.outputs == 1:
-            return z, torch.zeros_like(z)
-        mean, scale = z.chunk(2, 1)
-        return mean, scale + self.offset
+        rate_map = rate.view(-1, 1, 1, 1).expand_as(levels)
+        known = [(8 * centred).clamp_min(-ACTIVATION_MAX), RATE_SHOWN * rate_map]
+        first_part = 0
+        if self.pyramid is not None:
+            means = self.pyramid.walk(rate, levels.shape[2], levels.shape[3], visit)
+            known.append(self.squash(slopes(means)))
+            first_part = 1 + pyramid.OCTAVES
+        self.latents.walk(torch.cat(known, 1), rate_map + 4 * centred, visit, first_part)
 
 
 def slopes(means: Tensor) -> Tensor:

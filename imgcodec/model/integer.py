@@ -9,45 +9,75 @@ from imgcodec.model.binarizer import round_through
 ACTIVATION_MAX = 127
 
 
-class IntegerConv2d(nn.Module):
-    """A convolution with int8 weights of `shift` fractional bits, on integers held in float32."""
+class IntegerLayer(nn.Module):
+    """A linear map with int8 weights of `shift` fractional bits, on integers held in float32."""
 
-    def __init__(self, channels_in: int, channels_out: int, size: int, gain: float = 1.0) -> None:
-        """Draw weights for inputs and outputs of equal size; gain scales them."""
+    def __init__(self, *shape: int, shift: int, gain: float) -> None:
+        """Draw weights (outputs, inputs, ...) for outputs as large as inputs; gain scales them."""
         super().__init__()
-        self.shift = 8 if size > 1 else 7
-        self.padding = size // 2
-        spread = gain * (2 / (channels_in * size * size)) ** 0.5
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, size, size) * spread)
-        self.bias = nn.Parameter(torch.zeros(channels_out))
+        self.shift = shift
+        spread = gain * (2 / torch.Size(shape[1:]).numel()) ** 0.5
+        self.weight = nn.Parameter(torch.randn(shape) * spread)
+        self.bias = nn.Parameter(torch.zeros(shape[0]))
+        self._frozen: tuple[Tensor, Tensor] | None = None
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
+        if self._frozen is not None:
+            return self._frozen
         weight = round_through(self.weight * 2**self.shift).clamp(-127, 127)
         return weight, round_through(self.bias * 2**self.shift)
 
+    def freeze(self) -> None:
+        """Keep the integers as they are now: for weights that do not change any more."""
+        self._frozen = None
+        weight, bias = (tensor.detach() for tensor in self.integers())
+        if weight.dim() == 4:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        self._frozen = weight, bias
+
     def forward(self, x: Tensor, quantised: bool) -> Tensor:
-        """Return the sums, scaled but not rounded: (B, C, h, w) -> (B, C', h, w)."""
+        """Return the sums, scaled but not rounded."""
         if not quantised:
-            return self._sums(x, self.weight, self.bias)
-        weight, bias = self.integers()
+            return self.sums(x, self.weight, self.bias)
+        return self.sums(x, *self.integers()) * 2.0**-self.shift
+
+    def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return weight times x, plus bias."""
+        raise NotImplementedError
+
+
+class IntegerConv2d(IntegerLayer):
+    """A 3x3 convolution, (B, C, h, w) -> (B, C', h, w)."""
+
+    def __init__(self, channels_in: int, channels_out: int, gain: float = 1.0) -> None:
+        """Draw weights."""
+        super().__init__(channels_out, channels_in, 3, 3, shift=8, gain=gain)
+
+    def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the convolution."""
         with torch.backends.nnpack.flags(enabled=False):  # its fast algorithms are inexact
-            sums = self._sums(x, weight, bias)
-        return sums * 2.0**-self.shift
-
-    def _sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        if self.padding:
-            return F.conv2d(x, weight, bias, padding=self.padding)
-        flat = weight.flatten(1) @ x.flatten(2) + bias[:, None]  # (B, C', h w)
-        return flat.view(len(x), len(weight), *x.shape[2:])
+            return F.conv2d(x, weight, bias, padding=1)
 
 
-def check_sums(layers: list[IntegerConv2d]) -> None:
+class IntegerLinear(IntegerLayer):
+    """A map of channels at single places, (B, T, C) -> (B, T, C')."""
+
+    def __init__(self, channels_in: int, channels_out: int, gain: float = 1.0) -> None:
+        """Draw weights."""
+        super().__init__(channels_out, channels_in, shift=7, gain=gain)
+
+    def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the product."""
+        return F.linear(x, weight, bias)
+
+
+def check_sums(layers: list[IntegerLayer]) -> None:
     """Raise ValueError where layers added together could leave the exact range of float32."""
     total = torch.zeros(layers[0].bias.shape)
     for layer in layers:
         weight, bias = layer.integers()
-        total += weight.abs().sum((1, 2, 3)) * ACTIVATION_MAX + bias.abs() + 2**layer.shift
+        total += weight.abs().flatten(1).sum(1) * ACTIVATION_MAX + bias.abs() + 2**layer.shift
     if not total.max() < 2**24:  # NaN too
         raise ValueError(f"sums of the context model reach {total.max():.0f}, 2^24 is the limit")
 

@@ -104,14 +104,15 @@ def quantize(p: Tensor, num_levels: int, hysteresis: float = 0.0) -> Tensor:
     Args:
         p: (B, 1, h, w) in (0, 1).
         num_levels: L.
-        hysteresis: in levels, 0..0.5.
+        hysteresis: in levels, 0 or more.
     """
     scaled = p * num_levels
     levels = scaled.detach().floor()
     if hysteresis:
         usual = levels.flatten(1).median(1).values.view(-1, 1, 1, 1)
         away = scaled.detach() - usual - 0.5
-        levels = usual + away.sign() * (away.abs() + (0.5 - hysteresis)).floor()
+        steps = (away.abs() + (0.5 - hysteresis)).floor().clamp_min(0)
+        levels = usual + away.sign() * steps
     return scaled + (levels.clamp(0, num_levels - 1) - scaled).detach()
 
 

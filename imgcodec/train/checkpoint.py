@@ -10,7 +10,7 @@ from torch import Tensor
 from imgcodec.errors import AicError
 from imgcodec.model import Model
 
-PARTS = {"config", "model", "average", "optimiser", "step", "elapsed_s"}
+PARTS = {"config", "model", "average", "optimiser", "step", "elapsed_s", "fresh"}
 
 
 def save_checkpoint(
@@ -20,6 +20,7 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     step: int,
     elapsed_s: float,
+    fresh: bool,
     masses: Tensor | None,
 ) -> None:
     """Write a checkpoint in one go: the old one stays until the new one is whole.
@@ -31,6 +32,7 @@ def save_checkpoint(
         optimiser: its state goes along.
         step: steps done.
         elapsed_s: training time, seconds.
+        fresh: whether the run began with random weights.
         masses: fitted mass table, None while training goes on.
     """
     state = {
@@ -40,6 +42,7 @@ def save_checkpoint(
         "optimiser": optimiser.state_dict(),
         "step": step,
         "elapsed_s": elapsed_s,
+        "fresh": fresh,
         "masses": masses,
     }
     partial = path.with_suffix(".part")

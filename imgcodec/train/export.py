@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imgcodec.container import MAX_U
 from imgcodec.importance import LEVEL_EIGHTHS, digit_table
-from imgcodec.model import Model, ModelConfig
+from imgcodec.model import Model, ModelConfig, pyramid
 from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
 from imgcodec.payload import Payload
 from imgcodec.plan import IntegerStep
@@ -73,7 +73,9 @@ def fit_masses(model: Model, pictures: Tensor) -> Tensor:
                 u = round((rate + number % 10 / 100) * MAX_U)
                 for step in payload.plan(payload.latents(prepared, u), u, raw=False).steps:
                     if isinstance(step, IntegerStep):
-                        np.add.at(counts, (step.rows, np.abs(step.values)), 1)
+                        values, rows, _ = step.arrays()
+                        magnitudes = np.minimum(np.abs(values), MAX_MAGNITUDE)
+                        np.add.at(counts, (rows, magnitudes), 1)
         zero = counts[:, :1] / counts.sum(1, keepdims=True)
         rest = counts[:, 1:] / counts[:, 1:].sum(1, keepdims=True)
         rest = 0.99 * rest + 0.01 * large / large.sum()
@@ -90,9 +92,14 @@ def probability_table() -> Tensor:
 
 
 def _digits(model: Model) -> NDArray[np.uint8]:
-    """Return the digit table: what a latent can reach, at every step."""
+    """Return the digit table: what everything coded can reach, at every step."""
     deviation = model.unit.double().numpy()
     limits = np.minimum(LARGEST_COEFFICIENT, LARGEST_DEVIATIONS * deviation)
+    if model.config.lattice:
+        means, limits = np.split(limits, [model.config.lattice])
+        # an octave of the pyramid doubles what is smooth
+        octaves = [np.tile(means, 3) * 2**octave for octave in range(pyramid.OCTAVES, 0, -1)]
+        limits = np.concatenate([means * pyramid.SIDE, *octaves, limits])
     coarsest = float(model.step(torch.zeros(1))) * 2 ** (model.config.levels / 4)
     rows = RATE_INDICES + LEVEL_EIGHTHS * (model.config.levels - 1) + 1
     return np.minimum(digit_table(limits, coarsest, rows), model.config.digits + 1)

@@ -28,6 +28,7 @@ STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it cou
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
 FIT_PICTURES = 80
+NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     out: Path,
     minutes: float,
     resume: Path | None = None,
+    start: Path | None = None,
     device: str = "cpu",
     threads: int | None = None,
     objective: str = "rd",
@@ -43,6 +45,7 @@ def train(
     batch: int = 8,
     crop: int = 128,
     learning_rate: float = LEARNING_RATE,
+    patches: int | None = None,
 ) -> Path:
     """Train a model and return the path of its last checkpoint.
 
@@ -50,7 +53,9 @@ def train(
         data_dir: folder with tar files of equally large pictures.
         out: folder for checkpoints, `log.jsonl` and `curves.png`.
         minutes: training time in all, that of a resumed run included.
-        resume: checkpoint to go on from; with all its time used up, its weights start a new run.
+        resume: checkpoint to go on from.
+        start: checkpoint whose weights a new run starts from, see `adopt`; the run then works with
+            integers and real cells from its first step, and its learning rate decays only once.
         device: "cpu" or "cuda".
         threads: CPU threads, None for torch's choice.
         objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11).
@@ -59,6 +64,7 @@ def train(
         batch: patches a step.
         crop: side of a patch, px, a multiple of 8.
         learning_rate: peak of the cosine schedule of "rd".
+        patches: how many to train on, in place of the minutes: the same work on every machine.
     """
     if crop % 8:
         raise AicError(f"crop {crop} is not a multiple of 8")
@@ -75,10 +81,13 @@ def train(
 
     state = load_checkpoint(resume) if resume else None
     model = Model(ModelConfig(**state["config"]) if state else config or ModelConfig())
+    fresh = state["fresh"] if state else start is None
     if state:
-        model.load_state_dict(state["model" if state["elapsed_s"] < 60 * minutes else "average"])
+        model.load_state_dict(state["model"])
     else:
         model.start_from(coefficient_deviation(model, crops))
+    if start:
+        adopt(model, load_checkpoint(start)["average"])
     model.to(device)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
@@ -88,33 +97,37 @@ def train(
         model.parameters(), learning_rate, betas=(0.9, 0.98), eps=1e-9, fused=True
     )
     step, elapsed = 0, 0.0
-    if state and state["elapsed_s"] < 60 * minutes:
+    if state:
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         step, elapsed = state["step"], state["elapsed_s"]
-    anchor = validate.jpeg_curve(held)
+    anchor = validate.jpeg_curve(held, model.config.metric)
     torch.manual_seed(seed + step)
     generator = torch.Generator().manual_seed(seed + step)
-    from_start = state is None or step > 0  # not from weights that know integers already
     saved = elapsed
     sums = torch.zeros(3)
     count = 0
     target = out / "last.pt"
-    while elapsed < 60 * minutes:
+
+    def share_done() -> float:
+        return step * batch / patches if patches else elapsed / (60 * minutes)
+
+    if share_done() >= 1:
+        raise AicError(f"{resume} has been trained for {elapsed / 60:.0f} minutes already")
+    while (progress := share_done()) < 1:
         started = time.perf_counter()
         step += 1
-        progress = elapsed / (60 * minutes)
         if objective == "paper":
             rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
         else:
-            rate = learning_rate * _decay(progress) * min(1.0, step / WARM_UP_STEPS)
+            rate = learning_rate * _decay(progress, fresh) * min(1.0, step / WARM_UP_STEPS)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        set_quantised(model, not from_start or progress > QUANTISED_FROM)
+        set_quantised(model, not fresh or progress > QUANTISED_FROM)
         x = data.sample(crops, batch, crop, generator)
         x = x.contiguous(memory_format=torch.channels_last)
         u = data.rate_parameters(batch, generator).to(device)
-        real = objective == "rd" and progress > REAL_FROM
+        real = objective == "rd" and (not fresh or progress > REAL_FROM)
         value, figures = _step(model.train(), x, u, objective, real)
         optimiser.zero_grad()
         value.backward()
@@ -124,7 +137,8 @@ def train(
         sums += torch.cat([value.detach().cpu()[None], figures.cpu()])
         count += 1
         elapsed += min(time.perf_counter() - started, STEP_LIMIT_S)
-        if elapsed - saved >= CHECKPOINT_EVERY_S or elapsed >= 60 * minutes:
+        done = share_done() >= 1
+        if elapsed - saved >= CHECKPOINT_EVERY_S or done:
             saved = elapsed
             curve = validate.curve(average, held)
             row = {
@@ -137,6 +151,7 @@ def train(
                 "rates": curve.rates,
                 "level_rates": curve.level_rates,
                 "psnrs": curve.psnrs,
+                "ms_ssims": curve.ms_ssims,
                 "bd_rate_jpeg": validate.bd_rate_of(anchor, curve),  # None: nothing in common
             }
             sums.zero_()
@@ -144,10 +159,10 @@ def train(
             with (out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             masses = None
-            if elapsed >= 60 * minutes and model.config.expansion:
+            if done and model.config.expansion:
                 chosen = crops[:: max(1, len(crops) // FIT_PICTURES)]
                 masses = fit_masses(average, data.middle(chosen, VALIDATION_SIDE))
-            save_checkpoint(target, model, average, optimiser, step, elapsed, masses)
+            save_checkpoint(target, model, average, optimiser, step, elapsed, fresh, masses)
             draw(out / "log.jsonl", out / "curves.png")
     return target
 
@@ -161,6 +176,20 @@ def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
         t = transform.analyse(crop[None].float() / 255)
         squares += t.double().square().mean((0, 2, 3)).cpu()
     return (squares / len(chosen)).sqrt().float()
+
+
+@torch.no_grad()
+def adopt(model: Model, weights: dict[str, Tensor]) -> None:
+    """Take over the weights of another model, which may be smaller.
+
+    Tensors of the same name and shape are copied; residual blocks that the other lacks start
+    close to the identity.
+    """
+    for name, tensor in model.state_dict().items():
+        if name in weights and weights[name].shape == tensor.shape:
+            tensor.copy_(weights[name])
+        elif name.endswith(NEW_BLOCK):
+            tensor.mul_(NEW_BLOCK_FACTOR)
 
 
 def set_quantised(model: Model, on: bool) -> None:
@@ -190,9 +219,11 @@ def draw(log: Path, target: Path) -> None:
     figure.savefig(target, dpi=90)
 
 
-def _decay(progress: float) -> float:
+def _decay(progress: float, fresh: bool) -> float:
     """Return the learning rate at a share of the time, as a share of its peak."""
-    if progress < REAL_FROM:
+    if not fresh:
+        peak, done = 1.0, progress
+    elif progress < REAL_FROM:
         peak, done = 1.0, progress / REAL_FROM
     else:
         peak, done = 0.5, (progress - REAL_FROM) / (1 - REAL_FROM)
@@ -207,7 +238,7 @@ def _step(model: Model, x: Tensor, u: Tensor, objective: str, real: bool) -> tup
     if objective == "paper":
         value = loss.paper(x, x_hat, rates, importance, u)
     else:
-        value = loss.rate_distortion(x, x_hat, rates, u)
+        value = loss.rate_distortion(x, x_hat, rates, u, model.config.metric)
     bits = (rates.codes + rates.levels).mean() / x.shape[2] / x.shape[3]
     figures = torch.stack([bits, loss.psnr(x, x_hat).mean()])
     return value, figures.detach()

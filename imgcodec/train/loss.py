@@ -5,15 +5,18 @@ import math
 import torch
 from torch import Tensor
 
-from imgcodec.model import Rates, lmbda
+from imgcodec.model import Rates
+from imgcodec.model.distortion import distortion, lmbda
 
 LEAST_COST = 0.01  # bits per pixel; keeps empty patches from counting for more and more
 PAPER_LMBDA = 1.0  # lambda of equation (9)
 PAPER_WARM_UP = 20_000  # w_s, steps
 
 
-def rate_distortion(x: Tensor, x_hat: Tensor, rates: Rates, u: Tensor) -> Tensor:
-    """Return the mean logarithm of rate + lambda(u) * MSE over the pictures.
+def rate_distortion(
+    x: Tensor, x_hat: Tensor, rates: Rates, u: Tensor, metric: str = "mse"
+) -> Tensor:
+    """Return the mean logarithm of rate + lambda(u) * distortion over the pictures.
 
     The logarithm gives every picture and every lambda the same weight, as BD-rates do: without it
     a few pictures of much texture at low rates make most of the gradient.
@@ -23,10 +26,10 @@ def rate_distortion(x: Tensor, x_hat: Tensor, rates: Rates, u: Tensor) -> Tensor
         x_hat: same shape.
         rates: estimated bits.
         u: (B,) rate parameter.
+        metric: "mse" or "ms-ssim".
     """
-    mse = (x_hat - x).square().mean((1, 2, 3))
     rate = (rates.codes + rates.levels) / x.shape[2] / x.shape[3]
-    return torch.log(rate + lmbda(u) * mse + LEAST_COST).mean()
+    return torch.log(rate + lmbda(u) * distortion(x, x_hat, metric) + LEAST_COST).mean()
 
 
 def paper(x: Tensor, x_hat: Tensor, rates: Rates, importance: Tensor, u: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""A wavelet pyramid over the block means: what is smooth over many blocks costs few bits.
+
+The biorthogonal 9/7 wavelet of JPEG 2000 in lifting form, three octaves, close to orthonormal, so
+that one step serves all bands. Planes are padded to whole squares of 8x8 places.
+
+Parts of the pyramid of C planes (B, C, h, w), coarse to fine, h' and w' the padded size:
+
+    lows     (B, C, h'/8, w'/8)
+    details  (B, 3C, h'/8, w'/8), (B, 3C, h'/4, w'/4), (B, 3C, h'/2, w'/2)
+
+The details are those of change along the rows, along the columns and along both.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+OCTAVES = 3
+SIDE = 2**OCTAVES  # places
+LIFTING = (-1.586134342, -0.05298011854, 0.8829110762, 0.4435068522)
+GAIN = 1.149604398
+FRACTION = 2.0**12  # on integers, factors are multiples of 1 / FRACTION
+
+Times = Callable[[float, Tensor], Tensor]
+
+
+def part_size(height: int, width: int, part: int) -> tuple[int, int]:
+    """Return height and width of part 0..3 of the pyramid of planes of that size."""
+    scale = SIDE >> max(part - 1, 0)
+    return -(-height // SIDE) * SIDE // scale, -(-width // SIDE) * SIDE // scale
+
+
+def analyse(planes: Tensor) -> list[Tensor]:
+    """Return the parts of planes (B, C, h, w), float32."""
+    height, width = planes.shape[2:]
+    lows = F.pad(planes, (0, -width % SIDE, 0, -height % SIDE), mode="replicate")
+    parts = []
+    for _ in range(OCTAVES):
+        left, right = _split(lows, 3)
+        lows, along_columns = _split(left, 2)
+        along_rows, along_both = _split(right, 2)
+        parts.append(torch.cat([along_rows, along_columns, along_both], 1))
+    return [lows, *reversed(parts)]
+
+
+def synthesise(parts: list[Tensor], height: int, width: int) -> Tensor:
+    """Return the planes (B, C, height, width) of parts: the inverse of `analyse`."""
+    lows = parts[0]
+    for details in parts[1:]:
+        lows = _merge_both(lows, details, _times)
+    return lows[:, :, :height, :width]
+
+
+def merge_exactly(lows: Tensor, details: Tensor) -> Tensor:
+    """Return the lows of the next finer octave, (B, C, 2h, 2w), the same on every machine.
+
+    Args:
+        lows: (B, C, h, w) integers.
+        details: (B, 3C, h, w) integers.
+    """
+    # products of integers below 2^53
+    return _merge_both(lows.double(), details.double(), _times_exactly).to(lows.dtype)
+
+
+def _merge_both(lows: Tensor, details: Tensor, times: Times) -> Tensor:
+    along_rows, along_columns, along_both = details.chunk(3, 1)
+    left = _merge(lows, along_columns, 2, times)
+    return _merge(left, _merge(along_rows, along_both, 2, times), 3, times)
+
+
+def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the low and the high band along an axis of even length."""
+    a, b, c, d = LIFTING
+    even, odd = x.unflatten(axis, (-1, 2)).unbind(axis + 1)
+    odd = odd + a * (even + _after(even, axis))
+    even = even + b * (odd + _before(odd, axis))
+    odd = odd + c * (even + _after(even, axis))
+    even = even + d * (odd + _before(odd, axis))
+    return even * GAIN, odd / GAIN
+
+
+def _merge(low: Tensor, high: Tensor, axis: int, times: Times) -> Tensor:
+    """Invert `_split`."""
+    a, b, c, d = LIFTING
+    even, odd = times(1 / GAIN, low), times(GAIN, high)
+    even = even - times(d, odd + _before(odd, axis))
+    odd = odd - times(c, even + _after(even, axis))
+    even = even - times(b, odd + _before(odd, axis))
+    odd = odd - times(a, even + _after(even, axis))
+    return torch.stack([even, odd], axis + 1).flatten(axis, axis + 1)
+
+
+def _before(x: Tensor, axis: int) -> Tensor:
+    """Return x moved by one, its first element in front again."""
+    return torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, x.shape[axis] - 1)], axis)
+
+
+def _after(x: Tensor, axis: int) -> Tensor:
+    """Return x moved back by one, its last element at the end again."""
+    return torch.cat([x.narrow(axis, 1, x.shape[axis] - 1), x.narrow(axis, -1, 1)], axis)
+
+
+def _times(factor: float, x: Tensor) -> Tensor:
+    return factor * x
+
+
+def _times_exactly(factor: float, x: Tensor) -> Tensor:
+    return torch.floor(x * round(factor * FRACTION) / FRACTION + 0.5)
