@@ -32,7 +32,8 @@ from imgcodec.weights import load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 MAX_TILE_PIXELS = 2**26
-REFINING_ROUNDS = (0, 1, 2, 3, 4, 6, 9, 14, 20)  # at efforts 1 to 9
+EFFORTS = 9
+REFINING_ROUNDS = 2  # between two rate searches
 SAME_LATENTS = container.MAX_U // 40  # difference of u over which latents are computed anew
 
 
@@ -118,8 +119,8 @@ class Codec:
             raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
-        if not 1 <= effort <= len(REFINING_ROUNDS):
-            raise AicError(f"effort {effort}, wanted 1..{len(REFINING_ROUNDS)}")
+        if not 1 <= effort <= EFFORTS:
+            raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
         pixels = _as_pixels(image)
         height, width = pixels.shape[:2]
         header = container.Header(
@@ -148,10 +149,6 @@ class Codec:
                 # a level of all places may change between the two, and with it the size
                 latents = self._payload.latents(prepared, closer, latents.levels)
                 plans, hint, start = {}, (start, size), closer
-            rounds = REFINING_ROUNDS[effort - 1]
-            if rounds:
-                latents = self._payload.refine(prepared, latents, closer, rounds)
-                plans, hint, start = {}, None, closer
 
             def plan(u: int) -> Plan:
                 # with the latents held fixed, too, the size changes smoothly
@@ -163,6 +160,10 @@ class Codec:
                 return coder.finish()
 
             found = search(plan, write, room, start, slope, hint)
+            for _ in range(effort - 1):
+                if found is not None:  # what is refined at one u is worth less at another
+                    latents = self._payload.refine(prepared, latents, found.u, REFINING_ROUNDS)
+                    found = search(plan, write, room, found.u, slope) or found
             if found is None:
                 least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
                 least = math.ceil(1000 * least) / 1000

@@ -99,14 +99,15 @@ class Payload:
         return Latents(e, levels)
 
     def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
-        """Return latents and levels that suit this picture better, where the model knows how."""
+        """Return latents that suit this picture better, where the model knows how."""
         config = self.model.config
         too_small = config.metric != "mse" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE
         if not config.expansion or too_small:
             return latents
         costs = self.tables.costs
         with self._trunks():
-            return Latents(*refine(self.model, costs, prepared.x, *latents, self._rate(u), rounds))
+            e = refine(self.model, costs, prepared.x, *latents, self._rate(u), rounds)
+        return latents._replace(e=e)
 
     def plan(self, latents: Latents, u: int, raw: bool) -> Plan:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""

@@ -1,9 +1,8 @@
-"""Encoder effort: the codes of one picture, refined through the frozen decoder.
+"""Encoder effort: the latents of one picture, refined through the frozen decoder.
 
 The encoder was fitted to all pictures. For the one at hand more is known: what the decoder makes
-of the cells. First, all levels are tried one lower and one higher. Then latents descend along the
-gradient of the expected cost, bits + lambda * distortion, of their choice between cells, see
-`LatentBits`. Files stay ordinary files.
+of the cells. Latents descend along the gradient of the expected cost, bits + lambda * distortion,
+of their choice between cells, see `LatentBits`. Files stay ordinary files.
 """
 
 from typing import NamedTuple
@@ -20,7 +19,7 @@ SLOWING = 6  # steps after which they are half as long
 
 
 class Trial(NamedTuple):
-    """What a choice of latents and levels comes to."""
+    """What a choice of latents comes to."""
 
     cost: float  # bits + lambda * distortion, in bits
     slope: Tensor  # of the cost, in bits a quantiser step, (1, latents, h, w)
@@ -28,8 +27,8 @@ class Trial(NamedTuple):
 
 def refine(
     model: Model, costs: Tensor, x: Tensor, e: Tensor, levels: Tensor, u: Tensor, rounds: int
-) -> tuple[Tensor, Tensor]:
-    """Return better latents and levels, of the same shapes as e and levels.
+) -> Tensor:
+    """Return better latents, of the same shape as e.
 
     Args:
         model: frozen, without gradients of its own.
@@ -42,10 +41,7 @@ def refine(
     """
     with torch.inference_mode(False):
         x, e, levels, u = (tensor.clone() for tensor in (x, e, levels, u))
-        shifted = [(levels + k).clamp(0, model.config.levels - 1) for k in (0, -1, 1)]
-        trials = [_try(model, costs, x, e, candidate, u) for candidate in shifted]
-        best = min(range(len(trials)), key=lambda k: trials[k].cost)
-        trial, levels = trials[best], shifted[best]
+        trial = _try(model, costs, x, e, levels, u)
         found, least = e, trial.cost
         # of one quantiser step's length in the units of e, where the cost were quadratic
         scale = model.steps(levels, u) / (2 * model.error_weight(levels))
@@ -54,7 +50,7 @@ def refine(
             trial = _try(model, costs, x, e, levels, u)
             if trial.cost < least:
                 found, least = e, trial.cost
-        return found, levels
+        return found
 
 
 def _try(model: Model, costs: Tensor, x: Tensor, e: Tensor, levels: Tensor, u: Tensor) -> Trial:
