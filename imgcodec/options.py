@@ -148,7 +148,7 @@ TRAINING = combine(
         type=click.Choice(["psnr", "ms-ssim"]),
         default="psnr",
         show_default=True,
-        help="Which quality a new run of --loss rd aims at.",
+        help="Which quality a new run of --loss rd aims at; ms-ssim needs --crop 168 or more.",
     ),
     click.option(
         "--seed",

@@ -565,6 +565,12 @@ def test_training_for_ms_ssim(pictures, tmp_path):
     assert 0 < row["ms_ssims"][0] < row["ms_ssims"][-1] < 40
 
 
+def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
+    config = replace(TINY, metric="ms-ssim")
+    with pytest.raises(AicError, match="crops and pictures of 161 pixels"):
+        short(pictures, tmp_path / "run", patches=4, crop=160, config=config)
+
+
 def test_a_finished_run_is_not_resumed(clock, pictures, tmp_path):
     short(pictures, tmp_path / "a")
     with pytest.raises(AicError, match="has been trained for 0 minutes already"):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from imgcodec.errors import AicError
+from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
 from imgcodec.train import data, loss, validate
@@ -81,6 +82,8 @@ def train(
 
     state = load_checkpoint(resume) if resume else None
     model = Model(ModelConfig(**state["config"]) if state else config or ModelConfig())
+    if model.config.metric == "ms-ssim" and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
+        raise AicError(f"MS-SSIM needs crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more")
     fresh = state["fresh"] if state else start is None
     if state:
         model.load_state_dict(state["model"])
