@@ -26,9 +26,11 @@ class FakeCodec:
         self.clock = clock
         self.seconds = {"encode": list(encode_s), "decode": list(decode_s)}
         self.calls = []  # (what, first sample, rate)
+        self.efforts = []
 
     def encode_report(self, pixels, rate, entropy, effort):
-        assert (entropy, effort) == ("range", 1)
+        assert entropy == "range"
+        self.efforts.append(effort)
         self.calls.append(("encode", int(pixels.flat[0]), rate))
         model_s = self._work("encode")
         height, width = pixels.shape[:2]
@@ -207,6 +209,14 @@ def test_peak_memory_is_in_bytes(folder):
 
 
 # failures
+
+
+def test_rows_name_the_effort_that_was_asked(folder):
+    codec = FakeCodec()
+    rows = bench.run(codec, folder, [0.01, 0.5], effort=4)
+    assert {row.effort for row in rows} == {4}
+    assert set(codec.efforts) == {4}
+    assert [row.effort for row in bench.run(FakeCodec(), folder, [0.5])] == [1, 1]
 
 
 def test_bad_picture_does_not_stop_the_run(folder, clock):

@@ -70,7 +70,9 @@ def run(
             try:
                 pixels = image.read_image(path)
             except AicError as error:
-                rows += [Row(path.name, 0, 0, rate, error=str(error)) for rate in rates]
+                rows += [
+                    Row(path.name, 0, 0, rate, error=str(error), effort=effort) for rate in rates
+                ]
                 continue
             height, width = pixels.shape[:2]
             for rate in rates:
@@ -80,7 +82,9 @@ def run(
                         warm = True
                     rows.append(_measure(codec, path.name, pixels, rate, repeat, file, effort))
                 except AicError as error:
-                    rows.append(Row(path.name, width, height, rate, error=str(error)))
+                    rows.append(
+                        Row(path.name, width, height, rate, error=str(error), effort=effort)
+                    )
     return rows
 
 
@@ -110,7 +114,7 @@ def _measure(
     return Row(
         name, width, height, rate, len(stored), metrics.bpp(len(stored), height, width),
         metrics.psnr(original, decoded), similarity, metrics.ms_ssim_db(similarity),
-        e_model_s, e_s, d_model_s, d_s, _peak_memory_bytes(), encoded.limited,
+        e_model_s, e_s, d_model_s, d_s, _peak_memory_bytes(), encoded.limited, effort=effort,
     )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ class Row:
     peak_memory_bytes: int = 0  # of this process since its start; 0 where the system does not say
     limited: bool = False  # the picture needs fewer bits than asked
     error: str = ""  # why there is no measurement
+    effort: int = 1  # of the encoder
 
 
 @dataclass(frozen=True, slots=True)
