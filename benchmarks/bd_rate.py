@@ -4,13 +4,19 @@
         --rate 0.5 --rate 0.75 --rate 1 --rate 1.5
     python benchmarks/bd_rate.py results.json
 
-`anchors.json` holds the means over the 24 pictures of whole files on disk. PCHIP over the
-logarithm of the rate, over the whole quality range that both curves have.
+`anchors.json` holds whole files on disk, pictures in the order of their names. PCHIP over the
+logarithm of the rate, over the whole quality range that both curves have. Two figures each:
+
+- of the set: one curve of means over the 24 pictures, as codecs are usually compared. The other
+  codecs' points are of one quality setting for all pictures, those of aic of one rate for all,
+  which gives easy pictures more of the bits and the higher mean of PSNR;
+- of pictures: the mean of the 24 BD-rates, each from the curves of one picture.
 """
 
 import argparse
 import json
 from pathlib import Path
+from statistics import mean
 
 from imgcodec.metrics import bd_rate, ms_ssim_db
 
@@ -19,20 +25,38 @@ def main() -> None:
     """Print one line per anchor."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="what `aic bench --json` wrote")
-    means = json.loads(parser.parse_args().results.read_text())["means"]
+    results = json.loads(parser.parse_args().results.read_text())
     anchors = json.loads(Path(__file__).with_name("anchors.json").read_text())
-    rates = [row["bpp"] for row in means]
-    psnrs = [row["psnr"] for row in means]
-    similarities = [ms_ssim_db(row["ms_ssim"]) for row in means]
-    print(f"{'against':<32} {'PSNR':>9} {'MS-SSIM':>9}")
+    print(f"{'':<32} {'of the set':^20} {'of pictures':^20}")
+    print(f"{'against':<32}" + 2 * f" {'PSNR':>9} {'MS-SSIM':>10}")
     for name, anchor in anchors.items():
         points = anchor["points"]
-        theirs = [point["bpp"] for point in points]
-        quality = [point["psnr"] for point in points]
-        similarity = [ms_ssim_db(point["ms_ssim"]) for point in points]
-        by_psnr = bd_rate(theirs, quality, rates, psnrs)
-        by_similarity = bd_rate(theirs, similarity, rates, similarities)
-        print(f"{name:<32} {by_psnr:>+8.1f}% {by_similarity:>+8.1f}%")
+        theirs = [(p["bpp"], p["psnr"], p["ms_ssim"]) for p in points]
+        pairs = [(theirs, curve(results["means"]))]
+        for number, picture in enumerate(sorted({row["picture"] for row in results["rows"]})):
+            own = curve([row for row in results["rows"] if row["picture"] == picture])
+            pairs.append(([point["pictures"][number] for point in points], own))
+        by_psnr, by_similarity = zip(*(compare(*pair) for pair in pairs), strict=True)
+        print(
+            f"{name:<32} {by_psnr[0]:>+8.1f}% {by_similarity[0]:>+9.1f}%"
+            f" {mean(by_psnr[1:]):>+8.1f}% {mean(by_similarity[1:]):>+9.1f}%"
+        )
+
+
+def curve(rows: list[dict[str, float]]) -> list[tuple[float, float, float]]:
+    """Return rate, PSNR and MS-SSIM of rows."""
+    return [(row["bpp"], row["psnr"], row["ms_ssim"]) for row in rows]
+
+
+def compare(
+    theirs: list[tuple[float, float, float]], ours: list[tuple[float, float, float]]
+) -> tuple[float, float]:
+    """Return the BD-rates of one pair of curves, by PSNR and by MS-SSIM in dB."""
+    (rates, psnrs, similarities), (r, p, s) = zip(*theirs, strict=True), zip(*ours, strict=True)
+    return (
+        bd_rate(rates, psnrs, r, p),
+        bd_rate(rates, [ms_ssim_db(x) for x in similarities], r, [ms_ssim_db(x) for x in s]),
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ loads neither torch nor numpy; the first use does.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image  # noqa: TID251 - a name for the type checker only
@@ -28,6 +30,7 @@ def encode(
     rate: float = 0.5,
     entropy: str = "range",
     effort: int = 1,
+    tile: int | None = None,
     *,
     device: str = "auto",
     threads: int | None = None,
@@ -39,22 +42,34 @@ def encode(
         rate: most bits per pixel that the whole file may take.
         entropy: "range", or "none" for raw packed bits.
         effort: 1..9, how long to look for better codes.
+        tile: edge of the tiles in pixels, a multiple of 64; None chooses.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
     """
     from imgcodec.codec import Codec
 
     codec = Codec(device=device, threads=threads)
-    return codec.encode(image, rate=rate, entropy=entropy, effort=effort)
+    return codec.encode(image, rate=rate, entropy=entropy, effort=effort, tile=tile)
 
 
 def decode(
-    data: bytes, *, device: str = "auto", threads: int | None = None
+    data: bytes,
+    region: "Sequence[int] | None" = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
 ) -> "NDArray[np.uint8]":
-    """Return the picture of one `.aic` file as uint8 (H, W, 3)."""
+    """Return the picture of one `.aic` file as uint8 (H, W, 3).
+
+    Args:
+        data: the file.
+        region: left, top, width and height of the part that is wanted; None: all.
+        device: "auto", "cpu" or "cuda".
+        threads: CPU threads; None leaves the choice to torch.
+    """
     from imgcodec.codec import Codec
 
-    return Codec(device=device, threads=threads).decode(data)
+    return Codec(device=device, threads=threads).decode(data, region)
 
 
 def __getattr__(name: str) -> object:

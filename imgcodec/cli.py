@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,13 @@ def main() -> None:
     help="Most bits per pixel that the whole file may take.",
 )  # fmt: skip
 @options.EFFORT
+@options.TILE
 @options.ENTROPY
 @options.MACHINE
 @options.FORCE
 @options.QUIET
 def encode(
-    source: Path, target: Path, rate: float, effort: int, entropy: str,
+    source: Path, target: Path, rate: float, effort: int, tile: int | None, entropy: str,
     device: str, threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compress the picture IN to OUT.aic.
@@ -66,7 +68,7 @@ def encode(
     from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
 
     codec = Codec(device=device, threads=threads)
-    data, report = codec.encode_report(pixels, rate=rate, entropy=entropy, effort=effort)
+    data, report = codec.encode_report(pixels, rate, entropy, effort, tile)
     image.write_bytes(target, data, force)
     if not quiet:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
@@ -77,12 +79,16 @@ def encode(
 @main.command()
 @click.argument("source", metavar="IN.aic", type=options.READ)
 @click.argument("target", metavar="OUT", type=options.WRITE)
+@options.REGION
+@options.KEEP_GOING
+@options.MAX_PIXELS
 @options.MACHINE
 @options.FORCE
 @options.QUIET
 def decode(
-    source: Path, target: Path, device: str, threads: int | None, force: bool, quiet: bool
-) -> None:
+    source: Path, target: Path, region: tuple[int, ...] | None, keep_going: bool,
+    max_pixels: int, device: str, threads: int | None, force: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Decompress IN.aic to the picture OUT.
 
     The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg.
@@ -91,14 +97,54 @@ def decode(
     from imgcodec import container, image
 
     image.check_target(target, force)
-    data = _read(source)
-    header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
+    data = _map(source)
+    file = container.File(data)  # a damaged file is refused before torch is loaded
+    if not keep_going:
+        file.check_length()
+    if not keep_going and region is None:
+        for number in range(file.num_tiles):
+            file.tile(number)
+    header = file.header
     from imgcodec.codec import Codec
 
-    pixels, report = Codec(device=device, threads=threads).decode_report(data)
+    codec = Codec(device=device, threads=threads)
+    pixels, report = codec.decode_report(data, region, keep_going, max_pixels)
     image.write_image(target, pixels[..., 0] if header.channels == 1 else pixels, force)
     if not quiet:
-        click.echo(f"{target}: {header.width}x{header.height} pixels, {report.total_s:.2f} s")
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        click.echo(f"{target}: {size} pixels, {report.total_s:.2f} s")
+    if report.damaged:
+        reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
+        raise AicError(f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}")
+
+
+@main.command()
+@click.argument("source", metavar="IN.aic", type=options.READ)
+@click.argument("target", metavar="OUT.aic", type=options.WRITE)
+@click.option(
+    "--rate", type=options.RATE, required=True, metavar="BPP",
+    help="Most bits per pixel that the new file may take.",
+)  # fmt: skip
+@options.MACHINE
+@options.FORCE
+@options.QUIET
+def trim(
+    source: Path, target: Path, rate: float,
+    device: str, threads: int | None, force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Make a smaller file OUT.aic of IN.aic, without the original picture."""
+    _check_apart(source, target)
+    from imgcodec import container, image
+
+    image.check_free(target, force)
+    data = _read(source)
+    container.unpack(data)  # a damaged file is refused before torch is loaded
+    from imgcodec.codec import Codec
+
+    data, report = Codec(device=device, threads=threads).trim_report(data, rate)
+    image.write_bytes(target, data, force)
+    if not quiet:
+        click.echo(f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s")
 
 
 @main.command()
@@ -195,6 +241,16 @@ def _check_apart(source: Path, target: Path) -> None:
     """Refuse to write over the input, whatever --force says."""
     if target.exists() and target.samefile(source):
         raise AicError(f"{target}: is input and output at once")
+
+
+def _map(source: Path) -> bytes | mmap.mmap:
+    """The bytes of a file, read only where they are looked at."""
+    try:
+        with source.open("rb") as file:
+            empty = source.stat().st_size == 0  # which cannot be mapped
+            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise AicError(f"{source}: {error.strerror}") from error
 
 
 def _read(source: Path) -> bytes:

@@ -8,9 +8,10 @@ masked codes, levels -> range coder -> container -> .aic
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,18 @@ import torch
 from numpy.typing import NDArray
 
 from imgcodec import container
-from imgcodec.bitstream import RangeDecoder, RangeEncoder, RawDecoder, RawEncoder
-from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
-from imgcodec.image import crop, from_pil, pad
-from imgcodec.model import STRIDE
+from imgcodec.compress import Compressor, Recoded, Tiled, Whole, as_colour, compress
+from imgcodec.decompress import Decompressor
+from imgcodec.errors import AicError, ImageError, ModelMismatchError
+from imgcodec.image import from_pil
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
-from imgcodec.plan import Plan
-from imgcodec.rate import extrapolate, search, typical_slope
+from imgcodec.tiles import Box, plan_grid
 from imgcodec.weights import load
 
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
-MAX_TILE_PIXELS = 2**26
 EFFORTS = 9
-REFINING_ROUNDS = 2  # between two rate searches
-SAME_LATENTS = container.MAX_U // 40  # difference of u over which latents are computed anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,7 @@ class DecodeReport:
 
     model_s: float
     total_s: float
+    damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
 
 
 class Codec:
@@ -94,7 +92,12 @@ class Codec:
         return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
     def encode(
-        self, image: Any, rate: float = 0.5, entropy: str = "range", effort: int = 1
+        self,
+        image: Any,
+        rate: float = 0.5,
+        entropy: str = "range",
+        effort: int = 1,
+        tile: int | None = None,
     ) -> bytes:
         """Return the .aic file of a picture.
 
@@ -103,15 +106,21 @@ class Codec:
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
+            tile: edge of the tiles in pixels, a multiple of 64; None chooses.
 
         Raises:
             ImageError: the picture is not of that kind, or too large.
             AicError: the rate is too low for this picture.
         """
-        return self.encode_report(image, rate, entropy, effort)[0]
+        return self.encode_report(image, rate, entropy, effort, tile)[0]
 
     def encode_report(
-        self, image: Any, rate: float = 0.5, entropy: str = "range", effort: int = 1
+        self,
+        image: Any,
+        rate: float = 0.5,
+        entropy: str = "range",
+        effort: int = 1,
+        tile: int | None = None,
     ) -> tuple[bytes, EncodeReport]:
         """Encode, and say what it took; see `encode`."""
         started = time.perf_counter()
@@ -123,96 +132,143 @@ class Codec:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
         pixels = _as_pixels(image)
         height, width = pixels.shape[:2]
+        grid = plan_grid(height, width, tile)
         header = container.Header(
             width=width,
             height=height,
             channels=1 if pixels.ndim == 2 else 3,
             entropy=container.ENTROPIES.index(entropy),
             u=0,
-            tile=0,
+            tile=grid.edge // container.TILE_UNIT,
             model_id=self.model_id,
         )
-        if width * height > MAX_TILE_PIXELS:
-            raise ImageError(f"{width}x{height} pixels, at most {MAX_TILE_PIXELS} for now")
-        room = int(min(rate * width * height / 8, 2**32 - 1)) - container.overhead_bytes(1)
+        colour, raw = as_colour(pixels), entropy == "none"
+        compressor: Compressor
         with _exact():
-            prepared = self._payload.analyse(pad(_as_colour(pixels), STRIDE))
+            if len(grid) == 1:
+                compressor = Whole(self._payload, colour, raw)
+            else:
+                compressor = Tiled(self._payload, colour, grid, raw, effort)
+            return self._compress(compressor, header, [], rate, effort, started)
 
-            raw = entropy == "none"
-            start = self._payload.guess(prepared, room)
-            latents = self._payload.latents(prepared, start)
-            plans = {start: self._payload.plan(latents, start, raw)}
-            size = plans[start].estimated_bytes
-            slope, hint = typical_slope(rate), None
-            closer = extrapolate(start, size, room, slope)
-            if abs(closer - start) > SAME_LATENTS:
-                # a level of all places may change between the two, and with it the size
-                latents = self._payload.latents(prepared, closer, latents.levels)
-                plans, hint, start = {}, (start, size), closer
+    def trim(self, data: bytes, rate: float) -> bytes:
+        """Return a smaller file of the same picture, made from the file alone.
 
-            def plan(u: int) -> Plan:
-                # with the latents held fixed, too, the size changes smoothly
-                return plans.pop(u, None) or self._payload.plan(latents, u, raw)
-
-            def write(chosen: Plan) -> bytes:
-                coder = RawEncoder() if raw else RangeEncoder()
-                chosen.write(coder)
-                return coder.finish()
-
-            found = search(plan, write, room, start, slope, hint)
-            for _ in range(effort - 1):
-                if found is not None:  # what is refined at one u is worth less at another
-                    latents = self._payload.refine(prepared, latents, found.u, REFINING_ROUNDS)
-                    found = search(plan, write, room, found.u, slope) or found
-            if found is None:
-                least = 8 * (container.overhead_bytes(1) + len(write(plan(0)))) / (width * height)
-                least = math.ceil(1000 * least) / 1000
-                raise AicError(f"rate {rate:g} is too low for this picture, which needs {least:g}")
-        model_s = time.perf_counter() - started
-        header = replace(header, u=found.u)
-        data = container.pack(header, [found.payload])
-        bpp = 8 * len(data) / (width * height)
-        total_s = time.perf_counter() - started
-        return data, EncodeReport(rate, bpp, found.limited, model_s, total_s)
-
-    def decode(self, data: bytes) -> Pixels:
-        """Return the picture of an .aic file, uint8 (H, W, 3).
+        Args:
+            data: an .aic file.
+            rate: most bits per pixel that the new file may take.
 
         Raises:
             FormatError: the file is damaged or not an .aic file.
             ModelMismatchError: it was written with other weights.
+            AicError: it is as small already, or the rate is too low for this picture.
         """
-        return self.decode_report(data)[0]
+        return self.trim_report(data, rate)[0]
 
-    def decode_report(self, data: bytes) -> tuple[Pixels, DecodeReport]:
-        """Decode, and say what it took; see `decode`."""
+    def trim_report(self, data: bytes, rate: float) -> tuple[bytes, EncodeReport]:
+        """Trim, and say what it took and reached; see `trim`."""
         started = time.perf_counter()
+        if not rate > 0:
+            raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
         header, tiles, chunks = container.unpack(data)
+        self._check(header, chunks)
+        bpp = 8 * len(data) / (header.width * header.height)
+        if bpp <= rate:
+            raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
+        work = Decompressor(self._payload, header, tiles.__getitem__, _as_box(None, header))
+        rows, columns = header.grid
+        raw = container.ENTROPIES[header.entropy] == "none"
+        with _exact():
+            codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
+            size = sum(map(len, tiles))
+            compressor = Recoded(self._payload, codes, header.u, size, rate, raw)
+            return self._compress(compressor, header, chunks, rate, 1, started)
+
+    def decode(
+        self,
+        data: bytes,
+        region: Sequence[int] | None = None,
+        keep_going: bool = False,
+        max_pixels: int = container.MAX_PIXELS,
+    ) -> Pixels:
+        """Return the picture of an .aic file, uint8 (H, W, 3).
+
+        Args:
+            data: the file.
+            region: left, top, width and height of the part that is wanted, pixels; None: all.
+                Only the tiles that it needs are read.
+            keep_going: fill damaged tiles from what lies around them, rather than refuse.
+            max_pixels: more than so many are refused before any work.
+
+        Raises:
+            FormatError: the file is damaged or not an .aic file.
+            ModelMismatchError: it was written with other weights.
+            AicError: the region does not lie in the picture, or is too large.
+        """
+        return self.decode_report(data, region, keep_going, max_pixels)[0]
+
+    def decode_report(
+        self,
+        data: bytes | mmap,
+        region: Sequence[int] | None = None,
+        keep_going: bool = False,
+        max_pixels: int = container.MAX_PIXELS,
+    ) -> tuple[Pixels, DecodeReport]:
+        """Decode, and say what it took and what was damaged; see `decode`."""
+        started = time.perf_counter()
+        file = container.File(data)
+        if not keep_going:
+            file.check_length()
+        header = file.header
+        self._check(header, file.chunks)
+        wanted = _as_box(region, header)
+        if wanted.height * wanted.width > max_pixels:
+            raise AicError(
+                f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
+            )
+        work = Decompressor(self._payload, header, file.tile, wanted, keep_going)
+        pixels: Pixels | None = None
+        for row in work.rows:
+            with _exact():
+                strip, part = work.strip(row)
+            if pixels is None:  # not before the first tiles turned out to be some
+                pixels = np.empty((wanted.height, wanted.width, 3), np.uint8)
+            pixels[strip.within(wanted)] = part
+        if pixels is None:
+            raise ValueError("a region without rows")
+        return pixels, DecodeReport(work.model_s, time.perf_counter() - started, work.damaged)
+
+    def _compress(
+        self,
+        compressor: Compressor,
+        header: container.Header,
+        chunks: Sequence[container.Chunk],
+        rate: float,
+        effort: int,
+        started: float,
+    ) -> tuple[bytes, EncodeReport]:
+        """Return the file of a picture, with a report."""
+        num_pixels = header.width * header.height
+        overhead = container.overhead_bytes(math.prod(header.grid), chunks)
+        room = int(min(rate * num_pixels / 8, 2**32 - 1)) - overhead
+        found = compress(compressor, rate, room, effort)
+        if found is None:
+            least = 8 * (overhead + sum(map(len, compressor.plan(0).write()))) / num_pixels
+            least = math.ceil(1000 * least) / 1000
+            raise AicError(f"rate {rate:g} is too low for this picture, which needs {least:g}")
+        model_s = time.perf_counter() - started
+        data = container.pack(replace(header, u=found.u), found.payloads, chunks)
+        bpp = 8 * len(data) / num_pixels
+        total_s = time.perf_counter() - started
+        return data, EncodeReport(rate, bpp, found.limited, model_s, total_s)
+
+    def _check(self, header: container.Header, chunks: Sequence[container.Chunk]) -> None:
+        """Refuse a file that this codec does not understand."""
         container.check_chunks(chunks, ())
         if header.model_id != self.model_id:
             raise ModelMismatchError(
                 f"the file needs weights {header.model_id.hex()}, these are {self.model_id.hex()}"
             )
-        if header.tile or header.width * header.height > MAX_TILE_PIXELS:
-            raise FormatError("the picture is larger than this version decodes")
-        raw = container.ENTROPIES[header.entropy] == "none"
-        coder = RawDecoder(tiles[0]) if raw else RangeDecoder(tiles[0])
-        rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
-        places = rows * columns
-        least = -(-places // 8) if raw else 1  # a level takes a bit, or a share of a word
-        if len(tiles[0]) < least:
-            raise FormatError(f"{len(tiles[0])} bytes of data for {places} places")
-        with _exact():
-            values = self._payload.read(coder, header.u, rows, columns)
-            coder.finish()
-            model_started = time.perf_counter()
-            padded = self._payload.synthesise(values, header.u)
-            model_s = time.perf_counter() - model_started
-        pixels = crop(padded, header.height, header.width)
-        if header.channels == 1:
-            grey = np.round(pixels.astype(np.float32).mean(2)).astype(np.uint8)
-            pixels = np.repeat(grey[..., None], 3, 2)
-        return pixels, DecodeReport(model_s, time.perf_counter() - started)
 
 
 @contextmanager
@@ -242,5 +298,17 @@ def _as_pixels(image: Any) -> Pixels:
     return pixels
 
 
-def _as_colour(pixels: Pixels) -> Pixels:
-    return np.repeat(pixels[..., None], 3, 2) if pixels.ndim == 2 else pixels
+def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:
+    """Return a region (left, top, width, height) as a box, or the whole picture."""
+    if region is None:
+        return Box(0, 0, header.height, header.width)
+    left, top, width, height = region
+    box = Box(top, left, top + height, left + width)
+    if not (0 <= left and 0 <= top and width >= 1 and height >= 1):
+        raise AicError(f"region {left},{top},{width},{height} has no pixels")
+    if box.right > header.width or box.bottom > header.height:
+        raise AicError(
+            f"region {left},{top},{width},{height} leaves the picture, "
+            f"{header.width}x{header.height} pixels"
+        )
+    return box

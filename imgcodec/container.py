@@ -12,7 +12,8 @@ CRC-32 is that of zlib and PNG; edge = 64 * tile, N = ceil(height / edge) * ceil
     8       4     width     1..65535 pixels
     12      4     height    1..65535 pixels; width * height <= 2^30
     16      2     u         0..65535, the rate parameter 0..1 in steps of 1/65535
-    18      2     tile      0: one tile, N = 1; else 64 * tile is less than the longer side
+    18      2     tile      0: one tile, N = 1, of at most 2^24 pixels; else 1..64, and 64 * tile
+                            is less than the longer side
     20      8     model_id  first 8 bytes of the SHA-256 of the weights
     28      1     chunks    number of chunks, 0..255
     29      8*N   index     per tile, row by row: u32 length of its bytes (may be 0), u32 CRC-32
@@ -31,6 +32,8 @@ import struct
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
+from mmap import mmap
 from typing import Any
 
 from imgcodec.errors import FormatError
@@ -43,6 +46,7 @@ MAX_SIDE = 65535  # pixels
 MAX_PIXELS = 2**30
 MAX_U = 65535  # stands for u = 1.0
 TILE_UNIT = 64  # pixels
+MAX_EDGE = 4096  # pixels, of a tile
 
 _FIXED = struct.Struct("<4sBBBBIIHH8sB")
 _ENTRY = struct.Struct("<II")  # of the index: length, CRC
@@ -72,16 +76,24 @@ class Header:
             raise FormatError(f"channels {self.channels} is neither 1 nor 3")
         _check_range("entropy", self.entropy, 0, len(ENTROPIES) - 1)
         _check_range("u", self.u, 0, MAX_U)
-        edge = self.tile * TILE_UNIT
-        if edge != 0 and not 0 < edge < max(self.width, self.height):
-            raise FormatError(f"tile edge {edge} for {self.width}x{self.height}, one tile has 0")
+        size = f"{self.width}x{self.height}"
+        if self.edge == 0 and self.width * self.height > MAX_EDGE**2:
+            raise FormatError(f"one tile of {size} pixels, at most {MAX_EDGE**2} are allowed")
+        if self.edge != 0 and not 0 < self.edge < max(self.width, self.height):
+            raise FormatError(f"tile edge {self.edge} for {size}, one tile has 0")
+        _check_range("tile edge", self.edge, 0, MAX_EDGE)
         if len(self.model_id) != 8:
             raise FormatError(f"model id has {len(self.model_id)} bytes, not 8")
 
     @property
+    def edge(self) -> int:
+        """Edge of a tile in pixels; 0: the whole picture is one tile."""
+        return self.tile * TILE_UNIT
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tiles."""
-        edge = self.tile * TILE_UNIT or MAX_SIDE
+        edge = self.edge or MAX_SIDE
         return math.ceil(self.height / edge), math.ceil(self.width / edge)
 
 
@@ -90,8 +102,7 @@ def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -
     if len(tiles) != math.prod(header.grid):
         raise FormatError(f"{len(tiles)} tiles, the header has {math.prod(header.grid)}")
     _check_range("number of chunks", len(chunks), 0, 255)
-    if len({kind for kind, _ in chunks}) < len(chunks):
-        raise FormatError("a type of chunk occurs twice")
+    _check_types(chunks)
     for part in (*tiles, *(chunk for _, chunk in chunks)):
         _check_range("length of a tile or chunk", len(part), 0, 2**32 - 1)
     head = _FIXED.pack(
@@ -106,40 +117,64 @@ def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -
     return b"".join([*parts, *tiles])
 
 
+class File:
+    """A file whose header, index and chunks are whole; of its tiles nothing is known yet."""
+
+    def __init__(self, data: bytes | mmap) -> None:
+        """Read all but the tiles; `FormatError` where that is damaged or no .aic file."""
+        if len(data) < _FIXED.size:
+            raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
+        magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack_from(data)
+        if magic != MAGIC:
+            raise FormatError("not an .aic file")
+        if (version, method) != (VERSION, METHOD):
+            raise FormatError(f"version {version}, method {method}, this decoder knows 1 and 0")
+        width, height, u, tile_units, model_id = sizes
+        self.header = Header(width, height, channels, entropy, u, tile_units, model_id)
+        position = overhead_bytes(math.prod(self.header.grid))
+        if len(data) < position:
+            raise FormatError(f"{len(data)} bytes, this header with its index has {position}")
+        head, crc = data[: position - _CRC_BYTES], data[position - _CRC_BYTES : position]
+        if zlib.crc32(head) != int.from_bytes(crc, "little"):
+            raise FormatError("checksum mismatch in the header")
+        self.chunks: list[Chunk] = []
+        for _ in range(num_chunks):
+            self.chunks.append(_read_chunk(data, position))
+            position += _CHUNK.size + len(self.chunks[-1][1])
+        _check_types(self.chunks)
+        self._data = data
+        self._entries = list(_ENTRY.iter_unpack(head[_FIXED.size :]))
+        self._starts = list(accumulate((length for length, _ in self._entries), initial=position))
+
+    @property
+    def num_tiles(self) -> int:
+        """Number of tiles."""
+        return len(self._entries)
+
+    def check_length(self) -> None:
+        """Refuse a file that is cut or has something after its last tile."""
+        if len(self._data) != self._starts[-1]:
+            raise FormatError(f"{len(self._data)} bytes, the header claims {self._starts[-1]}")
+
+    def tile(self, number: int) -> bytes:
+        """Return the bytes of a tile; `FormatError` where they are damaged or missing."""
+        start, end = self._starts[number : number + 2]
+        tile = self._data[start:end]
+        if len(tile) != end - start:
+            raise FormatError(f"tile {number} is cut: {len(tile)} of {end - start} bytes")
+        if zlib.crc32(tile) != self._entries[number][1]:
+            raise FormatError(f"checksum mismatch in tile {number}")
+        return tile
+
+
 def unpack(data: bytes) -> tuple[Header, list[bytes], list[Chunk]]:
     """Header, tiles and all chunks of a file; else `FormatError`, its claims never allocated."""
-    if len(data) < _FIXED.size:
-        raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
-    magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack_from(data)
-    if magic != MAGIC:
-        raise FormatError("not an .aic file")
-    if (version, method) != (VERSION, METHOD):
-        raise FormatError(f"version {version}, method {method}, this decoder knows 1 and 0")
-    width, height, u, tile_units, model_id = sizes
-    header = Header(width, height, channels, entropy, u, tile_units, model_id)
-    position = overhead_bytes(math.prod(header.grid))
-    if len(data) < position:
-        raise FormatError(f"{len(data)} bytes, this header with its index has {position}")
-    head, crc = data[: position - _CRC_BYTES], data[position - _CRC_BYTES : position]
-    if zlib.crc32(head) != int.from_bytes(crc, "little"):
-        raise FormatError("checksum mismatch in the header")
-    chunks = []
-    for _ in range(num_chunks):
-        chunks.append(_read_chunk(data, position))
-        position += _CHUNK.size + len(chunks[-1][1])
-    index = head[_FIXED.size :]
-    end = position + sum(length for length, _ in _ENTRY.iter_unpack(index))
-    if len(data) != end:
-        raise FormatError(f"{len(data)} bytes, the header claims {end}")
-    tiles = []
-    for number, (length, tile_crc) in enumerate(_ENTRY.iter_unpack(index)):
-        tiles.append(data[position : position + length])
-        position += length
-        if zlib.crc32(tiles[-1]) != tile_crc:
-            raise FormatError(f"checksum mismatch in tile {number}")
-    if data != pack(header, tiles, chunks):  # also where a type of chunk that occurs twice ends
+    file = File(data)
+    file.check_length()
+    tiles = [file.tile(number) for number in range(file.num_tiles)]
+    if data != pack(file.header, tiles, file.chunks):
         raise FormatError("not spelled as it would be written")
-    return header, tiles, chunks
+    return file.header, tiles, file.chunks
 
 
 def overhead_bytes(num_tiles: int, chunks: Sequence[Chunk] = ()) -> int:
@@ -171,7 +206,7 @@ def info(data: bytes) -> dict[str, Any]:
     }
 
 
-def _read_chunk(data: bytes, position: int) -> Chunk:
+def _read_chunk(data: bytes | mmap, position: int) -> Chunk:
     """Type and data of the chunk that starts at `position`."""
     start = position + _CHUNK.size
     if len(data) < start:
@@ -184,6 +219,12 @@ def _read_chunk(data: bytes, position: int) -> Chunk:
     if zlib.crc32(kind + chunk) != crc:
         raise FormatError(f"checksum mismatch in chunk {name}")
     return kind, chunk
+
+
+def _check_types(chunks: Sequence[Chunk]) -> None:
+    """Refuse two chunks of one type."""
+    if len({kind for kind, _ in chunks}) < len(chunks):
+        raise FormatError("a type of chunk occurs twice")
 
 
 def _chunk_name(kind: bytes) -> str:

@@ -28,6 +28,32 @@ class _Positive(click.FloatRange):
         return number
 
 
+class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Left, top, width and height in pixels, as X,Y,W,H."""
+
+    name = "region"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse a value; whether the region lies in the picture is seen later."""
+        numbers = str(value).split(",")
+        if len(numbers) != 4 or not all(n.isascii() and n.isdigit() for n in numbers):
+            self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
+        return tuple(map(int, numbers))
+
+
+class _Edge(click.IntRange):
+    """Edge of a tile: a multiple of 64 pixels."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse and check a value."""
+        number = super().convert(value, param, ctx)
+        if number % 64:
+            self.fail(f"{value} is not a multiple of 64.", param, ctx)
+        return number
+
+
 RATE = _Positive(24)  # bits per pixel; 24 = uncompressed
 
 
@@ -56,6 +82,35 @@ EFFORT = click.option(
     show_default=True,
     metavar="1..9",
     help="How long to look for better codes: 1 is fast, 9 makes the best file.",
+)
+TILE = click.option(
+    "--tile",
+    type=_Edge(64, 4096),
+    default=None,
+    show_default="one tile up to 2 megapixels, else about 1024",
+    metavar="PX",
+    help="Edge of the tiles that large pictures are coded in, a multiple of 64.",
+)
+REGION = click.option(
+    "--region",
+    type=_Region(),
+    default=None,
+    metavar="X,Y,W,H",
+    help="Decode this part only: left, top, width and height in pixels.",
+)
+KEEP_GOING = click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Fill damaged tiles from what lies around them and end with exit code 1, "
+    "rather than write nothing.",
+)
+MAX_PIXELS = click.option(
+    "--max-pixels",
+    type=click.IntRange(1, 2**30),
+    default=2**30,
+    show_default=True,
+    metavar="N",
+    help="Refuse to decode more pixels than this.",
 )
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
 MACHINE = combine(

@@ -1,6 +1,7 @@
 """What a tile's bytes hold: levels first, then the codes, in the order of the context models."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class Latents(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What a tile's bytes say."""
+    """What a tile's bytes say, the same on every machine."""
 
     levels: Tensor  # (1, 1, h, w) integers 0..L-1
     parts: list[Tensor]  # (1, C, h, w) each, multiples of 1/16 step, or single bits as -1, 0, 1
@@ -71,15 +72,17 @@ class Payload:
         with self._trunks():
             return Prepared(x, t, self.model.g_a.features(t))
 
-    def guess(self, prepared: Prepared, num_bytes: float) -> int:
-        """Return a rate parameter 0..65535 at which a payload has about so many bytes.
+    def guess(self, tiles: Sequence[Prepared], num_bytes: float) -> int:
+        """Return a rate parameter 0..65535 at which the payloads have about so many bytes.
 
         From the number of coefficients, without the block means, that exceed the step.
         """
-        t = prepared.t[0, :, ::GUESS_STRIDE, ::GUESS_STRIDE].flatten(1)
+        t = torch.cat(
+            [tile.t[0, :, ::GUESS_STRIDE, ::GUESS_STRIDE].flatten(1) for tile in tiles], 1
+        )
         size = (t * self.model.deviation[:, None]).abs()
         size[:: STRIDE**2] = 0
-        wanted = math.log2(max(8 * num_bytes, 1) / prepared.t[0, 0].numel())
+        wanted = math.log2(max(8 * num_bytes, 1) / sum(tile.t[0, 0].numel() for tile in tiles))
         low, high = 0.0, 1.0
         for _ in range(GUESS_HALVINGS):
             u = (low + high) / 2
@@ -128,13 +131,41 @@ class Payload:
         levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
         return Values(levels, self._walk_codes(script, levels, rate, None))
 
-    def synthesise(self, values: Values, u: int) -> NDArray[np.uint8]:
-        """Return the pixels of a decoded tile, uint8 (8 rows, 8 columns, 3)."""
-        rate = self._rate(u)
+    def dequantise(self, values: Values, u: int) -> Codes:
+        """Return levels and latents in their own units."""
         y_hat = self.model.join(values.parts)
         if self.model.config.expansion:
-            y_hat = y_hat * self.model.steps(values.levels, rate)
-        codes = Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
+            y_hat = y_hat * self.model.steps(values.levels, self._rate(u))
+        return Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
+
+    def blend(self, edges: Sequence[Tensor | None], rows: int, columns: int) -> Codes:
+        """Return codes for a tile of which nothing is known but what lies around it.
+
+        Args:
+            edges: the latents just above (1, C, 1, columns), below, left of (1, C, rows, 1) and
+                right of the tile, None where nothing is known.
+            rows: of the tile, places.
+            columns: of the tile, places.
+        """
+        config = self.model.config
+        levels = torch.full((1, 1, rows, columns), config.levels // 2, device=self.device).float()
+        sums, weights = (
+            levels.new_zeros(1, config.latents, rows, columns),
+            torch.zeros_like(levels),
+        )
+        down = torch.arange(1.0, rows + 1, device=self.device)[:, None]
+        across = torch.arange(1.0, columns + 1, device=self.device)
+        for edge, distance in zip(
+            edges, (down, down.flip(0), across, across.flip(0)), strict=True
+        ):
+            if edge is not None:
+                sums, weights = sums + edge / distance, weights + 1 / distance
+        sums[:, config.lattice :] = 0  # of the rest nothing is known
+        return Codes(levels, sums / weights.clamp_min(1e-6))
+
+    def synthesise(self, codes: Codes, u: int) -> NDArray[np.uint8]:
+        """Return the pixels of codes of h x w places, uint8 (8 h, 8 w, 3)."""
+        rate = self._rate(u)
         with self._trunks():
             x = self.model.reconstruct(codes, rate)[0]
         x = (x.nan_to_num(0.5).clamp(0, 1) * 255).round().to(torch.uint8)

@@ -1,9 +1,9 @@
 """Rate search: the rate parameter whose file just fits."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from imgcodec.container import MAX_U
 
@@ -21,9 +21,10 @@ OCTAVES, OCTAVES_MORE, MOST_OCTAVES = 6.1, 2.3, 10.5
 class Planned(Protocol):
     """Codes chosen for one rate parameter."""
 
-    @property
-    def estimated_bytes(self) -> float:
-        """What they will take."""
+    estimated_bytes: float
+
+    def write(self) -> Sequence[bytes]:
+        """Return the payload of each tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +32,25 @@ class Found:
     """The result of a search."""
 
     u: int  # 0..65535
-    payload: bytes
+    payloads: Sequence[bytes]  # of each tile
     limited: bool  # even the finest setting fits
 
 
-P = TypeVar("P", bound=Planned)
-
-
 def search(
-    plan: Callable[[int], P],
-    write: Callable[[P], bytes],
+    plan: Callable[[int], Planned],
     room: int,
     start: int,
     slope: float,
     hint: tuple[int, float] | None = None,
 ) -> Found | None:
-    """Return the finest setting found whose payload has at most `room` bytes, or None.
+    """Return the finest setting found whose payloads have at most `room` bytes, or None.
 
     Settings are compared by estimates; the real coder runs on the chosen one, again only where
     the estimate was wrong.
 
     Args:
         plan: rate parameter 0..65535 -> codes and an estimate of their bytes.
-        write: codes -> payload.
-        room: most bytes of the payload.
+        room: most bytes of all payloads.
         start: rate parameter to try first.
         slope: octaves of the size for one step of u, see `typical_slope`.
         hint: another rate parameter and about how many bytes it takes.
@@ -63,22 +59,22 @@ def search(
     points: list[tuple[int, float]] = []  # u, log2 of the size
     if hint is not None:
         points.append((hint[0], math.log2(max(hint[1], 1))))
-    best: tuple[int, P, bytes | None] | None = None
+    best: tuple[int, Planned, Sequence[bytes] | None] | None = None
     u = start
     tried = 0
     while tried < MAX_PLANS and high - low > 1:
         tried += 1
         chosen = plan(u)
-        payload = None
+        payloads = None
         size = chosen.estimated_bytes
         if SURE[0] * room - 8 <= size <= SURE[1] * max(room, 0) + 8:
-            payload = write(chosen)
-            size = len(payload)
+            payloads = chosen.write()
+            size = sum(map(len, payloads))
         points.append((u, math.log2(max(size, 1))))
         if size > room:
             high = u
         else:
-            low, best = u, (u, chosen, payload)
+            low, best = u, (u, chosen, payloads)
             if size >= GOOD * room or u == MAX_U:
                 break
         aim = math.log2(max(AIM * room, 1))
@@ -87,9 +83,10 @@ def search(
             u = (low + high) // 2
     if best is None:
         return None
-    u, chosen, payload = best
-    payload = write(chosen) if payload is None else payload
-    return Found(u, payload, limited=u == MAX_U and len(payload) < (1 - TOLERANCE) * room)
+    u, chosen, payloads = best
+    payloads = chosen.write() if payloads is None else payloads
+    short = sum(map(len, payloads)) < (1 - TOLERANCE) * room
+    return Found(u, payloads, limited=u == MAX_U and short)
 
 
 def typical_slope(bpp: float) -> float:

@@ -8,6 +8,7 @@ from imgcodec import container
 from imgcodec.bitstream import RangeDecoder, RawDecoder
 from imgcodec.codec import Codec, _exact
 from imgcodec.model import STRIDE, Model, ModelConfig
+from imgcodec.tiles import Grid
 from imgcodec.train.export import make_tables
 from imgcodec.weights import save
 
@@ -16,9 +17,7 @@ SMALL = {
     "attention_heads": 2, "attention_blocks": 1, "context_width": 8, "context_hidden": 8,
 }  # fmt: skip
 TINY = ModelConfig(latents=12, lattice=3, groups=(4, 5), **SMALL)
-PAPER = ModelConfig(
-    latents=16, digits=0, skip=False, lattice=0, groups=(8, 8), signed_groups=2, **SMALL
-)
+PAPER = ModelConfig(latents=16, digits=0, skip=False, lattice=0, groups=(8, 8), **SMALL)
 
 
 def pytest_addoption(parser):
@@ -94,20 +93,29 @@ def textured():
 
 @pytest.fixture(scope="session")
 def read_codes():
-    """Return (levels, codes) of a file as integers, the only place that knows where they are."""
+    """Return (levels, codes) of a file as integers, the only place that knows where they are.
+
+    Tile after tile, part after part.
+    """
 
     def read(codec, data):
-        header, (tile,), _ = container.unpack(data)
+        header, tiles, _ = container.unpack(data)
         raw = container.ENTROPIES[header.entropy] == "none"
-        coder = RawDecoder(tile) if raw else RangeDecoder(tile)
         payload = codec._payload
-        with _exact():
-            rows, columns = -(-header.height // STRIDE), -(-header.width // STRIDE)
-            found = payload.read(coder, header.u, rows, columns)
-            coder.finish()
-            unit = 16 if payload.model.config.expansion else 1  # single bits are -1, 0 or 1
-            codes = torch.cat([part.flatten() for part in found.parts]) * unit
-            assert torch.equal(codes, codes.round())
-        return tuple(x.cpu().numpy().astype("<i4") for x in (found.levels[0], codes))
+        unit = 16 if payload.model.config.expansion else 1  # single bits are -1, 0 or 1
+        levels, codes = [], []
+        for tile, box in zip(
+            tiles, Grid(header.height, header.width, header.edge).boxes(), strict=True
+        ):
+            coder = RawDecoder(tile) if raw else RangeDecoder(tile)
+            places = box.places(STRIDE)
+            with _exact():
+                found = payload.read(coder, header.u, places.height, places.width)
+                coder.finish()
+                levels.append(found.levels.flatten())
+                codes += [unit * part.flatten() for part in found.parts]
+        codes = torch.cat(codes)
+        assert torch.equal(codes, codes.round())
+        return tuple(x.cpu().numpy().astype("<i4") for x in (torch.cat(levels), codes))
 
     return read

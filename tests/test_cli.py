@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,19 +21,22 @@ from imgcodec.image import read_image
 
 MODEL_ID = bytes(range(8))
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
-COMMANDS = ("encode", "decode", "bench", "info", "train")
+COMMANDS = ("encode", "decode", "trim", "bench", "info", "train")
 
 
 class FakeCodec:
     """Codec with the same words; it stores the pixels themselves."""
 
     made = []
+    tiles = []
+    limits = []
 
     def __init__(self, device="auto", threads=None, weights=None):
         self.device = "cpu" if device == "auto" else device
         self.made.append((device, threads))
 
-    def encode_report(self, image, rate=0.5, entropy="range", effort=1):
+    def encode_report(self, image, rate=0.5, entropy="range", effort=1, tile=None):
+        self.tiles.append(tile)
         channels = 1 if image.ndim == 2 else 3
         height, width = image.shape[:2]
         kind = container.ENTROPIES.index(entropy)
@@ -44,12 +48,21 @@ class FakeCodec:
             rate_asked=rate, bpp=bpp, limited=rate > LIMIT, model_s=0.25, total_s=0.5
         )
 
-    def decode_report(self, data):
-        header, (tile,), _ = container.unpack(data)
+    def trim_report(self, data, rate):
+        header, tiles, _ = container.unpack(data)
+        data = container.pack(replace(header, u=0), tiles)
+        return data, types.SimpleNamespace(bpp=rate, limited=False, model_s=0.25, total_s=0.5)
+
+    def decode_report(self, data, region=None, keep_going=False, max_pixels=container.MAX_PIXELS):
+        self.limits.append(max_pixels)
+        header, (tile,), _ = container.unpack(bytes(data))
         shape = (header.height, header.width, header.channels)
         pixels = np.frombuffer(zlib.decompress(tile), np.uint8).reshape(shape)
         pixels = np.broadcast_to(pixels, (*shape[:2], 3)).copy()
-        return pixels, types.SimpleNamespace(model_s=0.125, total_s=0.75)
+        if region is not None:
+            x, y, width, height = region
+            pixels = pixels[y : y + height, x : x + width]
+        return pixels, types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
 
 
 @pytest.fixture
@@ -59,6 +72,8 @@ def aic(monkeypatch):
     module.Codec = FakeCodec
     monkeypatch.setitem(sys.modules, "imgcodec.codec", module)
     monkeypatch.setattr(FakeCodec, "made", [])
+    monkeypatch.setattr(FakeCodec, "tiles", [])
+    monkeypatch.setattr(FakeCodec, "limits", [])
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
@@ -140,6 +155,65 @@ def test_options_reach_the_codec(aic, photo, tmp_path):
     assert FakeCodec.made == [("cpu", 3), ("cuda", None)]
     header, _, _ = container.unpack(coded.read_bytes())
     assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 4), "none")
+
+
+def test_tiles_reach_the_codec(aic, photo, tmp_path):
+    assert aic("encode", photo, tmp_path / "a.aic", "--tile", "512").exit_code == 0
+    assert aic("encode", photo, tmp_path / "b.aic").exit_code == 0
+    assert FakeCodec.tiles == [512, None]
+    for edge in ("0", "100", "4160", "-64", "big"):
+        assert aic("encode", photo, tmp_path / "c.aic", "--tile", edge).exit_code == 2
+
+
+def test_a_region_is_written_alone(aic, photo, coded, tmp_path):
+    result = aic("decode", coded, tmp_path / "part.png", "--region", "3,2,10,7")
+    assert (result.exit_code, "10x7 pixels" in result.output) == (0, True)
+    wanted = read_image(photo)[2:9, 3:13]
+    assert np.array_equal(read_image(tmp_path / "part.png"), wanted)
+    for region in ("1,2,3", "1,2,3,x", "1,2,3,-4", "1.5,2,3,4", ""):
+        assert aic("decode", coded, tmp_path / "c.png", "--region", region).exit_code == 2
+
+
+def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
+    """The picture is there, and exit code 1 says that it is not the whole."""
+    work = FakeCodec.decode_report
+
+    def damaged(self, data, region, keep_going, max_pixels):
+        assert keep_going
+        pixels, report = work(self, data, region)
+        report.damaged = {3: "checksum mismatch in tile 3", 1: "tile 1 is cut"}
+        return pixels, report
+
+    monkeypatch.setattr(FakeCodec, "decode_report", damaged)
+    target = tmp_path / "out.png"
+    result = aic("decode", coded, target, "--keep-going")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"Error: {coded}: 2 damaged tiles are filled in: "
+        "tile 1 is cut; checksum mismatch in tile 3"
+    ]
+    with Image.open(target) as picture:
+        assert picture.size == (16, 12)
+
+
+def test_trim(aic, coded, tmp_path):
+    target = tmp_path / "small.aic"
+    result = aic("trim", coded, target, "--rate", "0.25")
+    assert (result.exit_code, "0.2500 bpp" in result.stdout) == (0, True)
+    assert container.unpack(target.read_bytes())[0].u == 0
+    assert_refused(aic("trim", coded, target, "--rate", "0.25"), "exists")
+    assert_refused(aic("trim", coded, coded, "--rate", "0.25", "--force"), "input and output")
+    assert_usage(aic("trim", coded, target), "--rate")
+    coded.write_bytes(coded.read_bytes()[:-1])
+    assert_refused(aic("trim", coded, tmp_path / "b.aic", "--rate", "1"), "the header claims")
+    assert not (tmp_path / "b.aic").exists()
+
+
+def test_the_limit_of_pixels_reaches_the_codec(aic, coded, tmp_path):
+    assert aic("decode", coded, tmp_path / "a.png", "--max-pixels", "500").exit_code == 0
+    assert aic("decode", coded, tmp_path / "b.png").exit_code == 0
+    assert FakeCodec.limits == [500, 2**30]
+    assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-pixels", "0"), "--max-pixels")
 
 
 def test_defaults_are_half_a_bit_and_the_range_coder(aic, coded):
@@ -519,7 +593,7 @@ def test_module_is_the_command():
 # ---- the stand-ins have the words of the real parts
 
 
-@pytest.mark.parametrize("method", ["__init__", "encode_report", "decode_report"])
+@pytest.mark.parametrize("method", ["__init__", "encode_report", "trim_report", "decode_report"])
 def test_fake_has_the_signatures_of_the_codec(method):
     from imgcodec.codec import Codec
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imgcodec import container
 from imgcodec.container import (
     ENTROPIES,
-    MAX_PIXELS,
+    MAX_EDGE,
     Header,
     check_chunks,
     info,
@@ -122,7 +122,7 @@ def test_overhead():
         (1, 65535, 1, (1024, 1)),
         (32768, 32768, 1, (512, 512)),
         (65535, 16384, 16, (16, 64)),
-        (65535, 1, 1023, (1, 2)),
+        (65535, 1, 64, (1, 16)),
     ],
 )
 def test_grid(width, height, tile, grid):
@@ -133,8 +133,8 @@ def test_grid(width, height, tile, grid):
 def parts(draw):
     """Header, tiles and chunks of a valid file with at most 64 tiles."""
     width = draw(st.integers(1, 65535))
-    height = draw(st.integers(1, min(65535, MAX_PIXELS // width)))
-    tile = draw(st.integers(1, 1023))
+    height = draw(st.integers(1, min(65535, MAX_EDGE**2 // width)))
+    tile = draw(st.integers(1, 64))
     edge = 64 * tile
     if edge >= max(width, height) or math.ceil(width / edge) * math.ceil(height / edge) > 64:
         tile = 0
@@ -206,11 +206,23 @@ def test_limits_of_a_side(field):
 
 @pytest.mark.parametrize(("width", "height"), [(32768, 32768), (65535, 16384), (16384, 65535)])
 def test_limit_of_pixels(width, height):
-    assert unpack(sealed(width=width, height=height))[0] == header(width=width, height=height)
+    size = {"width": width, "height": height, "tile": 64}
+    tiles = ((0, 0),) * math.prod(header(**size).grid)
+    assert unpack(sealed(tiles, b"", **size))[0] == header(**size)
     pixels = width * (height + 1) if height < 65535 else (width + 1) * height
     wider, higher = (width + 1, height) if height == 65535 else (width, height + 1)
     with pytest.raises(FormatError, match=f"^number of pixels {pixels} is outside 1..1073741824$"):
         unpack(sealed(width=wider, height=higher))
+
+
+@pytest.mark.parametrize(("width", "height"), [(4096, 4096), (65535, 256), (1, 65535)])
+def test_limit_of_one_tile(width, height):
+    assert unpack(sealed(width=width, height=height))[0] == header(width=width, height=height)
+    wider, higher = (width + 1, height) if width < 65535 else (width, height + 1)
+    if wider * higher > 2**24:
+        match = f"^one tile of {wider}x{higher} pixels, at most 16777216 are allowed$"
+        with pytest.raises(FormatError, match=match):
+            unpack(sealed(width=wider, height=higher))
 
 
 def test_channels():
@@ -247,6 +259,8 @@ def test_tile_edge():
         match = f"^tile edge {64 * tile} for {side}x3, one tile has 0$"
         with pytest.raises(FormatError, match=match):
             unpack(sealed(width=side, tile=tile))
+    with pytest.raises(FormatError, match=r"^tile edge 4160 is outside 0\.\.4096$"):
+        header(width=65535, tile=65)
     with pytest.raises(FormatError, match="^tile edge -64 for 5x3"):
         header(tile=-1)
 
@@ -388,7 +402,8 @@ LONGEST = 2**32 - 1
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (sealed(width=32768, height=32768), None),
+        (sealed(width=4096, height=4096), None),
+        (sealed(width=32768, height=32768), "one tile of 32768x32768 pixels"),
         (sealed(width=65536, height=16384), "width 65536"),
         (sealed(width=2**32 - 1, height=2**32 - 1), "width 4294967295"),
         (sealed(width=32768, height=32768, tile=1), "44 bytes, this header .* has 2097185"),
@@ -401,7 +416,7 @@ def test_claims_allocate_nothing(data, reason):
     tracemalloc.start()
     try:
         if reason is None:
-            assert unpack(data)[0].width == 32768
+            assert unpack(data)[0].width == 4096
             assert info(data)["bytes"] == 44
         else:
             with pytest.raises(FormatError, match=reason):

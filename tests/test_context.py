@@ -23,9 +23,9 @@ from imgcodec.model.context import (
     ContextModel,
     LatticeContext,
     check,
-    checkerboard,
     freeze,
     lattice_passes,
+    phases,
     slopes,
     to_rows,
 )
@@ -143,40 +143,42 @@ def plain_slopes(means):
 
 
 def plain_groups(context, known, offset, visit, first_part):
-    """GroupContext.walk of one picture: known (E, h, w), offset (h, w) -> the last values."""
+    """GroupContext.walk of one picture: known (E, h, w), offset (h, w) -> all values."""
     collected = convolve(known, context.collect)
     height, width = known.shape[1:]
+    found_groups = []
     for i, size in enumerate(context.groups):
         values = np.zeros((size, height, width), np.int64)
-        shown = plain_shown(context, values, i)
-        for half in (0, 1):
-            places = [(r, c) for r, c in np.ndindex(height, width) if (r + c) % 2 == half]
+        everywhere = list(np.ndindex(height, width))
+        corners = ((0, 0), (0, 2), (2, 0), (2, 2))  # in a map with an edge of zeros
+        sides = ((0, 1), (2, 1), (1, 0), (1, 2))  # above, below, left, right
+        for places, offsets, own in (
+            ([(r, c) for r, c in everywhere if not r % 2 and not c % 2], (), None),
+            ([(r, c) for r, c in everywhere if r % 2 and c % 2], corners, context.corners[i]),
+            ([(r, c) for r, c in everywhere if r % 2 != c % 2], sides, context.sides[i]),
+        ):
             if not places:
                 continue
             rows, columns = np.array(places).T
             sums = collected[:, rows, columns]
-            if half:
-                padded = np.pad(shown, ((0, 0), (1, 1), (1, 1)))
-                steps = ((0, 1), (2, 1), (1, 0), (1, 2))  # above, below, left, right
-                near = np.concatenate([padded[:, rows + dr, columns + dc] for dr, dc in steps])
-                own = multiply(near, context.own[i])
-                # units of 2^-8 and of 2^-7
-                sums = sums + 2 * own
+            if own is not None:
+                shown = np.pad(plain_shown(context, values), ((0, 0), (1, 1), (1, 1)))
+                near = np.concatenate([shown[:, rows + dr, columns + dc] for dr, dc in offsets])
+                sums = sums + 2 * multiply(near, own)  # units of 2^-8 and of 2^-7
             z = activated(multiply(activated(sums, 8), context.inner[i]), 7)
             z = shifted(multiply(z, context.outer[i]), 7)
             scale = z[size:] + offset[rows, columns] if context.outputs == 2 else 0 * z
             found = visit(first_part + i, z[:size], scale, rows * width + columns)
             values[:, rows, columns] = found
-            shown = plain_shown(context, values, i)
         if i + 1 < len(context.groups):
-            collected = collected + convolve(shown, context.cross[i])
-    return values
+            collected = collected + convolve(plain_shown(context, values), context.cross[i])
+        found_groups.append(values)
+    return np.concatenate(found_groups)
 
 
-def plain_shown(context, values, group):
+def plain_shown(context, values):
     shown = squash(context, values)
-    signed = [shown] if group < context.signed_groups else []
-    return np.concatenate([*signed, np.abs(shown)])
+    return np.concatenate([shown, np.abs(shown)])
 
 
 def times(factor, x):
@@ -207,8 +209,8 @@ def plain_pyramid(context, rate, height, width, visit):
         shown = np.full((1, *lows.shape[1:]), 2 * rate)
         known = np.concatenate([squash(context, plain_slopes(lows)), shown, octaves])
         offset = np.full(lows.shape[1:], rate)
-        details = plain_groups(context.details, known, offset, visit, 1 + octave)
-        along_rows, along_columns, along_both = np.split(details, 3)
+        details = plain_groups(context.details, known, offset, visit, 1 + 2 * octave)
+        along_rows, along_columns, along_both = details[::3], details[1::3], details[2::3]
         left = plain_merge(lows, along_columns, 1)
         lows = plain_merge(left, plain_merge(along_rows, along_both, 1), 2)
     return lows[:, :height, :width]
@@ -222,7 +224,7 @@ def plain_codes(context, levels, rate, visit):
     if context.pyramid is not None:
         means = plain_pyramid(context.pyramid, rate, *levels.shape[1:], visit)
         known = np.concatenate([known, squash(context, plain_slopes(means))])
-        first_part = 4
+        first_part = 7
     plain_groups(context.latents, known, rate + 4 * centred[0], visit, first_part)
 
 
@@ -381,7 +383,7 @@ def case(name):
             if name == "saturated":
                 signs = 2 * torch.randint(0, 2, shape) - 1
                 signs[::3], signs[1::3] = 1, -1
-                layer.weight.copy_(127 * signs * 2.0**-layer.shift)
+                layer.weight.copy_(100 * signs * 2.0**-layer.shift)  # close to the bound
             else:
                 layer.weight.mul_(20 if last else 1)
                 layer.bias.copy_(torch.randn(shape[0]) * 3)
@@ -478,7 +480,7 @@ def test_check_sums_adds_layers_that_are_summed():
 
 def small_codes():
     torch.manual_seed(3)
-    return CodeContext(3, (4, 5), 1, 8, 8, 2)
+    return CodeContext(3, (4, 5), 8, 8, 2)
 
 
 SMALL_LAYERS = [n for n, m in small_codes().named_modules() if isinstance(m, IntegerLayer)]
@@ -552,15 +554,26 @@ def test_inner_places_lie_between_the_neighbours_that_face_each_other():
         assert torch.allclose(lengths, torch.full_like(lengths, distance))
 
 
-def test_checkerboard_halves_begin_with_the_first_place():
-    first, second, neighbours = checkerboard(2, 3)
-    assert first.tolist() == [0, 2, 4]
-    assert second.tolist() == [1, 3, 5]
+def test_phases_of_a_small_map():
+    (first, none), (second, corners), (third, sides) = phases(2, 3)
+    assert (first.tolist(), none.shape) == ([0, 2], (2, 0))
     outside = 6
-    assert neighbours[:, 0].tolist() == [outside, 0, 2]  # above
-    assert neighbours[:, 1].tolist() == [4, outside, outside]  # below
-    assert neighbours[:, 2].tolist() == [0, outside, 4]  # left
-    assert neighbours[:, 3].tolist() == [2, 4, outside]  # right
+    assert second.tolist() == [4]
+    assert corners.tolist() == [[0, 2, outside, outside]]
+    assert third.tolist() == [1, 3, 5]
+    assert sides[:, 0].tolist() == [outside, 0, 2]  # above
+    assert sides[:, 1].tolist() == [4, outside, outside]  # below
+    assert sides[:, 2].tolist() == [0, outside, 4]  # left
+    assert sides[:, 3].tolist() == [2, 4, outside]  # right
+
+
+@pytest.mark.parametrize("size", LATTICE_SIZES, ids=str)
+def test_phases_visit_every_place_once_after_its_neighbours(size):
+    known = []
+    for places, neighbours in phases(*size):
+        assert set(neighbours.flatten().tolist()) <= {*known, size[0] * size[1]}
+        known += places.tolist()
+    assert sorted(known) == list(range(size[0] * size[1]))
 
 
 # ---------------------------------------------------------------- round trip
@@ -660,7 +673,7 @@ def test_walk_with_gradients_works_after_one_without():
     context = small_codes()
     levels, rate = torch.full((1, 1, 6, 11), 8.0), torch.tensor([20.0])
     lattice_passes.cache_clear()
-    checkerboard.cache_clear()
+    phases.cache_clear()
     with torch.inference_mode():
         context.walk(levels, rate, LEVELS, Recorder(nothing(6, 11)))
     total = torch.zeros(())
@@ -673,7 +686,7 @@ def test_walk_with_gradients_works_after_one_without():
     context.walk(levels, rate, LEVELS, visit)
     total.backward()
     assert context.pyramid.lows.first.weight.grad.abs().sum() > 0
-    assert context.pyramid.details.own[0].weight.grad.abs().sum() > 0
+    assert context.pyramid.details.sides[0].weight.grad.abs().sum() > 0
     assert context.latents.collect.weight.grad.abs().sum() > 0
 
 

@@ -21,7 +21,9 @@ MAY_LOAD = {  # a package stands for all modules in it
     "bitstream": {"numpy", "constriction"},
     "cli": {"click"},
     "codec": TORCH | {"constriction", "PIL", "safetensors"},
+    "compress": TORCH | {"constriction", "PIL", "safetensors"},
     "container": set[str](),
+    "decompress": TORCH | {"constriction", "safetensors"},
     "errors": set[str](),
     "image": {"numpy", "PIL"},
     "importance": {"numpy"},
@@ -32,6 +34,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "plan": TORCH | {"constriction", "safetensors"},
     "rate": set[str](),
     "refine": TORCH,
+    "tiles": set[str](),
     "train": TORCH | {"PIL", "constriction", "safetensors", "scipy"},
     "weights": TORCH | {"safetensors"},
 }

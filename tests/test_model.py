@@ -491,7 +491,7 @@ def test_single_bits_train_through_mask_and_binarizer():
     torch.manual_seed(0)
     config = ModelConfig(
         latents=16, digits=0, skip=False, width=8, attention_width=8, attention_heads=2,
-        lattice=0, groups=(8, 8), signed_groups=2, context_width=8, context_hidden=8,
+        lattice=0, groups=(8, 8), context_width=8, context_hidden=8,
     )  # fmt: skip
     model = Model(config)
     x = picture()

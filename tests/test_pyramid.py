@@ -16,8 +16,8 @@ def planes(height, width, seed=0):
 
 def merge_all(parts):
     lows = parts[0]
-    for details in parts[1:]:
-        lows = merge_exactly(lows, details)
+    for details in zip(parts[1::2], parts[2::2], strict=True):
+        lows = merge_exactly(lows, torch.cat(details, 1))
     return lows
 
 
@@ -25,7 +25,9 @@ def merge_all(parts):
 def test_synthesis_inverts_analysis(size):
     x = planes(*size)
     parts = analyse(x)
-    sizes = [(channels, *part_size(*size, part)) for part, channels in enumerate((3, 9, 9, 9))]
+    sizes = [
+        (channels, *part_size(*size, part)) for part, channels in enumerate((3, 3, 6, 3, 6, 3, 6))
+    ]
     assert [tuple(part.shape[1:]) for part in parts] == sizes
     torch.testing.assert_close(synthesise(parts, *size), x, rtol=0, atol=1e-3)
 
@@ -42,10 +44,10 @@ def test_a_smooth_plane_has_small_details():
     parts = analyse(wave.expand(1, 3, 32, 32))
     energies = [part.square().sum().item() for part in parts]
     assert energies[0] > 50 * sum(energies[1:])
-    assert energies[3] < 1e-3 * sum(energies)
+    assert energies[5] + energies[6] < 1e-3 * sum(energies)
 
 
-@pytest.mark.parametrize("part", range(OCTAVES + 1))
+@pytest.mark.parametrize("part", range(2 * OCTAVES + 1))
 def test_an_error_of_one_step_stays_about_one_step(part):
     parts = [torch.zeros_like(p) for p in analyse(planes(64, 64))]
     parts[part] = torch.randn(parts[part].shape, generator=torch.Generator().manual_seed(1))

@@ -31,7 +31,7 @@ TINY = ModelConfig(
     attention_blocks=1, lattice=3, groups=(4, 5), context_width=8, context_hidden=8,
 )  # fmt: skip
 PAPER = ModelConfig(
-    latents=16, digits=0, skip=False, lattice=0, groups=(8, 8), signed_groups=2, width=8,
+    latents=16, digits=0, skip=False, lattice=0, groups=(8, 8), width=8,
     encoder_blocks=2, decoder_blocks=2, attention_width=8, attention_heads=2, attention_blocks=1,
     context_width=8, context_hidden=8,
 )  # fmt: skip

@@ -54,18 +54,15 @@ class ModelConfig:
     attention_blocks: int = 2
     attention_window: int = 8  # places
     lattice: int = 3  # latents coded as a pyramid: the block means of the three planes
-    groups: tuple[int, ...] = (9, 12, 24, 48)  # the other latents, in coding order
-    signed_groups: int = 1
+    groups: tuple[int, ...] = (4, 5, 12, 24, 48)  # the other latents, in coding order
     context_width: int = 96
-    context_hidden: int = 64
+    context_hidden: int = 96
     metric: str = "mse"  # what the weights are fitted to, see `distortion`
 
     @classmethod
     def paper(cls) -> "ModelConfig":
         """Return the paper's form: n = 128 single bits, L = 16, uniform prefix, no skip."""
-        return cls(
-            latents=128, digits=0, skip=False, lattice=0, groups=(32, 32, 64), signed_groups=2
-        )
+        return cls(latents=128, digits=0, skip=False, lattice=0, groups=(32, 32, 64))
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `ModelConfig(**...)` takes, for JSON."""
@@ -79,13 +76,11 @@ class ModelConfig:
     @property
     def parts(self) -> tuple[int, ...]:
         """Channels of each part that is coded: those of the pyramid, then the groups."""
-        if not self.lattice:
-            return self.groups
-        return (self.lattice, *[3 * self.lattice] * pyramid.OCTAVES, *self.groups)
+        return (*pyramid.parts(self.lattice), *self.groups)
 
     def part_size(self, part: int, height: int, width: int) -> tuple[int, int]:
         """Return height and width of a part of a picture of that many places."""
-        if self.lattice and part <= pyramid.OCTAVES:
+        if part < len(self.parts) - len(self.groups):
             return pyramid.part_size(height, width, part)
         return height, width
 
@@ -121,7 +116,6 @@ class Model(nn.Module):
         self.code_context = CodeContext(
             c.lattice,
             c.groups,
-            c.signed_groups,
             c.context_width,
             c.context_hidden,
             2 if c.expansion else 1,
@@ -155,7 +149,9 @@ class Model(nn.Module):
             if means is not None:  # every octave doubles what is smooth
                 lows = index[:start] + SCALES_PER_OCTAVE * pyramid.OCTAVES
                 means.lows.last.bias[start:] = lows
-                means.details.outer[0].get_parameter("bias")[3 * start :] = index[:start].repeat(3)
+                first, others = means.details.outer
+                first.get_parameter("bias")[3:] = index[0]
+                others.get_parameter("bias")[3 * start - 3 :] = index[1:start].repeat_interleave(3)
             heads = self.code_context.latents.outer
             for head, size in zip(heads, self.config.groups, strict=True):
                 head.get_parameter("bias")[size:] = index[start : start + size]
@@ -199,7 +195,7 @@ class Model(nn.Module):
         """Invert `split`."""
         if not self.config.lattice:
             return torch.cat(parts, 1)
-        start = 1 + pyramid.OCTAVES
+        start = len(parts) - len(self.config.groups)
         lattice = pyramid.synthesise(parts[:start], *parts[start].shape[2:])
         return torch.cat([lattice, *parts[start:]], 1)
 

@@ -195,36 +195,49 @@ def _lattice_passes(height: int, width: int, stride: int) -> Iterator[tuple[Tens
 
 
 @lru_cache(maxsize=8)
-def checkerboard(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the flat indices of both halves of the places, that of the first place first.
+def phases(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Return the three phases in which the places of a map are coded, each (places, neighbours).
+
+    First every second place of every second row, without neighbours; then the centres of the
+    squares between them, from their corners; then the other half, from the four direct
+    neighbours, all of them known by then.
 
     Returns:
-        (anchors (T,), others (T',), neighbours of the others (T', 4)), int64. The neighbours,
-        all of them anchors, are those above, below, left and right; height * width stands for
-        one outside.
+        For each phase the flat indices of its places, int64 (T,), and those of their neighbours,
+        (T, 0) or (T, 4); height * width stands for one outside.
     """
     with torch.inference_mode(False):
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        first = (rows + columns) % 2 == 0
         index = rows * width + columns
-        padded = F.pad(index, (1, 1, 1, 1), value=height * width)
-        near = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
-        return index[first], index[~first], torch.stack([n[~first] for n in near], 1)
+        p = F.pad(index, (1, 1, 1, 1), value=height * width)
+        corners = [p[:-2, :-2], p[:-2, 2:], p[2:, :-2], p[2:, 2:]]
+        sides = [p[:-2, 1:-1], p[2:, 1:-1], p[1:-1, :-2], p[1:-1, 2:]]
+        odd = (rows + columns) % 2 == 1
+        found = []
+        for mask, near in (
+            (~odd & (rows % 2 == 0), []),
+            (~odd & (rows % 2 == 1), corners),
+            (odd, sides),
+        ):
+            places = index[mask]
+            neighbours = [n[mask] for n in near]
+            found.append((places, torch.stack(neighbours, 1) if near else places[:, None][:, :0]))
+        return tuple(found)
 
 
 class GroupContext(ContextModel):
-    """Context model of groups of channels, each coded in two checkerboard halves.
+    """Context model of groups of channels, each coded in three phases, see `phases`.
 
     One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far;
-    a small network of each group turns it into mean and scale. The second half of a group also
-    sees the first half around it.
+    a small network of each group turns it into mean and scale. The second and the third phase
+    of a group also see the neighbours that are known by then. Values are shown to others with
+    their sign, and their magnitudes beside them.
     """
 
     def __init__(
         self,
         inputs: int,
         groups: tuple[int, ...],
-        signed_groups: int,
         width: int,
         hidden: int,
         outputs: int,
@@ -234,31 +247,31 @@ class GroupContext(ContextModel):
         Args:
             inputs: channels that are known beforehand.
             groups: sizes of the groups.
-            signed_groups: how many of them show later ones their signs, not only magnitudes.
             width: channels of the collecting map.
             hidden: channels of a group's network.
             outputs: numbers per latent, 2 (mean and scale) or 1 (mean of a single bit).
         """
         super().__init__()
-        self.groups, self.signed_groups, self.outputs = groups, signed_groups, outputs
-        # channels that others see of each group: magnitudes, after the values where signed
-        self.shown = [2 * b if i < signed_groups else b for i, b in enumerate(groups)]
-        whole = inputs + sum(self.shown)
+        self.groups, self.outputs = groups, outputs
+        whole = inputs + 2 * sum(groups)
         self.collect = IntegerConv2d(inputs, width, (inputs / whole) ** 0.5)
-        self.own, self.cross, self.inner, self.outer = (nn.ModuleList() for _ in range(4))
-        for size, b in zip(self.shown, groups, strict=True):
-            spread = (size / whole) ** 0.5
-            self.own.append(IntegerLinear(4 * size, width, spread))
-            self.cross.append(IntegerConv2d(size, width, spread))
+        self.corners, self.sides = nn.ModuleList(), nn.ModuleList()
+        self.cross, self.inner, self.outer = (nn.ModuleList() for _ in range(3))
+        for size in groups:
+            spread = (2 * size / whole) ** 0.5
+            self.corners.append(IntegerLinear(8 * size, width, spread))
+            self.sides.append(IntegerLinear(8 * size, width, spread))
+            self.cross.append(IntegerConv2d(2 * size, width, spread))
             self.inner.append(IntegerLinear(width, hidden))
-            self.outer.append(IntegerLinear(hidden, outputs * b, gain=0.05))
+            self.outer.append(IntegerLinear(hidden, outputs * size, gain=0.05))
         del self.cross[-1]
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield for each group what its hidden map collects, and its network."""
         collected: list[IntegerLayer] = [self.collect]
         for i in range(len(self.groups)):
-            yield [*collected, self.own[i]]  # type: ignore[list-item]
+            yield [*collected, self.corners[i]]  # type: ignore[list-item]
+            yield [*collected, self.sides[i]]  # type: ignore[list-item]
             yield [self.inner[i]]  # type: ignore[list-item]
             yield [self.outer[i]]  # type: ignore[list-item]
             collected += self.cross[i : i + 1]  # type: ignore[arg-type]
@@ -273,25 +286,27 @@ class GroupContext(ContextModel):
             first_part: number of the first group's part.
 
         Returns:
-            (B, C, h, w) values of the last group, without gradient.
+            (B, C, h, w) values of all groups, without gradient.
         """
         q = self.quantised
         b, _, h, w = known.shape
-        anchors, others, neighbours = (t.to(known.device) for t in checkerboard(h, w))
+        order = [(p.to(known.device), n.to(known.device)) for p, n in phases(h, w)]
         offset = to_rows(offset)
         collected = self.collect(known.contiguous(memory_format=torch.channels_last), q)
-        values = known
+        found_groups = []
         for i, size in enumerate(self.groups):
             rows = to_rows(collected)
             values = rows.new_zeros(b, h * w, size)
-            shown = rows.new_zeros(b, h * w + 1, self.shown[i])  # and one outside
-            for places in (anchors, others):
+            shown = rows.new_zeros(b, h * w + 1, 2 * size)  # and one outside
+            for (places, neighbours), own in zip(
+                order, (None, self.corners[i], self.sides[i]), strict=True
+            ):
                 if len(places) == 0:
                     continue
                 z = rows.index_select(1, places)
-                if places is others:
+                if own is not None:
                     near = shown.index_select(1, neighbours.flatten())
-                    z = z + self.own[i](near.view(b, len(places), -1), q)
+                    z = z + own(near.view(b, len(places), -1), q)
                 z = activation(self.inner[i](activation(z, q), q), q)
                 z = self.outer[i](z, q)
                 if q:
@@ -304,12 +319,11 @@ class GroupContext(ContextModel):
                 found = visit(first_part + i, mean, scale, places).detach()
                 values[:, places] = found
                 found = self.squash(found)
-                if i < self.signed_groups:
-                    shown[:, places, :size] = found
-                shown[:, places, -size:] = found.abs()
+                shown[:, places] = torch.cat([found, found.abs()], 2)
             if i + 1 < len(self.groups):
                 collected = collected + self.cross[i](to_map(shown[:, :-1], h, w), q)
-        return to_map(values, h, w)
+            found_groups.append(values)
+        return to_map(torch.cat(found_groups, 2), h, w)
 
 
 class PyramidContext(ContextModel):
@@ -320,7 +334,8 @@ class PyramidContext(ContextModel):
         super().__init__()
         self.lows = LatticeContext(channels, 1, 0, 32, LOWS_STRIDE)
         inputs = 3 * channels + 1 + pyramid.OCTAVES
-        self.details = GroupContext(inputs, (3 * channels,), 1, width, hidden, 2)
+        groups = pyramid.parts(channels)[1:3]
+        self.details = GroupContext(inputs, groups, width, hidden, 2)
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield nothing: its parts do."""
@@ -346,7 +361,7 @@ class PyramidContext(ContextModel):
             known[:, -1 - octave] = OCTAVE_SHOWN
             known[:, -1 - pyramid.OCTAVES] = shown[:, 0]
             offset = rate[:, None, None, None].expand(-1, 1, *lows.shape[2:])
-            details = self.details.walk(known, offset, visit, 1 + octave)
+            details = self.details.walk(known, offset, visit, 1 + 2 * octave)
             if not self.quantised:
                 lows, details = torch.round(lows), torch.round(details)
             lows = pyramid.merge_exactly(lows, details)
@@ -363,7 +378,6 @@ class CodeContext(ContextModel):
         self,
         lattice: int,
         groups: tuple[int, ...],
-        signed_groups: int,
         width: int,
         hidden: int,
         outputs: int,
@@ -372,7 +386,8 @@ class CodeContext(ContextModel):
         super().__init__()
         self.pyramid = PyramidContext(lattice, width, hidden) if lattice else None
         inputs = 2 + 3 * lattice
-        self.latents = GroupContext(inputs, groups, signed_groups, width, hidden, outputs)
+        self.latents = GroupContext(inputs, groups, width, hidden, outputs)
+        self.first_group = len(pyramid.parts(lattice))
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield nothing: its parts do."""
@@ -390,12 +405,11 @@ class CodeContext(ContextModel):
         centred = levels - num_levels // 2
         rate_map = rate.view(-1, 1, 1, 1).expand_as(levels)
         known = [(8 * centred).clamp_min(-ACTIVATION_MAX), RATE_SHOWN * rate_map]
-        first_part = 0
         if self.pyramid is not None:
             means = self.pyramid.walk(rate, levels.shape[2], levels.shape[3], visit)
             known.append(self.squash(slopes(means)))
-            first_part = 1 + pyramid.OCTAVES
-        self.latents.walk(torch.cat(known, 1), rate_map + 4 * centred, visit, first_part)
+        offset = rate_map + 4 * centred
+        self.latents.walk(torch.cat(known, 1), offset, visit, self.first_group)
 
 
 def slopes(means: Tensor) -> Tensor:

@@ -23,15 +23,15 @@ class IntegerLayer(nn.Module):
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
-        if self._frozen is not None:
-            return self._frozen
         weight = round_through(self.weight * 2**self.shift).clamp(-127, 127)
         return weight, round_through(self.bias * 2**self.shift)
 
     def freeze(self) -> None:
-        """Keep the integers as they are now: for weights that do not change any more."""
-        self._frozen = None
-        weight, bias = (tensor.detach() for tensor in self.integers())
+        """Keep the integers as they are now: for weights that do not change any more.
+
+        They are kept times 2^-shift, which is exact, as are the sums then.
+        """
+        weight, bias = (tensor.detach() * 2.0**-self.shift for tensor in self.integers())
         if weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
         self._frozen = weight, bias
@@ -40,6 +40,8 @@ class IntegerLayer(nn.Module):
         """Return the sums, scaled but not rounded."""
         if not quantised:
             return self.sums(x, self.weight, self.bias)
+        if self._frozen is not None:
+            return self.sums(x, *self._frozen)
         return self.sums(x, *self.integers()) * 2.0**-self.shift
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -85,10 +87,12 @@ def check_sums(layers: list[IntegerLayer]) -> None:
 def rounded(x: Tensor) -> Tensor:
     """Return floor(x + 1/2), gradient of the identity."""
     if not x.requires_grad:
-        return torch.floor(x + 0.5)
+        return (x + 0.5).floor_()
     return x + (torch.floor(x.detach() + 0.5) - x.detach())
 
 
 def activation(x: Tensor, quantised: bool) -> Tensor:
     """Return ReLU, rounded when quantised, clamped to 0..127."""
+    if quantised and not x.requires_grad:
+        return rounded(x).clamp_(0, ACTIVATION_MAX)
     return (rounded(x) if quantised else x).clamp(0, ACTIVATION_MAX)

@@ -6,9 +6,10 @@ that one step serves all bands. Planes are padded to whole squares of 8x8 places
 Parts of the pyramid of C planes (B, C, h, w), coarse to fine, h' and w' the padded size:
 
     lows     (B, C, h'/8, w'/8)
-    details  (B, 3C, h'/8, w'/8), (B, 3C, h'/4, w'/4), (B, 3C, h'/2, w'/2)
+    details  of the first plane (B, 3, h'/8, w'/8), of the others (B, 3C - 3, h'/8, w'/8),
+             the same two of h'/4 x w'/4 and of h'/2 x w'/2
 
-The details are those of change along the rows, along the columns and along both.
+The details of a plane are those of change along the rows, along the columns and along both.
 """
 
 from collections.abc import Callable
@@ -26,9 +27,14 @@ FRACTION = 2.0**12  # on integers, factors are multiples of 1 / FRACTION
 Times = Callable[[float, Tensor], Tensor]
 
 
+def parts(channels: int) -> tuple[int, ...]:
+    """Return the channels of each part of the pyramid of so many planes, 2 or more, or none."""
+    return (channels, *(3, 3 * channels - 3) * OCTAVES) if channels else ()
+
+
 def part_size(height: int, width: int, part: int) -> tuple[int, int]:
-    """Return height and width of part 0..3 of the pyramid of planes of that size."""
-    scale = SIDE >> max(part - 1, 0)
+    """Return height and width of part 0..6 of the pyramid of planes of that size."""
+    scale = SIDE >> max(part - 1, 0) // 2
     return -(-height // SIDE) * SIDE // scale, -(-width // SIDE) * SIDE // scale
 
 
@@ -36,20 +42,21 @@ def analyse(planes: Tensor) -> list[Tensor]:
     """Return the parts of planes (B, C, h, w), float32."""
     height, width = planes.shape[2:]
     lows = F.pad(planes, (0, -width % SIDE, 0, -height % SIDE), mode="replicate")
-    parts = []
+    found: list[Tensor] = []
     for _ in range(OCTAVES):
         left, right = _split(lows, 3)
         lows, along_columns = _split(left, 2)
         along_rows, along_both = _split(right, 2)
-        parts.append(torch.cat([along_rows, along_columns, along_both], 1))
-    return [lows, *reversed(parts)]
+        details = torch.stack([along_rows, along_columns, along_both], 2).flatten(1, 2)
+        found = [details[:, :3], details[:, 3:], *found]
+    return [lows, *found]
 
 
 def synthesise(parts: list[Tensor], height: int, width: int) -> Tensor:
     """Return the planes (B, C, height, width) of parts: the inverse of `analyse`."""
     lows = parts[0]
-    for details in parts[1:]:
-        lows = _merge_both(lows, details, _times)
+    for first, others in zip(parts[1::2], parts[2::2], strict=True):
+        lows = _merge_both(lows, torch.cat([first, others], 1), _times)
     return lows[:, :, :height, :width]
 
 
@@ -58,14 +65,14 @@ def merge_exactly(lows: Tensor, details: Tensor) -> Tensor:
 
     Args:
         lows: (B, C, h, w) integers.
-        details: (B, 3C, h, w) integers.
+        details: (B, 3C, h, w) integers, three of each plane.
     """
     # products of integers below 2^53
     return _merge_both(lows.double(), details.double(), _times_exactly).to(lows.dtype)
 
 
 def _merge_both(lows: Tensor, details: Tensor, times: Times) -> Tensor:
-    along_rows, along_columns, along_both = details.chunk(3, 1)
+    along_rows, along_columns, along_both = details.unflatten(1, (-1, 3)).unbind(2)
     left = _merge(lows, along_columns, 2, times)
     return _merge(left, _merge(along_rows, along_both, 2, times), 3, times)
 

@@ -98,7 +98,7 @@ def _digits(model: Model) -> NDArray[np.uint8]:
     if model.config.lattice:
         means, limits = np.split(limits, [model.config.lattice])
         # an octave of the pyramid doubles what is smooth
-        octaves = [np.tile(means, 3) * 2**octave for octave in range(pyramid.OCTAVES, 0, -1)]
+        octaves = [np.repeat(means, 3) * 2**octave for octave in range(pyramid.OCTAVES, 0, -1)]
         limits = np.concatenate([means * pyramid.SIDE, *octaves, limits])
     coarsest = float(model.step(torch.zeros(1))) * 2 ** (model.config.levels / 4)
     rows = RATE_INDICES + LEVEL_EIGHTHS * (model.config.levels - 1) + 1

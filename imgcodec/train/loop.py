@@ -29,6 +29,9 @@ STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it cou
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
 FIT_PICTURES = 80
+# Share of the time in which a run that starts from other weights trains the context models alone,
+# with a learning rate so many times that of the rest: some of their layers may be new.
+SETTLING, SETTLING_RATE = 0.04, 4.0
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
@@ -96,8 +99,15 @@ def train(
         if isinstance(layer, nn.Conv2d):
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval()
+    contexts = [*model.code_context.parameters(), *model.level_context.parameters()]
+    own = {id(parameter) for parameter in contexts}
+    trunks = [parameter for parameter in model.parameters() if id(parameter) not in own]
     optimiser = torch.optim.Adam(
-        model.parameters(), learning_rate, betas=(0.9, 0.98), eps=1e-9, fused=True
+        [{"params": contexts}, {"params": trunks}],
+        learning_rate,
+        betas=(0.9, 0.98),
+        eps=1e-9,
+        fused=True,
     )
     step, elapsed = 0, 0.0
     if state:
@@ -124,8 +134,11 @@ def train(
             rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
         else:
             rate = learning_rate * _decay(progress, fresh) * min(1.0, step / WARM_UP_STEPS)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        settling = not fresh and progress < SETTLING
+        for group, factor in zip(
+            optimiser.param_groups, (SETTLING_RATE, 0.0) if settling else (1.0, 1.0), strict=True
+        ):
+            group["lr"] = factor * rate
         set_quantised(model, not fresh or progress > QUANTISED_FROM)
         x = data.sample(crops, batch, crop, generator)
         x = x.contiguous(memory_format=torch.channels_last)

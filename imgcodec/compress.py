@@ -1,0 +1,213 @@
+"""Pixels -> tiles' payloads, at the rate parameter whose file just fits."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imgcodec.bitstream import RangeEncoder, RawEncoder
+from imgcodec.container import MAX_U
+from imgcodec.image import pad
+from imgcodec.model import STRIDE, Codes
+from imgcodec.payload import Latents, Payload, Prepared
+from imgcodec.plan import Plan
+from imgcodec.rate import Found, Planned, extrapolate, search, typical_slope
+from imgcodec.tiles import Box, Grid
+
+Pixels = NDArray[np.uint8]
+REFINING_ROUNDS = 2  # between two rate searches
+SAME_LATENTS = MAX_U // 40  # difference of u over which latents are computed anew
+HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
+GUESSING_TILES = 6
+
+
+class Compressor(Protocol):
+    """A picture on its way into a file."""
+
+    def guess(self, room: int) -> int:
+        """Return a rate parameter at which the payloads have about so many bytes."""
+
+    def renew(self, u: int) -> None:
+        """Compute latents that are kept for this rate parameter, and the rates near it."""
+
+    def refine(self, u: int) -> None:
+        """Fit latents that are kept to the picture."""
+
+    def plan(self, u: int) -> Planned:
+        """Choose the codes for a rate parameter."""
+
+
+def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Found | None:
+    """Return the payloads of a picture, together at most `room` bytes; None: none is so small.
+
+    Args:
+        compressor: what `Whole` or `Tiled` made of the picture.
+        rate: asked, bits per pixel.
+        room: bytes.
+        effort: 1..9.
+    """
+    start = compressor.guess(room)
+    compressor.renew(start)
+    plans = {start: compressor.plan(start)}
+    size = plans[start].estimated_bytes
+    slope, hint = typical_slope(rate), None
+    closer = extrapolate(start, size, room, slope)
+    if abs(closer - start) > SAME_LATENTS:
+        compressor.renew(closer)
+        plans, hint, start = {}, (start, size), closer
+
+    def plan(u: int) -> Planned:
+        return plans.pop(u, None) or compressor.plan(u)
+
+    found = search(plan, room, start, slope, hint)
+    for _ in range(effort - 1):
+        if found is not None:  # what is refined at one u is worth less at another
+            compressor.refine(found.u)
+            found = search(plan, room, found.u, slope) or found
+    return found
+
+
+class Whole:
+    """A picture that is one tile: latents are kept while the rate is searched."""
+
+    def __init__(self, payload: Payload, pixels: Pixels, raw: bool) -> None:
+        """Take the picture, (H, W, 3), and whether bits are stored raw."""
+        self._payload, self._raw = payload, raw
+        self._prepared = payload.analyse(pad(pixels, STRIDE))
+        self._latents: Latents | None = None
+
+    def guess(self, room: int) -> int:
+        """See `Compressor`."""
+        return self._payload.guess([self._prepared], room)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`."""
+        # a level of all places may change from one u to another, and with it the size
+        levels = self._latents.levels if self._latents else None
+        self._latents = self._payload.latents(self._prepared, u, levels)
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`."""
+        self._latents = self._payload.refine(self._prepared, self._kept(), u, REFINING_ROUNDS)
+
+    def plan(self, u: int) -> "_Estimated":
+        """See `Compressor`."""
+        # with the latents held fixed, too, the size changes smoothly
+        return _Estimated(self._payload.plan(self._kept(), u, self._raw), self._raw)
+
+    def _kept(self) -> Latents:
+        if self._latents is None:
+            raise ValueError("latents are asked for before a rate parameter is")
+        return self._latents
+
+
+class Tiled:
+    """A picture of many tiles: nothing is kept of one while another is worked on."""
+
+    def __init__(
+        self, payload: Payload, pixels: Pixels, grid: Grid, raw: bool, effort: int
+    ) -> None:
+        """Take the picture, (H, W, 3), its tiles, and whether bits are stored raw."""
+        self._payload, self._pixels, self._grid, self._raw = payload, pixels, grid, raw
+        self._rounds = REFINING_ROUNDS * (effort - 1)
+        self._levels: list[Tensor | None] = [None] * len(grid)
+
+    def guess(self, room: int) -> int:
+        """See `Compressor`."""
+        boxes = list(self._grid.boxes())
+        chosen = boxes[:: -(-len(boxes) // GUESSING_TILES)]
+        pixels = sum(box.height * box.width for box in chosen)
+        share = pixels / (self._grid.height * self._grid.width)
+        return self._payload.guess([self._prepare(box)[0] for box in chosen], share * room)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`: nothing is kept."""
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`: nothing is kept."""
+
+    def plan(self, u: int) -> "_Written":
+        """See `Compressor`."""
+        payloads = []
+        for number, box in enumerate(self._grid.boxes()):
+            prepared, inner = self._prepare(box)
+            latents = self._payload.latents(prepared, u, self._levels[number])
+            self._levels[number] = latents.levels
+            if self._rounds:
+                latents = self._payload.refine(prepared, latents, u, self._rounds)
+            cut = Latents(*(part[(..., *inner)] for part in latents))
+            payloads.append(_write(self._payload.plan(cut, u, self._raw), self._raw))
+        return _Written(payloads)
+
+    def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
+        """Analyse a tile with its halo; return where the tile's own places are, too."""
+        outer = box.grown(HALO, self._grid.height, self._grid.width)
+        rows, columns = outer.within(Box(0, 0, 0, 0))
+        prepared = self._payload.analyse(pad(self._pixels[rows, columns], STRIDE))
+        return prepared, box.places(STRIDE).within(outer.places(STRIDE))
+
+
+class Recoded:
+    """A picture that is known from a file only: its latents are rounded once more, coarser."""
+
+    def __init__(
+        self, payload: Payload, tiles: Sequence[Codes], u: int, size: int, rate: float, raw: bool
+    ) -> None:
+        """Take the codes of each tile, and their file's u and size in bytes; rate is asked."""
+        self._payload, self._raw = payload, raw
+        self._tiles = [Latents(codes.y_hat, codes.levels) for codes in tiles]
+        self._u, self._size, self._slope = u, size, typical_slope(rate)
+
+    def guess(self, room: int) -> int:
+        """See `Compressor`."""
+        return extrapolate(self._u, self._size, room, self._slope)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`: there is no picture to compute others from."""
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`: there is no picture to fit them to."""
+
+    def plan(self, u: int) -> "_Written":
+        """See `Compressor`."""
+        plans = (self._payload.plan(tile, u, self._raw) for tile in self._tiles)
+        return _Written([_write(plan, self._raw) for plan in plans])
+
+
+class _Estimated:
+    """One tile's codes, not written yet."""
+
+    def __init__(self, plan: Plan, raw: bool) -> None:
+        self._plan, self._raw = plan, raw
+        self.estimated_bytes = plan.estimated_bytes
+
+    def write(self) -> Sequence[bytes]:
+        """See `Planned`."""
+        return [_write(self._plan, self._raw)]
+
+
+class _Written:
+    """The payloads of all tiles."""
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        self._payloads = payloads
+        self.estimated_bytes = float(sum(map(len, payloads)))
+
+    def write(self) -> Sequence[bytes]:
+        """See `Planned`."""
+        return self._payloads
+
+
+def _write(plan: Plan, raw: bool) -> bytes:
+    coder = RawEncoder() if raw else RangeEncoder()
+    plan.write(coder)
+    return coder.finish()
+
+
+def as_colour(pixels: Pixels) -> Pixels:
+    """Return (H, W) or (H, W, 3) as (H, W, 3), without a copy."""
+    if pixels.ndim == 3:
+        return pixels
+    return np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
