@@ -18,7 +18,7 @@ from imgcodec.tiles import Box, Grid
 
 Pixels = NDArray[np.uint8]
 REFINING_ROUNDS = 2  # between two rate searches
-SAME_LATENTS = MAX_U // 40  # difference of u over which latents are computed anew
+SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
 HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
 GUESSING_TILES = 6
 

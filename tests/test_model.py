@@ -212,7 +212,8 @@ def test_rounding_weight_is_that_of_the_loss(tiny_model):
     assert low.shape == high.shape == (1, 1, 1, 3)
     assert torch.allclose(low, wanted[:, 3:4], rtol=1e-4)
     assert torch.equal(low, high)
-    assert [weight.shape[2:] for weight in means] == [(1, 1), (1, 1), (2, 2), (4, 4)]
+    sides = [1, 1, 1, 2, 2, 4, 4]  # the coarsest, then luma's and the others' details
+    assert [weight.shape[2:] for weight in means] == [(side, side) for side in sides]
     for weight in means:
         assert torch.allclose(weight, wanted[0, 0, 0, 0], rtol=1e-4)
 
@@ -563,7 +564,8 @@ def test_an_error_of_one_step_weighs_the_same_at_every_level_under_ms_ssim(tiny_
     levels = torch.tensor([5.0, 8.0, 10.0]).view(1, 1, 1, 3)
     plain = tiny_model.error_weight(levels)
     weights = tiny_model.rounding_weights(levels)
-    for part, weight in zip(tiny_model.split(plain)[4:], weights[4:], strict=True):
+    assert len(weights) == 9  # seven parts of the block means, two groups
+    for part, weight in zip(tiny_model.split(plain)[7:], weights[7:], strict=True):
         assert torch.equal(part, weight.expand_as(part))
     similar = Model(replace(tiny_model.config, metric="ms-ssim")).error_weight(levels)
     assert similar.unique().numel() == 1
