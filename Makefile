@@ -33,5 +33,5 @@ $(PACKAGE): pyproject.toml constraints.txt
 	touch $@
 
 $(TESTS): $(PACKAGE)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train,geo]'
 	touch $@

@@ -42,7 +42,7 @@ def main() -> None:
             del picture
             written = run("encode", source, coded, "--rate", arguments.rate, "--force")
             read = run("decode", coded, back, "--force")
-            region = f"{width // 2},{height // 2},{REGION},{REGION}"
+            region = f"{(width - REGION) // 2},{(height - REGION) // 2},{REGION},{REGION}"
             part = run("decode", coded, back, "--force", "--region", region)
             bpp = 8 * coded.stat().st_size / (height * width)
             figures = (

@@ -31,8 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pictures", type=Path, help="folder of the Kodak pictures, PNG")
     parser.add_argument("target", type=Path, help="picture to write")
+    parser.add_argument("--tune", default="psnr", help="of the weights")
     arguments = parser.parse_args()
-    codec = Codec()
+    codec = Codec(tune=arguments.tune)
     step = SIDE + GAP
     sheet = Image.new("RGB", (step * (1 + len(RATES)), step * len(PARTS)), "white")
     draw = ImageDraw.Draw(sheet)

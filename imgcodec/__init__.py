@@ -32,6 +32,7 @@ def encode(
     effort: int = 1,
     tile: int | None = None,
     *,
+    tune: str = "psnr",
     device: str = "auto",
     threads: int | None = None,
 ) -> bytes:
@@ -43,12 +44,14 @@ def encode(
         entropy: "range", or "none" for raw packed bits.
         effort: 1..9, how long to look for better codes.
         tile: edge of the tiles in pixels, a multiple of 64; None chooses.
+        tune: "psnr" to keep pixel values, "ms-ssim" to keep structure and texture as people see
+            them.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
     """
     from imgcodec.codec import Codec
 
-    codec = Codec(device=device, threads=threads)
+    codec = Codec(device=device, threads=threads, tune=tune)
     return codec.encode(image, rate=rate, entropy=entropy, effort=effort, tile=tile)
 
 

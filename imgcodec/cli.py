@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ def main() -> None:
     "--rate", type=options.RATE, default=0.5, show_default=True, metavar="BPP",
     help="Most bits per pixel that the whole file may take.",
 )  # fmt: skip
+@options.TUNE
 @options.EFFORT
 @options.TILE
 @options.ENTROPY
@@ -53,22 +55,25 @@ def main() -> None:
 @options.FORCE
 @options.QUIET
 def encode(
-    source: Path, target: Path, rate: float, effort: int, tile: int | None, entropy: str,
-    device: str, threads: int | None, force: bool, quiet: bool,
+    source: Path, target: Path, rate: float, tune: str, effort: int, tile: int | None,
+    entropy: str, device: str, threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compress the picture IN to OUT.aic.
 
-    IN is 8-bit RGB or grey, in any format that Pillow opens.
+    IN is 8-bit RGB or grey, in any format that Pillow opens. With the extra "geo", a GeoTIFF is
+    read piece by piece, and its georeference kept.
     """
     _check_apart(source, target)
-    from imgcodec import image
+    from imgcodec import geo, image
 
     image.check_free(target, force)
-    pixels = image.read_image(source)
+    raster = geo.open_raster(source)
+    pixels = image.read_image(source) if raster is None else raster
+    chunks = [] if raster is None else [raster.chunk]
     from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
 
-    codec = Codec(device=device, threads=threads)
-    data, report = codec.encode_report(pixels, rate, entropy, effort, tile)
+    codec = Codec(device=device, threads=threads, tune=tune)
+    data, report = codec.encode_report(pixels, rate, entropy, effort, tile, chunks)
     image.write_bytes(target, data, force)
     if not quiet:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
@@ -81,20 +86,23 @@ def encode(
 @click.argument("target", metavar="OUT", type=options.WRITE)
 @options.REGION
 @options.KEEP_GOING
+@options.MAX_RATE
 @options.MAX_PIXELS
 @options.MACHINE
 @options.FORCE
 @options.QUIET
 def decode(
     source: Path, target: Path, region: tuple[int, ...] | None, keep_going: bool,
-    max_pixels: int, device: str, threads: int | None, force: bool, quiet: bool,
+    max_rate: float | None, max_pixels: int, device: str, threads: int | None, force: bool,
+    quiet: bool,
 ) -> None:  # fmt: skip
     """Decompress IN.aic to the picture OUT.
 
-    The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg.
+    The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg. As .ppm, and with the
+    extra "geo" as .tif, too, a large picture is written piece by piece.
     """
     _check_apart(source, target)
-    from imgcodec import container, image
+    from imgcodec import container, geo, image
 
     image.check_target(target, force)
     data = _map(source)
@@ -106,13 +114,27 @@ def decode(
             file.tile(number)
     header = file.header
     from imgcodec.codec import Codec
+    from imgcodec.weights import find_id
 
-    codec = Codec(device=device, threads=threads)
-    pixels, report = codec.decode_report(data, region, keep_going, max_pixels)
-    image.write_image(target, pixels[..., 0] if header.channels == 1 else pixels, force)
+    codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
+    left, top, width, height = region or (0, 0, header.width, header.height)
+    shape = height, width, header.channels
+    georeference = dict(file.chunks).get(geo.CHUNK)
+    if geo.has_writer(target):
+        writing = geo.writing(target, *shape, georeference, (left, top), force)
+    else:
+        writing = image.writing(target, *shape, force)
+        if georeference is not None and not quiet:
+            click.echo(
+                f"{target}: without the georeference, for which .tif and the extra geo are needed",
+                err=True,
+            )
+    with writing as take:
+        report = codec.decode_rows(
+            data, take, region, keep_going, max_rate or math.inf, max_pixels
+        )
     if not quiet:
-        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        click.echo(f"{target}: {size} pixels, {report.total_s:.2f} s")
+        click.echo(f"{target}: {width}x{height} pixels, {report.total_s:.2f} s")
     if report.damaged:
         reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
         raise AicError(f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}")
@@ -138,10 +160,12 @@ def trim(
 
     image.check_free(target, force)
     data = _read(source)
-    container.unpack(data)  # a damaged file is refused before torch is loaded
+    header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
     from imgcodec.codec import Codec
+    from imgcodec.weights import find_id
 
-    data, report = Codec(device=device, threads=threads).trim_report(data, rate)
+    codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
+    data, report = codec.trim_report(data, rate)
     image.write_bytes(target, data, force)
     if not quiet:
         click.echo(f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s")
@@ -150,13 +174,14 @@ def trim(
 @main.command()
 @click.argument("folder", metavar="DIR", type=options.READ_DIR)
 @options.MEASURING
+@options.TUNE
 @options.EFFORT
 @options.MACHINE
 @options.FORCE
 def bench(
     folder: Path, rates: tuple[float, ...], repeat: int, csv_file: Path | None,
-    json_file: Path | None, quiet: bool, effort: int, device: str, threads: int | None,
-    force: bool,
+    json_file: Path | None, quiet: bool, tune: str, effort: int, device: str,
+    threads: int | None, force: bool,
 ) -> None:  # fmt: skip
     """Measure size, quality and time on the pictures in DIR."""
     from imgcodec import bench, image
@@ -168,7 +193,7 @@ def bench(
 
     from imgcodec.codec import Codec
 
-    codec = Codec(device=device, threads=threads)
+    codec = Codec(device=device, threads=threads, tune=tune)
     progress = partial(tqdm, unit="picture", disable=quiet)
     rows = bench.run(codec, folder, tuple(dict.fromkeys(rates)), repeat, progress, effort)
     means = bench.means(rows)

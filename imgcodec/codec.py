@@ -8,7 +8,7 @@ masked codes, levels -> range coder -> container -> .aic
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from mmap import mmap
@@ -20,14 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from imgcodec import container
-from imgcodec.compress import Compressor, Recoded, Tiled, Whole, as_colour, compress
+from imgcodec.compress import Compressor, Recoded, Source, Tiled, Whole, compress
 from imgcodec.decompress import Decompressor
 from imgcodec.errors import AicError, ImageError, ModelMismatchError
-from imgcodec.image import from_pil
+from imgcodec.geo import Raster
+from imgcodec.image import Canvas, from_pil
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
 from imgcodec.tiles import Box, plan_grid
-from imgcodec.weights import load
+from imgcodec.weights import TUNED, find, find_id, load
 
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
@@ -60,16 +61,24 @@ class Codec:
     Args:
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         threads: CPU threads of torch for the whole process; None leaves them alone.
-        weights: a weights file; None for the shipped one.
+        weights: a weights file to encode with; None for the shipped one that `tune` names.
+        tune: what shipped weights aim at, "psnr" or "ms-ssim". Files decode with the weights
+            that they were written with, whatever this says.
 
     Raises:
         AicError: there is no such device, or no such weights.
     """
 
     def __init__(
-        self, device: str = "auto", threads: int | None = None, weights: Path | None = None
+        self,
+        device: str = "auto",
+        threads: int | None = None,
+        weights: Path | None = None,
+        tune: str = "psnr",
     ) -> None:
         """Load the weights once."""
+        if tune not in TUNED:
+            raise AicError(f"tune {tune}, wanted one of {', '.join(TUNED)}")
         if device not in DEVICES:
             raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
         cuda = torch.cuda.is_available()
@@ -78,11 +87,22 @@ class Codec:
         if threads is not None:
             torch.set_num_threads(threads)
         self.device = "cuda" if cuda and device != "cpu" else "cpu"
-        loaded = load(weights)
-        self.model_id = loaded.model_id
-        model = loaded.model.to(self.device).requires_grad_(False)
-        freeze(model)
-        self._payload = Payload(model, loaded.tables, self._fast())
+        self._payloads: dict[bytes, Payload] = {}  # model id -> its weights at work
+        self.model_id = self._add(weights or find(TUNED[tune]))
+
+    @property
+    def _payload(self) -> Payload:
+        """What pictures are encoded with."""
+        return self._payloads[self.model_id]
+
+    def _add(self, weights: Path) -> bytes:
+        """Load weights and return their id."""
+        with _float32():
+            loaded = load(weights)
+            model = loaded.model.to(self.device).requires_grad_(False)
+            freeze(model)
+            self._payloads[loaded.model_id] = Payload(model, loaded.tables, self._fast())
+        return loaded.model_id
 
     def _fast(self) -> bool:
         """Whether this machine multiplies bfloat16 natively."""
@@ -121,8 +141,12 @@ class Codec:
         entropy: str = "range",
         effort: int = 1,
         tile: int | None = None,
+        chunks: Sequence[container.Chunk] = (),
     ) -> tuple[bytes, EncodeReport]:
-        """Encode, and say what it took; see `encode`."""
+        """Encode, and say what it took; see `encode`.
+
+        `image` may be a `geo.Raster`, too; `chunks` are put into the file.
+        """
         started = time.perf_counter()
         if not rate > 0:
             raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
@@ -130,26 +154,26 @@ class Codec:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
-        pixels = _as_pixels(image)
-        height, width = pixels.shape[:2]
+        source = _as_source(image)
+        height, width = source.shape[:2]
         grid = plan_grid(height, width, tile)
         header = container.Header(
             width=width,
             height=height,
-            channels=1 if pixels.ndim == 2 else 3,
+            channels=1 if len(source.shape) == 2 else 3,
             entropy=container.ENTROPIES.index(entropy),
             u=0,
             tile=grid.edge // container.TILE_UNIT,
             model_id=self.model_id,
         )
-        colour, raw = as_colour(pixels), entropy == "none"
+        raw = entropy == "none"
         compressor: Compressor
         with _exact():
             if len(grid) == 1:
-                compressor = Whole(self._payload, colour, raw)
+                compressor = Whole(self._payload, source, raw)
             else:
-                compressor = Tiled(self._payload, colour, grid, raw, effort)
-            return self._compress(compressor, header, [], rate, effort, started)
+                compressor = Tiled(self._payload, source, grid, raw, effort)
+            return self._compress(compressor, header, chunks, rate, effort, started)
 
     def trim(self, data: bytes, rate: float) -> bytes:
         """Return a smaller file of the same picture, made from the file alone.
@@ -160,7 +184,7 @@ class Codec:
 
         Raises:
             FormatError: the file is damaged or not an .aic file.
-            ModelMismatchError: it was written with other weights.
+            ModelMismatchError: it was written with weights that are not here.
             AicError: it is as small already, or the rate is too low for this picture.
         """
         return self.trim_report(data, rate)[0]
@@ -171,17 +195,17 @@ class Codec:
         if not rate > 0:
             raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
         header, tiles, chunks = container.unpack(data)
-        self._check(header, chunks)
+        payload = self._payload_for(header, chunks)
         bpp = 8 * len(data) / (header.width * header.height)
         if bpp <= rate:
             raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
-        work = Decompressor(self._payload, header, tiles.__getitem__, _as_box(None, header))
+        work = Decompressor(payload, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
         with _exact():
             codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
             size = sum(map(len, tiles))
-            compressor = Recoded(self._payload, codes, header.u, size, rate, raw)
+            compressor = Recoded(payload, codes, header.u, size, rate, raw)
             return self._compress(compressor, header, chunks, rate, 1, started)
 
     def decode(
@@ -189,6 +213,7 @@ class Codec:
         data: bytes,
         region: Sequence[int] | None = None,
         keep_going: bool = False,
+        max_rate: float = math.inf,
         max_pixels: int = container.MAX_PIXELS,
     ) -> Pixels:
         """Return the picture of an .aic file, uint8 (H, W, 3).
@@ -198,45 +223,69 @@ class Codec:
             region: left, top, width and height of the part that is wanted, pixels; None: all.
                 Only the tiles that it needs are read.
             keep_going: fill damaged tiles from what lies around them, rather than refuse.
+            max_rate: bits per pixel after which the finer codes are left out, for a quick preview.
             max_pixels: more than so many are refused before any work.
 
         Raises:
             FormatError: the file is damaged or not an .aic file.
-            ModelMismatchError: it was written with other weights.
+            ModelMismatchError: it was written with weights that are not here.
             AicError: the region does not lie in the picture, or is too large.
         """
-        return self.decode_report(data, region, keep_going, max_pixels)[0]
+        return self.decode_report(data, region, keep_going, max_rate, max_pixels)[0]
 
     def decode_report(
         self,
         data: bytes | mmap,
         region: Sequence[int] | None = None,
         keep_going: bool = False,
+        max_rate: float = math.inf,
         max_pixels: int = container.MAX_PIXELS,
     ) -> tuple[Pixels, DecodeReport]:
         """Decode, and say what it took and what was damaged; see `decode`."""
+        wanted = _as_box(region, container.File(data).header)
+        canvas = Canvas(wanted.height, wanted.width, 3)
+        report = self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
+        if canvas.pixels is None:
+            raise ValueError("a region without rows")
+        return canvas.pixels, report
+
+    def decode_rows(
+        self,
+        data: bytes | mmap,
+        take: Callable[[Pixels], None],
+        region: Sequence[int] | None = None,
+        keep_going: bool = False,
+        max_rate: float = math.inf,
+        max_pixels: int = container.MAX_PIXELS,
+    ) -> DecodeReport:
+        """Hand over a picture from top to bottom, a row of tiles as soon as it is ready.
+
+        Args:
+            data: the file.
+            take: is called with the next rows, uint8 (h, W, 3).
+            region: as in `decode`, like the others.
+            keep_going: no damage is known before its rows are handed over.
+            max_rate: as in `decode`.
+            max_pixels: as in `decode`.
+        """
         started = time.perf_counter()
         file = container.File(data)
         if not keep_going:
             file.check_length()
         header = file.header
-        self._check(header, file.chunks)
+        payload = self._payload_for(header, file.chunks)
         wanted = _as_box(region, header)
         if wanted.height * wanted.width > max_pixels:
             raise AicError(
                 f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
             )
-        work = Decompressor(self._payload, header, file.tile, wanted, keep_going)
-        pixels: Pixels | None = None
+        share = max_rate * header.width * header.height / (8 * len(data))
+        work = Decompressor(payload, header, file.tile, wanted, keep_going, share)
         for row in work.rows:
             with _exact():
-                strip, part = work.strip(row)
-            if pixels is None:  # not before the first tiles turned out to be some
-                pixels = np.empty((wanted.height, wanted.width, 3), np.uint8)
-            pixels[strip.within(wanted)] = part
-        if pixels is None:
-            raise ValueError("a region without rows")
-        return pixels, DecodeReport(work.model_s, time.perf_counter() - started, work.damaged)
+                strip = work.strip(row)
+            take(strip)
+        return DecodeReport(work.model_s, time.perf_counter() - started, work.damaged)
 
     def _compress(
         self,
@@ -262,19 +311,36 @@ class Codec:
         total_s = time.perf_counter() - started
         return data, EncodeReport(rate, bpp, found.limited, model_s, total_s)
 
-    def _check(self, header: container.Header, chunks: Sequence[container.Chunk]) -> None:
-        """Refuse a file that this codec does not understand."""
+    def _payload_for(self, header: container.Header, chunks: Sequence[container.Chunk]) -> Payload:
+        """Return what reads a file's tiles; refuse a file that this codec does not understand."""
         container.check_chunks(chunks, ())
-        if header.model_id != self.model_id:
-            raise ModelMismatchError(
-                f"the file needs weights {header.model_id.hex()}, these are {self.model_id.hex()}"
-            )
+        if header.model_id not in self._payloads:
+            weights = find_id(header.model_id)
+            if weights is None:
+                raise ModelMismatchError(
+                    f"the file needs weights {header.model_id.hex()}, these are"
+                    f" {self.model_id.hex()}"
+                )
+            self._add(weights)
+        return self._payloads[header.model_id]
+
+
+@contextmanager
+def _float32() -> Iterator[None]:
+    """Make new tensors float32, whatever the caller prefers."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 @contextmanager
 def _exact() -> Iterator[None]:
     """Switch off what a caller may have switched on and what would change results."""
     with (
+        _float32(),
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
@@ -285,17 +351,19 @@ def _exact() -> Iterator[None]:
         yield
 
 
-def _as_pixels(image: Any) -> Pixels:
-    """Return a picture as uint8 (H, W, 3) or (H, W)."""
-    pixels = from_pil(image) if hasattr(image, "mode") else np.asarray(image)
-    colour = pixels.ndim == 3 and pixels.shape[2] == 3
-    if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2):
-        raise ImageError(
-            f"an array of {pixels.dtype} {pixels.shape}, wanted uint8 (H, W, 3) or (H, W)"
-        )
-    if not 1 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= container.MAX_SIDE:
-        raise ImageError(f"{pixels.shape[1]}x{pixels.shape[0]} pixels, 1..65535 a side are wanted")
-    return pixels
+def _as_source(image: Any) -> Source:
+    """Return a picture as uint8 (H, W, 3) or (H, W), or as what reads like such an array."""
+    source: Source
+    if hasattr(image, "mode"):
+        source = from_pil(image)
+    else:
+        source = image if isinstance(image, Raster) else np.asarray(image)
+    shape = source.shape
+    if source.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        raise ImageError(f"an array of {source.dtype} {shape}, wanted uint8 (H, W, 3) or (H, W)")
+    if not 1 <= min(shape[:2]) <= max(shape[:2]) <= container.MAX_SIDE:
+        raise ImageError(f"{shape[1]}x{shape[0]} pixels, 1..65535 a side are wanted")
+    return source
 
 
 def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:

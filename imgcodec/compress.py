@@ -1,7 +1,7 @@
 """Pixels -> tiles' payloads, at the rate parameter whose file just fits."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,21 @@ REFINING_ROUNDS = 2  # between two rate searches
 SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
 HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
 GUESSING_TILES = 6
+
+
+class Source(Protocol):
+    """What pictures are read from: a uint8 array (H, W, 3) or (H, W), or what reads like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3) or (H, W)."""
+
+    @property
+    def dtype(self) -> Any:
+        """Of the samples: uint8."""
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels:
+        """Return rows and columns."""
 
 
 class Compressor(Protocol):
@@ -72,9 +87,10 @@ def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Fou
 class Whole:
     """A picture that is one tile: latents are kept while the rate is searched."""
 
-    def __init__(self, payload: Payload, pixels: Pixels, raw: bool) -> None:
-        """Take the picture, (H, W, 3), and whether bits are stored raw."""
+    def __init__(self, payload: Payload, source: Source, raw: bool) -> None:
+        """Take the picture, and whether bits are stored raw."""
         self._payload, self._raw = payload, raw
+        pixels = as_colour(source[slice(None), slice(None)])
         self._prepared = payload.analyse(pad(pixels, STRIDE))
         self._latents: Latents | None = None
 
@@ -107,10 +123,10 @@ class Tiled:
     """A picture of many tiles: nothing is kept of one while another is worked on."""
 
     def __init__(
-        self, payload: Payload, pixels: Pixels, grid: Grid, raw: bool, effort: int
+        self, payload: Payload, source: Source, grid: Grid, raw: bool, effort: int
     ) -> None:
-        """Take the picture, (H, W, 3), its tiles, and whether bits are stored raw."""
-        self._payload, self._pixels, self._grid, self._raw = payload, pixels, grid, raw
+        """Take the picture, its tiles, and whether bits are stored raw."""
+        self._payload, self._source, self._grid, self._raw = payload, source, grid, raw
         self._rounds = REFINING_ROUNDS * (effort - 1)
         self._levels: list[Tensor | None] = [None] * len(grid)
 
@@ -144,8 +160,8 @@ class Tiled:
     def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
         """Analyse a tile with its halo; return where the tile's own places are, too."""
         outer = box.grown(HALO, self._grid.height, self._grid.width)
-        rows, columns = outer.within(Box(0, 0, 0, 0))
-        prepared = self._payload.analyse(pad(self._pixels[rows, columns], STRIDE))
+        pixels = as_colour(self._source[outer.within(Box(0, 0, 0, 0))])
+        prepared = self._payload.analyse(pad(pixels, STRIDE))
         return prepared, box.places(STRIDE).within(outer.places(STRIDE))
 
 

@@ -1,5 +1,6 @@
 """Tiles' payloads -> pixels: rows of tiles, without seams, bounded in memory."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -32,6 +33,7 @@ class Decompressor:
         tile: Callable[[int], bytes],
         region: Box,
         keep_going: bool = False,
+        share: float = 1.0,
     ) -> None:
         """Prepare; nothing is decoded yet.
 
@@ -41,17 +43,18 @@ class Decompressor:
             tile: gives the bytes of a tile, or raises FormatError.
             region: what is wanted, pixels.
             keep_going: whether a damaged tile is filled from what lies around it.
+            share: of the bits of each tile, after which the rest is left out.
         """
         self._payload, self._header, self._tile = payload, header, tile
         self._grid = Grid(header.height, header.width, header.edge)
-        self._region, self._keep_going = region, keep_going
+        self._region, self._keep_going, self._share = region, keep_going, share
         self._codes: dict[tuple[int, int], Codes | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
         self.rows, self._columns = self._grid.touched(region)
         self.model_s = 0.0  # time spent in the networks that make pixels
 
-    def strip(self, row: int) -> tuple[Box, Pixels]:
-        """Return what is wanted of a row of tiles, uint8 (h, w, 3), and where it lies.
+    def strip(self, row: int) -> Pixels:
+        """Return what is wanted of a row of tiles, uint8 (h, w, 3).
 
         Rows are asked for in turn: codes are kept only as long as the next row needs them.
 
@@ -62,11 +65,11 @@ class Decompressor:
         boxes = [self._grid.box(row, column).common(self._region) for column in self._columns]
         strip = Box(boxes[0].top, self._region.left, boxes[0].bottom, self._region.right)
         if len(boxes) == 1:
-            return strip, self._pixels(strip)
+            return self._pixels(strip)
         pixels = np.empty((strip.height, strip.width, 3), np.uint8)
         for box in boxes:
             pixels[box.within(strip)] = self._pixels(box)
-        return strip, pixels
+        return pixels
 
     def codes(self, row: int, column: int) -> Codes:
         """Return the codes of a tile; FormatError where it is damaged."""
@@ -152,6 +155,8 @@ class Decompressor:
         if len(data) < least:
             raise FormatError(f"{len(data)} bytes of data for {rows * columns} places")
         coder = RawDecoder(data) if raw else RangeDecoder(data)
-        values = self._payload.read(coder, self._header.u, rows, columns)
-        coder.finish()
+        limit = 8 * len(data) * self._share if self._share < 1 else math.inf
+        values = self._payload.read(coder, self._header.u, rows, columns, limit)
+        if self._share >= 1:
+            coder.finish()
         return self._payload.dequantise(values, self._header.u)

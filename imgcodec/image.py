@@ -9,8 +9,10 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from imgcodec.errors import AicError, ImageError
 
 ByteArray = NDArray[np.uint8]
+TakeRows = Callable[[ByteArray], None]
 
 MAX_SIDE = 65535  # pixels, as in the container
 MAX_PIXELS = 2**30
@@ -103,25 +106,81 @@ def write_image(path: str | os.PathLike[str], image: ByteArray, force: bool = Fa
     """Write uint8 (H, W, 3) or (H, W) in the format that the suffix names."""
     check_target(path, force)
     name = Image.registered_extensions()[Path(path).suffix.lower()]
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
         Image.fromarray(image).save(buffer, name, **_SAVE.get(name, {}))
     except (OSError, ValueError, struct.error) as error:  # each format has its own largest size
         raise ImageError(f"{path}: {_reason(error)}") from error
-    write_bytes(path, buffer.getvalue(), force)
+    write_bytes(path, buffer.getbuffer(), force)
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes, force: bool = False) -> None:
+@contextmanager
+def writing(
+    path: str | os.PathLike[str], height: int, width: int, channels: int, force: bool = False
+) -> Iterator[TakeRows]:
+    """Write a picture in the format that the suffix names, from rows that come one after another.
+
+    Yields what takes the next rows, uint8 (h, width, 3), of which a picture of one channel keeps
+    the first. A .ppm file is written as they come; of the others, all pixels are held until the
+    end. Nothing is left behind, and nothing replaced, where the block is left by an exception.
+    """
+    check_target(path, force)
+    if Path(path).suffix.lower() == ".ppm":
+        with replacing(path, force) as temporary, open(temporary, "wb") as file:
+            file.write(b"P%d\n%d %d\n255\n" % (6 if channels == 3 else 5, width, height))
+            yield lambda rows: _append(file, rows if channels == 3 else rows[..., 0])
+        return
+    canvas = Canvas(height, width, channels)
+    yield canvas.take
+    if canvas.pixels is not None:
+        write_image(path, canvas.pixels, force)
+
+
+class Canvas:
+    """A picture that is filled from top to bottom."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        """Take the size; memory is taken only when the first rows turned out to be some."""
+        self._shape = (height, width, 3) if channels == 3 else (height, width)
+        self._done = 0
+        self.pixels: ByteArray | None = None  # uint8 (H, W, 3), or (H, W) for one channel
+
+    def take(self, rows: ByteArray) -> None:
+        """Add the next rows, uint8 (h, W, 3); of them, one channel keeps the first plane."""
+        if self.pixels is None:
+            self.pixels = np.empty(self._shape, np.uint8)
+        plane = rows if self.pixels.ndim == 3 else rows[..., 0]
+        self.pixels[self._done : self._done + len(rows)] = plane
+        self._done += len(rows)
+
+
+def write_bytes(
+    path: str | os.PathLike[str], data: bytes | memoryview, force: bool = False
+) -> None:
     """Write a file whole or not at all; an existing one is kept unless `force`."""
+    with replacing(path, force) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
+    """Yield an empty file beside `path` that takes its place when the block is left.
+
+    By an exception, it is removed, and whatever was there before stays.
+
+    Raises:
+        AicError: the file cannot be written, or one exists and `force` is not given.
+    """
     check_free(path, force)
     target = os.path.realpath(path)  # through a link, not over it
     temporary = Path(target).with_name(f".aic-{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
+            temporary.touch(exist_ok=False)
+            yield temporary
+            with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
+            check_free(path, force)  # somebody may have been faster
             if os.path.exists(target):
                 shutil.copymode(target, temporary)
             os.replace(temporary, target)
@@ -164,6 +223,10 @@ def _pixels(picture: Image.Image) -> ByteArray:
     if picture.mode in _EXACT:
         picture = picture.convert(_EXACT[picture.mode])
     return np.array(picture, dtype=np.uint8)
+
+
+def _append(file: IO[bytes], rows: ByteArray) -> None:
+    file.write(np.ascontiguousarray(rows).data)
 
 
 def _check_depth(picture: Image.Image, path: Path) -> None:

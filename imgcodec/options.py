@@ -75,6 +75,14 @@ ENTROPY = click.option(
     show_default=True,
     help="Coder of the codes: range coder, or none for raw packed bits.",
 )
+TUNE = click.option(
+    "--tune",
+    type=click.Choice(["psnr", "ms-ssim"]),
+    default="psnr",
+    show_default=True,
+    help="What to keep at the rate asked: pixel values (psnr), or structure and texture as people "
+    "see them (ms-ssim).",
+)
 EFFORT = click.option(
     "--effort",
     type=click.IntRange(1, 9),
@@ -103,6 +111,14 @@ KEEP_GOING = click.option(
     is_flag=True,
     help="Fill damaged tiles from what lies around them and end with exit code 1, "
     "rather than write nothing.",
+)
+MAX_RATE = click.option(
+    "--max-rate",
+    type=RATE,
+    default=None,
+    show_default="all",
+    metavar="BPP",
+    help="Decode a preview: leave out the finer codes beyond so many bits per pixel.",
 )
 MAX_PIXELS = click.option(
     "--max-pixels",

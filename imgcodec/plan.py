@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcodec.bitstream import Bits, Coder, Integers, code_bits, code_integers
+from imgcodec.bitstream import Bits, Coder, Integers, RawDecoder, code_bits, code_integers
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.tables import cost_table
 from imgcodec.weights import Tables
@@ -150,6 +150,13 @@ class Script:
         values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.masses)
         found[sent] = torch.from_numpy(values).to(rows.device).float()
         return found
+
+    def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
+        """Return about how many bits integers took that were read, (N,) each."""
+        if isinstance(self.coder, RawDecoder):
+            return float((digits > 0).sum() + (digits * (found != 0)).sum())
+        costs = self.tables.costs
+        return float(costs[rows, found.abs().long().clamp_max(costs.shape[1] - 1)].sum())
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Return the single bits of one step, (N,) float32; see `Plan.bits`."""

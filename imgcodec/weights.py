@@ -16,10 +16,11 @@ from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
 
-DEFAULT = "aic-psnr"
+TUNED = {"psnr": "aic-psnr", "ms-ssim": "aic-msssim"}  # what shipped weights aim at -> their name
 # The shipped files; a file of one of these names with another hash is refused.
 SHA256 = {
     "aic-psnr": "898662c7c882190adcf6ac98dffa4d157bc4e5ad29c2addf21b3230d520990c3",
+    "aic-msssim": "667b8bc8c9375b6ae3b4fa8df58be78352d4bbfa8f2338c637496afdf3076453",
 }
 MODEL_ID_BYTES = 8
 
@@ -40,7 +41,7 @@ class Weights(NamedTuple):
     model_id: bytes  # first 8 bytes of the file's SHA-256
 
 
-def find(name: str = DEFAULT) -> Path:
+def find(name: str) -> Path:
     """Return the path of shipped weights: inside the package, or beside it in a checkout."""
     package = Path(__file__).parent
     for folder in (package / "_weights", package.parent / "weights"):
@@ -50,13 +51,20 @@ def find(name: str = DEFAULT) -> Path:
     raise AicError(f"the weights {name} are missing from this installation")
 
 
-def load(path: Path | None = None) -> Weights:
-    """Load a weights file, the shipped one by default.
+def find_id(model_id: bytes) -> Path | None:
+    """Return the path of the shipped weights that a file names; None if there are none."""
+    for name, digest in SHA256.items():
+        if bytes.fromhex(digest)[:MODEL_ID_BYTES] == model_id:
+            return find(name)
+    return None
+
+
+def load(path: Path) -> Weights:
+    """Load a weights file.
 
     Raises:
         AicError: the file cannot be read, or is not what its name says.
     """
-    path = path or find()
     try:
         data = path.read_bytes()
     except OSError as error:

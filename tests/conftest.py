@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from imgcodec import container
-from imgcodec.bitstream import RangeDecoder, RawDecoder
-from imgcodec.codec import Codec, _exact
-from imgcodec.model import STRIDE, Model, ModelConfig
-from imgcodec.tiles import Grid
+from imgcodec.codec import Codec
+from imgcodec.model import Model, ModelConfig
 from imgcodec.train.export import make_tables
 from imgcodec.weights import save
 
@@ -89,33 +86,3 @@ def textured():
         return (128 + 30 * waves + noise).clip(0, 255).astype(np.uint8)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def read_codes():
-    """Return (levels, codes) of a file as integers, the only place that knows where they are.
-
-    Tile after tile, part after part.
-    """
-
-    def read(codec, data):
-        header, tiles, _ = container.unpack(data)
-        raw = container.ENTROPIES[header.entropy] == "none"
-        payload = codec._payload
-        unit = 16 if payload.model.config.expansion else 1  # single bits are -1, 0 or 1
-        levels, codes = [], []
-        for tile, box in zip(
-            tiles, Grid(header.height, header.width, header.edge).boxes(), strict=True
-        ):
-            coder = RawDecoder(tile) if raw else RangeDecoder(tile)
-            places = box.places(STRIDE)
-            with _exact():
-                found = payload.read(coder, header.u, places.height, places.width)
-                coder.finish()
-                levels.append(found.levels.flatten())
-                codes += [unit * part.flatten() for part in found.parts]
-        codes = torch.cat(codes)
-        assert torch.equal(codes, codes.round())
-        return tuple(x.cpu().numpy().astype("<i4") for x in (torch.cat(levels), codes))
-
-    return read

@@ -3,6 +3,7 @@
 import csv
 import inspect
 import json
+import math
 import re
 import subprocess
 import sys
@@ -30,12 +31,15 @@ class FakeCodec:
     made = []
     tiles = []
     limits = []
+    tunes = []
+    max_rates = []
 
-    def __init__(self, device="auto", threads=None, weights=None):
+    def __init__(self, device="auto", threads=None, weights=None, tune="psnr"):
         self.device = "cpu" if device == "auto" else device
         self.made.append((device, threads))
+        self.tunes.append(tune)
 
-    def encode_report(self, image, rate=0.5, entropy="range", effort=1, tile=None):
+    def encode_report(self, image, rate=0.5, entropy="range", effort=1, tile=None, chunks=()):
         self.tiles.append(tile)
         channels = 1 if image.ndim == 2 else 3
         height, width = image.shape[:2]
@@ -53,7 +57,16 @@ class FakeCodec:
         data = container.pack(replace(header, u=0), tiles)
         return data, types.SimpleNamespace(bpp=rate, limited=False, model_s=0.25, total_s=0.5)
 
-    def decode_report(self, data, region=None, keep_going=False, max_pixels=container.MAX_PIXELS):
+    def decode_report(self, data):
+        parts = []
+        report = self.decode_rows(data, parts.append)
+        return np.concatenate(parts), report
+
+    def decode_rows(
+        self, data, take, region=None, keep_going=False, max_rate=math.inf,
+        max_pixels=container.MAX_PIXELS,
+    ):  # fmt: skip
+        self.max_rates.append(max_rate)
         self.limits.append(max_pixels)
         header, (tile,), _ = container.unpack(bytes(data))
         shape = (header.height, header.width, header.channels)
@@ -62,7 +75,9 @@ class FakeCodec:
         if region is not None:
             x, y, width, height = region
             pixels = pixels[y : y + height, x : x + width]
-        return pixels, types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
+        for start in range(0, len(pixels), 5):
+            take(pixels[start : start + 5])
+        return types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
 
 
 @pytest.fixture
@@ -74,6 +89,8 @@ def aic(monkeypatch):
     monkeypatch.setattr(FakeCodec, "made", [])
     monkeypatch.setattr(FakeCodec, "tiles", [])
     monkeypatch.setattr(FakeCodec, "limits", [])
+    monkeypatch.setattr(FakeCodec, "tunes", [])
+    monkeypatch.setattr(FakeCodec, "max_rates", [])
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
@@ -157,6 +174,13 @@ def test_options_reach_the_codec(aic, photo, tmp_path):
     assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 4), "none")
 
 
+def test_tune_reaches_the_codec(aic, photo, tmp_path):
+    assert aic("encode", photo, tmp_path / "a.aic", "--tune", "ms-ssim").exit_code == 0
+    assert aic("encode", photo, tmp_path / "b.aic").exit_code == 0
+    assert aic("encode", photo, tmp_path / "c.aic", "--tune", "ssim").exit_code == 2
+    assert FakeCodec.tunes == ["ms-ssim", "psnr"]
+
+
 def test_tiles_reach_the_codec(aic, photo, tmp_path):
     assert aic("encode", photo, tmp_path / "a.aic", "--tile", "512").exit_code == 0
     assert aic("encode", photo, tmp_path / "b.aic").exit_code == 0
@@ -176,15 +200,15 @@ def test_a_region_is_written_alone(aic, photo, coded, tmp_path):
 
 def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
     """The picture is there, and exit code 1 says that it is not the whole."""
-    work = FakeCodec.decode_report
+    work = FakeCodec.decode_rows
 
-    def damaged(self, data, region, keep_going, max_pixels):
+    def damaged(self, data, take, region, keep_going, *_):
         assert keep_going
-        pixels, report = work(self, data, region)
+        report = work(self, data, take, region)
         report.damaged = {3: "checksum mismatch in tile 3", 1: "tile 1 is cut"}
-        return pixels, report
+        return report
 
-    monkeypatch.setattr(FakeCodec, "decode_report", damaged)
+    monkeypatch.setattr(FakeCodec, "decode_rows", damaged)
     target = tmp_path / "out.png"
     result = aic("decode", coded, target, "--keep-going")
     assert result.exit_code == 1
@@ -216,6 +240,13 @@ def test_the_limit_of_pixels_reaches_the_codec(aic, coded, tmp_path):
     assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-pixels", "0"), "--max-pixels")
 
 
+def test_the_rate_of_a_preview_reaches_the_codec(aic, coded, tmp_path):
+    assert aic("decode", coded, tmp_path / "a.png", "--max-rate", "0.1").exit_code == 0
+    assert aic("decode", coded, tmp_path / "b.png").exit_code == 0
+    assert FakeCodec.max_rates == [0.1, math.inf]
+    assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-rate", "0"), "--max-rate")
+
+
 def test_defaults_are_half_a_bit_and_the_range_coder(aic, coded):
     header, _, _ = container.unpack(coded.read_bytes())
     assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 16), "range")
@@ -236,13 +267,14 @@ def test_existing_output_is_kept_without_force(aic, command, photo, coded, tmp_p
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_output_that_appears_meanwhile_is_kept(aic, command, photo, coded, tmp_path, monkeypatch):
     source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
-    work = getattr(FakeCodec, f"{command}_report")
+    method = {"encode": "encode_report", "decode": "decode_rows"}[command]
+    work = getattr(FakeCodec, method)
 
     def slow(*words, **named):
         target.write_bytes(b"precious")
         return work(*words, **named)
 
-    monkeypatch.setattr(FakeCodec, f"{command}_report", slow)
+    monkeypatch.setattr(FakeCodec, method, slow)
     assert_refused(aic(command, source, target), "exists")
     assert target.read_bytes() == b"precious"
 
@@ -326,13 +358,13 @@ def raises(error):
 
 
 def test_a_refusal_of_the_codec_is_one_line(aic, coded, tmp_path, monkeypatch):
-    monkeypatch.setattr(FakeCodec, "decode_report", raises(AicError("other weights")))
+    monkeypatch.setattr(FakeCodec, "decode_rows", raises(AicError("other weights")))
     assert_refused(aic("decode", coded, tmp_path / "b.png"), "other weights")
 
 
 def test_a_bug_keeps_its_traceback(aic, coded, tmp_path, monkeypatch):
     bug = ValueError("a bug")
-    monkeypatch.setattr(FakeCodec, "decode_report", raises(bug))
+    monkeypatch.setattr(FakeCodec, "decode_rows", raises(bug))
     result = aic("decode", coded, tmp_path / "b.png")
     assert result.exception is bug
     assert result.output == ""
@@ -593,7 +625,7 @@ def test_module_is_the_command():
 # ---- the stand-ins have the words of the real parts
 
 
-@pytest.mark.parametrize("method", ["__init__", "encode_report", "trim_report", "decode_report"])
+@pytest.mark.parametrize("method", ["__init__", "encode_report", "trim_report", "decode_rows"])
 def test_fake_has_the_signatures_of_the_codec(method):
     from imgcodec.codec import Codec
 

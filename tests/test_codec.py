@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cross_device import integers
 from PIL import Image
 
 import imgcodec.compress
@@ -228,13 +229,13 @@ def test_estimates_are_within_a_percent(tiny_codec, textured, monkeypatch, u, en
 
 
 @pytest.mark.parametrize("u", [0, 20_001, 45_000, MAX_U])
-def test_entropy_modes_hold_the_same_codes(tiny_codec, textured, monkeypatch, read_codes, u):
+def test_entropy_modes_hold_the_same_codes(tiny_codec, textured, monkeypatch, u):
     at(monkeypatch, u)
     image = textured(72, 56)
     raw, coded = (tiny_codec.encode(image, 1.0, entropy) for entropy in container.ENTROPIES)
     raw_header, coded_header = container.unpack(raw)[0], container.unpack(coded)[0]
     assert raw_header == replace(coded_header, entropy=0)
-    for a, b in zip(read_codes(tiny_codec, raw), read_codes(tiny_codec, coded), strict=True):
+    for a, b in zip(integers(tiny_codec, raw), integers(tiny_codec, coded), strict=True):
         assert (a == b).all()
     assert (tiny_codec.decode(raw) == tiny_codec.decode(coded)).all()
 
@@ -257,12 +258,12 @@ def threads():
     torch.set_num_threads(before)
 
 
-def test_codes_do_not_depend_on_threads(tiny_codec, textured, read_codes, threads):
+def test_codes_do_not_depend_on_threads(tiny_codec, textured, threads):
     data = tiny_codec.encode(textured(136, 120), 0.4)
     found = []
     for number in (1, 2):
         threads(number)
-        found.append(read_codes(tiny_codec, data))
+        found.append(integers(tiny_codec, data))
     assert found[0][1].any()
     for one, two in zip(*found, strict=True):
         assert (one == two).all()
@@ -302,11 +303,11 @@ def left_on(request):
 
 
 @pytest.fixture(scope="module")
-def plain(tiny_codec, textured, read_codes):
+def plain(tiny_codec, textured):
     """(picture, file, codes, pixels) under the settings of a fresh process."""
     image = textured(72, 64)
     data = tiny_codec.encode(image, 0.5)
-    return image, data, read_codes(tiny_codec, data), tiny_codec.decode(data)
+    return image, data, integers(tiny_codec, data), tiny_codec.decode(data)
 
 
 def test_settings_of_the_caller_change_nothing(tiny_codec, plain, left_on):
@@ -321,9 +322,19 @@ def test_settings_of_the_caller_change_nothing(tiny_codec, plain, left_on):
         assert again == data
 
 
-def test_settings_of_the_caller_change_no_code(tiny_codec, plain, left_on, read_codes):
-    for here, there in zip(read_codes(tiny_codec, plain[1]), plain[2], strict=True):
+def test_settings_of_the_caller_change_no_code(tiny_codec, plain, left_on):
+    for here, there in zip(integers(tiny_codec, plain[1]), plain[2], strict=True):
         assert (here == there).all()
+
+
+def test_a_codec_made_under_another_default_type_is_the_same(tiny_weights, plain):
+    torch.set_default_dtype(torch.float64)
+    try:
+        codec = Codec("cpu", weights=tiny_weights)
+        assert (codec.decode(plain[1]) == plain[3]).all()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_settings_of_the_caller_stay(tiny_codec, plain):
@@ -344,12 +355,12 @@ def test_settings_of_the_caller_stay(tiny_codec, plain):
 
 @pytest.mark.parametrize("entropy", container.ENTROPIES)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (9, 17), (64, 64)])
-def test_paper_round_trip(paper_codec, textured, read_codes, height, width, entropy):
+def test_paper_round_trip(paper_codec, textured, height, width, entropy):
     image = textured(height, width)
     data = paper_codec.encode(image, enough(height, width), entropy)
     assert paper_codec.encode(image, enough(height, width), entropy) == data
     assert paper_codec.decode(data).shape == image.shape
-    levels, bits = read_codes(paper_codec, data)
+    levels, bits = integers(paper_codec, data)
     bits = bits.reshape(16, -1)
     number = np.arange(16)[:, None]
     kept = number < levels.reshape(1, -1)  # n = L = 16: as many bits as the level
@@ -359,12 +370,10 @@ def test_paper_round_trip(paper_codec, textured, read_codes, height, width, entr
 
 
 @pytest.mark.parametrize("u", [0, 40_000, MAX_U])
-def test_paper_entropy_modes_hold_the_same_codes(
-    paper_codec, textured, monkeypatch, read_codes, u
-):
+def test_paper_entropy_modes_hold_the_same_codes(paper_codec, textured, monkeypatch, u):
     at(monkeypatch, u)
     raw, coded = (paper_codec.encode(textured(80, 48), 1, e) for e in container.ENTROPIES)
-    for a, b in zip(read_codes(paper_codec, raw), read_codes(paper_codec, coded), strict=True):
+    for a, b in zip(integers(paper_codec, raw), integers(paper_codec, coded), strict=True):
         assert (a == b).all()
     assert (paper_codec.decode(raw) == paper_codec.decode(coded)).all()
 
@@ -440,6 +449,30 @@ def test_devices(tiny_weights, monkeypatch):
     with pytest.raises(AicError, match="^device tpu, wanted one of auto, cpu, cuda$"):
         Codec("tpu", weights=tiny_weights)
     assert Codec("auto", weights=tiny_weights).device == "cpu"
+
+
+def test_tunes(monkeypatch, tiny_weights, other_weights):
+    shipped = {"aic-psnr": tiny_weights, "aic-msssim": other_weights}
+    monkeypatch.setattr(imgcodec.codec, "find", shipped.__getitem__)
+    with pytest.raises(AicError, match="^tune ssim, wanted one of psnr, ms-ssim$"):
+        Codec("cpu", tune="ssim")
+    assert Codec("cpu").model_id == Codec("cpu", tune="psnr").model_id
+    assert Codec("cpu", tune="ms-ssim").model_id == Codec("cpu", weights=other_weights).model_id
+    data = imgcodec.encode(ramp(16, 16), 8, tune="ms-ssim", device="cpu")
+    assert container.unpack(data)[0].model_id == Codec("cpu", tune="ms-ssim").model_id
+
+
+def test_files_bring_the_weights_that_they_name(monkeypatch, tiny_weights, other_weights):
+    other = Codec("cpu", weights=other_weights)
+    data = other.encode(ramp(64, 64), 8)
+    monkeypatch.setattr(
+        imgcodec.codec, "find_id", lambda name: other_weights if name == other.model_id else None
+    )
+    codec = Codec("cpu", weights=tiny_weights)
+    mine = codec.encode(ramp(64, 64), 8)
+    assert np.array_equal(codec.decode(data), other.decode(data))
+    assert codec.trim(data, 1) == other.trim(data, 1)
+    assert codec.encode(ramp(64, 64), 8) == mine  # it still encodes with its own
 
 
 def test_files_of_other_weights_are_refused(tiny_codec, other_weights):

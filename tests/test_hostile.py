@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from imgcodec import cli, container, weights
+from imgcodec import cli, codec, container
 from imgcodec.errors import AicError, FormatError, ModelMismatchError
 from imgcodec.rate import MAX_U
 
@@ -80,7 +80,7 @@ def test_more_bytes_are_refused(tiny_codec, data, more):
 @pytest.fixture
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
-    monkeypatch.setattr(weights, "find", lambda name=weights.DEFAULT: tiny_weights)
+    monkeypatch.setattr(codec, "find", lambda name: tiny_weights)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 

@@ -6,6 +6,7 @@ import stat
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -496,6 +497,70 @@ def test_target_is_whole_at_the_moment_it_appears(tmp_path, monkeypatch):
     image.write_bytes(tmp_path / "a", b"x" * 100_000)
     assert contents == [b"x" * 100_000]
     assert (tmp_path / "a").read_bytes() == contents[0]
+
+
+WRITER = """
+import sys
+from imgcodec import image
+print("ready", flush=True)
+while True:
+    image.write_bytes(sys.argv[1], b"x" * 3_000_000, force=True)
+    image.write_bytes(sys.argv[1], b"y" * 2_000_000, force=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
+def test_killed_at_any_moment_leaves_a_whole_file(tmp_path):
+    target = tmp_path / "a"
+    chance = np.random.default_rng(0)
+    for _ in range(20):
+        target.write_bytes(b"z" * 1_000_000)
+        words = [sys.executable, "-c", WRITER, str(target)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            time.sleep(chance.uniform(0, 0.05))
+            process.kill()
+        data = target.read_bytes()
+        assert (data[:1], len(data)) in ((b"x", 3_000_000), (b"y", 2_000_000), (b"z", 1_000_000))
+        assert data == data[:1] * len(data)
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from imgcodec import image
+from imgcodec.errors import AicError
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+rows = np.random.default_rng(0).integers(0, 256, (200, 100, 3), np.uint8)
+
+def by_rows(path):
+    with image.writing(path, 200, 100, 3, True) as take:
+        take(rows[:100])
+        take(rows[100:])
+
+for path in sys.argv[1:]:
+    for write in (lambda path: image.write_bytes(path, bytes(20_000), True), by_rows):
+        try:
+            write(path)
+        except AicError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
+def test_full_disk_leaves_the_old_file(tmp_path):
+    """A limit on the size of files stands for the end of the disk."""
+    paths = [tmp_path / name for name in ("a.png", "a.tif", "a.ppm", "a.webp")]
+    for path in paths:
+        path.write_bytes(b"precious")
+    words = [sys.executable, "-c", FULL, *map(str, paths)]
+    out = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = out.stdout.splitlines()
+    assert out.stderr == ""
+    assert [line.partition(": ")[0] for line in lines] == [str(p) for p in paths for _ in "12"]
+    assert all(line.endswith("file too large") for line in lines), lines
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert {path.read_bytes() for path in paths} == {b"precious"}
 
 
 def test_folder_that_is_not_there(tmp_path):

@@ -10,7 +10,8 @@ import pytest
 import imgcodec
 
 HEAVY = {
-    "PIL", "click", "constriction", "matplotlib", "numpy", "pytorch_msssim", "safetensors",
+    "PIL", "click", "constriction", "matplotlib", "numpy", "pytorch_msssim",
+    "rasterio", "safetensors",
     "scipy", "torch", "tqdm",
 }  # fmt: skip
 TORCH = {"torch", "numpy", "tqdm"}  # torch brings numpy and tqdm along
@@ -25,6 +26,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "container": set[str](),
     "decompress": TORCH | {"constriction", "safetensors"},
     "errors": set[str](),
+    "geo": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "importance": {"numpy"},
     "metrics": {"numpy"},

@@ -572,6 +572,30 @@ def test_an_error_of_one_step_weighs_the_same_at_every_level_under_ms_ssim(tiny_
     assert similar.unique() == plain[0, 0, 0, 0]
 
 
+def test_texture_gets_a_coarser_step_under_ms_ssim(tiny_model):
+    """So that squared steps go with variance + C2, on top of what the quantizer says."""
+    torch.manual_seed(0)
+    x = torch.full((1, 3, 64, 128), 0.5)
+    x[..., 64:] += 0.1 * torch.randn(1, 1, 64, 64)  # the same in all colours
+    u = torch.tensor([0.5])
+    similar = Model(replace(tiny_model.config, metric="ms-ssim"))
+    similar.load_state_dict(tiny_model.state_dict())
+    found = []
+    for model in (tiny_model, similar):
+        t = model.coefficients(x)
+        features = torch.zeros(1, 8, 8, 16)  # for which the quantizer says the same everywhere
+        found.append(model.config.levels * model.importance_map(t, features, u)[0, 0])
+    plain, masked = found
+    more = masked - plain
+    flat, busy = more[2:6, 2:6], more[2:6, 10:14]
+    assert torch.allclose(flat, torch.tensor(-6.4 - math.log2(0.03**2)), atol=1e-3)
+    assert (flat.mean() - busy.mean()).item() == pytest.approx(
+        math.log2((0.1**2 + 0.03**2) / 0.03**2), abs=0.3
+    )
+    levels = similar.levels(similar.importance_map(t, features, u))
+    assert levels[0, 0, 4, 12] < levels[0, 0, 4, 4]
+
+
 # ---------------------------------------------------------------- the gradient of latents
 
 

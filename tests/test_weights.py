@@ -186,12 +186,17 @@ def test_shipped_names_are_checked_by_hash(saved, monkeypatch):
     weights.load(saved.with_name("own.safetensors"))  # who made it may change it
 
 
-def test_the_shipped_weights_have_their_hash_in_the_table():
-    try:
-        path = weights.find()
-    except AicError:
-        pytest.skip("the shipped weights are not there yet")
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == weights.SHA256[weights.DEFAULT]
+@pytest.mark.parametrize("name", weights.TUNED.values())
+def test_shipped_weights_have_their_hash_in_the_table(name):
+    path = weights.find(name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == weights.SHA256[name]
+    assert weights.find_id(bytes.fromhex(digest[:16])) == path
+
+
+def test_unknown_ids_have_no_weights():
+    assert weights.find_id(bytes(8)) is None
+    assert weights.find_id(b"") is None
 
 
 def test_find_prefers_the_package_and_falls_back_to_the_checkout(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from imgcodec.model import pyramid
 from imgcodec.model.binarizer import binarize
@@ -35,6 +36,8 @@ from imgcodec.model.visitors import LatentBits, LevelBits, SingleBits
 __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 
 HYSTERESIS = 1.0  # levels
+SSIM_C2 = 0.03**2  # of the structural similarity of pixels in 0..1
+MASKING_LEVEL = -6.4  # log2 of the variance, and C2, whose level is the quantizer's; usual ones
 HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
 
 
@@ -199,10 +202,26 @@ class Model(nn.Module):
         lattice = pyramid.synthesise(parts[:start], *parts[start].shape[2:])
         return torch.cat([lattice, *parts[start:]], 1)
 
+    def importance_map(self, t: Tensor, features: Tensor, u: Tensor) -> Tensor:
+        """Return p of normalised coefficients (B, 192, h, w) and features, (B, 1, h, w).
+
+        Where MS-SSIM counts, what the quantizer says is added to what texture hides: an error
+        weighs as much as 1 / (variance around it + C2), and levels are logarithms of steps.
+        """
+        p: Tensor = self.quantizer(features, u)
+        if self.config.metric != "ms-ssim":
+            return p
+        luma = t[:, 1 : STRIDE**2].float() * self.deviation[1 : STRIDE**2, None, None]
+        variance = luma.square().sum(1, keepdim=True) / (3 * STRIDE**2)  # of the colours' mean
+        around = F.avg_pool2d(variance, 3, 1, 1, count_include_pad=False)
+        return p + (MASKING_LEVEL - torch.log2(around + SSIM_C2)) / self.config.levels
+
     def levels(self, p: Tensor) -> Tensor:
         """Return the levels of an importance map, (B, 1, h, w), with gradient."""
-        # single bits are masked by p itself, and their levels must say the same
-        hysteresis = HYSTERESIS if self.config.expansion else 0.0
+        # single bits are masked by p itself, and their levels must say the same; texture differs
+        # from place to place, and no level is the usual one
+        steady = self.config.expansion and self.config.metric != "ms-ssim"
+        hysteresis = HYSTERESIS if steady else 0.0
         return quantize(p, self.config.levels, hysteresis)
 
     def coefficients(self, x: Tensor) -> Tensor:
@@ -238,7 +257,7 @@ class Model(nn.Module):
         t = self.coefficients(x)
         features = self.g_a.features(t)
         e = self.g_a(t, features, u)
-        p = self.quantizer(features, u)
+        p = self.importance_map(t, features, u)
         levels = self.levels(p)
         with torch.autocast(x.device.type, enabled=False):
             known = levels if self.config.expansion else levels.detach()

@@ -5,8 +5,8 @@ from torch import Tensor
 
 METRICS = {"psnr": "mse", "ms-ssim": "ms-ssim"}  # what weights are tuned to, and its distortion
 # 1 - MS-SSIM in units of a squared error: with it, weights fitted to either cover much the same
-# rates with u. Weights fitted to the squared error have 0.019 of the one for each of the other on
-# photographs between 0.1 and 1 bit per pixel; those fitted to MS-SSIM need fewer bits for the same.
+# rates with u. Weights fitted to the squared error have 0.019 of it for each 1 - MS-SSIM, on
+# photographs between 0.1 and 1 bit per pixel; those fitted to MS-SSIM need fewer bits.
 SIMILARITY_WEIGHT = 0.027
 LMBDA_LOW, LMBDA_OCTAVES = 4.0, 14.0  # lambda(u) = 4 * 2^(14 u)
 

@@ -1,0 +1,114 @@
+"""Fuzz target: whatever the bytes, a picture or a refusal.
+
+    pip install atheris
+    python tests/fuzz_decode.py corpus/ -max_total_time=1800 -rss_limit_mb=4000 -timeout=30
+
+What it finds is kept in `tests/finds` and tried by `test_finds.py`. The first byte of an input
+says what the others are:
+
+- even: a file as it is, through header, index, chunks and tiles;
+- odd: fields of a header, then the tiles' bytes, around which a whole file with right checksums is
+  built, so that the entropy decoder and the networks are reached.
+"""
+
+import struct
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+MAX_PIXELS = 2**14
+FIELDS = struct.Struct("<BBBHBBBB")  # what the odd inputs begin with
+
+
+class Target:
+    """A codec of a tiny model."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        from conftest import TINY, write_weights
+
+        from imgcodec import container
+        from imgcodec.codec import Codec
+        from imgcodec.errors import AicError
+
+        self.container, self.refusal = container, AicError
+        with tempfile.TemporaryDirectory() as folder:
+            self.codec = Codec("cpu", threads, write_weights(Path(folder), TINY))
+
+    def __call__(self, data: bytes) -> bool:
+        """Return whether an input made a picture; anything but a refusal goes through."""
+        try:
+            if data[:1] and data[0] % 2:
+                return self.sealed(data[1:])
+            self.container.info(data[1:])
+            return self.decoded(data[1:], {})
+        except self.refusal as error:
+            if not str(error).isprintable():
+                raise ValueError(f"{str(error)!r} is not one line") from error
+            return False
+
+    def sealed(self, data: bytes) -> bool:
+        """Decode a file that is built around the data."""
+        if len(data) < FIELDS.size:
+            return False
+        height, width, kind, u, flags, share, left, top = FIELDS.unpack_from(data)
+        rest = data[FIELDS.size :]
+        header = self.container.Header(
+            width=width + 1, height=height + 1, channels=(1, 3)[kind & 1], entropy=kind >> 1 & 1,
+            u=u, tile=kind >> 2 & 1, model_id=self.codec.model_id,
+        )  # fmt: skip
+        tiles = int(np.prod(header.grid))
+        size = -(-len(rest) // tiles // 4) * 4 if header.entropy else -(-len(rest) // tiles)
+        parts = [rest[size * n : size * (n + 1)] for n in range(tiles)]
+        words: dict[str, object] = {"keep_going": bool(flags & 1)}
+        if flags & 2:
+            words["region"] = (left, top, 20, 10)
+        if flags & 4:
+            words["max_rate"] = (share + 1) / 64
+        return self.decoded(self.container.pack(header, parts), words)
+
+    def decoded(self, data: bytes, words: dict[str, object]) -> bool:
+        """Decode a file and look at the result."""
+        pixels, report = self.codec.decode_report(data, max_pixels=MAX_PIXELS, **words)
+        assert pixels.dtype == np.uint8
+        assert pixels.ndim == 3
+        assert pixels.shape[2] == 3
+        assert words.get("keep_going") or not report.damaged
+        return True
+
+
+def main() -> None:
+    """Run the fuzzer."""
+    import atheris
+
+    with atheris.instrument_imports(include=["imgcodec"]):
+        target = Target(threads=1)
+    seeds = Path(sys.argv[1])
+    seeds.mkdir(exist_ok=True)
+    for number, seed in enumerate(make_seeds(target)):
+        (seeds / f"seed-{number}").write_bytes(seed)
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
+
+
+def make_seeds(target: Target) -> list[bytes]:
+    """Return inputs that make a picture, of both kinds."""
+    rows, columns = np.mgrid[:70, :50]
+    image = np.stack([rows * 3, columns * 5, (rows * columns) % 256], -1).astype(np.uint8)
+    seeds = []
+    for tile in (None, 64):
+        for entropy in (0, 1):
+            name = target.container.ENTROPIES[entropy]
+            data = target.codec.encode(image, 2.0, name, tile=tile)
+            header, tiles, _ = target.container.unpack(data)
+            seeds.append(b"\0" + data)
+            kind = 1 | entropy << 1 | (tile is not None) << 2
+            for flags in range(8):
+                fields = FIELDS.pack(69, 49, kind, header.u, flags, 20, 5, 9)
+                seeds.append(b"\1" + fields + b"".join(tiles))
+    return seeds
+
+
+if __name__ == "__main__":
+    main()
