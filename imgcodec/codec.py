@@ -7,6 +7,7 @@ masked codes, levels -> range coder -> container -> .aic
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ from imgcodec.weights import TUNED, find, find_id, load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 EFFORTS = 9
+# Values of ONEDNN_MAX_CPU_ISA with which oneDNN multiplies bfloat16 a hundred times slower.
+ISAS_WITHOUT_BF16 = {
+    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,13 @@ class Codec:
         return loaded.model_id
 
     def _fast(self) -> bool:
-        """Whether this machine multiplies bfloat16 natively."""
+        """Whether this machine multiplies bfloat16 natively, and oneDNN may use that."""
         if self.device == "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         found = torch.cpu.get_capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+        native = found.get("avx512_bf16") or found.get("amx_bf16")
+        held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
+        return bool(native and torch.backends.mkldnn.enabled and not held_back)
 
     def encode(
         self,

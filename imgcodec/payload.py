@@ -145,7 +145,7 @@ class Payload:
 
     def dequantise(self, values: Values, u: int) -> Codes:
         """Return levels and latents in their own units."""
-        y_hat = self.model.join(values.parts)
+        y_hat = self.model.join(values.parts, values.levels)
         if self.model.config.expansion:
             y_hat = y_hat * self.model.steps(values.levels, self._rate(u))
         return Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
@@ -204,17 +204,16 @@ class Payload:
         """Pass all codes and return the values of each part."""
         model = self.model
         config = model.config
-        index = model.rate_index(rate)
-        parts = None if wanted is None else model.split(wanted)
+        parts = None if wanted is None else model.split(wanted, levels)
         visitor: _Integers | _SingleBits
         if config.expansion:
-            digits = _digits(self.tables.digits, levels, int(index), config)
+            digits = _digits(self.tables.digits, levels, int(model.rate_index(rate)), model)
             weights = model.rounding_weights(levels)
             visitor = _Integers(script, parts, digits, weights, limit, len(config.groups))
         else:
             visitor = _SingleBits(script, parts, levels, config)
         with suppress(_BeyondLimit):
-            model.code_context.walk(levels, index, config.levels, visitor)
+            model.walk_codes(levels, rate, visitor)
         height, width = levels.shape[2:]
         return [
             to_map(found[None], *config.part_size(part, height, width))
@@ -314,20 +313,15 @@ class _SingleBits:
         return SINGLE_BIT * signs[None]
 
 
-def _digits(table: Tensor, levels: Tensor, rate_index: int, config: ModelConfig) -> list[Tensor]:
+def _digits(table: Tensor, levels: Tensor, rate_index: int, model: Model) -> list[Tensor]:
     """Return how many digits everything coded has, for each part int64 (h w, C)."""
-    columns = table.split(config.parts, 1)
-    rows = rate_index + LEVEL_EIGHTHS * levels.flatten().long()
+    config = model.config
     middle = rate_index + LEVEL_EIGHTHS * (config.levels // 2)
-    first_group = len(config.parts) - len(config.groups)
-    digits = []
-    for part, column in enumerate(columns):
-        if part < first_group:  # the pyramid does not follow the levels
-            height, width = config.part_size(part, *levels.shape[2:])
-            digits.append(column[middle].expand(height * width, -1))
-        else:
-            digits.append(column.index_select(0, rows))
-    return digits
+    rows = [middle + finer.flatten().long() for finer in model.eighths(levels)]
+    own = rate_index + LEVEL_EIGHTHS * levels.flatten().long()
+    rows += [own] * len(config.groups)
+    columns = table.split(config.parts, 1)
+    return [column.index_select(0, row) for column, row in zip(columns, rows, strict=True)]
 
 
 def _scale_rows(scale: Tensor) -> Tensor:

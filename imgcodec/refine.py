@@ -59,9 +59,10 @@ def _try(model: Model, costs: Tensor, x: Tensor, e: Tensor, levels: Tensor, u: T
         steps = model.steps(levels, u)
         y = (e / steps).requires_grad_()
         with torch.autocast(x.device.type, enabled=False):
-            visit = LatentBits(model.split(y), model.rounding_weights(levels), costs, False)
-            model.code_context.walk(levels, model.rate_index(u), model.config.levels, visit)
-            y_hat = model.join(visit.result()) * steps
+            parts = model.split(y, levels)
+            visit = LatentBits(parts, model.rounding_weights(levels), costs, False)
+            model.walk_codes(levels, u, visit)
+            y_hat = model.join(visit.result(), levels) * steps
         decoded = model.reconstruct(Codes(levels, y_hat), u)
         error = (lmbda(u) * distortion(x, decoded, model.config.metric)).sum()
         cost = visit.bits.sum() + error * (x.shape[2] * x.shape[3])

@@ -269,6 +269,18 @@ def test_codes_do_not_depend_on_threads(tiny_codec, textured, threads):
         assert (one == two).all()
 
 
+@pytest.mark.parametrize(
+    ("isa", "onednn", "fast"),
+    [("", True, True), ("avx512_core_amx", True, True), ("avx2", True, False), ("", False, False)],
+)
+def test_bfloat16_only_where_it_is_native(tiny_weights, monkeypatch, isa, onednn, fast):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", isa)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    with torch.backends.mkldnn.flags(enabled=onednn):
+        codec = Codec(tiny_weights, device="cpu")
+    assert [payload.fast for payload in codec._payloads.values()] == [fast]
+
+
 def test_threads_argument(tiny_weights, threads):
     threads(2)
     Codec("cpu", weights=tiny_weights)

@@ -8,6 +8,7 @@ change the order or the method of float32 sums.
 import copy
 import itertools
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -199,8 +200,21 @@ def plain_merge(low, high, axis):
     return np.moveaxis(result, 0, axis)
 
 
-def plain_pyramid(context, rate, height, width, visit):
-    """PyramidContext.walk of one picture -> block means (C, height, width)."""
+def plain_eighths(levels, octave):
+    """Return by how many eighths of an octave steps are finer where they follow the levels."""
+    height, width = levels.shape
+    levels = np.pad(levels, ((0, -height % 8), (0, -width % 8)), mode="edge")
+    side = 8 >> octave
+    rows, columns = levels.shape[0] // side, levels.shape[1] // side
+    sums = (levels - LEVELS // 2).reshape(rows, side, columns, side).sum((1, 3))
+    return np.array(
+        [[min(round(Fraction(4 * int(n), side**2)) + 2, 28) for n in row] for row in sums]
+    )
+
+
+def plain_pyramid(context, rate, levels, follow, visit):
+    """PyramidContext.walk of one picture of levels (h, w) -> block means (C, h, w)."""
+    height, width = levels.shape
     size = -(-height // 8), -(-width // 8)
     lows = plain_lattice(context.lows, np.full((1, *size), 2 * rate), rate, visit)
     for octave in range(3):
@@ -208,21 +222,26 @@ def plain_pyramid(context, rate, height, width, visit):
         octaves[2 - octave] = 64
         shown = np.full((1, *lows.shape[1:]), 2 * rate)
         known = np.concatenate([squash(context, plain_slopes(lows)), shown, octaves])
-        offset = np.full(lows.shape[1:], rate)
-        details = plain_groups(context.details, known, offset, visit, 1 + 2 * octave)
+        finer = plain_eighths(levels, octave) if follow else np.zeros(lows.shape[1:], np.int64)
+        details = plain_groups(context.details, known, rate + finer, visit, 1 + 2 * octave)
+        factors = np.rint(4096 * 2.0 ** (-finer / 8)).astype(np.int64)
+        details = (details * factors + 2048) >> 12
         along_rows, along_columns, along_both = details[::3], details[1::3], details[2::3]
         left = plain_merge(lows, along_columns, 1)
         lows = plain_merge(left, plain_merge(along_rows, along_both, 1), 2)
     return lows[:, :height, :width]
 
 
-def plain_codes(context, levels, rate, visit):
-    """CodeContext.walk of one picture: levels int64 (1, h, w), rate an int."""
+def plain_codes(context, levels, rate, follow, visit):
+    """CodeContext.walk of one picture: levels int64 (1, h, w), rate an int.
+
+    The steps of the pyramid's details follow the levels or do not.
+    """
     centred = levels - LEVELS // 2
     known = np.concatenate([8 * centred, np.full_like(centred, 2 * rate)])
     first_part = 0
     if context.pyramid is not None:
-        means = plain_pyramid(context.pyramid, rate, *levels.shape[1:], visit)
+        means = plain_pyramid(context.pyramid, rate, levels[0], follow, visit)
         known = np.concatenate([known, squash(context, plain_slopes(means))])
         first_part = 7
     plain_groups(context.latents, known, rate + 4 * centred[0], visit, first_part)
@@ -326,14 +345,18 @@ class Case(NamedTuple):
     maps: np.ndarray  # (B, E, h, w): extras or levels
     rate: np.ndarray  # (B,) 0..56
     residuals: list[np.ndarray]  # (B, C, h, w) of each part
+    model: Model  # that the context model belongs to
 
     def plain(self):
         """Return the steps of each picture by the plain implementation."""
         found = []
         for number, (maps, rate) in enumerate(zip(self.maps, self.rate, strict=True)):
             visit = Recorder([residual[number] for residual in self.residuals])
-            walk = plain_lattice if isinstance(self.context, LatticeContext) else plain_codes
-            walk(self.context, maps, int(rate), visit)
+            if isinstance(self.context, LatticeContext):
+                plain_lattice(self.context, maps, int(rate), visit)
+            else:
+                follow = self.model.config.metric == "ms-ssim"
+                plain_codes(self.context, maps, int(rate), follow, visit)
             found.append(visit.steps)
         return found
 
@@ -352,7 +375,7 @@ class Case(NamedTuple):
         if isinstance(context, LatticeContext):
             context.walk(maps, rate[:, None, None], visit)
         else:
-            context.walk(maps, rate, LEVELS, visit)
+            context.walk(maps, rate, LEVELS, self.model.eighths(maps), visit)
         return visit.steps
 
 
@@ -371,7 +394,8 @@ def case(name):
     """Return a case and its plain steps, computed once."""
     generator = np.random.default_rng(7)
     torch.manual_seed(7)
-    config = ModelConfig.paper() if name == "bits" else ModelConfig()
+    configs = {"bits": ModelConfig.paper(), "followed": ModelConfig(metric="ms-ssim")}
+    config = configs.get(name, ModelConfig())
     model = Model(config)
     context = model.level_context if name == "levels" else model.code_context
     height, width = {"bits": (12, 28), "saturated": (9, 20)}.get(name, (17, 33))
@@ -399,11 +423,11 @@ def case(name):
         maps = np.broadcast_to(2 * rate[:, None, None, None], (BATCH, 1, height, width)).copy()
     else:
         maps = generator.integers(0, LEVELS, (BATCH, 1, height, width))
-    found = Case(context, maps, rate, residuals)
+    found = Case(context, maps, rate, residuals, model)
     return found, found.plain()
 
 
-CASES = ("levels", "codes", "bits", "saturated")
+CASES = ("levels", "codes", "followed", "bits", "saturated")
 
 
 # ---------------------------------------------------------------- bit-equality
@@ -481,6 +505,12 @@ def test_check_sums_adds_layers_that_are_summed():
 def small_codes():
     torch.manual_seed(3)
     return CodeContext(3, (4, 5), 8, 8, 2)
+
+
+def steps_of_parts(levels, follow=False):
+    """Return the steps of the small model's pyramid, in eighths of an octave."""
+    metric = "ms-ssim" if follow else "mse"
+    return Model(ModelConfig(latents=12, groups=(4, 5), width=8, metric=metric)).eighths(levels)
 
 
 SMALL_LAYERS = [n for n, m in small_codes().named_modules() if isinstance(m, IntegerLayer)]
@@ -606,9 +636,15 @@ class Follower:
         return found
 
 
-@given(st.integers(1, 19), st.integers(1, 19), st.integers(0, 56), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(1, 19),
+    st.integers(1, 19),
+    st.integers(0, 56),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
 @settings(max_examples=25, deadline=None)
-def test_integers_alone_bring_the_values_back(height, width, rate, seed):
+def test_integers_alone_bring_the_values_back(height, width, rate, follow, seed):
     context = lively_codes()
     generator = torch.Generator().manual_seed(seed)
     config = ModelConfig(latents=12, groups=(4, 5))
@@ -616,12 +652,15 @@ def test_integers_alone_bring_the_values_back(height, width, rate, seed):
     wanted = [200 * torch.randn(1, *shape, generator=generator) for shape in shapes]
     levels = torch.randint(0, LEVELS, (1, 1, height, width), generator=generator).float()
     index = torch.tensor([float(rate)])
+    steps = steps_of_parts(levels, follow)
     writer = Chooser(wanted)
     with applied(Setting()):
-        context.walk(levels, index, LEVELS, writer)
+        context.walk(levels, index, LEVELS, steps, writer)
     reader = Follower(writer.written, [values.shape for values in writer.values])
     with applied(Setting(threads=1, onednn=False)):
-        copy.deepcopy(context).double().walk(levels.double(), index.double(), LEVELS, reader)
+        steps = [step.double() for step in steps]
+        again = copy.deepcopy(context).double()
+        again.walk(levels.double(), index.double(), LEVELS, steps, reader)
     assert not reader.written
     for there, here, meant in zip(reader.values, writer.values, wanted, strict=True):
         assert torch.equal(there, here.double())
@@ -675,7 +714,7 @@ def test_walk_with_gradients_works_after_one_without():
     lattice_passes.cache_clear()
     phases.cache_clear()
     with torch.inference_mode():
-        context.walk(levels, rate, LEVELS, Recorder(nothing(6, 11)))
+        context.walk(levels, rate, LEVELS, steps_of_parts(levels), Recorder(nothing(6, 11)))
     total = torch.zeros(())
 
     def visit(part, mean, scale, places):
@@ -683,7 +722,7 @@ def test_walk_with_gradients_works_after_one_without():
         total = total + mean.sum() + scale.sum()
         return mean.detach()
 
-    context.walk(levels, rate, LEVELS, visit)
+    context.walk(levels, rate, LEVELS, steps_of_parts(levels), visit)
     total.backward()
     assert context.pyramid.lows.first.weight.grad.abs().sum() > 0
     assert context.pyramid.details.sides[0].weight.grad.abs().sum() > 0
@@ -700,7 +739,7 @@ def test_float_form_of_training_is_close_to_the_integers():
                 module.quantised = quantised
         visit = Recorder(nothing(8, 8))
         with torch.no_grad():
-            context.walk(levels, rate, LEVELS, visit)
+            context.walk(levels, rate, LEVELS, steps_of_parts(levels), visit)
         found[quantised] = visit.steps[0].mean
     assert np.array_equal(found[True], np.round(found[True]))
     assert not np.array_equal(found[False], np.round(found[False]))

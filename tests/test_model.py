@@ -527,20 +527,40 @@ def test_paper_has_its_sizes():
     assert model.g_a.last.weight.shape[0] == 128
 
 
-def test_levels_leave_the_usual_one_only_for_good():
-    scaled = torch.tensor([8.2, 8.5, 8.9, 8.1, 7.6, 9.3, 9.6, 6.9, 12.1, 0.4])
-    p = (scaled / 16).view(1, 1, 1, -1).requires_grad_()
-    plain = quantize(p, 16).flatten().tolist()
-    assert plain == pytest.approx([8, 8, 8, 8, 7, 9, 9, 6, 12, 0])
-    levels = quantize(p, 16, hysteresis=0.5)
-    assert levels.flatten().tolist() == pytest.approx([8, 8, 8, 8, 8, 8, 9, 7, 11, 0])
+def test_levels_are_the_floor_or_everywhere_the_median():
+    p = (torch.tensor([[8.2, 8.5, 7.6], [3.4, 12.1, 4.1]]).view(2, 1, 1, 3) / 16).requires_grad_()
+    assert quantize(p, 16).flatten().tolist() == pytest.approx([8, 8, 7, 3, 12, 4])
+    levels = quantize(p, 16, even=True)
+    assert levels.flatten().tolist() == pytest.approx([8, 8, 8, 4, 4, 4])
     levels.sum().backward()
-    assert p.grad.flatten().tolist() == [16.0] * 10
+    assert p.grad.flatten().tolist() == [16.0] * 6
 
 
-def test_each_picture_has_its_own_usual_level():
-    p = torch.tensor([[3.4, 3.5, 4.1], [7.5, 7.4, 6.9]]).view(2, 1, 1, 3) / 16
-    assert quantize(p, 16, hysteresis=0.5).flatten().tolist() == pytest.approx([3, 3, 3, 7, 7, 7])
+def test_only_under_ms_ssim_levels_differ_and_means_follow_them(tiny_model):
+    p = torch.linspace(0.3, 0.9, 24 * 16).view(1, 1, 24, 16)
+    similar = Model(replace(tiny_model.config, metric="ms-ssim"))
+    even, levels = tiny_model.levels(p), similar.levels(p)
+    assert even.unique().numel() == 1
+    assert levels.unique().tolist() == list(range(4, 15))
+    assert not torch.cat([part.flatten() for part in tiny_model.eighths(levels)]).any()
+    parts = similar.eighths(levels)
+    assert [tuple(part.shape[2:]) for part in parts] == [(3, 2)] * 3 + [(6, 4)] * 2 + [(12, 8)] * 2
+    assert not parts[0].any()
+    assert torch.equal(parts[1], parts[2])
+    finest = torch.nn.functional.avg_pool2d(levels - 8, 2)
+    assert torch.equal(parts[5], torch.round(4 * finest) + 2)  # and a quarter of an octave finer
+
+
+def test_join_inverts_split_whatever_the_levels(tiny_model):
+    similar = Model(replace(tiny_model.config, metric="ms-ssim"))
+    levels = torch.randint(0, 16, (2, 1, 11, 13)).float()
+    y = torch.randn(2, similar.config.latents, 11, 13)
+    parts = similar.split(y, levels)
+    torch.testing.assert_close(similar.join(parts, levels), y, atol=1e-4, rtol=1e-4)
+    plain = tiny_model.split(y, levels)
+    finer = similar.eighths(levels)
+    torch.testing.assert_close(parts[4], plain[4] * 2 ** (finer[4] / 8))
+    assert torch.equal(parts[0], plain[0])
 
 
 # ---------------------------------------------------------------- distortion
@@ -565,7 +585,7 @@ def test_an_error_of_one_step_weighs_the_same_at_every_level_under_ms_ssim(tiny_
     plain = tiny_model.error_weight(levels)
     weights = tiny_model.rounding_weights(levels)
     assert len(weights) == 9  # seven parts of the block means, two groups
-    for part, weight in zip(tiny_model.split(plain)[7:], weights[7:], strict=True):
+    for part, weight in zip(tiny_model.split(plain, levels)[7:], weights[7:], strict=True):
         assert torch.equal(part, weight.expand_as(part))
     similar = Model(replace(tiny_model.config, metric="ms-ssim")).error_weight(levels)
     assert similar.unique().numel() == 1
@@ -630,8 +650,3 @@ def test_latents_have_the_gradient_of_the_expected_cost(training):
         assert 0.02 < (chosen - (p[0, 0, 0] > 0.5).float()).abs().mean() < 0.3
     else:
         assert torch.equal(chosen, (p[0, 0, 0] > 0.5).float())
-
-
-def test_hysteresis_of_a_whole_level():
-    scaled = torch.tensor([7.01, 7.5, 7.99, 8.4, 8.99, 9.1, 5.9, 6.2]).view(1, 1, 1, -1)
-    assert quantize(scaled / 16, 16, 1.0).flatten().round().tolist() == [7, 7, 7, 7, 7, 8, 6, 7]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from imgcodec.model import pyramid
 from imgcodec.model.binarizer import binarize
-from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext
+from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext, Visitor
 from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
 from imgcodec.model.decoder import Decoder
 from imgcodec.model.distortion import lmbda
@@ -35,7 +35,6 @@ from imgcodec.model.visitors import LatentBits, LevelBits, SingleBits
 
 __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 
-HYSTERESIS = 1.0  # levels
 SSIM_C2 = 0.03**2  # of the structural similarity of pixels in 0..1
 MASKING_LEVEL = -6.4  # log2 of the variance, and C2, whose level is the quantizer's; usual ones
 HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
@@ -81,9 +80,14 @@ class ModelConfig:
         """Channels of each part that is coded: those of the pyramid, then the groups."""
         return (*pyramid.parts(self.lattice), *self.groups)
 
+    @property
+    def pyramid_parts(self) -> int:
+        """How many of the parts are the pyramid's."""
+        return len(self.parts) - len(self.groups)
+
     def part_size(self, part: int, height: int, width: int) -> tuple[int, int]:
         """Return height and width of a part of a picture of that many places."""
-        if part < len(self.parts) - len(self.groups):
+        if part < self.pyramid_parts:
             return pyramid.part_size(height, width, part)
         return height, width
 
@@ -189,18 +193,44 @@ class Model(nn.Module):
         """Return the step of each level as a multiple of that of the middle level."""
         return torch.exp2((self.config.levels // 2 - levels) / 2)
 
-    def split(self, y: Tensor) -> list[Tensor]:
-        """Return the parts in which latents in steps (B, latents, h, w) are coded."""
-        lattice, *groups = y.split((self.config.lattice, *self.config.groups), 1)
-        return [*(pyramid.analyse(lattice) if self.config.lattice else ()), *groups]
+    def eighths(self, levels: Tensor) -> list[Tensor]:
+        """Return by how much the pyramid's steps are finer than that of the middle level.
 
-    def join(self, parts: list[Tensor]) -> Tensor:
+        Eighths of an octave, integers as float32, (B, 1, h_p, w_p) for each part of the pyramid.
+        Only where MS-SSIM counts do its details follow the levels.
+        """
+        if not self.config.lattice:
+            return []
+        b, _, h, w = levels.shape
+        sizes = [self.config.part_size(part, h, w) for part in range(self.config.pyramid_parts)]
+        found = [levels.new_zeros(b, 1, *size) for size in sizes]
+        if self.config.metric == "ms-ssim":
+            for octave, finer in enumerate(pyramid.eighths(levels, self.config.levels // 2)):
+                found[2 * octave + 1] = found[2 * octave + 2] = finer
+        return found
+
+    def split(self, y: Tensor, levels: Tensor) -> list[Tensor]:
+        """Return the parts in which latents (B, latents, h, w) are coded, in their own steps.
+
+        Args:
+            y: latents in `steps`.
+            levels: (B, 1, h, w).
+        """
+        lattice, *groups = y.split((self.config.lattice, *self.config.groups), 1)
+        parts = pyramid.analyse(lattice) if self.config.lattice else []
+        finer = self.eighths(levels.detach())
+        parts = [part * torch.exp2(f / 8) for part, f in zip(parts, finer, strict=True)]
+        return [*parts, *groups]
+
+    def join(self, parts: list[Tensor], levels: Tensor) -> Tensor:
         """Invert `split`."""
         if not self.config.lattice:
             return torch.cat(parts, 1)
-        start = len(parts) - len(self.config.groups)
-        lattice = pyramid.synthesise(parts[:start], *parts[start].shape[2:])
-        return torch.cat([lattice, *parts[start:]], 1)
+        count = self.config.pyramid_parts
+        finer = self.eighths(levels.detach())
+        means = [part * torch.exp2(-f / 8) for part, f in zip(parts[:count], finer, strict=True)]
+        lattice = pyramid.synthesise(means, *levels.shape[2:])
+        return torch.cat([lattice, *parts[count:]], 1)
 
     def importance_map(self, t: Tensor, features: Tensor, u: Tensor) -> Tensor:
         """Return p of normalised coefficients (B, 192, h, w) and features, (B, 1, h, w).
@@ -218,11 +248,10 @@ class Model(nn.Module):
 
     def levels(self, p: Tensor) -> Tensor:
         """Return the levels of an importance map, (B, 1, h, w), with gradient."""
-        # single bits are masked by p itself, and their levels must say the same; texture differs
-        # from place to place, and no level is the usual one
-        steady = self.config.expansion and self.config.metric != "ms-ssim"
-        hysteresis = HYSTERESIS if steady else 0.0
-        return quantize(p, self.config.levels, hysteresis)
+        # a squared error counts the same everywhere; single bits are masked by p itself, and
+        # their levels must say the same
+        even = self.config.expansion and self.config.metric == "mse"
+        return quantize(p, self.config.levels, even)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """Return normalised coefficients of pixels (B, 3, H, W) in 0..1: (B, 192, h, w)."""
@@ -280,11 +309,23 @@ class Model(nn.Module):
         self, e: Tensor, levels: Tensor, u: Tensor, real: bool
     ) -> tuple[Tensor, Tensor]:
         steps = self.steps(levels, u)
-        parts = self.split(e / steps)
+        parts = self.split(e / steps, levels)
         weights = self.rounding_weights(levels.detach()) if real else None
         visit = LatentBits(parts, weights, self.costs, self.training)
-        self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, visit)
-        return self.join(visit.result()) * steps, visit.bits
+        self.walk_codes(levels.detach(), u, visit)
+        return self.join(visit.result(), levels) * steps, visit.bits
+
+    def walk_codes(self, levels: Tensor, u: Tensor, visit: Visitor) -> None:
+        """Visit all codes in coding order, see `imgcodec.model.context`.
+
+        Args:
+            levels: (B, 1, h, w) integers as float32.
+            u: (B,) rate parameter.
+            visit: what the visitor does.
+        """
+        finer = self.eighths(levels)
+        index = self.rate_index(u)
+        self.code_context.walk(levels, index, self.config.levels, finer, visit)
 
     def rounding_weights(self, levels: Tensor) -> list[Tensor]:
         """Return the weight of a squared error of one step against bits for each part.
@@ -297,8 +338,7 @@ class Model(nn.Module):
             One (B, 1, h, w) of each part's size.
         """
         b, _, h, w = levels.shape
-        num_pyramid = len(self.config.parts) - len(self.config.groups)
-        sizes = [self.config.part_size(part, h, w) for part in range(num_pyramid)]
+        sizes = [self.config.part_size(part, h, w) for part in range(self.config.pyramid_parts)]
         means = [levels.new_full((b, 1, *size), HIGH_RATE_STEP / 3) for size in sizes]
         return means + [self._group_weight(levels)] * len(self.config.groups)
 
@@ -322,7 +362,7 @@ class Model(nn.Module):
         mask = prefix_mask(p, self.config.latents, self.config.levels)
         signs = 2 * binarize(torch.sigmoid(e)) - 1
         sent = signs * mask  # (6), with the bits as -1 and 1
-        visit = SingleBits(self.split(sent.detach()))
-        self.code_context.walk(levels.detach(), self.rate_index(u), self.config.levels, visit)
+        visit = SingleBits(self.split(sent.detach(), levels))
+        self.walk_codes(levels.detach(), u, visit)
         # no gradient to the networks: the paper's loss has its own measure of the rate
         return sent, visit.bits

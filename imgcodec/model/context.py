@@ -23,7 +23,7 @@ with mean, scale and values (B, T, C) and places (T,) int64 the flat indices int
 Inside, maps are *rows*, (B, h w, C), so that what belongs to a place lies together.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -341,31 +341,32 @@ class PyramidContext(ContextModel):
         """Yield nothing: its parts do."""
         yield from ()
 
-    def walk(self, rate: Tensor, height: int, width: int, visit: Visitor) -> Tensor:
+    def walk(self, rate: Tensor, eighths: Sequence[Tensor], visit: Visitor) -> Tensor:
         """Visit all parts in coding order.
 
         Args:
             rate: (B,) integers 0..56, see `CodeContext.walk`.
-            height: rows of the planes, places.
-            width: columns of the planes.
+            eighths: the steps of each part, (B, 1, h, w) of its size, see `pyramid`.
             visit: see the module's docstring.
 
         Returns:
-            (B, C, height, width) block means in 1/16 steps, integers.
+            (B, C, h, w) block means in 1/16 of the middle level's step, integers; h and w are
+            multiples of 8.
         """
         shown = (RATE_SHOWN * rate)[:, None, None, None]
-        size = pyramid.part_size(height, width, 0)
+        size = eighths[0].shape[2:]
         lows = self.lows.walk(shown.expand(-1, -1, *size), rate[:, None, None], visit)
         for octave in range(pyramid.OCTAVES):
             known = F.pad(self.squash(slopes(lows)), (0, 0, 0, 0, 0, 1 + pyramid.OCTAVES))
             known[:, -1 - octave] = OCTAVE_SHOWN
             known[:, -1 - pyramid.OCTAVES] = shown[:, 0]
-            offset = rate[:, None, None, None].expand(-1, 1, *lows.shape[2:])
+            finer = eighths[1 + 2 * octave]
+            offset = rate[:, None, None, None] + finer
             details = self.details.walk(known, offset, visit, 1 + 2 * octave)
             if not self.quantised:
                 lows, details = torch.round(lows), torch.round(details)
-            lows = pyramid.merge_exactly(lows, details)
-        return lows[:, :, :height, :width]
+            lows = pyramid.merge_exactly(lows, pyramid.to_middle_steps(details, finer))
+        return lows
 
 
 class CodeContext(ContextModel):
@@ -393,21 +394,29 @@ class CodeContext(ContextModel):
         """Yield nothing: its parts do."""
         yield from ()
 
-    def walk(self, levels: Tensor, rate: Tensor, num_levels: int, visit: Visitor) -> None:
+    def walk(
+        self,
+        levels: Tensor,
+        rate: Tensor,
+        num_levels: int,
+        eighths: Sequence[Tensor],
+        visit: Visitor,
+    ) -> None:
         """Visit all parts in coding order.
 
         Args:
             levels: (B, 1, h, w) integers 0..num_levels - 1, float32.
             rate: (B,) integers 0..56, float32: the rate parameter u in eighths of an octave.
             num_levels: L.
+            eighths: the steps of the pyramid's parts, see `PyramidContext.walk`.
             visit: see the module's docstring.
         """
         centred = levels - num_levels // 2
         rate_map = rate.view(-1, 1, 1, 1).expand_as(levels)
         known = [(8 * centred).clamp_min(-ACTIVATION_MAX), RATE_SHOWN * rate_map]
         if self.pyramid is not None:
-            means = self.pyramid.walk(rate, levels.shape[2], levels.shape[3], visit)
-            known.append(self.squash(slopes(means)))
+            means = self.pyramid.walk(rate, eighths, visit)
+            known.append(self.squash(slopes(means[:, :, : levels.shape[2], : levels.shape[3]])))
         offset = rate_map + 4 * centred
         self.latents.walk(torch.cat(known, 1), offset, visit, self.first_group)
 

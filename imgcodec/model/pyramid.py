@@ -10,6 +10,10 @@ Parts of the pyramid of C planes (B, C, h, w), coarse to fine, h' and w' the pad
              the same two of h'/4 x w'/4 and of h'/2 x w'/2
 
 The details of a plane are those of change along the rows, along the columns and along both.
+
+Where the levels say how much an error matters, details follow them: each has the step of the mean
+level around it. Steps of details are given as *eighths*, (B, 1, h, w) for each octave: by so many
+eighths of an octave they are finer than the step of the middle level.
 """
 
 from collections.abc import Callable
@@ -23,6 +27,9 @@ SIDE = 2**OCTAVES  # places
 LIFTING = (-1.586134342, -0.05298011854, 0.8829110762, 0.4435068522)
 GAIN = 1.149604398
 FRACTION = 2.0**12  # on integers, factors are multiples of 1 / FRACTION
+
+EIGHTHS_FINER = 2  # steps of details against those of latents at the same level
+MOST_EIGHTHS = 28  # the step of the highest level
 
 Times = Callable[[float, Tensor], Tensor]
 
@@ -40,8 +47,7 @@ def part_size(height: int, width: int, part: int) -> tuple[int, int]:
 
 def analyse(planes: Tensor) -> list[Tensor]:
     """Return the parts of planes (B, C, h, w), float32."""
-    height, width = planes.shape[2:]
-    lows = F.pad(planes, (0, -width % SIDE, 0, -height % SIDE), mode="replicate")
+    lows = pad(planes)
     found: list[Tensor] = []
     for _ in range(OCTAVES):
         left, right = _split(lows, 3)
@@ -58,6 +64,40 @@ def synthesise(parts: list[Tensor], height: int, width: int) -> Tensor:
     for first, others in zip(parts[1::2], parts[2::2], strict=True):
         lows = _merge_both(lows, torch.cat([first, others], 1), _times)
     return lows[:, :, :height, :width]
+
+
+def eighths(levels: Tensor, middle: int) -> list[Tensor]:
+    """Return the steps of the details for each octave, coarse to fine, integers as float32.
+
+    Args:
+        levels: (B, 1, h, w) integers, half an octave each.
+        middle: the middle level.
+    """
+    above = pad(levels - middle)
+    found = []
+    for octave in range(OCTAVES):
+        mean = F.avg_pool2d(above, SIDE >> octave)  # sums of few integers, then a power of two
+        found.append((torch.round(4 * mean) + EIGHTHS_FINER).clamp_max(MOST_EIGHTHS))
+    return found
+
+
+def pad(planes: Tensor) -> Tensor:
+    """Return planes (B, C, h, w) with their last rows and columns repeated to whole squares."""
+    height, width = planes.shape[2:]
+    return F.pad(planes, (0, -width % SIDE, 0, -height % SIDE), mode="replicate")
+
+
+def to_middle_steps(values: Tensor, eighths: Tensor) -> Tensor:
+    """Return integers in 1/16 of their own steps in 1/16 of the middle level's, rounded.
+
+    The same on every machine: products of integers below 2^53.
+
+    Args:
+        values: (B, C, h, w) integers.
+        eighths: (B, 1, h, w) integers.
+    """
+    factors = torch.round(torch.exp2(-eighths.double() / 8) * FRACTION)
+    return torch.floor(values.double() * factors / FRACTION + 0.5).to(values.dtype)
 
 
 def merge_exactly(lows: Tensor, details: Tensor) -> Tensor:

@@ -95,24 +95,18 @@ class _Mask(torch.autograd.Function):
         return (grads[0] * near * ctx.num_levels).sum(1, keepdim=True), None, None
 
 
-def quantize(p: Tensor, num_levels: int, hysteresis: float = 0.0) -> Tensor:
+def quantize(p: Tensor, num_levels: int, even: bool = False) -> Tensor:
     """Return the levels Q(p), equation (4): floor(L p) in 0..L-1; the gradient is that of L p.
-
-    With hysteresis, a place leaves its picture's most usual level only where L p lies further
-    than that outside of it: a map that flickers between two levels costs more than it gives.
 
     Args:
         p: (B, 1, h, w) in (0, 1).
         num_levels: L.
-        hysteresis: in levels, 0 or more.
+        even: give all places their picture's median level.
     """
     scaled = p * num_levels
     levels = scaled.detach().floor()
-    if hysteresis:
-        usual = levels.flatten(1).median(1).values.view(-1, 1, 1, 1)
-        away = scaled.detach() - usual - 0.5
-        steps = (away.abs() + (0.5 - hysteresis)).floor().clamp_min(0)
-        levels = usual + away.sign() * steps
+    if even:
+        levels = levels.flatten(1).median(1).values.view(-1, 1, 1, 1).expand_as(levels)
     return scaled + (levels.clamp(0, num_levels - 1) - scaled).detach()
 
 
