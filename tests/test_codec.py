@@ -277,7 +277,7 @@ def test_bfloat16_only_where_it_is_native(tiny_weights, monkeypatch, isa, onednn
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", isa)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     with torch.backends.mkldnn.flags(enabled=onednn):
-        codec = Codec(tiny_weights, device="cpu")
+        codec = Codec("cpu", weights=tiny_weights)
     assert [payload.fast for payload in codec._payloads.values()] == [fast]
 
 
