@@ -102,13 +102,15 @@ def decode(
     extra "geo" as .tif, too, a large picture is written piece by piece.
     """
     _check_apart(source, target)
-    from imgcodec import container, geo, image
+    from imgcodec import container
 
-    image.check_target(target, force)
     data = _map(source)
-    file = container.File(data)  # a damaged file is refused before torch is loaded
+    file = container.File(data)  # a damaged file is refused before anything large is loaded
     if not keep_going:
         file.check_length()
+    from imgcodec import geo, image
+
+    image.check_target(target, force)
     if not keep_going and region is None:
         for number in range(file.num_tiles):
             file.tile(number)

@@ -82,6 +82,8 @@ def load(path: Path) -> Weights:
         model = Model(ModelConfig(**config))
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
         _restore(model, tensors)
+        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+            raise ValueError("weights that are not numbers")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise AicError(f"{path} is not a weights file of this codec") from error
     return Weights(model.eval(), tables, digest.digest()[:MODEL_ID_BYTES])

@@ -1,16 +1,20 @@
 """Pictures of many tiles: geometry, no seams, a rate for the whole, regions."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgcodec import container
-from imgcodec.codec import _exact
+from imgcodec.codec import Codec, _exact
 from imgcodec.decompress import Decompressor
 from imgcodec.errors import AicError, FormatError
+from imgcodec.image import read_image
 from imgcodec.model import Codes
 from imgcodec.tiles import Box, Grid, plan_grid
+from imgcodec.weights import TUNED
 
 # ---------------------------------------------------------------- geometry
 
@@ -152,16 +156,27 @@ def test_a_rate_too_low_for_many_tiles(tiny_codec, picture):
 # ---------------------------------------------------------------- seams
 
 
-def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled):
-    decompressor, header = codes_of(tiny_codec, tiled)
-    places = Box(0, 0, 200, 328).places(8)
+def largest_seam(codec, data):
+    """Return the largest difference to the same codes decoded in one piece, grey levels."""
+    decompressor, header = codes_of(codec, data)
     with _exact():
-        whole = decompressor._gather(places)
-        assert tuple(whole.y_hat.shape[2:]) == (25, 41)
+        whole = decompressor._gather(Box(0, 0, header.height, header.width).places(8))
         assert whole.y_hat.std() > 0
-        in_one = tiny_codec._payload.synthesise(whole, header.u)[:200, :328]
-    in_tiles = tiny_codec.decode(tiled)
-    assert np.abs(in_tiles.astype(int) - in_one).max() <= 1
+        in_one = codec._payload.synthesise(whole, header.u)[: header.height, : header.width]
+    return np.abs(codec.decode(data).astype(int) - in_one).max()
+
+
+def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled):
+    assert largest_seam(tiny_codec, tiled) <= 1
+
+
+@pytest.mark.parametrize("tune", TUNED)
+def test_the_shipped_weights_leave_no_seams(tune):
+    codec = Codec("cpu", tune=tune)
+    photograph = read_image(Path(__file__).parent.parent / "docs" / "kodim23.png")
+    for rate in (0.15, 1.0):
+        data = codec.encode(photograph[:300, 100:420], rate, tile=64)
+        assert largest_seam(codec, data) <= 1
 
 
 def test_seams_would_be_seen_without_the_halo(tiny_codec, tiled, monkeypatch):

@@ -160,6 +160,8 @@ def repacked(path, change):
         lambda config, tensors: config.update(colours=7),
         lambda config, tensors: config.update(width=16),
         lambda config, tensors: config.update(width="8"),
+        lambda config, tensors: tensors["g_s.last.bias"].fill_(float("nan")),
+        lambda config, tensors: tensors["unit"].fill_(float("inf")),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(saved, change):
