@@ -50,30 +50,41 @@ def main() -> None:
 @options.TUNE
 @options.EFFORT
 @options.TILE
+@options.ALPHA
+@options.METADATA
+@options.STRICT
 @options.ENTROPY
 @options.MACHINE
 @options.FORCE
 @options.QUIET
 def encode(
     source: Path, target: Path, rate: float, tune: str, effort: int, tile: int | None,
-    entropy: str, device: str, threads: int | None, force: bool, quiet: bool,
+    alpha: str, metadata: tuple[str, ...], strict: bool, entropy: str, device: str,
+    threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Compress the picture IN to OUT.aic.
 
-    IN is 8-bit RGB or grey, in any format that Pillow opens. With the extra "geo", a GeoTIFF is
-    read piece by piece, and its georeference kept.
+    IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
+    reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
+    georeference kept.
     """
     _check_apart(source, target)
     from imgcodec import geo, image
 
     image.check_free(target, force)
+    background = None if alpha in ("keep", "drop") else image.colour(alpha)
     raster = geo.open_raster(source)
-    pixels = image.read_image(source) if raster is None else raster
-    chunks = [] if raster is None else [raster.chunk]
+    picture = None if raster is not None else image.read_picture(source, strict)
+    if picture is not None:
+        for note in picture.notes:
+            _warn(source, note, quiet)
+        picture = picture.keeping(metadata)
+        if alpha != "keep":
+            picture = picture.flattened(background)
     from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
 
     codec = Codec(device=device, threads=threads, tune=tune)
-    data, report = codec.encode_report(pixels, rate, entropy, effort, tile, chunks)
+    data, report = codec.encode_report(raster or picture, rate, entropy, effort, tile)
     image.write_bytes(target, data, force)
     if not quiet:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
@@ -88,13 +99,15 @@ def encode(
 @options.KEEP_GOING
 @options.MAX_RATE
 @options.MAX_PIXELS
+@options.ALPHA
+@options.METADATA
 @options.MACHINE
 @options.FORCE
 @options.QUIET
 def decode(
     source: Path, target: Path, region: tuple[int, ...] | None, keep_going: bool,
-    max_rate: float | None, max_pixels: int, device: str, threads: int | None, force: bool,
-    quiet: bool,
+    max_rate: float | None, max_pixels: int, alpha: str, metadata: tuple[str, ...], device: str,
+    threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Decompress IN.aic to the picture OUT.
 
@@ -111,26 +124,37 @@ def decode(
     from imgcodec import geo, image
 
     image.check_target(target, force)
+    background = None if alpha in ("keep", "drop") else image.colour(alpha)
     if not keep_going and region is None:
         for number in range(file.num_tiles):
             file.tile(number)
     header = file.header
     from imgcodec.codec import Codec
+    from imgcodec.metadata import Metadata
     from imgcodec.weights import find_id
 
     codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
     left, top, width, height = region or (0, 0, header.width, header.height)
     shape = height, width, header.channels
     georeference = dict(file.chunks).get(geo.CHUNK)
-    if geo.has_writer(target):
-        writing = geo.writing(target, *shape, georeference, (left, top), force)
-    else:
-        writing = image.writing(target, *shape, force)
-        if georeference is not None and not quiet:
-            click.echo(
-                f"{target}: without the georeference, for which .tif and the extra geo are needed",
-                err=True,
+    kept = Metadata.of(file.chunks).only(metadata)
+    plane = None if alpha == "drop" else image.alpha_of(file.chunks, header.height, header.width)
+    if plane is not None:
+        plane = plane[top : top + height, left : left + width]
+        if background is None and not image.holds_alpha(target):
+            raise AicError(
+                f"{target}: cannot be transparent, as {source} is: --alpha drop or --alpha white"
             )
+    lost = []
+    if geo.has_writer(target) and (georeference is not None or plane is None and not kept):
+        writing = geo.writing(target, *shape, georeference, (left, top), force)
+        lost = ["transparency"] * (plane is not None) + kept.kinds
+    else:
+        writing = image.writing(target, *shape, force, plane, kept, background)
+        lost = [] if image.holds_metadata(target) else kept.kinds
+        lost += ["georeference (.tif and the extra geo have it)"] * (georeference is not None)
+    if lost:
+        _warn(target, f"without {', '.join(lost)}", quiet)
     with writing as take:
         report = codec.decode_rows(
             data, take, region, keep_going, max_rate or math.inf, max_pixels
@@ -262,6 +286,12 @@ def train(
     device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
     sizes = ModelConfig.paper() if config == "paper" else ModelConfig(metric=METRICS[tune])
     click.echo(run(data, out, resume=resume, start=start, device=device, config=sizes, **settings))
+
+
+def _warn(path: Path, note: str, quiet: bool) -> None:
+    """Say on stderr what is not as it was."""
+    if not quiet:
+        click.echo(f"{path}: {note}", err=True)
 
 
 def _check_apart(source: Path, target: Path) -> None:

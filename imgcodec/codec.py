@@ -25,7 +25,7 @@ from imgcodec.compress import Compressor, Recoded, Source, Tiled, Whole, compres
 from imgcodec.decompress import Decompressor
 from imgcodec.errors import AicError, ImageError, ModelMismatchError
 from imgcodec.geo import Raster
-from imgcodec.image import Canvas, from_pil
+from imgcodec.image import Canvas, Picture, from_pil
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
 from imgcodec.tiles import Box, plan_grid
@@ -129,7 +129,8 @@ class Codec:
         """Return the .aic file of a picture.
 
         Args:
-            image: uint8 (H, W, 3) or (H, W) array, or a PIL image of mode RGB or L.
+            image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
+                are kept, too; or a `Picture`.
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
@@ -148,12 +149,8 @@ class Codec:
         entropy: str = "range",
         effort: int = 1,
         tile: int | None = None,
-        chunks: Sequence[container.Chunk] = (),
     ) -> tuple[bytes, EncodeReport]:
-        """Encode, and say what it took; see `encode`.
-
-        `image` may be a `geo.Raster`, too; `chunks` are put into the file.
-        """
+        """Encode, and say what it took; see `encode`. `image` may be a `geo.Raster`, too."""
         started = time.perf_counter()
         if not rate > 0:
             raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
@@ -161,7 +158,7 @@ class Codec:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
-        source = _as_source(image)
+        source, chunks = _as_source(image)
         height, width = source.shape[:2]
         grid = plan_grid(height, width, tile)
         header = container.Header(
@@ -358,19 +355,23 @@ def _exact() -> Iterator[None]:
         yield
 
 
-def _as_source(image: Any) -> Source:
-    """Return a picture as uint8 (H, W, 3) or (H, W), or as what reads like such an array."""
-    source: Source
+def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
+    """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks."""
     if hasattr(image, "mode"):
-        source = from_pil(image)
+        image = from_pil(image)
+    source: Source
+    if isinstance(image, Picture):
+        source, chunks = image.coded(), image.chunks()
+    elif isinstance(image, Raster):
+        source, chunks = image, [image.chunk]
     else:
-        source = image if isinstance(image, Raster) else np.asarray(image)
+        source, chunks = np.asarray(image), []
     shape = source.shape
     if source.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
         raise ImageError(f"an array of {source.dtype} {shape}, wanted uint8 (H, W, 3) or (H, W)")
     if not 1 <= min(shape[:2]) <= max(shape[:2]) <= container.MAX_SIDE:
         raise ImageError(f"{shape[1]}x{shape[0]} pixels, 1..65535 a side are wanted")
-    return source
+    return source, chunks
 
 
 def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:

@@ -1,24 +1,28 @@
-"""Pictures between files and uint8 arrays; what cannot be kept is refused, never dropped."""
+"""Pictures between files and uint8 arrays; what is not kept is said, never dropped in silence."""
 
 import io
 import os
-import re
 import secrets
 import shutil
 import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageColor, PngImagePlugin, UnidentifiedImageError
 
-from imgcodec.errors import AicError, ImageError
+from imgcodec.container import Chunk
+from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.metadata import Metadata, bare_exif
+from imgcodec.modes import composed, fill_invisible, is_deep, samples
 
 ByteArray = NDArray[np.uint8]
 TakeRows = Callable[[ByteArray], None]
@@ -26,17 +30,20 @@ TakeRows = Callable[[ByteArray], None]
 MAX_SIDE = 65535  # pixels, as in the container
 MAX_PIXELS = 2**30
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")  # read and written
+ALPHA_CHUNK = b"alpH"  # a grey PNG file of the picture's size
 _SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do by itself
     "JPEG": {"quality": 95, "subsampling": 0},  # loses something by nature, so as good as it gets
     "TIFF": {"compression": "tiff_lzw"},
     "WEBP": {"lossless": True},
 }
-_EXACT = {"P": "RGB", "1": "L"}  # modes that lose nothing on the way to another
-_DEEP_RAW = re.compile(r";16[BLN]|SGI16")  # Pillow's raw modes of 16 bits, which it cuts to 8
-_DEEP_HEADER = {  # AVIF: flag high_bitdepth of av1C; JPEG 2000: bits of the first channel, less 1
-    "AVIF": re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL),
-    "JPEG2000": re.compile(rb"\xff\x4f\xff\x51.{38}[^\0-\x07\x80-\x87]", re.DOTALL),
-}
+_WITH_ALPHA = ("PNG", "TIFF", "WEBP")
+_WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
+_TIFF_XMP = 700
+_XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
+_PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
+# Of TIFF, which has them among its own tags: what describes the picture, and where more stands.
+_EXIF_TAGS = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432)
+_EXIF_IFDS = (0x8769, 0x8825)  # Exif, GPS
 _TURN = Image.Transpose
 _TURNS = {  # by orientation; 1 is upright
     2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
@@ -50,38 +57,114 @@ _DAMAGE = (
 _LOCK = threading.Lock()  # Pillow's pixel limit and the warning filters belong to the process
 
 
-def read_image(path: str | os.PathLike[str]) -> ByteArray:
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with all that is kept of it."""
+
+    pixels: ByteArray  # (H, W, 3), or (H, W) of a grey picture
+    alpha: ByteArray | None = None  # (H, W), 255 is opaque
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()  # what was lost on the way here, to be told
+
+    def flattened(self, colour: tuple[int, int, int] | None) -> "Picture":
+        """Return it without alpha: laid over a colour, or as if all were opaque."""
+        if self.alpha is None or colour is None:
+            return replace(self, alpha=None)
+        return replace(self, pixels=composed(self.pixels, self.alpha, colour), alpha=None)
+
+    def keeping(self, kinds: Collection[str]) -> "Picture":
+        """Return it with these kinds of metadata."""
+        return replace(self, metadata=self.metadata.only(kinds))
+
+    def chunks(self) -> list[Chunk]:
+        """Return as chunks of a file what is not pixels."""
+        found = self.metadata.chunks()
+        if self.alpha is not None:
+            png = io.BytesIO()
+            Image.fromarray(self.alpha).save(png, "PNG", optimize=True)
+            found.insert(0, (ALPHA_CHUNK, png.getvalue()))
+        return found
+
+    def coded(self) -> ByteArray:
+        """Return the pixels that are worth their bits: what nobody sees is filled smoothly."""
+        return self.pixels if self.alpha is None else fill_invisible(self.pixels, self.alpha)
+
+
+def read_picture(path: str | os.PathLike[str], strict: bool = False) -> Picture:
     """Read a picture, turned upright by its EXIF orientation.
+
+    Args:
+        path: of a file of a kind that Pillow knows, or one of its plugins for HEIC, AVIF and
+            JPEG XL where they are installed.
+        strict: refuse what 8-bit RGB or grey cannot hold exactly.
+
+    Raises:
+        ImageError: not a whole picture, more than one, or one with no way to 8 bits.
+    """
+    path = Path(path)
+    with _unlimited():
+        try:
+            # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
+            with open(path, "rb") as file, _open(file) as picture:
+                return _picture(picture, path, strict)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+        except _DAMAGE as error:
+            raise ImageError(f"{path}: {_reason(error)}") from error
+
+
+def read_image(path: str | os.PathLike[str]) -> ByteArray:
+    """Return the pixels of a picture that 8-bit RGB or grey holds exactly.
 
     Returns:
         uint8 (H, W, 3), or (H, W) for a grey picture.
 
     Raises:
-        ImageError: not a whole picture, or one that 8-bit RGB or grey cannot hold exactly.
+        ImageError: as by `read_picture`, and where there is transparency.
     """
-    path = Path(path)
-    with _LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata that nobody reads here
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # _pixels checks ours
-        try:
-            # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
-            with open(path, "rb") as file, Image.open(file) as picture:
-                _check_depth(picture, path)
-                return _pixels(picture)
-        except ImageError as error:
-            raise ImageError(f"{path}: {error}") from error
-        except _DAMAGE as error:
-            raise ImageError(f"{path}: {_reason(error)}") from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    picture = read_picture(path, strict=True)
+    if picture.alpha is not None:
+        raise ImageError(f"{path}: has transparency")
+    return picture.pixels
 
 
-def from_pil(picture: Image.Image) -> ByteArray:
-    """Return the pixels of a PIL image under the same rules as `read_image`."""
+def from_pil(picture: Image.Image) -> Picture:
+    """Return a PIL image under the same rules as `read_picture`."""
     try:
-        return _pixels(picture)
+        return _picture(picture, None, False)
     except _DAMAGE as error:  # an opened file is read only now
         raise ImageError(_reason(error)) from error
+
+
+def alpha_of(chunks: Sequence[Chunk], height: int, width: int) -> ByteArray | None:
+    """Return the alpha channel among the chunks of a file, uint8 (height, width), or None.
+
+    Raises:
+        FormatError: it cannot be read, or has another size.
+    """
+    data = dict(chunks).get(ALPHA_CHUNK)
+    if data is None:
+        return None
+    with _unlimited():
+        try:
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
+                if png.mode != "L" or png.size != (width, height):
+                    raise FormatError(
+                        f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
+                        f" the picture has {width}x{height}"
+                    )
+                return np.array(png)
+        except _DAMAGE as error:
+            raise FormatError(f"the alpha channel cannot be read: {_reason(error)}") from error
+
+
+def colour(name: str) -> tuple[int, int, int]:
+    """Return the colour of a name like "white" or "#ff8000"; AicError for what is none."""
+    try:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+    except ValueError as error:
+        raise AicError(f"{name!r} is not the name of a colour, nor #rrggbb") from error
+    return red, green, blue
 
 
 def check_target(path: str | os.PathLike[str], force: bool) -> None:
@@ -102,30 +185,74 @@ def check_free(path: str | os.PathLike[str], force: bool) -> None:
         raise AicError(f"{path}: exists, and is kept without --force")
 
 
-def write_image(path: str | os.PathLike[str], image: ByteArray, force: bool = False) -> None:
-    """Write uint8 (H, W, 3) or (H, W) in the format that the suffix names."""
+def holds_alpha(path: str | os.PathLike[str]) -> bool:
+    """Whether files of this suffix can be transparent."""
+    return _format(path) in _WITH_ALPHA
+
+
+def holds_metadata(path: str | os.PathLike[str]) -> bool:
+    """Whether files of this suffix can have a colour profile, EXIF and XMP."""
+    return _format(path) in _WITH_METADATA
+
+
+def write_image(
+    path: str | os.PathLike[str], image: ByteArray | Picture, force: bool = False
+) -> None:
+    """Write a picture, or uint8 (H, W, 3) or (H, W), in the format that the suffix names.
+
+    Metadata are left out where the format has no place for them; alpha is refused there.
+    """
     check_target(path, force)
-    name = Image.registered_extensions()[Path(path).suffix.lower()]
+    picture = image if isinstance(image, Picture) else Picture(image)
+    name = _format(path)
+    if picture.alpha is not None and name not in _WITH_ALPHA:
+        raise ImageError(f"{path}: {name} files cannot be transparent")
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
-        Image.fromarray(image).save(buffer, name, **_SAVE.get(name, {}))
+        options = _SAVE.get(name, {}) | _metadata_options(name, picture.metadata)
+        to_pil(picture).save(buffer, name, **options)
     except (OSError, ValueError, struct.error) as error:  # each format has its own largest size
         raise ImageError(f"{path}: {_reason(error)}") from error
     write_bytes(path, buffer.getbuffer(), force)
 
 
+def to_pil(picture: Picture) -> Image.Image:
+    """Return the samples of a picture as a PIL image of mode L, LA, RGB or RGBA."""
+    found = Image.fromarray(picture.pixels)
+    if picture.alpha is not None:
+        found.putalpha(Image.fromarray(picture.alpha))
+    return found
+
+
 @contextmanager
 def writing(
-    path: str | os.PathLike[str], height: int, width: int, channels: int, force: bool = False
+    path: str | os.PathLike[str],
+    height: int,
+    width: int,
+    channels: int,
+    force: bool = False,
+    alpha: ByteArray | None = None,
+    metadata: Metadata | None = None,
+    background: tuple[int, int, int] | None = None,
 ) -> Iterator[TakeRows]:
     """Write a picture in the format that the suffix names, from rows that come one after another.
 
     Yields what takes the next rows, uint8 (h, width, 3), of which a picture of one channel keeps
     the first. A .ppm file is written as they come; of the others, all pixels are held until the
     end. Nothing is left behind, and nothing replaced, where the block is left by an exception.
+
+    Args:
+        path: of the file.
+        height: rows in all.
+        width: pixels of a row.
+        channels: 1 or 3.
+        force: whether an existing file is replaced.
+        alpha: uint8 (height, width), None where all is opaque.
+        metadata: to be written where the format has a place for them.
+        background: the colour that shows through, None to keep the alpha channel.
     """
     check_target(path, force)
-    if Path(path).suffix.lower() == ".ppm":
+    if _format(path) == "PPM" and alpha is None:
         with replacing(path, force) as temporary, open(temporary, "wb") as file:
             file.write(b"P%d\n%d %d\n255\n" % (6 if channels == 3 else 5, width, height))
             yield lambda rows: _append(file, rows if channels == 3 else rows[..., 0])
@@ -133,7 +260,8 @@ def writing(
     canvas = Canvas(height, width, channels)
     yield canvas.take
     if canvas.pixels is not None:
-        write_image(path, canvas.pixels, force)
+        picture = Picture(canvas.pixels, alpha, metadata or Metadata())
+        write_image(path, picture if background is None else picture.flattened(background), force)
 
 
 class Canvas:
@@ -201,8 +329,33 @@ def crop(image: ByteArray, height: int, width: int) -> ByteArray:
     return image[:height, :width]
 
 
-def _pixels(picture: Image.Image) -> ByteArray:
-    """Return uint8 (H, W, 3) or (H, W), or refuse; nothing is read before the checks."""
+@contextmanager
+def _unlimited() -> Iterator[None]:
+    """Put Pillow's limit of pixels out of force, ours is checked; and its warnings."""
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about metadata that nobody reads here
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _open(file: IO[bytes]) -> Image.Image:
+    """Open a picture, with the help of a plugin if need be."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        for name in _PLUGINS:
+            with suppress(ImportError):
+                plugin = import_module(name)  # which registers itself, or wants to be asked
+                getattr(plugin, "register_heif_opener", lambda: None)()
+        file.seek(0)
+        return Image.open(file)
+
+
+def _picture(picture: Image.Image, path: Path | None, strict: bool) -> Picture:
+    """Return a picture upright, or refuse it; nothing is read before the checks."""
     width, height = picture.size
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise ImageError(
@@ -211,38 +364,89 @@ def _pixels(picture: Image.Image) -> ByteArray:
     if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
         raise ImageError(f"{picture.format} drawings are not handled")
     num_frames = getattr(picture, "n_frames", 1)
-    if num_frames > 1:
-        raise ImageError(f"holds {num_frames} pictures (animation or pages), only 1 is handled")
-    if picture.has_transparency_data:
-        raise ImageError("has transparency, which is not handled yet")
-    if picture.mode not in ("RGB", "L", *_EXACT):
-        raise ImageError(f"mode {picture.mode}, only 8-bit RGB and grey are handled yet")
+    if num_frames > 1 and picture.format != "MPO":  # a telephone's, whose first one is the picture
+        raise ImageError(
+            f"holds {num_frames} pictures (animation or pages), save the one that is meant"
+        )
+    deep = is_deep(picture, path)
+    if deep and strict:
+        raise ImageError("has more than 8 bits a sample")
     picture.load()
+    found = samples(picture)
+    if strict and found.notes:
+        raise ImageError(found.notes[0])
+    notes = ("more than 8 bits a sample were reduced to 8",) * deep + found.notes
+    metadata = Metadata(found.icc, _exif(picture), _xmp(picture))
+    pixels, alpha = found.pixels, found.alpha
     if (turn := _TURNS.get(_orientation(picture))) is not None:
-        picture = picture.transpose(turn)
-    if picture.mode in _EXACT:
-        picture = picture.convert(_EXACT[picture.mode])
-    return np.array(picture, dtype=np.uint8)
+        pixels = _turned(pixels, turn)
+        alpha = None if alpha is None else _turned(alpha, turn)
+    return Picture(pixels, alpha, metadata.upright(), notes)
+
+
+def _turned(plane: ByteArray, turn: Image.Transpose) -> ByteArray:
+    return np.array(Image.fromarray(plane).transpose(turn))
+
+
+def _exif(picture: Image.Image) -> bytes | None:
+    """Return a picture's EXIF data."""
+    data = picture.info.get("exif")
+    if isinstance(data, bytes):
+        return bare_exif(data) or None
+    if picture.format != "TIFF":
+        return None
+    kept = Image.Exif()
+    try:
+        found = picture.getexif()
+        kept.update({tag: found[tag] for tag in _EXIF_TAGS if tag in found})
+        for ifd in _EXIF_IFDS:
+            if entries := found.get_ifd(ifd):
+                kept[ifd] = dict(entries)
+        return bare_exif(kept.tobytes()) if len(kept) else None
+    except _DAMAGE:
+        return None
+
+
+def _xmp(picture: Image.Image) -> bytes | None:
+    data = picture.info.get("xmp")
+    if isinstance(data, str):
+        data = data.encode()
+    return data or None
+
+
+def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
+    """Return how Pillow is told to write metadata into a file of a format."""
+    if name not in _WITH_METADATA:
+        return {}
+    options: dict[str, Any] = {}
+    if metadata.icc is not None:
+        options["icc_profile"] = metadata.icc
+    exif = None if metadata.exif is None else b"Exif\0\0" + metadata.exif
+    if name == "TIFF":  # has EXIF and XMP among its own tags
+        options["exif"] = Image.Exif()
+        options["exif"].load(exif or b"")
+        if metadata.xmp is not None:
+            options["exif"][_TIFF_XMP] = metadata.xmp
+        if exif is not None:  # libtiff, which compresses, cannot write the directories inside
+            options["compression"] = None
+        return options
+    if metadata.exif is not None:
+        options["exif"] = metadata.exif if name == "WEBP" else exif
+    if metadata.xmp is not None and name == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt(_XMP_KEYWORD, metadata.xmp.decode("utf-8", "replace"))
+    elif metadata.xmp is not None:
+        options["xmp"] = metadata.xmp
+    return options
+
+
+def _format(path: str | os.PathLike[str]) -> str:
+    """Return Pillow's name of the format that a suffix names."""
+    return Image.registered_extensions().get(Path(path).suffix.lower(), "")
 
 
 def _append(file: IO[bytes], rows: ByteArray) -> None:
     file.write(np.ascontiguousarray(rows).data)
-
-
-def _check_depth(picture: Image.Image, path: Path) -> None:
-    """Refuse the files whose samples Pillow would cut to 8 bits without a word."""
-    tiles: list[tuple[Any, ...]] = getattr(picture, "tile", [])  # what the decoders will be told
-    deep = _DEEP_RAW.search(str(tiles[:1])) is not None
-    if picture.format == "TIFF":
-        bits = picture.tag_v2.get(258, 1)  # type: ignore[attr-defined]  # BitsPerSample
-        deep |= int(np.max(bits)) > 8
-    elif picture.format == "PPM":
-        args = tiles[0][3]  # "RGB", or ("RGB", largest sample)
-        deep |= isinstance(args, tuple) and args[-1] > 255
-    elif picture.format in _DEEP_HEADER:
-        deep |= _DEEP_HEADER[picture.format].search(path.read_bytes()) is not None
-    if deep:
-        raise ImageError("has more than 8 bits a sample, which is not handled yet")
 
 
 def _orientation(picture: Image.Image) -> int:

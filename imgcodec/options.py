@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from imgcodec.metadata import KINDS
+
 READ = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 READ_DIR = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
 WRITE = click.Path(dir_okay=False, path_type=Path)
@@ -52,6 +54,23 @@ class _Edge(click.IntRange):
         if number % 64:
             self.fail(f"{value} is not a multiple of 64.", param, ctx)
         return number
+
+
+class _Kinds(click.ParamType):  # type: ignore[type-arg]
+    """Kinds of metadata: all, none, or some of them separated by commas."""
+
+    name = "kinds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Parse a value."""
+        if isinstance(value, tuple):
+            return value
+        kinds = {"all": KINDS, "none": ()}.get(value, tuple(value.split(",")))
+        if not set(kinds) <= set(KINDS):
+            self.fail(f"{value!r} is not all, none, or some of {','.join(KINDS)}.", param, ctx)
+        return kinds
 
 
 RATE = _Positive(24)  # bits per pixel; 24 = uncompressed
@@ -127,6 +146,27 @@ MAX_PIXELS = click.option(
     show_default=True,
     metavar="N",
     help="Refuse to decode more pixels than this.",
+)
+ALPHA = click.option(
+    "--alpha",
+    default="keep",
+    show_default=True,
+    metavar="keep|drop|COLOUR",
+    help="Transparency: keep it without loss, drop it as if all were opaque, or lay the picture "
+    "over a colour like white or #ff8000.",
+)
+METADATA = click.option(
+    "--metadata",
+    type=_Kinds(),
+    default="all",
+    show_default=True,
+    metavar="all|none|KINDS",
+    help="Which metadata to keep: some of icc,exif,xmp.",
+)
+STRICT = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse pictures that 8-bit RGB or grey cannot hold exactly, rather than reduce them.",
 )
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
 MACHINE = combine(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from imgcodec import __version__, cli, container
 from imgcodec.errors import AicError
-from imgcodec.image import read_image
+from imgcodec.image import Picture, read_image, read_picture
 
 MODEL_ID = bytes(range(8))
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
@@ -39,14 +39,17 @@ class FakeCodec:
         self.made.append((device, threads))
         self.tunes.append(tune)
 
-    def encode_report(self, image, rate=0.5, entropy="range", effort=1, tile=None, chunks=()):
+    def encode_report(self, image, rate=0.5, entropy="range", effort=1, tile=None):
         self.tiles.append(tile)
+        chunks = []
+        if isinstance(image, Picture):
+            image, chunks = image.pixels, image.chunks()
         channels = 1 if image.ndim == 2 else 3
         height, width = image.shape[:2]
         kind = container.ENTROPIES.index(entropy)
         u = round(min(rate, LIMIT) / LIMIT * container.MAX_U)
         header = container.Header(width, height, channels, kind, u, 0, MODEL_ID)
-        data = container.pack(header, [zlib.compress(image.tobytes())])
+        data = container.pack(header, [zlib.compress(image.tobytes())], chunks)
         bpp = 8 * len(data) / (height * width)
         return data, types.SimpleNamespace(
             rate_asked=rate, bpp=bpp, limited=rate > LIMIT, model_s=0.25, total_s=0.5
@@ -326,11 +329,84 @@ def test_what_is_no_picture_is_refused(aic, tmp_path):
     assert FakeCodec.made == []
 
 
-def test_alpha_is_refused(aic, tmp_path):
-    source = tmp_path / "a.png"
-    Image.new("RGBA", (4, 4)).save(source)
-    assert_refused(aic("encode", source, tmp_path / "a.aic"), "transparency")
-    assert not (tmp_path / "a.aic").exists()
+@pytest.fixture
+def glass(tmp_path):
+    """A transparent picture with EXIF."""
+    path = tmp_path / "glass.png"
+    picture = Image.fromarray(np.arange(6 * 8 * 4, dtype=np.uint8).reshape(6, 8, 4))
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    picture.save(path, exif=exif)
+    return path
+
+
+def restored(aic, source, tmp_path, encode=(), decode=(), suffix="png"):
+    """A picture after both ways, with what was said on stderr."""
+    coded, back = tmp_path / "g.aic", tmp_path / f"back.{suffix}"
+    one = aic("encode", source, coded, "--force", *encode)
+    two = aic("decode", coded, back, "--force", *decode)
+    assert (one.exit_code, two.exit_code) == (0, 0), (one.stderr, two.stderr)
+    return read_picture(back), one.stderr + two.stderr
+
+
+def test_transparency_and_metadata_are_kept(aic, glass, tmp_path):
+    meant = read_picture(glass)
+    for suffix in ("png", "webp", "tif"):
+        found, told = restored(aic, glass, tmp_path, suffix=suffix)
+        assert np.array_equal(found.alpha, meant.alpha)
+        assert found.metadata.exif is not None
+        assert told == ""
+    found, _ = restored(aic, glass, tmp_path, decode=["--region", "2,1,5,3"])
+    assert np.array_equal(found.alpha, meant.alpha[1:4, 2:7])
+
+
+def test_transparency_is_dropped_on_request(aic, glass, tmp_path):
+    meant = read_picture(glass)
+    for words in ({"encode": ["--alpha", "drop"]}, {"decode": ["--alpha", "drop"]}):
+        found, _ = restored(aic, glass, tmp_path, **words)
+        assert found.alpha is None
+        assert np.array_equal(found.pixels, meant.pixels)
+    for words in ({"encode": ["--alpha", "#f00"]}, {"decode": ["--alpha", "#f00"]}):
+        found, _ = restored(aic, glass, tmp_path, **words)
+        assert np.array_equal(found.pixels, meant.flattened((255, 0, 0)).pixels)
+
+
+def test_transparency_is_not_lost_by_the_suffix(aic, glass, tmp_path):
+    assert aic("encode", glass, tmp_path / "g.aic").exit_code == 0
+    result = aic("decode", tmp_path / "g.aic", tmp_path / "g.jpg")
+    assert_refused(result, "cannot be transparent")
+    assert "--alpha drop" in result.stderr
+    assert not (tmp_path / "g.jpg").exists()
+    found, told = restored(aic, glass, tmp_path, decode=["--alpha", "white"], suffix="ppm")
+    assert found.alpha is None
+    assert told == f"{tmp_path / 'back.ppm'}: without exif\n"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kept"), [("all", True), ("none", False), ("icc,exif", True), ("xmp", False)]
+)
+def test_kinds_of_metadata(aic, glass, tmp_path, kinds, kept):
+    for words in ({"encode": ["--metadata", kinds]}, {"decode": ["--metadata", kinds]}):
+        found, _ = restored(aic, glass, tmp_path, **words)
+        assert (found.metadata.exif is not None) is kept
+
+
+@pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])
+def test_unknown_colours_and_kinds(aic, glass, tmp_path, words):
+    result = aic("encode", glass, tmp_path / "g.aic", *words)
+    assert result.exit_code == (1 if "--alpha" in words else 2)
+    assert words[1] in result.stderr
+    assert list(tmp_path.iterdir()) == [glass]
+
+
+def test_16_bits_are_reduced_with_a_word_or_refused(aic, tmp_path):
+    source = tmp_path / "deep.png"
+    Image.fromarray(np.full((4, 4), 30000, np.uint16)).save(source)
+    result = aic("encode", source, tmp_path / "a.aic")
+    assert result.exit_code == 0
+    assert result.stderr == f"{source}: more than 8 bits a sample were reduced to 8\n"
+    assert aic("encode", source, tmp_path / "a.aic", "--quiet", "--force").stderr == ""
+    assert_refused(aic("encode", source, tmp_path / "b.aic", "--strict"), "more than 8 bits")
 
 
 def test_damage_is_refused_before_the_codec_is_loaded(aic, coded, tmp_path):

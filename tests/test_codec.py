@@ -14,6 +14,7 @@ import imgcodec.compress
 from imgcodec import container
 from imgcodec.codec import Codec
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
+from imgcodec.image import alpha_of
 from imgcodec.rate import MAX_U, Found
 
 SIZES = [(1, 1), (1, 9), (9, 1), (7, 5), (8, 8), (9, 17), (64, 64), (513, 257)]  # height, width
@@ -435,19 +436,28 @@ def test_too_many_pixels_are_refused(tiny_codec):
         tiny_codec.encode(np.broadcast_to(np.uint8(0), (32769, 32768)))
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F", "PA"])
-def test_pil_images_of_other_modes_are_refused(tiny_codec, mode):
-    with pytest.raises(ImageError, match=r"mode|transparency"):
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pil_images_without_a_way_to_8_bits_are_refused(tiny_codec, mode):
+    with pytest.raises(ImageError, match="mode"):
         tiny_codec.encode(Image.new(mode, (8, 8)))
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("RGB", (1, 2, 3)), ("L", 7)])
-def test_transparency_beside_the_pixels_is_refused(tiny_codec, mode, colour):
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK", "YCbCr", "HSV", "I;16", "PA"])
+def test_pil_images_of_other_modes_are_converted(tiny_codec, mode):
+    data = tiny_codec.encode(Image.new(mode, (8, 8)), 24.0)
+    assert tiny_codec.decode(data).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (1, 2, 3)), ("L", 7)])
+def test_transparency_beside_the_pixels_is_kept(tiny_codec, mode, key):
     """A PNG's tRNS: a colour that is transparent. It must not be dropped silently."""
-    picture = Image.new(mode, (8, 8))
-    picture.info["transparency"] = colour
-    with pytest.raises(ImageError, match="transparency"):
-        tiny_codec.encode(picture, 8)
+    picture = Image.new(mode, (8, 8), key)
+    picture.putpixel((0, 0), 0)
+    picture.info["transparency"] = key
+    _, _, chunks = container.unpack(tiny_codec.encode(picture, 24.0))
+    alpha = alpha_of(chunks, 8, 8)
+    assert alpha[0, 0] == 255
+    assert alpha.sum() == 255
 
 
 @pytest.mark.parametrize("entropy", ["", "RANGE", "huffman"])

@@ -29,8 +29,10 @@ MAY_LOAD = {  # a package stands for all modules in it
     "geo": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "importance": {"numpy"},
+    "metadata": set[str](),
     "metrics": {"numpy"},
     "model": TORCH,
+    "modes": {"numpy", "PIL"},
     "options": {"click"},
     "payload": TORCH | {"constriction", "safetensors"},
     "plan": TORCH | {"constriction", "safetensors"},
@@ -85,5 +87,7 @@ def test_module_knows_no_layer_above_it(module, loaded):
     assert "train" not in ours - {module}
     assert "cli" not in ours - {module} or module == "__main__"
     assert "codec" not in ours or module in KNOWS_CODEC
-    if module in ("__init__", "container", "errors", "image", "metrics", "model"):
+    if module in ("__init__", "container", "errors", "metrics", "model", "modes"):
         assert ours <= {module, "errors"}
+    if module in ("image", "metadata"):
+        assert ours <= {"image", "metadata", "modes", "container", "errors"}
