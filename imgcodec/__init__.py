@@ -5,6 +5,7 @@
     codec = imgcodec.Codec(device="auto")  # loads the model once
     data = codec.encode(image, rate=0.5)  # uint8 (H, W, 3) or (H, W), or a PIL image -> bytes
     image = codec.decode(data)  # -> uint8 (H, W, 3)
+    imgcodec.register()  # from now on, PIL.Image opens and saves .aic files
 
 `imgcodec.encode` and `imgcodec.decode` do the same for a single picture. Importing the package
 loads neither torch nor numpy; the first use does.
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from imgcodec.codec import Codec
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "__version__", "decode", "encode"]
+__all__ = ["Codec", "__version__", "decode", "encode", "register"]
 
 
 def encode(
@@ -73,6 +74,13 @@ def decode(
     from imgcodec.codec import Codec
 
     return Codec(device=device, threads=threads).decode(data, region)
+
+
+def register() -> None:
+    """Make Pillow's `Image.open` and `Image.save` know .aic files, see `imgcodec.pillow`."""
+    from imgcodec import pillow
+
+    pillow.register()
 
 
 def __getattr__(name: str) -> object:

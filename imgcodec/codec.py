@@ -25,7 +25,8 @@ from imgcodec.compress import Compressor, Recoded, Source, Tiled, Whole, compres
 from imgcodec.decompress import Decompressor
 from imgcodec.errors import AicError, ImageError, ModelMismatchError
 from imgcodec.geo import Raster
-from imgcodec.image import Canvas, Picture, from_pil
+from imgcodec.image import Canvas, Picture, alpha_of, from_pil
+from imgcodec.metadata import Metadata
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
 from imgcodec.tiles import Box, plan_grid
@@ -236,6 +237,18 @@ class Codec:
             AicError: the region does not lie in the picture, or is too large.
         """
         return self.decode_report(data, region, keep_going, max_rate, max_pixels)[0]
+
+    def decode_picture(self, data: bytes) -> Picture:
+        """Return the picture of an .aic file with all that belongs to it.
+
+        Grey pixels are (H, W) here. Raises as `decode`.
+        """
+        pixels = self.decode(data)
+        file = container.File(data)
+        if file.header.channels == 1:
+            pixels = np.ascontiguousarray(pixels[..., 0])
+        alpha = alpha_of(file.chunks, file.header.height, file.header.width)
+        return Picture(pixels, alpha, Metadata.of(file.chunks))
 
     def decode_report(
         self,

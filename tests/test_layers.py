@@ -35,6 +35,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "modes": {"numpy", "PIL"},
     "options": {"click"},
     "payload": TORCH | {"constriction", "safetensors"},
+    "pillow": {"numpy", "PIL"},
     "plan": TORCH | {"constriction", "safetensors"},
     "rate": set[str](),
     "refine": TORCH,
