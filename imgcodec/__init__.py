@@ -28,7 +28,7 @@ __all__ = ["Codec", "__version__", "decode", "encode", "register"]
 
 def encode(
     image: "NDArray[np.uint8] | Image",
-    rate: float = 0.5,
+    rate: float | None = None,
     entropy: str = "range",
     effort: int = 1,
     tile: int | None = None,
@@ -36,11 +36,12 @@ def encode(
     tune: str = "psnr",
     device: str = "auto",
     threads: int | None = None,
+    **target: float | None,
 ) -> bytes:
     """Return the `.aic` file of one picture; for many of them make one `Codec`.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W), or a PIL image.
+        image: uint8 (H, W, 3) or (H, W), or a PIL image, whose transparency and metadata are kept.
         rate: most bits per pixel that the whole file may take.
         entropy: "range", or "none" for raw packed bits.
         effort: 1..9, how long to look for better codes.
@@ -49,11 +50,13 @@ def encode(
             them.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
+        **target: in place of the rate, one of size (bytes), quality (0..100, default 50), psnr
+            (dB) and ms_ssim (0..1).
     """
     from imgcodec.codec import Codec
 
     codec = Codec(device=device, threads=threads, tune=tune)
-    return codec.encode(image, rate=rate, entropy=entropy, effort=effort, tile=tile)
+    return codec.encode(image, rate, entropy, effort, tile, **target)
 
 
 def decode(

@@ -43,10 +43,7 @@ def main() -> None:
 @main.command()
 @click.argument("source", metavar="IN", type=options.READ)
 @click.argument("target", metavar="OUT.aic", type=options.WRITE)
-@click.option(
-    "--rate", type=options.RATE, default=0.5, show_default=True, metavar="BPP",
-    help="Most bits per pixel that the whole file may take.",
-)  # fmt: skip
+@options.TARGET
 @options.TUNE
 @options.EFFORT
 @options.TILE
@@ -58,7 +55,8 @@ def main() -> None:
 @options.FORCE
 @options.QUIET
 def encode(
-    source: Path, target: Path, rate: float, tune: str, effort: int, tile: int | None,
+    source: Path, target: Path, rate: float | None, size: int | None, quality: float | None,
+    psnr: float | None, ms_ssim: float | None, tune: str, effort: int, tile: int | None,
     alpha: str, metadata: tuple[str, ...], strict: bool, entropy: str, device: str,
     threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -66,8 +64,13 @@ def encode(
 
     IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
-    georeference kept.
+    georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
     """
+    goal = {"rate": rate, "size": size, "quality": quality, "psnr": psnr, "ms_ssim": ms_ssim}
+    if sum(value is not None for value in goal.values()) > 1:
+        raise click.UsageError(
+            "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
+        )
     _check_apart(source, target)
     from imgcodec import geo, image
 
@@ -84,11 +87,16 @@ def encode(
     from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
 
     codec = Codec(device=device, threads=threads, tune=tune)
-    data, report = codec.encode_report(raster or picture, rate, entropy, effort, tile)
+    data, report = codec.encode_report(
+        raster or picture, entropy=entropy, effort=effort, tile=tile, **goal
+    )
     image.write_bytes(target, data, force)
     if not quiet:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
-        limited = f"; this picture needs no more, {rate:g} bpp asked" if report.limited else ""
+        limited = ""
+        if report.limited:
+            nearest = "is nearest to" if report.target.measured else "needs no more,"
+            limited = f"; this picture {nearest} {report.target} asked"
         click.echo(line + limited)
 
 

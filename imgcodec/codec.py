@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from imgcodec import container
-from imgcodec.compress import Compressor, Recoded, Source, Tiled, Whole, compress
+from imgcodec.compress import Compressor, Recoded, Source, Tiled, Whole, compress, compress_to
 from imgcodec.decompress import Decompressor
 from imgcodec.errors import AicError, ImageError, ModelMismatchError
 from imgcodec.geo import Raster
@@ -29,6 +29,7 @@ from imgcodec.image import Canvas, Picture, alpha_of, from_pil
 from imgcodec.metadata import Metadata
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
+from imgcodec.target import Target
 from imgcodec.tiles import Box, plan_grid
 from imgcodec.weights import TUNED, find, find_id, load
 
@@ -45,9 +46,9 @@ ISAS_WITHOUT_BF16 = {
 class EncodeReport:
     """What encoding took and reached."""
 
-    rate_asked: float  # bits per pixel
+    target: Target  # what was asked
     bpp: float  # bits per pixel of the whole file
-    limited: bool  # the picture needs fewer bits than were asked
+    limited: bool  # the picture needs fewer bits than were asked, or cannot be so good
     model_s: float  # in the networks and the rate search
     total_s: float
 
@@ -122,12 +123,15 @@ class Codec:
     def encode(
         self,
         image: Any,
-        rate: float = 0.5,
+        rate: float | None = None,
         entropy: str = "range",
         effort: int = 1,
         tile: int | None = None,
+        **target: float | None,
     ) -> bytes:
-        """Return the .aic file of a picture.
+        """Return the .aic file of a picture, as large or as good as asked.
+
+        At most one of rate, size, quality, psnr and ms_ssim is given; quality=50 is the default.
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
@@ -136,25 +140,27 @@ class Codec:
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
             tile: edge of the tiles in pixels, a multiple of 64; None chooses.
+            **target: size, the most bytes that the file may take; quality, 0..100, the same
+                trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1.
 
         Raises:
             ImageError: the picture is not of that kind, or too large.
-            AicError: the rate is too low for this picture.
+            AicError: the rate is too low for this picture, or what is asked out of range.
         """
-        return self.encode_report(image, rate, entropy, effort, tile)[0]
+        return self.encode_report(image, rate, entropy, effort, tile, **target)[0]
 
     def encode_report(
         self,
         image: Any,
-        rate: float = 0.5,
+        rate: float | None = None,
         entropy: str = "range",
         effort: int = 1,
         tile: int | None = None,
+        **target: float | None,
     ) -> tuple[bytes, EncodeReport]:
         """Encode, and say what it took; see `encode`. `image` may be a `geo.Raster`, too."""
         started = time.perf_counter()
-        if not rate > 0:
-            raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
+        goal = Target.of(rate=rate, **target)
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
@@ -178,7 +184,7 @@ class Codec:
                 compressor = Whole(self._payload, source, raw)
             else:
                 compressor = Tiled(self._payload, source, grid, raw, effort)
-            return self._compress(compressor, header, chunks, rate, effort, started)
+            return self._compress(compressor, header, chunks, goal, effort, started)
 
     def trim(self, data: bytes, rate: float) -> bytes:
         """Return a smaller file of the same picture, made from the file alone.
@@ -197,8 +203,7 @@ class Codec:
     def trim_report(self, data: bytes, rate: float) -> tuple[bytes, EncodeReport]:
         """Trim, and say what it took and reached; see `trim`."""
         started = time.perf_counter()
-        if not rate > 0:
-            raise AicError(f"rate {rate}, wanted more than 0 bits per pixel")
+        goal = Target.of(rate=rate)
         header, tiles, chunks = container.unpack(data)
         payload = self._payload_for(header, chunks)
         bpp = 8 * len(data) / (header.width * header.height)
@@ -211,7 +216,7 @@ class Codec:
             codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
             size = sum(map(len, tiles))
             compressor = Recoded(payload, codes, header.u, size, rate, raw)
-            return self._compress(compressor, header, chunks, rate, 1, started)
+            return self._compress(compressor, header, chunks, goal, 1, started)
 
     def decode(
         self,
@@ -309,24 +314,31 @@ class Codec:
         compressor: Compressor,
         header: container.Header,
         chunks: Sequence[container.Chunk],
-        rate: float,
+        target: Target,
         effort: int,
         started: float,
     ) -> tuple[bytes, EncodeReport]:
         """Return the file of a picture, with a report."""
         num_pixels = header.width * header.height
-        overhead = container.overhead_bytes(math.prod(header.grid), chunks)
-        room = int(min(rate * num_pixels / 8, 2**32 - 1)) - overhead
-        found = compress(compressor, rate, room, effort)
-        if found is None:
-            least = 8 * (overhead + sum(map(len, compressor.plan(0).write()))) / num_pixels
-            least = math.ceil(1000 * least) / 1000
-            raise AicError(f"rate {rate:g} is too low for this picture, which needs {least:g}")
+        if target.kind in ("rate", "size"):
+            overhead = container.overhead_bytes(math.prod(header.grid), chunks)
+            most = target.num_bytes(num_pixels)
+            found = compress(compressor, 8 * most / num_pixels, most - overhead, effort)
+            if found is None:
+                least: float = overhead + sum(map(len, compressor.plan(0).write()))
+                if target.kind == "rate":
+                    least = math.ceil(1000 * 8 * least / num_pixels) / 1000
+                raise AicError(
+                    f"{target.kind} {target.value:.12g} is too low for this picture,"
+                    f" which needs {least:.12g}"
+                )
+        else:
+            found = compress_to(compressor, target, effort)
         model_s = time.perf_counter() - started
         data = container.pack(replace(header, u=found.u), found.payloads, chunks)
         bpp = 8 * len(data) / num_pixels
         total_s = time.perf_counter() - started
-        return data, EncodeReport(rate, bpp, found.limited, model_s, total_s)
+        return data, EncodeReport(target, bpp, found.limited, model_s, total_s)
 
     def _payload_for(self, header: container.Header, chunks: Sequence[container.Chunk]) -> Payload:
         """Return what reads a file's tiles; refuse a file that this codec does not understand."""

@@ -1,5 +1,6 @@
-"""Pixels -> tiles' payloads, at the rate parameter whose file just fits."""
+"""Pixels -> tiles' payloads, at the rate parameter that reaches what is asked."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -9,11 +10,15 @@ from torch import Tensor
 
 from imgcodec.bitstream import RangeEncoder, RawEncoder
 from imgcodec.container import MAX_U
+from imgcodec.decompress import as_grey
+from imgcodec.errors import AicError
 from imgcodec.image import pad
+from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 from imgcodec.model import STRIDE, Codes
-from imgcodec.payload import Latents, Payload, Prepared
+from imgcodec.payload import Latents, Payload, Prepared, Values
 from imgcodec.plan import Plan
-from imgcodec.rate import Found, Planned, extrapolate, search, typical_slope
+from imgcodec.rate import Found, Planned, extrapolate, reach, search, typical_slope
+from imgcodec.target import Target
 from imgcodec.tiles import Box, Grid
 
 Pixels = NDArray[np.uint8]
@@ -21,6 +26,8 @@ REFINING_ROUNDS = 2  # between two rate searches
 SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
 HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
 GUESSING_TILES = 6
+# Quality in dB of photographs at u = 0.5, and its growth from u = 0 to 1.
+TYPICAL_QUALITY = {"psnr": (31.0, 29.0), "ms_ssim": (16.0, 23.0)}
 
 
 class Source(Protocol):
@@ -52,6 +59,36 @@ class Compressor(Protocol):
 
     def plan(self, u: int) -> Planned:
         """Choose the codes for a rate parameter."""
+
+    def quality(self, u: int, kind: str) -> float:
+        """Return the quality in dB, psnr or ms_ssim, of what is decoded from `plan(u)`."""
+
+
+def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
+    """Return the payloads of a picture at a trade-off, or at a quality.
+
+    Args:
+        compressor: what `Whole` or `Tiled` made of the picture.
+        target: quality, psnr or ms_ssim.
+        effort: 1..9.
+    """
+    limited = False
+    if target.measured:
+
+        def measure(u: int) -> float:
+            compressor.renew(u)
+            return compressor.quality(u, target.kind)
+
+        middle, growth = TYPICAL_QUALITY[target.kind]
+        start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
+        u = reach(measure, target.decibels, start, growth / MAX_U)
+        limited = u in (0, MAX_U)
+    else:
+        u = round(target.value / 100 * MAX_U)
+    compressor.renew(u)
+    for _ in range(effort - 1):
+        compressor.refine(u)
+    return Found(u, compressor.plan(u).write(), limited)
 
 
 def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Found | None:
@@ -90,8 +127,8 @@ class Whole:
     def __init__(self, payload: Payload, source: Source, raw: bool) -> None:
         """Take the picture, and whether bits are stored raw."""
         self._payload, self._raw = payload, raw
-        pixels = as_colour(source[slice(None), slice(None)])
-        self._prepared = payload.analyse(pad(pixels, STRIDE))
+        self._pixels = source[slice(None), slice(None)]
+        self._prepared = payload.analyse(pad(as_colour(self._pixels), STRIDE))
         self._latents: Latents | None = None
 
     def guess(self, room: int) -> int:
@@ -112,6 +149,15 @@ class Whole:
         """See `Compressor`."""
         # with the latents held fixed, too, the size changes smoothly
         return _Estimated(self._payload.plan(self._kept(), u, self._raw), self._raw)
+
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`."""
+        latents = self._kept()
+        plan = self._payload.plan(latents, u, self._raw)
+        decoded = _decoded(self._payload, plan, latents.levels, u, self._pixels)
+        if kind == "psnr":
+            return psnr(self._pixels, decoded)
+        return ms_ssim_db(_similarity(self._pixels, decoded))
 
     def _kept(self) -> Latents:
         if self._latents is None:
@@ -157,6 +203,27 @@ class Tiled:
             payloads.append(_write(self._payload.plan(cut, u, self._raw), self._raw))
         return _Written(payloads)
 
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`: of tiles each decoded alone, seams and all."""
+        errors, similarities, weights = 0.0, 0.0, 0
+        for number, box in enumerate(self._grid.boxes()):
+            prepared, inner = self._prepare(box)
+            latents = self._payload.latents(prepared, u, self._levels[number])
+            self._levels[number] = latents.levels
+            cut = Latents(*(part[(..., *inner)] for part in latents))
+            plan = self._payload.plan(cut, u, self._raw)
+            pixels = self._source[box.within(Box(0, 0, 0, 0))]
+            decoded = _decoded(self._payload, plan, cut.levels, u, pixels)
+            if kind == "psnr":
+                errors += pixels.size * 10 ** (-psnr(pixels, decoded) / 10)
+                weights += pixels.size
+            elif min(pixels.shape[:2]) >= MS_SSIM_MIN_SIDE:
+                similarities += pixels.size * _similarity(pixels, decoded)
+                weights += pixels.size
+        if kind == "psnr":
+            return -10 * math.log10(max(errors / weights, 1e-20))
+        return ms_ssim_db(similarities / max(weights, 1))
+
     def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
         """Analyse a tile with its halo; return where the tile's own places are, too."""
         outer = box.grown(HALO, self._grid.height, self._grid.width)
@@ -191,6 +258,10 @@ class Recoded:
         plans = (self._payload.plan(tile, u, self._raw) for tile in self._tiles)
         return _Written([_write(plan, self._raw) for plan in plans])
 
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`: there is no picture to compare with."""
+        raise NotImplementedError
+
 
 class _Estimated:
     """One tile's codes, not written yet."""
@@ -214,6 +285,24 @@ class _Written:
     def write(self) -> Sequence[bytes]:
         """See `Planned`."""
         return self._payloads
+
+
+def _decoded(payload: Payload, plan: Plan, levels: Tensor, u: int, like: Pixels) -> Pixels:
+    """Return the pixels of a plan, of the size and the channels of others."""
+    decoded = payload.synthesise(payload.dequantise(Values(levels, plan.parts), u), u)
+    height, width = like.shape[:2]
+    return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
+
+
+def _similarity(a: Pixels, b: Pixels) -> float:
+    """Return the MS-SSIM of two pictures."""
+    found = ms_ssim(a, b)
+    if found is None:
+        raise AicError(
+            f"MS-SSIM is defined from {MS_SSIM_MIN_SIDE} pixels a side on,"
+            f" this picture has {a.shape[1]}x{a.shape[0]}"
+        )
+    return found
 
 
 def _write(plan: Plan, raw: bool) -> bytes:

@@ -86,8 +86,7 @@ class Decompressor:
         pixels = self._payload.synthesise(codes, self._header.u)[box.within(seen)]
         self.model_s += time.perf_counter() - started
         if self._header.channels == 1:
-            grey = np.round(pixels.astype(np.float32).mean(2)).astype(np.uint8)
-            pixels = np.repeat(grey[..., None], 3, 2)
+            pixels = np.repeat(as_grey(pixels)[..., None], 3, 2)
         return pixels
 
     def _gather(self, places: Box) -> Codes:
@@ -160,3 +159,9 @@ class Decompressor:
         if self._share >= 1:
             coder.finish()
         return self._payload.dequantise(values, self._header.u)
+
+
+def as_grey(pixels: Pixels) -> Pixels:
+    """Return the mean of the channels of (H, W, 3), rounded, (H, W)."""
+    mean: Pixels = np.round(pixels.astype(np.float32).mean(2)).astype(np.uint8)
+    return mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ WRITE = click.Path(dir_okay=False, path_type=Path)
 _WRITE_DIR = click.Path(file_okay=False, path_type=Path)
 
 
-class _Positive(click.FloatRange):
-    """A number above 0, up to a limit; nan, which no comparison refuses, is none."""
+class _Number(click.FloatRange):
+    """A number from 0, or above it, up to a limit; nan, which no comparison refuses, is none."""
 
-    def __init__(self, limit: float) -> None:
-        super().__init__(min=0, max=limit, min_open=True)
+    def __init__(self, limit: float, above: bool = True) -> None:
+        super().__init__(min=0, max=limit, min_open=above)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse and check a value."""
@@ -73,7 +74,21 @@ class _Kinds(click.ParamType):  # type: ignore[type-arg]
         return kinds
 
 
-RATE = _Positive(24)  # bits per pixel; 24 = uncompressed
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes, with k or M for thousands and millions."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse a value."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)B?", str(value), re.ASCII)
+        size = int(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6}[found[2]]) if found else 0
+        if size < 1:
+            self.fail(f"{value!r} is not a size like 150000, 150k or 1.5M.", param, ctx)
+        return size
+
+
+RATE = _Number(24)  # bits per pixel; 24 = uncompressed
 
 
 def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -87,6 +102,28 @@ def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+TARGET = combine(
+    click.option(
+        "--rate", type=RATE, metavar="BPP",
+        help="Most bits per pixel that the whole file may take.",
+    ),
+    click.option(
+        "--size", type=_Size(), metavar="BYTES",
+        help="Most bytes that the file may take, like 150000 or 150k.",
+    ),
+    click.option(
+        "--quality", type=_Number(100, above=False), show_default="50", metavar="0..100",
+        help="The same trade-off of bits against errors for all pictures; easy ones get small.",
+    ),
+    click.option(
+        "--psnr", type=_Number(100), metavar="DB",
+        help="The smallest file found with this PSNR.",
+    ),
+    click.option(
+        "--ms-ssim", type=_Number(0.9999999), metavar="0..1",
+        help="The smallest file found with this MS-SSIM.",
+    ),
+)  # fmt: skip
 ENTROPY = click.option(
     "--entropy",
     type=click.Choice(["range", "none"]),
@@ -225,7 +262,7 @@ TRAINING = combine(
     ),
     click.option(
         "--minutes",
-        type=_Positive(525600),
+        type=_Number(525600),
         default=150.0,
         show_default=True,
         metavar="M",
@@ -287,7 +324,7 @@ TRAINING = combine(
     ),
     click.option(
         "--learning-rate",
-        type=_Positive(1),
+        type=_Number(1),
         default=6e-4,
         show_default=True,
         metavar="RATE",

@@ -124,7 +124,7 @@ class Payload:
         self._walk_levels(_Levels(plan, levels), rate, levels.shape[2:])
         expansion = self.model.config.expansion
         wanted = e / self.model.steps(levels, rate) if expansion else binarize(e.sigmoid())
-        self._walk_codes(plan, levels, rate, wanted)
+        plan.parts = self._walk_codes(plan, levels, rate, wanted)
         return plan
 
     def read(

@@ -8,7 +8,7 @@
     Image.open("in.png").save("out.aic", rate=0.5)
 
 Opening reads the header; torch is loaded, and the picture decoded, when pixels are asked for.
-What `save` takes: rate, effort, tune, tile and entropy as `Codec.encode` and `Codec`, and
+What `save` takes: what `Codec.encode` does, tune, and
 icc_profile, exif and xmp, of which those of the image are kept where nothing else is given.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = "AIC"
 MIME = "image/x-aic"
-_WORDS = ("rate", "entropy", "effort", "tile")  # of Codec.encode
+_WORDS = ("rate", "size", "quality", "psnr", "ms_ssim", "entropy", "effort", "tile")
 
 
 def register() -> None:

@@ -70,6 +70,7 @@ class Plan:
         self.tables, self.raw = tables, raw
         self._bits = 0.0
         self.steps: list[IntegerStep | BitStep] = []
+        self.parts: list[Tensor] = []  # the values that a decoder will read
 
     @property
     def estimated_bytes(self) -> float:

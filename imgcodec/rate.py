@@ -1,4 +1,4 @@
-"""Rate search: the rate parameter whose file just fits."""
+"""Searches: the rate parameter whose file just fits, or whose picture is just good enough."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +12,8 @@ GOOD = 0.981  # share of the room with which the search is content
 AIM = 0.991  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
+CLOSE_DB = 0.05
+BEST_DB = 100.0  # that of equal pictures counts as this
 MAX_SECANTS = 10  # then bisection
 # Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
 # for each octave less, but not more than the last.
@@ -87,6 +89,32 @@ def search(
     payloads = chosen.write() if payloads is None else payloads
     short = sum(map(len, payloads)) < (1 - TOLERANCE) * room
     return Found(u, payloads, limited=u == MAX_U and short)
+
+
+def reach(measure: Callable[[int], float], wanted: float, start: int, slope: float) -> int:
+    """Return a rate parameter at which a quality is as wanted, or the nearest there is.
+
+    Args:
+        measure: rate parameter 0..65535 -> quality, dB; it grows with the rate.
+        wanted: dB.
+        start: rate parameter to try first.
+        slope: dB for one step of u.
+    """
+    low, high = -1, MAX_U + 1  # worse, better than wanted
+    points: list[tuple[int, float]] = []
+    u = min(max(start, 0), MAX_U)
+    while high - low > 1 and len(points) < MAX_PLANS:
+        points.append((u, min(measure(u), BEST_DB)))
+        if abs(points[-1][1] - wanted) <= CLOSE_DB:
+            break
+        if points[-1][1] < wanted:
+            low = u
+        else:
+            high = u
+        u = _secant(points, wanted, slope) if len(points) < MAX_SECANTS else -1
+        if not low < u < high:
+            u = min(max((low + high) // 2, 0), MAX_U)
+    return min(points, key=lambda point: abs(point[1] - wanted))[0]
 
 
 def typical_slope(bpp: float) -> float:

@@ -42,9 +42,7 @@ class FakeCodec:
         limited = rate > 8
         data = data if limited else data.ljust(size, b"\0")
         bpp = metrics.bpp(len(data), height, width)
-        return data, SimpleNamespace(
-            rate_asked=rate, bpp=bpp, limited=limited, model_s=model_s, total_s=-1.0
-        )
+        return data, SimpleNamespace(bpp=bpp, limited=limited, model_s=model_s, total_s=-1.0)
 
     def decode_report(self, data):
         self.calls.append(("decode", len(data), None))

@@ -19,6 +19,7 @@ from PIL import Image
 from imgcodec import __version__, cli, container
 from imgcodec.errors import AicError
 from imgcodec.image import Picture, read_image, read_picture
+from imgcodec.target import Target
 
 MODEL_ID = bytes(range(8))
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
@@ -30,6 +31,7 @@ class FakeCodec:
 
     made = []
     tiles = []
+    targets = []
     limits = []
     tunes = []
     max_rates = []
@@ -39,7 +41,11 @@ class FakeCodec:
         self.made.append((device, threads))
         self.tunes.append(tune)
 
-    def encode_report(self, image, rate=0.5, entropy="range", effort=1, tile=None):
+    def encode_report(
+        self, image, rate=None, entropy="range", effort=1, tile=None, **target
+    ):  # fmt: skip
+        self.targets.append(Target.of(rate=rate, **target))
+        rate = 0.5 if rate is None else rate
         self.tiles.append(tile)
         chunks = []
         if isinstance(image, Picture):
@@ -52,7 +58,7 @@ class FakeCodec:
         data = container.pack(header, [zlib.compress(image.tobytes())], chunks)
         bpp = 8 * len(data) / (height * width)
         return data, types.SimpleNamespace(
-            rate_asked=rate, bpp=bpp, limited=rate > LIMIT, model_s=0.25, total_s=0.5
+            target=self.targets[-1], bpp=bpp, limited=rate > LIMIT, model_s=0.25, total_s=0.5
         )
 
     def trim_report(self, data, rate):
@@ -91,6 +97,7 @@ def aic(monkeypatch):
     monkeypatch.setitem(sys.modules, "imgcodec.codec", module)
     monkeypatch.setattr(FakeCodec, "made", [])
     monkeypatch.setattr(FakeCodec, "tiles", [])
+    monkeypatch.setattr(FakeCodec, "targets", [])
     monkeypatch.setattr(FakeCodec, "limits", [])
     monkeypatch.setattr(FakeCodec, "tunes", [])
     monkeypatch.setattr(FakeCodec, "max_rates", [])
@@ -327,6 +334,45 @@ def test_what_is_no_picture_is_refused(aic, tmp_path):
     source.write_bytes(b"not a picture")
     assert_refused(aic("encode", source, tmp_path / "a.aic"), "a.png")
     assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        ([], Target("quality", 50)),
+        (["--quality", "0"], Target("quality", 0)),
+        (["--rate", "1.5"], Target("rate", 1.5)),
+        (["--size", "1200"], Target("size", 1200)),
+        (["--size", "1.5k"], Target("size", 1500)),
+        (["--size", "2MB"], Target("size", 2_000_000)),
+        (["--psnr", "33.5"], Target("psnr", 33.5)),
+        (["--ms-ssim", "0.98"], Target("ms_ssim", 0.98)),
+    ],
+)
+def test_targets_reach_the_codec(aic, photo, tmp_path, words, target):
+    assert aic("encode", photo, tmp_path / "a.aic", *words).exit_code == 0
+    assert FakeCodec.targets == [target]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rate", "1", "--size", "5k"],
+        ["--quality", "50", "--psnr", "30"],
+        ["--size", "0"],
+        ["--size", "5kg"],
+        ["--size", "-5"],
+        ["--quality", "101"],
+        ["--quality", "nan"],
+        ["--ms-ssim", "1"],
+        ["--psnr", "0"],
+    ],
+)
+def test_targets_that_are_none(aic, photo, tmp_path, words):
+    result = aic("encode", photo, tmp_path / "a.aic", *words)
+    assert result.exit_code == 2
+    assert words[0] in result.stderr
+    assert not (tmp_path / "a.aic").exists()
 
 
 @pytest.fixture
@@ -662,7 +708,8 @@ def test_help_of_each_command(aic, command, flag):
 def test_help_tells_unit_range_and_default(aic):
     text = " ".join(aic("encode", "-h").stdout.split())
     assert "--rate BPP Most bits per pixel that the whole file may take." in text
-    assert "[default: 0.5; 0<x<=24]" in text
+    assert "--quality 0..100 The same trade-off" in text
+    assert "[default: (50); 0<=x<=100]" in text
     assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
 
 

@@ -139,7 +139,7 @@ def test_files_are_within_the_window(tiny_codec, textured, rate, entropy):
     assert not report.limited
     assert 0.98 * rate <= report.bpp <= rate
     assert report.bpp == 8 * len(data) / 256**2
-    assert report.rate_asked == rate
+    assert (report.target.kind, report.target.value) == ("rate", rate)
     assert 0 < report.model_s <= report.total_s
 
 

@@ -38,6 +38,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "pillow": {"numpy", "PIL"},
     "plan": TORCH | {"constriction", "safetensors"},
     "rate": set[str](),
+    "target": {"numpy"},
     "refine": TORCH,
     "tiles": set[str](),
     "train": TORCH | {"PIL", "constriction", "safetensors", "scipy"},

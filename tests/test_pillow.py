@@ -71,12 +71,14 @@ def test_there_and_back(tmp_path, textured, mode):
 def test_what_save_is_told(textured):
     picture = Image.fromarray(textured(64, 64))
     sizes = []
-    for words in ({}, {"rate": 1.5}, {"rate": 1.5, "entropy": "none"}):
+    for words in ({"rate": 0.7}, {"rate": 1.2}, {"quality": 0}, {"size": 700}):
         data = io.BytesIO()
         picture.save(data, "AIC", **words)
         sizes.append(len(data.getvalue()))
-    assert sizes[0] <= 64 * 64 * 0.5 / 8
-    assert sizes[0] < sizes[1] <= 64 * 64 * 1.5 / 8
+    assert sizes[0] <= 64 * 64 * 0.7 / 8
+    assert sizes[0] < sizes[1] <= 64 * 64 * 1.2 / 8
+    assert sizes[2] < sizes[0]
+    assert sizes[1] < sizes[3] <= 700
     with pytest.raises(OSError, match="rate"):
         picture.save(io.BytesIO(), "AIC", rate=-1)
     with pytest.raises(OSError, match="mode F"):

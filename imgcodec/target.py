@@ -1,0 +1,71 @@
+"""What is asked of a file: a rate, a size, a trade-off, or a quality that can be measured."""
+
+import math
+from dataclasses import dataclass
+
+from imgcodec.errors import AicError
+from imgcodec.metrics import ms_ssim_db
+
+KINDS = ("rate", "size", "quality", "psnr", "ms_ssim")
+DEFAULT_QUALITY = 50.0
+_RANGES = {  # above, up to
+    "rate": (0.0, math.inf),
+    "size": (0.0, math.inf),
+    "quality": (-math.ulp(0.0), 100.0),
+    "psnr": (0.0, math.inf),
+    "ms_ssim": (0.0, 1 - 2**-30),
+}
+_WANTED = {
+    "rate": "more than 0 bits per pixel",
+    "size": "more than 0 bytes",
+    "quality": "0..100",
+    "psnr": "more than 0 dB",
+    "ms_ssim": "more than 0 and less than 1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of `KINDS`, and how much of it."""
+
+    kind: str
+    value: float
+
+    @classmethod
+    def of(cls, **asked: float | None) -> "Target":
+        """Return the target among keywords of which all but one are None, or the default.
+
+        Raises:
+            AicError: there is more than one, or it is out of range.
+        """
+        given = {kind: value for kind, value in asked.items() if value is not None}
+        if len(given) > 1:
+            raise AicError(f"{' and '.join(given)} are asked at once, only one of them is meant")
+        kind, value = next(iter(given.items()), ("quality", DEFAULT_QUALITY))
+        if kind not in KINDS:
+            raise TypeError(f"unknown target {kind}")
+        above, limit = _RANGES[kind]
+        if not above < value <= limit:
+            raise AicError(f"{kind} {value:g}, wanted {_WANTED[kind]}")
+        return cls(kind, value)
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is known only once the picture is decoded."""
+        return self.kind in ("psnr", "ms_ssim")
+
+    @property
+    def decibels(self) -> float:
+        """A measured quality on its scale in dB."""
+        return ms_ssim_db(self.value) if self.kind == "ms_ssim" else self.value
+
+    def num_bytes(self, num_pixels: int) -> int:
+        """Return the most bytes that a file of so many pixels may have."""
+        most = self.value if self.kind == "size" else self.value * num_pixels / 8
+        return int(min(most, 2**32 - 1))
+
+    def __str__(self) -> str:
+        """Say it as on the command line."""
+        unit = {"rate": " bpp", "size": " bytes", "psnr": " dB"}.get(self.kind, "")
+        name = {"quality": "quality ", "ms_ssim": "MS-SSIM "}.get(self.kind, "")
+        return f"{name}{self.value:.12g}{unit}"
