@@ -11,7 +11,7 @@
 loads neither torch nor numpy; the first use does.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def encode(
     tune: str = "psnr",
     device: str = "auto",
     threads: int | None = None,
-    **target: float | None,
+    **target: Any,
 ) -> bytes:
     """Return the `.aic` file of one picture; for many of them make one `Codec`.
 
@@ -51,7 +51,7 @@ def encode(
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
         **target: in place of the rate, one of size (bytes), quality (0..100, default 50), psnr
-            (dB) and ms_ssim (0..1).
+            (dB) and ms_ssim (0..1); and roi, see `imgcodec.roi`.
     """
     from imgcodec.codec import Codec
 

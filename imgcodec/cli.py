@@ -44,6 +44,7 @@ def main() -> None:
 @click.argument("source", metavar="IN", type=options.READ)
 @click.argument("target", metavar="OUT.aic", type=options.WRITE)
 @options.TARGET
+@options.ROI
 @options.TUNE
 @options.EFFORT
 @options.TILE
@@ -56,7 +57,8 @@ def main() -> None:
 @options.QUIET
 def encode(
     source: Path, target: Path, rate: float | None, size: int | None, quality: float | None,
-    psnr: float | None, ms_ssim: float | None, tune: str, effort: int, tile: int | None,
+    psnr: float | None, ms_ssim: float | None, roi: options.RoiWords | None, tune: str,
+    effort: int, tile: int | None,
     alpha: str, metadata: tuple[str, ...], strict: bool, entropy: str, device: str,
     threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -66,7 +68,13 @@ def encode(
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
     georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
     """
-    goal = {"rate": rate, "size": size, "quality": quality, "psnr": psnr, "ms_ssim": ms_ssim}
+    goal: dict[str, Any] = {
+        "rate": rate,
+        "size": size,
+        "quality": quality,
+        "psnr": psnr,
+        "ms_ssim": ms_ssim,
+    }
     if sum(value is not None for value in goal.values()) > 1:
         raise click.UsageError(
             "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
@@ -76,20 +84,20 @@ def encode(
 
     image.check_free(target, force)
     background = None if alpha in ("keep", "drop") else image.colour(alpha)
-    raster = geo.open_raster(source)
-    picture = None if raster is not None else image.read_picture(source, strict)
-    if picture is not None:
+    picture: Any = geo.open_raster(source)
+    if picture is None:
+        picture = image.read_picture(source, strict)
         for note in picture.notes:
             _warn(source, note, quiet)
         picture = picture.keeping(metadata)
         if alpha != "keep":
             picture = picture.flattened(background)
+    if roi is not None:
+        goal["roi"] = image.read_roi(roi.mask, roi.box, roi.weight, picture.shape)
     from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
 
     codec = Codec(device=device, threads=threads, tune=tune)
-    data, report = codec.encode_report(
-        raster or picture, entropy=entropy, effort=effort, tile=tile, **goal
-    )
+    data, report = codec.encode_report(picture, entropy=entropy, effort=effort, tile=tile, **goal)
     image.write_bytes(target, data, force)
     if not quiet:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
@@ -98,6 +106,9 @@ def encode(
             nearest = "is nearest to" if report.target.measured else "needs no more,"
             limited = f"; this picture {nearest} {report.target} asked"
         click.echo(line + limited)
+        if roi is not None and isinstance(picture, image.Picture):
+            inside, outside = goal["roi"].psnrs(picture.pixels, codec.decode(data))
+            click.echo(f"{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside")
 
 
 @main.command()

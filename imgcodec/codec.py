@@ -27,8 +27,10 @@ from imgcodec.errors import AicError, ImageError, ModelMismatchError
 from imgcodec.geo import Raster
 from imgcodec.image import Canvas, Picture, alpha_of, from_pil
 from imgcodec.metadata import Metadata
+from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
+from imgcodec.roi import Roi
 from imgcodec.target import Target
 from imgcodec.tiles import Box, plan_grid
 from imgcodec.weights import TUNED, find, find_id, load
@@ -127,6 +129,7 @@ class Codec:
         entropy: str = "range",
         effort: int = 1,
         tile: int | None = None,
+        roi: Roi | None = None,
         **target: float | None,
     ) -> bytes:
         """Return the .aic file of a picture, as large or as good as asked.
@@ -140,6 +143,7 @@ class Codec:
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
             tile: edge of the tiles in pixels, a multiple of 64; None chooses.
+            roi: where errors weigh more, see `imgcodec.roi`.
             **target: size, the most bytes that the file may take; quality, 0..100, the same
                 trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1.
 
@@ -147,7 +151,7 @@ class Codec:
             ImageError: the picture is not of that kind, or too large.
             AicError: the rate is too low for this picture, or what is asked out of range.
         """
-        return self.encode_report(image, rate, entropy, effort, tile, **target)[0]
+        return self.encode_report(image, rate, entropy, effort, tile, roi, **target)[0]
 
     def encode_report(
         self,
@@ -156,6 +160,7 @@ class Codec:
         entropy: str = "range",
         effort: int = 1,
         tile: int | None = None,
+        roi: Roi | None = None,
         **target: float | None,
     ) -> tuple[bytes, EncodeReport]:
         """Encode, and say what it took; see `encode`. `image` may be a `geo.Raster`, too."""
@@ -177,13 +182,15 @@ class Codec:
             tile=grid.edge // container.TILE_UNIT,
             model_id=self.model_id,
         )
+        if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
+            raise AicError("the region of interest is that of a picture of another size")
         raw = entropy == "none"
         compressor: Compressor
         with _exact():
             if len(grid) == 1:
-                compressor = Whole(self._payload, source, raw)
+                compressor = Whole(self._payload, source, raw, roi)
             else:
-                compressor = Tiled(self._payload, source, grid, raw, effort)
+                compressor = Tiled(self._payload, source, grid, raw, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started)
 
     def trim(self, data: bytes, rate: float) -> bytes:

@@ -18,6 +18,7 @@ from imgcodec.model import STRIDE, Codes
 from imgcodec.payload import Latents, Payload, Prepared, Values
 from imgcodec.plan import Plan
 from imgcodec.rate import Found, Planned, extrapolate, reach, search, typical_slope
+from imgcodec.roi import Roi
 from imgcodec.target import Target
 from imgcodec.tiles import Box, Grid
 
@@ -124,9 +125,9 @@ def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Fou
 class Whole:
     """A picture that is one tile: latents are kept while the rate is searched."""
 
-    def __init__(self, payload: Payload, source: Source, raw: bool) -> None:
-        """Take the picture, and whether bits are stored raw."""
-        self._payload, self._raw = payload, raw
+    def __init__(self, payload: Payload, source: Source, raw: bool, roi: Roi | None) -> None:
+        """Take the picture, whether bits are stored raw, and where they should go."""
+        self._payload, self._raw, self._roi = payload, raw, roi
         self._pixels = source[slice(None), slice(None)]
         self._prepared = payload.analyse(pad(as_colour(self._pixels), STRIDE))
         self._latents: Latents | None = None
@@ -139,7 +140,8 @@ class Whole:
         """See `Compressor`."""
         # a level of all places may change from one u to another, and with it the size
         levels = self._latents.levels if self._latents else None
-        self._latents = self._payload.latents(self._prepared, u, levels)
+        shifts = None if self._roi is None else self._roi.shifts
+        self._latents = self._payload.latents(self._prepared, u, levels, shifts)
 
     def refine(self, u: int) -> None:
         """See `Compressor`."""
@@ -169,10 +171,17 @@ class Tiled:
     """A picture of many tiles: nothing is kept of one while another is worked on."""
 
     def __init__(
-        self, payload: Payload, source: Source, grid: Grid, raw: bool, effort: int
+        self,
+        payload: Payload,
+        source: Source,
+        grid: Grid,
+        raw: bool,
+        roi: Roi | None,
+        effort: int,
     ) -> None:
-        """Take the picture, its tiles, and whether bits are stored raw."""
+        """Take the picture, its tiles, whether bits are stored raw, and where they should go."""
         self._payload, self._source, self._grid, self._raw = payload, source, grid, raw
+        self._roi = roi
         self._rounds = REFINING_ROUNDS * (effort - 1)
         self._levels: list[Tensor | None] = [None] * len(grid)
 
@@ -194,9 +203,7 @@ class Tiled:
         """See `Compressor`."""
         payloads = []
         for number, box in enumerate(self._grid.boxes()):
-            prepared, inner = self._prepare(box)
-            latents = self._payload.latents(prepared, u, self._levels[number])
-            self._levels[number] = latents.levels
+            prepared, inner, latents = self._analysed(number, box, u)
             if self._rounds:
                 latents = self._payload.refine(prepared, latents, u, self._rounds)
             cut = Latents(*(part[(..., *inner)] for part in latents))
@@ -207,9 +214,7 @@ class Tiled:
         """See `Compressor`: of tiles each decoded alone, seams and all."""
         errors, similarities, weights = 0.0, 0.0, 0
         for number, box in enumerate(self._grid.boxes()):
-            prepared, inner = self._prepare(box)
-            latents = self._payload.latents(prepared, u, self._levels[number])
-            self._levels[number] = latents.levels
+            _, inner, latents = self._analysed(number, box, u)
             cut = Latents(*(part[(..., *inner)] for part in latents))
             plan = self._payload.plan(cut, u, self._raw)
             pixels = self._source[box.within(Box(0, 0, 0, 0))]
@@ -223,6 +228,19 @@ class Tiled:
         if kind == "psnr":
             return -10 * math.log10(max(errors / weights, 1e-20))
         return ms_ssim_db(similarities / max(weights, 1))
+
+    def _analysed(
+        self, number: int, box: Box, u: int
+    ) -> tuple[Prepared, tuple[slice, slice], Latents]:
+        """Return a tile with its halo, where its own places are, and its latents."""
+        prepared, inner = self._prepare(box)
+        shifts = None
+        if self._roi is not None:
+            outer = box.grown(HALO, self._grid.height, self._grid.width)
+            shifts = self._roi.within(outer.places(STRIDE))
+        latents = self._payload.latents(prepared, u, self._levels[number], shifts)
+        self._levels[number] = latents.levels
+        return prepared, inner, latents
 
     def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
         """Analyse a tile with its halo; return where the tile's own places are, too."""

@@ -23,6 +23,8 @@ from imgcodec.container import Chunk
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.metadata import Metadata, bare_exif
 from imgcodec.modes import composed, fill_invisible, is_deep, samples
+from imgcodec.roi import DEFAULT_WEIGHT, Roi
+from imgcodec.tiles import Box
 
 ByteArray = NDArray[np.uint8]
 TakeRows = Callable[[ByteArray], None]
@@ -65,6 +67,11 @@ class Picture:
     alpha: ByteArray | None = None  # (H, W), 255 is opaque
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()  # what was lost on the way here, to be told
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3) or (H, W)."""
+        return self.pixels.shape
 
     def flattened(self, colour: tuple[int, int, int] | None) -> "Picture":
         """Return it without alpha: laid over a colour, or as if all were opaque."""
@@ -126,6 +133,36 @@ def read_image(path: str | os.PathLike[str]) -> ByteArray:
     if picture.alpha is not None:
         raise ImageError(f"{path}: has transparency")
     return picture.pixels
+
+
+def read_roi(
+    mask: str | os.PathLike[str] | None,
+    box: Sequence[int] | None,
+    weight: float | None,
+    shape: Sequence[int],
+) -> Roi:
+    """Return a region of interest of a picture.
+
+    Args:
+        mask: of a grey picture, white where errors weigh more; None: see the next.
+        box: left, top, width and height, pixels.
+        weight: of errors there, None for the usual one.
+        shape: of the picture, (H, W) or (H, W, 3).
+
+    Raises:
+        AicError: the mask is none, has another size, or the box leaves the picture.
+    """
+    height, width = shape[:2]
+    weight = DEFAULT_WEIGHT if weight is None else weight
+    if mask is None:
+        left, top, w, h = box or (0, 0, width, height)
+        return Roi.box(height, width, Box(top, left, top + h, left + w), weight)
+    plane = read_picture(mask).flattened((0, 0, 0)).pixels
+    if plane.shape[:2] != (height, width):
+        raise ImageError(
+            f"{mask}: {plane.shape[1]}x{plane.shape[0]} pixels, the picture has {width}x{height}"
+        )
+    return Roi.mask(plane if plane.ndim == 2 else plane.max(2), weight)
 
 
 def from_pil(picture: Image.Image) -> Picture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -44,6 +44,36 @@ class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         if len(numbers) != 4 or not all(n.isascii() and n.isdigit() for n in numbers):
             self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
         return tuple(map(int, numbers))
+
+
+class RoiWords(NamedTuple):
+    """What --roi says: a file or a box, and how much errors weigh there."""
+
+    mask: Path | None
+    box: tuple[int, ...] | None  # left, top, width, height
+    weight: float | None
+
+
+class _Roi(click.ParamType):  # type: ignore[type-arg]
+    """A box X,Y,W,H or the path of a mask, either with :WEIGHT behind it."""
+
+    name = "roi"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RoiWords:
+        """Parse a value."""
+        if isinstance(value, RoiWords):
+            return value
+        place, colon, number = str(value).rpartition(":")
+        weight = None
+        if colon and re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
+            weight = float(number)
+        else:
+            place = str(value)
+        if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):
+            return RoiWords(None, tuple(map(int, place.split(","))), weight)
+        return RoiWords(READ.convert(place, param, ctx), None, weight)
 
 
 class _Edge(click.IntRange):
@@ -130,6 +160,14 @@ ENTROPY = click.option(
     default="range",
     show_default=True,
     help="Coder of the codes: range coder, or none for raw packed bits.",
+)
+ROI = click.option(
+    "--roi",
+    type=_Roi(),
+    default=None,
+    metavar="X,Y,W,H|MASK[:WEIGHT]",
+    help="Where errors weigh more (WEIGHT times, 8 if not given): a box in pixels, or a grey "
+    "picture of the same size, white where it matters. The file gets no larger by it.",
 )
 TUNE = click.option(
     "--tune",

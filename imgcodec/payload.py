@@ -95,14 +95,30 @@ class Payload:
             low, high = (low, u) if bits > wanted else (u, high)
         return round(high * MAX_U)
 
-    def latents(self, prepared: Prepared, u: int, levels: Tensor | None = None) -> Latents:
-        """Return latents and levels for a rate parameter 0..65535, or keep the levels given."""
+    def latents(
+        self,
+        prepared: Prepared,
+        u: int,
+        levels: Tensor | None = None,
+        shifts: NDArray[np.float32] | None = None,
+    ) -> Latents:
+        """Return latents and levels for a rate parameter 0..65535.
+
+        Args:
+            prepared: what `analyse` made of the picture.
+            u: rate parameter.
+            levels: are kept if given.
+            shifts: (h, w), by which new levels are moved, see `imgcodec.roi`.
+        """
         rate = self._rate(u)
         with self._trunks():
             e = self.model.g_a(prepared.t, prepared.features, rate)
             if levels is None:
                 p = self.model.importance_map(prepared.t, prepared.features, rate)
                 levels = self.model.levels(p).round()
+                if shifts is not None:
+                    levels = levels + torch.from_numpy(shifts).to(self.device)
+                    levels = levels.clamp(0, self.model.config.levels - 1)
         return Latents(e, levels)
 
     def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:

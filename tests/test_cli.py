@@ -32,6 +32,7 @@ class FakeCodec:
     made = []
     tiles = []
     targets = []
+    rois = []
     limits = []
     tunes = []
     max_rates = []
@@ -42,8 +43,9 @@ class FakeCodec:
         self.tunes.append(tune)
 
     def encode_report(
-        self, image, rate=None, entropy="range", effort=1, tile=None, **target
+        self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, **target
     ):  # fmt: skip
+        self.rois.append(roi)
         self.targets.append(Target.of(rate=rate, **target))
         rate = 0.5 if rate is None else rate
         self.tiles.append(tile)
@@ -65,6 +67,9 @@ class FakeCodec:
         header, tiles, _ = container.unpack(data)
         data = container.pack(replace(header, u=0), tiles)
         return data, types.SimpleNamespace(bpp=rate, limited=False, model_s=0.25, total_s=0.5)
+
+    def decode(self, data):
+        return self.decode_report(data)[0]
 
     def decode_report(self, data):
         parts = []
@@ -98,6 +103,7 @@ def aic(monkeypatch):
     monkeypatch.setattr(FakeCodec, "made", [])
     monkeypatch.setattr(FakeCodec, "tiles", [])
     monkeypatch.setattr(FakeCodec, "targets", [])
+    monkeypatch.setattr(FakeCodec, "rois", [])
     monkeypatch.setattr(FakeCodec, "limits", [])
     monkeypatch.setattr(FakeCodec, "tunes", [])
     monkeypatch.setattr(FakeCodec, "max_rates", [])
@@ -373,6 +379,20 @@ def test_targets_that_are_none(aic, photo, tmp_path, words):
     assert result.exit_code == 2
     assert words[0] in result.stderr
     assert not (tmp_path / "a.aic").exists()
+
+
+def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
+    mask = tmp_path / "mask:4.png"  # not every colon is one before a weight
+    Image.fromarray(np.eye(12, 16, dtype=np.uint8) * 255).save(mask)
+    for words in ("0,0,8,8", "0,0,8,8:4", "0,0,8,8:0.5", mask, f"{mask}:2"):
+        result = aic("encode", photo, tmp_path / "a.aic", "--force", "--roi", words)
+        assert result.exit_code == 0, result.stderr
+        assert "inside the region" in result.stdout
+    assert [roi.shifts.max() - roi.shifts.min() for roi in FakeCodec.rois[:3]] == [3, 2, 1]
+    for words in ("0,0,8", "8,8,9,9", "0,0,8,8:0", tmp_path / "none.png", photo.parent):
+        result = aic("encode", photo, tmp_path / "b.aic", "--roi", words)
+        assert result.exit_code in (1, 2)
+    assert not (tmp_path / "b.aic").exists()
 
 
 @pytest.fixture
