@@ -270,6 +270,36 @@ def info(source: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="FILE.aic", type=options.READ)
+@click.argument("target", metavar="OUT", type=options.WRITE)
+@options.MACHINE
+@options.FORCE
+def inspect(source: Path, target: Path, device: str, threads: int | None, force: bool) -> None:
+    """Draw where the bits of FILE.aic went, over its picture, to the picture OUT.
+
+    Above the importance map, below the bits of each place of 8x8 pixels, each with its scale.
+    """
+    _check_apart(source, target)
+    from imgcodec import container, image
+
+    image.check_target(target, force)
+    data = _read(source)
+    header, _, _ = container.unpack(data)
+    from imgcodec.codec import Codec
+    from imgcodec.heatmap import heatmap
+    from imgcodec.weights import find_id
+
+    codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
+    levels, bits = codec.inspect(data)
+    image.write_image(target, heatmap(codec.decode(data), levels, bits), force)
+    used = 8 * (len(data) - bits.sum() / 8) / (header.width * header.height)
+    click.echo(
+        f"{target}: levels {levels.min():g}..{levels.max():g},"
+        f" {bits.min() / 64:.3f}..{bits.max() / 64:.3f} bpp a place, {used:.4f} bpp besides"
+    )
+
+
+@main.command()
 @options.TRAINING
 @options.MACHINE
 @options.FORCE

@@ -262,6 +262,25 @@ class Codec:
         alpha = alpha_of(file.chunks, file.header.height, file.header.width)
         return Picture(pixels, alpha, Metadata.of(file.chunks))
 
+    def inspect(self, data: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return levels, and about how many bits were spent, of each place of 8x8 pixels.
+
+        Both float32 (ceil(H/8), ceil(W/8)). Raises as `decode`.
+        """
+        header, tiles, chunks = container.unpack(data)
+        payload = self._payload_for(header, chunks)
+        work = Decompressor(payload, header, tiles.__getitem__, _as_box(None, header))
+        rows, columns = header.grid
+        with _exact():
+            found = [[work.spent(row, column) for column in range(columns)] for row in range(rows)]
+        levels, bits = (
+            np.concatenate(
+                [np.concatenate([tile[i].cpu().numpy() for tile in row], 1) for row in found]
+            )
+            for i in range(2)
+        )
+        return levels, bits
+
     def decode_report(
         self,
         data: bytes | mmap,

@@ -12,7 +12,7 @@ from imgcodec.bitstream import RangeDecoder, RawDecoder
 from imgcodec.container import ENTROPIES, Header
 from imgcodec.errors import FormatError
 from imgcodec.model import STRIDE, Codes
-from imgcodec.payload import Payload
+from imgcodec.payload import Payload, Values
 from imgcodec.tiles import Box, Grid
 
 Pixels = NDArray[np.uint8]
@@ -147,7 +147,17 @@ class Decompressor:
         places = self._grid.box(row, column).places(STRIDE)
         return self._payload.blend(edges, places.height, places.width)
 
+    def spent(self, row: int, column: int) -> tuple[Tensor, Tensor]:
+        """Return levels and bits of each place of a tile, (h, w) each."""
+        places = self._grid.box(row, column).places(STRIDE)
+        data = self._tile(row * self._grid.columns + column)
+        values = self._read(data, places.height, places.width)
+        return values.levels[0, 0], self._payload.bits(values, self._header.u)
+
     def _decode(self, data: bytes, rows: int, columns: int) -> Codes:
+        return self._payload.dequantise(self._read(data, rows, columns), self._header.u)
+
+    def _read(self, data: bytes, rows: int, columns: int) -> Values:
         raw = ENTROPIES[self._header.entropy] == "none"
         # a level takes a bit, or a share of a word
         least = -(-rows * columns // 8) if raw else 1
@@ -158,7 +168,7 @@ class Decompressor:
         values = self._payload.read(coder, self._header.u, rows, columns, limit)
         if self._share >= 1:
             coder.finish()
-        return self._payload.dequantise(values, self._header.u)
+        return values
 
 
 def as_grey(pixels: Pixels) -> Pixels:

@@ -15,12 +15,12 @@ from imgcodec.container import MAX_U
 from imgcodec.errors import AicError
 from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
-from imgcodec.model import STRIDE, Codes, Model, ModelConfig
+from imgcodec.model import STRIDE, Codes, Model, ModelConfig, pyramid
 from imgcodec.model.binarizer import binarize
-from imgcodec.model.context import to_map, to_rows
+from imgcodec.model.context import Visitor, to_map, to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
-from imgcodec.plan import CoderTables, Plan, Script
+from imgcodec.plan import CERTAIN_SCALE, CoderTables, Plan, Script
 from imgcodec.refine import refine
 from imgcodec.weights import Tables
 
@@ -166,6 +166,32 @@ class Payload:
             y_hat = y_hat * self.model.steps(values.levels, self._rate(u))
         return Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
 
+    def bits(self, values: Values, u: int) -> Tensor:
+        """Return about how many bits each place of a tile took, (h, w).
+
+        What the block means cost is shared evenly by the places that they are means of; of those
+        beyond the edge, by all.
+        """
+        config = self.model.config
+        if not config.expansion:
+            raise AicError("files of single bits have no bits that could be told apart")
+        rate = self._rate(u)
+        height, width = values.levels.shape[2:]
+        levels = _Costs([MEAN_UNIT * values.levels], self.tables.costs)
+        self._walk_levels(levels, rate, values.levels.shape[2:])
+        codes = _Costs([MEAN_UNIT * part for part in values.parts], self.tables.costs)
+        self.model.walk_codes(values.levels, rate, codes)
+        total = levels.bits[0].view(height, width)
+        for part, bits in enumerate(codes.bits):
+            rows, columns = config.part_size(part, height, width)
+            spread = bits.view(rows, columns)
+            if part < config.pyramid_parts:
+                side = pyramid.SIDE * -(-height // pyramid.SIDE) // rows
+                spread = spread.repeat_interleave(side, 0).repeat_interleave(side, 1) / side**2
+            inside = spread[:height, :width]
+            total = total + inside + (spread.sum() - inside.sum()) / inside.numel()
+        return total
+
     def blend(self, edges: Sequence[Tensor | None], rows: int, columns: int) -> Codes:
         """Return codes for a tile of which nothing is known but what lies around it.
 
@@ -205,7 +231,7 @@ class Payload:
     def _rate(self, u: int) -> Tensor:
         return torch.tensor([u / MAX_U], dtype=torch.float32, device=self.device)
 
-    def _walk_levels(self, visitor: "_Levels", rate: Tensor, shape: torch.Size) -> Tensor:
+    def _walk_levels(self, visitor: Visitor, rate: Tensor, shape: torch.Size) -> Tensor:
         shown = (RATE_SHOWN * self.model.rate_index(rate)).view(1, 1, 1, 1).expand(1, 1, *shape)
         return self.model.level_context.walk(shown, rate.new_zeros(1, 1, 1), visitor)
 
@@ -257,6 +283,24 @@ class _Levels:
         digits = torch.full_like(rows, LEVEL_DIGITS)
         found = self.script.integers(wanted, rows, digits, None).view_as(predicted)
         return MEAN_UNIT * (predicted + found)
+
+
+class _Costs:
+    """Visitor of values that are known, which adds up what they cost."""
+
+    def __init__(self, values: list[Tensor], costs: Tensor) -> None:
+        """Take for each part its values in 1/16 steps (1, C, h, w), and the table of costs."""
+        self.values = [to_rows(part) for part in values]
+        self.costs = costs
+        self.bits = [part.new_zeros(part.shape[1]) for part in self.values]
+
+    def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
+        values = self.values[part].index_select(1, places)
+        size = torch.round((values - mean) / MEAN_UNIT).abs().long()
+        cost = self.costs[_scale_rows(scale), size.clamp_max(self.costs.shape[1] - 1)]
+        cost = cost * ((size > 0) | (scale >= CERTAIN_SCALE))
+        self.bits[part][places] = cost.sum((0, 2))
+        return values
 
 
 class _Integers:

@@ -23,7 +23,7 @@ from imgcodec.target import Target
 
 MODEL_ID = bytes(range(8))
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
-COMMANDS = ("encode", "decode", "trim", "bench", "info", "train")
+COMMANDS = ("encode", "decode", "trim", "bench", "info", "inspect", "train")
 
 
 class FakeCodec:

@@ -27,6 +27,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "decompress": TORCH | {"constriction", "safetensors"},
     "errors": set[str](),
     "geo": {"numpy", "PIL"},
+    "heatmap": {"numpy", "PIL"},
     "image": {"numpy", "PIL"},
     "importance": {"numpy"},
     "metadata": set[str](),
