@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-import mmap
+import os
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from imgcodec import __version__, options
 from imgcodec.errors import AicError
+from imgcodec.work import Decoding, Encoding, check_apart
+
+if TYPE_CHECKING:
+    from imgcodec.batch import Task
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it: 128 + SIGINT
 
@@ -41,8 +46,8 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("source", metavar="IN", type=options.READ)
-@click.argument("target", metavar="OUT.aic", type=options.WRITE)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT.aic")
 @options.TARGET
 @options.ROI
 @options.TUNE
@@ -52,137 +57,58 @@ def main() -> None:
 @options.METADATA
 @options.STRICT
 @options.ENTROPY
+@options.JOBS
 @options.MACHINE
 @options.FORCE
 @options.QUIET
-def encode(
-    source: Path, target: Path, rate: float | None, size: int | None, quality: float | None,
-    psnr: float | None, ms_ssim: float | None, roi: options.RoiWords | None, tune: str,
-    effort: int, tile: int | None,
-    alpha: str, metadata: tuple[str, ...], strict: bool, entropy: str, device: str,
-    threads: int | None, force: bool, quiet: bool,
-) -> None:  # fmt: skip
+def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) -> None:
     """Compress the picture IN to OUT.aic.
 
     IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
     georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
+
+    IN may be a folder or a quoted pattern like "**/*.png", and OUT.aic the folder to write into:
+    what is up to date is left alone. Either may be -, stdin or stdout.
     """
-    goal: dict[str, Any] = {
-        "rate": rate,
-        "size": size,
-        "quality": quality,
-        "psnr": psnr,
-        "ms_ssim": ms_ssim,
-    }
+    from imgcodec.target import KINDS
+
+    goal = {kind: settings.pop(kind) for kind in KINDS}
     if sum(value is not None for value in goal.values()) > 1:
         raise click.UsageError(
             "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
         )
-    _check_apart(source, target)
-    from imgcodec import geo, image
-
-    image.check_free(target, force)
-    background = None if alpha in ("keep", "drop") else image.colour(alpha)
-    picture: Any = geo.open_raster(source)
-    if picture is None:
-        picture = image.read_picture(source, strict)
-        for note in picture.notes:
-            _warn(source, note, quiet)
-        picture = picture.keeping(metadata)
-        if alpha != "keep":
-            picture = picture.flattened(background)
-    if roi is not None:
-        goal["roi"] = image.read_roi(roi.mask, roi.box, roi.weight, picture.shape)
-    from imgcodec.codec import Codec  # brings torch: only once the picture is known to be good
-
-    codec = Codec(device=device, threads=threads, tune=tune)
-    data, report = codec.encode_report(picture, entropy=entropy, effort=effort, tile=tile, **goal)
-    image.write_bytes(target, data, force)
-    if not quiet:
-        line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
-        limited = ""
-        if report.limited:
-            nearest = "is nearest to" if report.target.measured else "needs no more,"
-            limited = f"; this picture {nearest} {report.target} asked"
-        click.echo(line + limited)
-        if roi is not None and isinstance(picture, image.Picture):
-            inside, outside = goal["roi"].psnrs(picture.pixels, codec.decode(data))
-            click.echo(f"{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside")
+    settings["threads"] = _threads(settings["threads"], jobs)
+    work = Encoding(goal=goal, warn=partial(_warn, quiet), **settings)
+    _do(work, source, target, options.PICTURES, ".aic", jobs, quiet)
 
 
 @main.command()
-@click.argument("source", metavar="IN.aic", type=options.READ)
-@click.argument("target", metavar="OUT", type=options.WRITE)
+@click.argument("source", metavar="IN.aic")
+@click.argument("target", metavar="OUT")
 @options.REGION
 @options.KEEP_GOING
 @options.MAX_RATE
 @options.MAX_PIXELS
 @options.ALPHA
 @options.METADATA
+@options.FORMAT
+@options.JOBS
 @options.MACHINE
 @options.FORCE
 @options.QUIET
-def decode(
-    source: Path, target: Path, region: tuple[int, ...] | None, keep_going: bool,
-    max_rate: float | None, max_pixels: int, alpha: str, metadata: tuple[str, ...], device: str,
-    threads: int | None, force: bool, quiet: bool,
-) -> None:  # fmt: skip
+def decode(source: str, target: str, suffix: str, jobs: int, quiet: bool, **settings: Any) -> None:
     """Decompress IN.aic to the picture OUT.
 
     The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg. As .ppm, and with the
     extra "geo" as .tif, too, a large picture is written piece by piece.
+
+    IN.aic may be a folder or a quoted pattern, and OUT the folder to write into: what is up to
+    date is left alone. Either may be -, stdin or stdout.
     """
-    _check_apart(source, target)
-    from imgcodec import container
-
-    data = _map(source)
-    file = container.File(data)  # a damaged file is refused before anything large is loaded
-    if not keep_going:
-        file.check_length()
-    from imgcodec import geo, image
-
-    image.check_target(target, force)
-    background = None if alpha in ("keep", "drop") else image.colour(alpha)
-    if not keep_going and region is None:
-        for number in range(file.num_tiles):
-            file.tile(number)
-    header = file.header
-    from imgcodec.codec import Codec
-    from imgcodec.metadata import Metadata
-    from imgcodec.weights import find_id
-
-    codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
-    left, top, width, height = region or (0, 0, header.width, header.height)
-    shape = height, width, header.channels
-    georeference = dict(file.chunks).get(geo.CHUNK)
-    kept = Metadata.of(file.chunks).only(metadata)
-    plane = None if alpha == "drop" else image.alpha_of(file.chunks, header.height, header.width)
-    if plane is not None:
-        plane = plane[top : top + height, left : left + width]
-        if background is None and not image.holds_alpha(target):
-            raise AicError(
-                f"{target}: cannot be transparent, as {source} is: --alpha drop or --alpha white"
-            )
-    lost = []
-    if geo.has_writer(target) and (georeference is not None or plane is None and not kept):
-        writing = geo.writing(target, *shape, georeference, (left, top), force)
-        lost = ["transparency"] * (plane is not None) + kept.kinds
-    else:
-        writing = image.writing(target, *shape, force, plane, kept, background)
-        lost = [] if image.holds_metadata(target) else kept.kinds
-        lost += ["georeference (.tif and the extra geo have it)"] * (georeference is not None)
-    if lost:
-        _warn(target, f"without {', '.join(lost)}", quiet)
-    with writing as take:
-        report = codec.decode_rows(
-            data, take, region, keep_going, max_rate or math.inf, max_pixels
-        )
-    if not quiet:
-        click.echo(f"{target}: {width}x{height} pixels, {report.total_s:.2f} s")
-    if report.damaged:
-        reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
-        raise AicError(f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}")
+    settings["threads"] = _threads(settings["threads"], jobs)
+    work = Decoding(warn=partial(_warn, quiet), **settings)
+    _do(work, source, target, (".aic",), f".{suffix}", jobs, quiet)
 
 
 @main.command()
@@ -200,7 +126,7 @@ def trim(
     device: str, threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Make a smaller file OUT.aic of IN.aic, without the original picture."""
-    _check_apart(source, target)
+    check_apart(source, target)
     from imgcodec import container, image
 
     image.check_free(target, force)
@@ -279,7 +205,7 @@ def inspect(source: Path, target: Path, device: str, threads: int | None, force:
 
     Above the importance map, below the bits of each place of 8x8 pixels, each with its scale.
     """
-    _check_apart(source, target)
+    check_apart(source, target)
     from imgcodec import container, image
 
     image.check_target(target, force)
@@ -311,7 +237,7 @@ def train(
     if target is not None:
         if resume is None or data is not None or out is not None:
             raise click.UsageError("--export goes with --resume, without --data and --out")
-        _check_apart(resume, target)
+        check_apart(resume, target)
         from imgcodec.image import check_free
 
         check_free(target, force)
@@ -337,26 +263,56 @@ def train(
     click.echo(run(data, out, resume=resume, start=start, device=device, config=sizes, **settings))
 
 
-def _warn(path: Path, note: str, quiet: bool) -> None:
+def _do(
+    work: Encoding | Decoding, source: str, target: str, suffixes: Sequence[str], suffix: str,
+    jobs: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Make one file of another, or many of many."""
+    from imgcodec import batch
+
+    if batch.is_many(source, target):
+        _do_all(work, batch.tasks(source, target, suffixes, suffix), jobs, quiet)
+        return
+    if source != batch.PIPE:
+        options.READ.convert(source, None, None)
+    with batch.piped(source, target, suffix) as task:
+        line = work(*task)
+    if not quiet:
+        click.echo(line, err=target == batch.PIPE)
+
+
+def _do_all(work: Encoding | Decoding, todo: Sequence[Task], jobs: int, quiet: bool) -> None:
+    """Make many files, go on after one that fails, and end with a list of those."""
+    from tqdm import tqdm
+
+    from imgcodec import batch
+
+    due = [task for task in todo if work.force or not batch.is_up_to_date(task)]
+    failed = []
+    with tqdm(total=len(due), unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
+        for outcome in batch.run(due, work, jobs):
+            if outcome.line is None:
+                failed.append(outcome)
+            elif not quiet:
+                bar.write(outcome.line)
+            bar.update()
+    if len(due) < len(todo) and not quiet:
+        click.echo(f"{len(todo) - len(due)} files are up to date")
+    for outcome in failed:
+        click.echo(f"{outcome.task.source}: {outcome.error}", err=True)
+    if failed:
+        raise AicError(f"{len(failed)} of {len(todo)} files failed")
+
+
+def _threads(threads: int | None, jobs: int) -> int | None:
+    """Return how many CPU threads each of several jobs has."""
+    return threads if threads is not None or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _warn(quiet: bool, path: Path, note: str) -> None:
     """Say on stderr what is not as it was."""
     if not quiet:
         click.echo(f"{path}: {note}", err=True)
-
-
-def _check_apart(source: Path, target: Path) -> None:
-    """Refuse to write over the input, whatever --force says."""
-    if target.exists() and target.samefile(source):
-        raise AicError(f"{target}: is input and output at once")
-
-
-def _map(source: Path) -> bytes | mmap.mmap:
-    """The bytes of a file, read only where they are looked at."""
-    try:
-        with source.open("rb") as file:
-            empty = source.stat().st_size == 0  # which cannot be mapped
-            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise AicError(f"{source}: {error.strerror}") from error
 
 
 def _read(source: Path) -> bytes:

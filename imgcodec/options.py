@@ -118,6 +118,11 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
         return size
 
 
+# What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
+PICTURES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
+    ".avif", ".heic", ".heif", ".jxl",
+)  # fmt: skip
 RATE = _Number(24)  # bits per pixel; 24 = uncompressed
 
 
@@ -242,6 +247,22 @@ STRICT = click.option(
     "--strict",
     is_flag=True,
     help="Refuse pictures that 8-bit RGB or grey cannot hold exactly, rather than reduce them.",
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Files that are worked on at a time, of many; the CPU threads are shared by them.",
+)
+FORMAT = click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["png", "tif", "ppm", "bmp", "webp", "jpg"]),
+    default="png",
+    show_default=True,
+    help="Format of pictures written into a folder or to stdout.",
 )
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
 MACHINE = combine(

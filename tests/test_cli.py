@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -335,6 +336,89 @@ def test_missing_folder_of_the_output_is_refused(aic, command, photo, coded, tmp
     assert FakeCodec.made == []
 
 
+@pytest.fixture
+def album(tmp_path):
+    """A folder with pictures of several kinds, one of them broken, and something else."""
+    folder = tmp_path / "album"
+    (folder / "sub").mkdir(parents=True)
+    pixels = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    for name in ("a.png", "a.bmp", "b.JPG", "sub/c.tif"):
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "broken.png").write_bytes(b"none")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_folder_there_and_back(aic, album, tmp_path, jobs):
+    coded, back = tmp_path / "coded", tmp_path / "back"
+    result = aic("encode", album, coded, "--rate", "1", "--jobs", jobs)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "Error: 1 of 5 files failed"
+    assert "broken.png: " in result.stderr.splitlines()[-2]
+    wanted = ["a.bmp.aic", "a.png.aic", "b.aic", os.path.join("sub", "c.aic")]
+    assert names(coded) == wanted
+    assert len(result.stdout.splitlines()) == 4
+    assert len(FakeCodec.made) == 1
+    assert FakeCodec.made[0][1] == (None if jobs == 1 else max(1, os.cpu_count() // 3))
+    result = aic("decode", coded, back, "--format", "ppm", "--jobs", jobs)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert names(back) == [name[:-4] + ".ppm" for name in wanted]
+    assert np.array_equal(read_image(back / "a.png.ppm"), read_image(album / "a.png"))
+
+
+def test_what_is_up_to_date_is_left_alone(aic, album, tmp_path):
+    (album / "broken.png").unlink()
+    coded = tmp_path / "coded"
+    assert aic("encode", album, coded).exit_code == 0
+    result = aic("encode", album, coded)
+    assert (result.exit_code, result.stdout) == (0, "4 files are up to date\n")
+    assert len(aic("encode", album, coded, "--force").stdout.splitlines()) == 4
+    os.utime(coded / "b.aic", (1, 1))  # older than the picture
+    before = (coded / "b.aic").read_bytes()
+    result = aic("encode", album, coded, "--quiet")
+    assert result.exit_code == 1
+    assert "exists, and is kept without --force" in result.stderr
+    assert (coded / "b.aic").read_bytes() == before
+
+
+def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
+    out = tmp_path / "out"
+    assert aic("encode", album / "*.bmp", out).exit_code == 0
+    assert aic("encode", album / "**" / "c.*", out).exit_code == 0
+    assert names(out) == ["a.aic", os.path.join("sub", "c.aic")]
+    assert aic("encode", album / "b.JPG", out).exit_code == 0
+    assert (out / "b.aic").exists()
+    assert_refused(aic("encode", album / "*.xyz", out), "no files")
+    (tmp_path / "empty").mkdir()
+    assert_refused(aic("decode", tmp_path / "empty", out), "no files")
+
+
+def test_pipes(aic, photo, coded, tmp_path):
+    runner = CliRunner()
+    result = runner.invoke(cli.main, ["encode", "-", "-"], input=photo.read_bytes())
+    assert result.exit_code == 0
+    assert container.unpack(result.stdout_bytes)[0].width == 16
+    assert "bytes" in result.stderr
+    result = runner.invoke(
+        cli.main, ["decode", "-", "-", "--format", "bmp"], input=result.stdout_bytes
+    )
+    assert result.stdout_bytes[:2] == b"BM"
+    (tmp_path / "b.bmp").write_bytes(result.stdout_bytes)
+    assert np.array_equal(read_image(tmp_path / "b.bmp"), read_image(photo))
+    result = runner.invoke(cli.main, ["decode", str(coded), "-", "--quiet"])
+    assert (result.stdout_bytes[1:4], result.stderr) == (b"PNG", "")
+    result = runner.invoke(cli.main, ["encode", "-", str(tmp_path / "c.aic")], input=b"nothing")
+    assert (result.exit_code, result.stdout_bytes) == (1, b"")
+    assert result.stderr == "Error: stdin: not a picture of a known kind\n"
+    result = runner.invoke(cli.main, ["decode", "-", "-"], input=b"nothing")
+    assert result.stderr.startswith("Error: stdin: 7 bytes")
+
+
 def test_what_is_no_picture_is_refused(aic, tmp_path):
     source = tmp_path / "a.png"
     source.write_bytes(b"not a picture")
@@ -543,8 +627,8 @@ def test_value_out_of_range(aic, option, value, photo, tmp_path):
 def test_missing_and_unknown_words(aic, photo, tmp_path):
     assert_usage(aic("encode", photo), "OUT.aic")
     assert_usage(aic("encode", tmp_path / "no.png", tmp_path / "a.aic"), "does not exist")
-    assert_usage(aic("encode", tmp_path, tmp_path / "a.aic"), "is a directory")
-    assert_usage(aic("decode", photo, tmp_path), "is a directory")
+    assert_refused(aic("encode", tmp_path, tmp_path / "a.aic"), "a.aic: is no folder")
+    assert_refused(aic("encode", tmp_path, photo), "photo.png: is no folder")
     assert_usage(aic("squeeze"), "squeeze")
 
 

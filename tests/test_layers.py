@@ -18,6 +18,7 @@ TORCH = {"torch", "numpy", "tqdm"}  # torch brings numpy and tqdm along
 MAY_LOAD = {  # a package stands for all modules in it
     "__init__": set[str](),
     "__main__": {"click"},
+    "batch": set[str](),
     "bench": {"numpy", "PIL"},
     "bitstream": {"numpy", "constriction"},
     "cli": {"click"},
@@ -45,6 +46,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "tiles": set[str](),
     "train": TORCH | {"PIL", "constriction", "safetensors", "scipy"},
     "weights": TORCH | {"safetensors"},
+    "work": set[str](),
 }
 KNOWS_CODEC = {"codec", "train"}  # they may load codec.py, which joins all parts
 

@@ -1,0 +1,187 @@
+"""What `aic encode` and `aic decode` do for each file, with one codec for all of them."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from imgcodec import container
+from imgcodec.errors import AicError, FormatError
+
+if TYPE_CHECKING:
+    from imgcodec.codec import Codec
+
+Warn = Callable[[Path, str], None]
+_LOCK = Lock()
+
+
+@dataclass
+class Encoding:
+    """Settings of `aic encode`."""
+
+    goal: dict[str, float | None]  # keywords of Target.of
+    roi: tuple[Path | None, tuple[int, ...] | None, float | None] | None  # mask, box, weight
+    tune: str
+    effort: int
+    tile: int | None
+    alpha: str
+    metadata: tuple[str, ...]
+    strict: bool
+    entropy: str
+    device: str
+    threads: int | None
+    force: bool
+    warn: Warn
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec, made when the first picture is known to be good: it brings torch."""
+        from imgcodec.codec import Codec
+
+        return Codec(device=self.device, threads=self.threads, tune=self.tune)
+
+    def __call__(self, source: Path, target: Path) -> str:
+        """Compress a picture, and return what to tell about it."""
+        check_apart(source, target)
+        from imgcodec import geo, image
+
+        image.check_free(target, self.force)
+        background = None if self.alpha in ("keep", "drop") else image.colour(self.alpha)
+        picture: Any = geo.open_raster(source)
+        if picture is None:
+            picture = image.read_picture(source, self.strict)
+            for note in picture.notes:
+                self.warn(source, note)
+            picture = picture.keeping(self.metadata)
+            if self.alpha != "keep":
+                picture = picture.flattened(background)
+        roi = None if self.roi is None else image.read_roi(*self.roi, picture.shape)
+        with _LOCK:
+            codec = self.codec
+        data, report = codec.encode_report(
+            picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi, **self.goal
+        )
+        image.write_bytes(target, data, self.force)
+        line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
+        if report.limited:
+            nearest = "is nearest to" if report.target.measured else "needs no more,"
+            line += f"; this picture {nearest} {report.target} asked"
+        if roi is not None and isinstance(picture, image.Picture):
+            inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
+            line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
+        return line
+
+
+@dataclass
+class Decoding:
+    """Settings of `aic decode`."""
+
+    region: tuple[int, ...] | None
+    keep_going: bool
+    max_rate: float | None
+    max_pixels: int
+    alpha: str
+    metadata: tuple[str, ...]
+    device: str
+    threads: int | None
+    force: bool
+    warn: Warn
+    _codec: Codec | None = None
+
+    def __call__(self, source: Path, target: Path) -> str:
+        """Decompress a file, and return what to tell about it."""
+        check_apart(source, target)
+        data = _map(source)
+        try:
+            return self._decode(source, target, data, container.File(data))
+        except FormatError as error:
+            raise AicError(f"{source}: {error}") from error
+
+    def _decode(
+        self, source: Path, target: Path, data: bytes | mmap.mmap, file: container.File
+    ) -> str:
+        # a damaged file is refused before anything large is loaded
+        if not self.keep_going:
+            file.check_length()
+        from imgcodec import geo, image
+        from imgcodec.metadata import Metadata
+
+        image.check_target(target, self.force)
+        background = None if self.alpha in ("keep", "drop") else image.colour(self.alpha)
+        if not self.keep_going and self.region is None:
+            for number in range(file.num_tiles):
+                file.tile(number)
+        header = file.header
+        codec = self._codec_for(header.model_id)
+        left, top, width, height = self.region or (0, 0, header.width, header.height)
+        shape = height, width, header.channels
+        georeference = dict(file.chunks).get(geo.CHUNK)
+        kept = Metadata.of(file.chunks).only(self.metadata)
+        plane = None
+        if self.alpha != "drop":
+            plane = image.alpha_of(file.chunks, header.height, header.width)
+        if plane is not None:
+            plane = plane[top : top + height, left : left + width]
+            if background is None and not image.holds_alpha(target):
+                raise AicError(
+                    f"{target}: cannot be transparent, as {source} is:"
+                    " --alpha drop or --alpha white"
+                )
+        if geo.has_writer(target) and (georeference is not None or (plane is None and not kept)):
+            writing = geo.writing(target, *shape, georeference, (left, top), self.force)
+            lost = ["transparency"] * (plane is not None) + kept.kinds
+        else:
+            writing = image.writing(target, *shape, self.force, plane, kept, background)
+            lost = [] if image.holds_metadata(target) else kept.kinds
+            lost += ["georeference (.tif and the extra geo have it)"] * (georeference is not None)
+        if lost:
+            self.warn(target, f"without {', '.join(lost)}")
+        with writing as take:
+            report = codec.decode_rows(
+                data,
+                take,
+                self.region,
+                self.keep_going,
+                self.max_rate or math.inf,
+                self.max_pixels,
+            )
+        if report.damaged:
+            reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
+            raise AicError(
+                f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}"
+            )
+        return f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
+
+    def _codec_for(self, model_id: bytes) -> Codec:
+        """Return the codec, made for the weights of the first file; it loads others as needed."""
+        with _LOCK:
+            if self._codec is None:
+                from imgcodec.codec import Codec
+                from imgcodec.weights import find_id
+
+                self._codec = Codec(
+                    device=self.device, threads=self.threads, weights=find_id(model_id)
+                )
+            return self._codec
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Refuse to write over the input, whatever --force says."""
+    if target.exists() and target.samefile(source):
+        raise AicError(f"{target}: is input and output at once")
+
+
+def _map(source: Path) -> bytes | mmap.mmap:
+    """The bytes of a file, read only where they are looked at."""
+    try:
+        with source.open("rb") as file:
+            empty = source.stat().st_size == 0  # which cannot be mapped
+            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise AicError(f"{source}: {error.strerror}") from error
