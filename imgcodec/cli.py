@@ -45,7 +45,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(epilog=options.ENCODE_EXAMPLES)
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT.aic")
 @options.TARGET
@@ -60,6 +60,7 @@ def main() -> None:
 @options.JOBS
 @options.MACHINE
 @options.FORCE
+@options.VERBOSE
 @options.QUIET
 def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) -> None:
     """Compress the picture IN to OUT.aic.
@@ -83,7 +84,7 @@ def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) ->
     _do(work, source, target, options.PICTURES, ".aic", jobs, quiet)
 
 
-@main.command()
+@main.command(epilog=options.DECODE_EXAMPLES)
 @click.argument("source", metavar="IN.aic")
 @click.argument("target", metavar="OUT")
 @options.REGION
@@ -96,6 +97,7 @@ def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) ->
 @options.JOBS
 @options.MACHINE
 @options.FORCE
+@options.VERBOSE
 @options.QUIET
 def decode(source: str, target: str, suffix: str, jobs: int, quiet: bool, **settings: Any) -> None:
     """Decompress IN.aic to the picture OUT.

@@ -113,6 +113,13 @@ class Codec:
             self._payloads[loaded.model_id] = Payload(model, loaded.tables, self._fast())
         return loaded.model_id
 
+    @property
+    def where(self) -> str:
+        """Where the networks run, and how, in words."""
+        kind = "bfloat16" if self._payload.fast else "float32"
+        threads = "" if self.device == "cuda" else f", {torch.get_num_threads()} threads"
+        return f"{self.device}{threads}, {kind}"
+
     def _fast(self) -> bool:
         """Whether this machine multiplies bfloat16 natively, and oneDNN may use that."""
         if self.device == "cuda":

@@ -126,6 +126,26 @@ PICTURES = (
 RATE = _Number(24)  # bits per pixel; 24 = uncompressed
 
 
+ENCODE_EXAMPLES = """
+\b
+Examples:
+  aic encode photo.jpg photo.aic                      quality 50
+  aic encode photo.png photo.aic --rate 0.25          at most 0.25 bits per pixel
+  aic encode photo.png photo.aic --size 100k          at most 100,000 bytes
+  aic encode map.tif map.aic --roi 800,600,400,300:16
+  aic encode photos/ archive/ --psnr 36 --jobs 2
+  cat photo.png | aic encode - - > photo.aic
+"""
+DECODE_EXAMPLES = """
+\b
+Examples:
+  aic decode photo.aic photo.png
+  aic decode map.aic part.png --region 800,600,400,300
+  aic decode archive/ pictures/ --format tif
+  aic decode photo.aic - --format ppm | display
+"""
+
+
 def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Several options as one decorator; the help shows them in this order."""
 
@@ -310,6 +330,9 @@ MEASURING = combine(
         help="Write rows, means and the machine.",
     ),
     click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
+)
+VERBOSE = click.option(
+    "--verbose", is_flag=True, help="Print what was decided, and what took how long."
 )
 QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 TRAINING = combine(

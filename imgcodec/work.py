@@ -37,6 +37,7 @@ class Encoding:
     device: str
     threads: int | None
     force: bool
+    verbose: bool
     warn: Warn
 
     @cached_property
@@ -75,6 +76,9 @@ class Encoding:
         if roi is not None and isinstance(picture, image.Picture):
             inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
             line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
+        if self.verbose:
+            line += f"\n  asked: {report.target}, found: rate parameter {_u(data):.4f}"
+            line += _details(data, codec, report.model_s, report.total_s)
         return line
 
 
@@ -91,6 +95,7 @@ class Decoding:
     device: str
     threads: int | None
     force: bool
+    verbose: bool
     warn: Warn
     _codec: Codec | None = None
 
@@ -156,7 +161,10 @@ class Decoding:
             raise AicError(
                 f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}"
             )
-        return f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
+        line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
+        if self.verbose:
+            line += _details(data, codec, report.model_s, report.total_s)
+        return line
 
     def _codec_for(self, model_id: bytes) -> Codec:
         """Return the codec, made for the weights of the first file; it loads others as needed."""
@@ -169,6 +177,26 @@ class Decoding:
                     device=self.device, threads=self.threads, weights=find_id(model_id)
                 )
             return self._codec
+
+
+def _u(data: bytes) -> float:
+    return container.File(data).header.u / container.MAX_U
+
+
+def _details(data: bytes | mmap.mmap, codec: Codec, model_s: float, total_s: float) -> str:
+    """Return lines on what a file holds and what took how long."""
+    file = container.File(data)
+    rows, columns = file.header.grid
+    edge = f", {file.header.edge} pixels a side" if file.header.edge else ""
+    overhead = container.overhead_bytes(file.num_tiles)
+    chunks = container.overhead_bytes(file.num_tiles, file.chunks) - overhead
+    names = " ".join(kind.decode("ascii") for kind, _ in file.chunks)
+    return (
+        f"\n  tiles: {rows} x {columns}{edge}; header and index {overhead} bytes,"
+        f" chunks {chunks} {names}".rstrip()
+        + f"\n  weights {file.header.model_id.hex()} on {codec.where}"
+        + f"\n  networks {model_s:.2f} s, all {total_s:.2f} s"
+    )
 
 
 def check_apart(source: Path, target: Path) -> None:

@@ -6,11 +6,13 @@ import json
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
 import types
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ class FakeCodec:
     """Codec with the same words; it stores the pixels themselves."""
 
     made = []
+    where = "cpu, 2 threads, float32"
     tiles = []
     targets = []
     rois = []
@@ -815,6 +818,25 @@ def test_help_tells_unit_range_and_default(aic):
     assert "--quality 0..100 The same trade-off" in text
     assert "[default: (50); 0<=x<=100]" in text
     assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
+
+
+def test_the_manual_page_is_that_of_the_help():
+    docs = Path(__file__).parent.parent / "docs"
+    page = runpy.run_path(str(docs / "manpage.py"))["page"]()
+    assert page == (docs / "aic.1").read_text(), "run python docs/manpage.py"
+    assert ".B \\-\\-rate BPP" in page
+
+
+def test_verbose_explains(aic, photo, tmp_path):
+    result = aic("encode", photo, tmp_path / "a.aic", "--rate", "1", "--verbose")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = result.stdout.splitlines()[1:]
+    assert told[0] == "  asked: 1 bpp, found: rate parameter 0.1250"
+    assert told[1] == "  tiles: 1 x 1; header and index 41 bytes, chunks 0"
+    assert told[2] == "  weights 0001020304050607 on cpu, 2 threads, float32"
+    assert told[3] == "  networks 0.25 s, all 0.50 s"
+    result = aic("decode", tmp_path / "a.aic", tmp_path / "b.png", "--verbose")
+    assert result.stdout.splitlines()[1:] == [*told[1:3], "  networks 0.12 s, all 0.75 s"]
 
 
 def test_help_lists_the_commands(aic):
