@@ -8,11 +8,14 @@ Prints a table of what was tried and how often something was lost; exit code 1 i
 - damage with right checksums: random bytes in place of a tile's; lost = anything but a picture or
   a refusal;
 - sizes: encoded and decoded; lost = another size, or a picture far from the original;
+- refusals: of a broken header by the whole command; lost = another exit code than 1, more than one
+  line, or more than 64 MB; the seconds and the memory of the slowest are printed;
 - kills: SIGKILL at a random moment of `aic encode` and `aic decode` over an existing file; lost =
   a file that is neither the old nor the new one.
 """
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -29,6 +32,8 @@ from imgcodec.image import read_image
 
 SIZES = [(1, 1), (1, 9), (7, 5), (8, 8), (9, 17), (64, 64), (1, 500), (513, 257)]
 RANDOM_TILES = 200
+REFUSALS = 10
+MOST_MEGABYTES = 64
 FAR = 15.0  # grey levels, mean
 
 
@@ -50,6 +55,10 @@ def main() -> None:
         "random tiles, checksums right",
         (lambda d=d: broken(codec, d) for d in random_tiles(two_tiles, chance)),
     )
+    with tempfile.TemporaryDirectory() as scratch:
+        refuse = Refuser(Path(scratch), two_tiles)
+        lost += show("refusals of a broken header", [refuse] * REFUSALS)
+        print(f"{'':<40} {refuse.seconds:.2f} s, {refuse.megabytes:.0f} MB")
     lost += show("sizes", (lambda size=size: wrong(codec, picture, *size) for size in SIZES))
     with tempfile.TemporaryDirectory() as scratch:
         for command in ("encode", "decode"):
@@ -110,6 +119,29 @@ def wrong(codec: Codec, picture: np.ndarray, height: int, width: int) -> bool:
     part = picture[:height, :width]
     found = codec.decode(codec.encode(part, 2 + 8 * 60 / (height * width)))
     return found.shape != part.shape or np.abs(found.astype(float) - part).mean() > FAR
+
+
+class Refuser:
+    """Runs `aic decode` on a file with a broken header, and looks at what it costs."""
+
+    def __init__(self, folder: Path, data: bytes) -> None:
+        """Write the file."""
+        self.source, self.target = folder / "broken.aic", folder / "out.png"
+        self.source.write_bytes(data[:12] + b"\xff" * 4 + data[16:])
+        self.seconds = self.megabytes = 0.0
+
+    def __call__(self) -> bool:
+        """Return whether the refusal is none, or a dear one."""
+        words = [sys.executable, "-m", "imgcodec", "decode", str(self.source), str(self.target)]
+        started = time.perf_counter()
+        with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+            told = process.stderr.read() if process.stderr else b""
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        self.seconds = max(self.seconds, time.perf_counter() - started)
+        self.megabytes = max(self.megabytes, usage.ru_maxrss / 1024)
+        whole = process.returncode == 1 and told.count(b"\n") == 1 and not self.target.exists()
+        return not whole or self.megabytes > MOST_MEGABYTES
 
 
 class Killer:
