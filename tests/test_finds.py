@@ -17,7 +17,7 @@ def test_seeds_make_pictures(target):
     seeds = make_seeds(target)
     made = [target(seed) for seed in seeds if seed[0] == 0]
     assert made == [True] * 4
-    assert sum(target(seed) for seed in seeds if seed[0] == 1) >= 8
+    assert sum(target(seed) for seed in seeds if seed[0] == 1) >= 16
     assert not target(b"")
     assert not target(b"\1")
 
