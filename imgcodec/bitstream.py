@@ -16,6 +16,7 @@ from imgcodec.errors import FormatError
 PROBABILITY_BITS = 16
 MASS_BITS = 24
 _ONE = 1 << PROBABILITY_BITS
+FLAGS = 2  # magnitudes with a flag of their own
 
 Bits = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -133,10 +134,11 @@ def code_integers(
     digits: Integers,
     masses: Integers,
 ) -> Integers:
-    """Code signed integers as binary expansions: zero flag, sign, magnitude digits.
+    """Code signed integers: zero flag, sign, flags of the smallest magnitudes, binary digits.
 
-    The probability of each digit is (F(mid) - F(low)) / (F(high) - F(low)) in integers; beyond
-    the end of the table F stays as it is.
+    Most magnitudes are 1 or 2, and end with the flags "more than 1", "more than 2". The
+    probability of each bit is a share of what is left of the distribution, in integers; beyond the
+    end of the table F stays as it is.
 
     Args:
         coder: where to or from.
@@ -158,23 +160,54 @@ def code_integers(
     found = None if values is None else values[sent]
     half = np.full(len(sent), _ONE // 2)
     negative = coder.code(None if found is None else (found < 0).astype(np.int32), half)
-    magnitude = np.zeros(len(sent), np.int64)  # less one
-    rest = None if found is None else np.abs(found) - 1
-    left = digits[sent] - 1
+    size = None if found is None else np.abs(found)
+    magnitude = _code_magnitudes(coder, size, scale[sent], digits[sent] - 1, masses)
+    result[sent] = np.where(negative != 0, -1, 1) * magnitude
+    return result
+
+
+def _code_magnitudes(
+    coder: Coder, size: Integers | None, rows: Integers, left: Integers, masses: Integers
+) -> Integers:
+    """Code magnitudes of 1..2^left; see `code_integers`."""
     last = masses.shape[1] - 1
-    rows = scale[sent]
+    magnitude = np.ones(len(rows), np.int64)
+    larger = np.arange(len(rows))  # those that are not known yet
+    for known in range(1, FLAGS + 1):
+        larger = larger[(1 << left[larger]) > known]
+        row = rows[larger]
+        most = masses[row, np.minimum(1 << left[larger], last)]
+        p = _share(most - masses[row, known], most - masses[row, known - 1])
+        bits = None if size is None else (size[larger] > known).astype(np.int32)
+        larger = larger[coder.code(bits, p) != 0]
+        magnitude[larger] = known + 1
+    rows, left = rows[larger], left[larger]
+    rest = None if size is None else size[larger] - 1
+    least = masses[rows, FLAGS]
+    low = np.zeros(len(larger), np.int64)
     for place in range(int(left.max(initial=0)) - 1, -1, -1):
         active = np.flatnonzero(left > place)
-        low = magnitude[active]
-        row = rows[active]
-        high_mass = masses[row, np.minimum(low + (2 << place), last)]
-        mid_mass = masses[row, np.minimum(low + (1 << place), last)]
-        whole = high_mass - masses[row, np.minimum(low, last)]
-        p = np.where(whole > 0, (high_mass - mid_mass) * _ONE // np.maximum(whole, 1), _ONE // 2)
+        row, known_mass, start = rows[active], least[active], low[active]
+        high_mass, mid_mass, low_mass = (
+            np.maximum(masses[row, np.minimum(start + (n << place), last)], known_mass)
+            for n in (2, 1, 0)
+        )
         bits = None if rest is None else ((rest[active] >> place) & 1).astype(np.int32)
-        magnitude[active] = low + (coder.code(bits, _clip(p)).astype(np.int64) << place)
-    result[sent] = np.where(negative != 0, -1, 1) * (magnitude + 1)
-    return result
+        found = coder.code(bits, _share(high_mass - mid_mass, high_mass - low_mass))
+        low[active] = start + (found.astype(np.int64) << place)
+    magnitude[larger] = low + 1
+    return magnitude
+
+
+def raw_bits(values: Integers, digits: Integers) -> int:
+    """Return how many bits `code_integers` asks for."""
+    size, some = np.abs(values), (values != 0) & (digits > 0)
+    flags = sum(
+        int(np.count_nonzero(some & (size >= known) & (digits > known)))
+        for known in range(1, FLAGS + 1)
+    )
+    rest = int((digits - 1)[some & (size > FLAGS)].sum())
+    return int(np.count_nonzero(digits)) + int(np.count_nonzero(some)) + flags + rest
 
 
 def code_bits(coder: Coder, bits: Bits | None, logits: Integers, probabilities: Integers) -> Bits:
@@ -188,6 +221,11 @@ def code_bits(coder: Coder, bits: Bits | None, logits: Integers, probabilities: 
     """
     limit = len(probabilities) // 2
     return coder.code(bits, _clip(probabilities[np.clip(logits, -limit, limit) + limit]))
+
+
+def _share(part: Integers, whole: Integers) -> Integers:
+    """Return part / whole as a probability, a half where the table says nothing."""
+    return _clip(np.where(whole > 0, part * _ONE // np.maximum(whole, 1), _ONE // 2))
 
 
 def _clip(p: Integers) -> Integers:

@@ -9,7 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcodec.bitstream import Bits, Coder, Integers, RawDecoder, code_bits, code_integers
+from imgcodec.bitstream import (
+    Bits,
+    Coder,
+    Integers,
+    RawDecoder,
+    code_bits,
+    code_integers,
+    raw_bits,
+)
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.tables import cost_table
 from imgcodec.weights import Tables
@@ -111,7 +119,8 @@ class Plan:
         )
         found[some] = chosen
         if self.raw:
-            self._bits += float(sent.sum() + (near_digits * (chosen != 0)).sum())
+            # every one has a zero flag
+            self._bits += float(sent.sum()) - len(some) + _raw_bits(chosen, near_digits)
         else:
             zero_costs = self.tables.costs[:, 0]
             zeros = zero_costs.take(rows).mul_(sent).sum() - zero_costs.take(near_rows).sum()
@@ -155,7 +164,7 @@ class Script:
     def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
         """Return about how many bits integers took that were read, (N,) each."""
         if isinstance(self.coder, RawDecoder):
-            return float((digits > 0).sum() + (digits * (found != 0)).sum())
+            return _raw_bits(found, digits)
         costs = self.tables.costs
         return float(costs[rows, found.abs().long().clamp_max(costs.shape[1] - 1)].sum())
 
@@ -163,3 +172,7 @@ class Script:
         """Return the single bits of one step, (N,) float32; see `Plan.bits`."""
         found = code_bits(self.coder, None, logits.long().cpu().numpy(), self.tables.probabilities)
         return torch.from_numpy(found).to(logits.device).float()
+
+
+def _raw_bits(found: Tensor, digits: Tensor) -> float:
+    return float(raw_bits(found.long().cpu().numpy(), digits.long().cpu().numpy()))

@@ -12,6 +12,7 @@ from imgcodec.bitstream import (
     RawEncoder,
     code_bits,
     code_integers,
+    raw_bits,
 )
 from imgcodec.errors import FormatError
 
@@ -89,9 +90,9 @@ def typical(number, seed=0):
 def test_words_of_the_range_coder():
     """A change of these words is a change of the format."""
     assert encoded("range", *FIXED).hex() == (
-        "ffffffff73ec09ddf4f358132082dbfa801e84fcdac5e154ac48f8030ba60b1f"
-        "7fa2fa2961da1249660bef387607e1532f659b609fb656167595ebf96068f3ac"
-        "d768c4cdd9743ff126492b80"
+        "ffffffff73ec09ddf4f358132082dbfa801e84fcdac5e154ac48f803ff3f0c1f"
+        "7acffdfa98bd04b9575863f8e64fc55a7b0acae718f77f2fe804ab53b933094d"
+        "bbdee6cd5aca58f6a805e1c6b17cb63d4ab523ec"
     )
 
 
@@ -104,18 +105,18 @@ def test_words_of_single_bits():
 
 
 def test_raw_bits_by_hand():
-    """Zero flags 0111; signs 010; places of |v| - 1 = 0, 2, 3 from the top: 011, 001."""
+    """Zero flags 0111; signs 010; more than 1: 011; than 2: 11; |v| - 1 = 2, 3: 11, 01."""
     values, three = np.array([0, 1, -3, 4]), np.full(4, 3)
     data = encoded("none", values, np.zeros(4, np.int64), three)
-    assert data == bytes([0b0111_0100, 0b1100_1000])
+    assert data == bytes([0b0111_0100, 0b1111_1101])
 
 
 def test_raw_bits_of_unequal_digits():
-    """D = 1 holds -1..1 without a magnitude, D = 2 has one bit of it, D = 0 nothing at all."""
+    """D = 1 holds -1..1 without a magnitude, D = 2 has one flag of it, D = 0 nothing at all."""
     values, digits = np.array([-1, 0, 2, -4]), np.array([1, 0, 2, 3])
     data = encoded("none", values, np.zeros(4, np.int64), digits)
-    # flags 111, signs 101, place 1 of the last: 1, place 0 of the last two: 1 1
-    assert data == bytes([0b1111_0111, 0b1000_0000])
+    # zero flags 111, signs 101, more than 1: 1 1, than 2: 1, two places of the last: 1 1
+    assert data == bytes([0b1111_0111, 0b1110_0000])
 
 
 def test_nothing_is_no_bytes():
@@ -138,8 +139,10 @@ def asked(values, digits, row=HALF):
 def test_probabilities_by_hand():
     """P(|v| > m) = 2^-(m+1): not zero 1/2; sign 1/2; 2 rather than 1: (1/8) / (3/8)."""
     assert asked([2], [2]) == [32768, 32768, 65536 // 3]
-    # of 1..4 with weights 8, 4, 2, 1: the upper half 3/15, then 4 rather than 3: 1/3
-    assert asked([4], [3]) == [32768, 32768, 65536 // 5, 65536 // 3]
+    # of 1..4 with weights 8, 4, 2, 1: more than 1: 7/15, than 2: 3/7, upper half, 4, not 3: 1/3
+    assert asked([4], [3]) == [32768, 32768, 65536 * 7 // 15, 65536 * 3 // 7, 65535, 65536 // 3]
+    assert asked([1], [3]) == [32768, 32768, 65536 * 7 // 15]
+    assert asked([2], [9])[3:] == [32768]
     assert asked([0], [3]) == [32768]
     assert asked([-1], [1]) == [32768, 32768]
 
@@ -147,7 +150,7 @@ def test_probabilities_by_hand():
 def test_probabilities_stay_off_the_ends():
     assert asked([1], [1], row=0) == [1, 32768]
     # all magnitudes have mass 0: the table knows nothing, and says so
-    assert asked([200], [9], row=0) == [1, 32768] + [32768] * 8
+    assert asked([200], [9], row=0) == [1, 32768] + [32768] * 10
 
 
 def test_probabilities_of_single_bits_are_those_of_the_table():
@@ -224,8 +227,11 @@ def test_real_bits_are_the_ideal_ones_of_typical_values(number):
 
 def test_raw_bits_are_counted_exactly():
     values, scale, digits = FIXED
-    expected = np.sum(digits > 0) + np.sum(digits[values != 0])  # flags; sign and D - 1 places
+    expected = raw_bits(values, digits)
     assert len(encoded("none", *FIXED)) == -(-expected // 8)
+    by_hand = {0: 1, 1: 3, 2: 4, 3: 4 + 3, 8: 4 + 3}  # of 4 digits
+    for value, bits in by_hand.items():
+        assert raw_bits(np.array([value, -value, 1]), np.array([4, 4, 0])) == 2 * bits
 
 
 @given(KINDS, SYMBOLS, st.integers(0, 2**32 - 1))
