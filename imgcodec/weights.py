@@ -20,7 +20,7 @@ TUNED = {"psnr": "aic-psnr", "ms-ssim": "aic-msssim"}  # what shipped weights ai
 # The shipped files; a file of one of these names with another hash is refused.
 SHA256 = {
     "aic-psnr": "898662c7c882190adcf6ac98dffa4d157bc4e5ad29c2addf21b3230d520990c3",
-    "aic-msssim": "667b8bc8c9375b6ae3b4fa8df58be78352d4bbfa8f2338c637496afdf3076453",
+    "aic-msssim": "644511557756dcd66f0af85dac43ffb1e8aa9df9de4ed73f1b3a16beabff06dd",
 }
 MODEL_ID_BYTES = 8
 
