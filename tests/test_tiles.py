@@ -110,7 +110,8 @@ def test_the_rate_holds_for_the_whole_file(tiny_codec, textured, entropy, rate):
     data, report = tiny_codec.encode_report(textured(328, 392), rate, entropy, tile=192)
     header, tiles, _ = container.unpack(data)
     assert (header.edge, len(tiles)) == (192, 6)
-    assert 0.98 * rate <= report.bpp <= rate
+    # raw bits grow by jumps: one a place for each latent that is sent from some u on
+    assert (0.96 if entropy == "none" else 0.98) * rate <= report.bpp <= rate
     assert report.bpp == 8 * len(data) / (328 * 392)
 
 
