@@ -301,7 +301,8 @@ def _do_all(work: Encoding | Decoding, todo: Sequence[Task], jobs: int, quiet: b
     if len(due) < len(todo) and not quiet:
         click.echo(f"{len(todo) - len(due)} files are up to date")
     for outcome in failed:
-        click.echo(f"{outcome.task.source}: {outcome.error}", err=True)
+        source, error = str(outcome.task.source), outcome.error or ""
+        click.echo(error if source in error else f"{source}: {error}", err=True)
     if failed:
         raise AicError(f"{len(failed)} of {len(todo)} files failed")
 
