@@ -8,14 +8,11 @@ are included.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from measure import measure
 from PIL import Image
 
 REGION = 512  # pixels
@@ -71,15 +68,10 @@ def mosaic(folder: Path, side: int) -> np.ndarray:
 
 def run(*words: object) -> tuple[float, float]:
     """Run `aic` and return its seconds and its peak resident memory in MB."""
-    command = [sys.executable, "-m", "imgcodec", *map(str, words), "--quiet"]
-    started = time.perf_counter()
-    with subprocess.Popen(command) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command} ended with {process.returncode}")
-    kilobytes = usage.ru_maxrss / 1024 if sys.platform == "darwin" else usage.ru_maxrss
-    return time.perf_counter() - started, kilobytes / 1024
+    done = measure(*words, "--quiet")
+    if done.status:
+        raise SystemExit(f"{words} ended with {done.status}: {done.errors.decode()}")
+    return done.seconds, done.peak / 1e6
 
 
 if __name__ == "__main__":

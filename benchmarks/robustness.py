@@ -15,7 +15,6 @@ Prints a table of what was tried and how often something was lost; exit code 1 i
 """
 
 import argparse
-import os
 import random
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from measure import measure
 
 from imgcodec import Codec, container
 from imgcodec.errors import AicError, FormatError
@@ -132,15 +132,10 @@ class Refuser:
 
     def __call__(self) -> bool:
         """Return whether the refusal is none, or a dear one."""
-        words = [sys.executable, "-m", "imgcodec", "decode", str(self.source), str(self.target)]
-        started = time.perf_counter()
-        with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
-            told = process.stderr.read() if process.stderr else b""
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        self.seconds = max(self.seconds, time.perf_counter() - started)
-        self.megabytes = max(self.megabytes, usage.ru_maxrss / 1024)
-        whole = process.returncode == 1 and told.count(b"\n") == 1 and not self.target.exists()
+        done = measure("decode", self.source, self.target)
+        self.seconds = max(self.seconds, done.seconds)
+        self.megabytes = max(self.megabytes, done.peak / 1e6)
+        whole = done.status == 1 and done.errors.count(b"\n") == 1 and not self.target.exists()
         return not whole or self.megabytes > MOST_MEGABYTES
 
 

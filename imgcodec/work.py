@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import mmap
 from collections.abc import Callable
@@ -43,9 +44,7 @@ class Encoding:
     @cached_property
     def codec(self) -> Codec:
         """The codec, made when the first picture is known to be good: it brings torch."""
-        from imgcodec.codec import Codec
-
-        return Codec(device=self.device, threads=self.threads, tune=self.tune)
+        return _load(device=self.device, threads=self.threads, tune=self.tune)
 
     def __call__(self, source: Path, target: Path) -> str:
         """Compress a picture, and return what to tell about it."""
@@ -170,13 +169,26 @@ class Decoding:
         """Return the codec, made for the weights of the first file; it loads others as needed."""
         with _LOCK:
             if self._codec is None:
-                from imgcodec.codec import Codec
-                from imgcodec.weights import find_id
-
-                self._codec = Codec(
-                    device=self.device, threads=self.threads, weights=find_id(model_id)
-                )
+                self._codec = _load(device=self.device, threads=self.threads, model_id=model_id)
             return self._codec
+
+
+def _load(model_id: bytes | None = None, **settings: Any) -> Codec:
+    """Return a new codec; it brings torch.
+
+    The garbage collector would walk all that torch is made of while it loads and once more at
+    the end: a third of the time of a short command.
+    """
+    gc.disable()
+    try:
+        from imgcodec.codec import Codec
+        from imgcodec.weights import find_id
+
+        weights = None if model_id is None else find_id(model_id)
+        return Codec(weights=weights, **settings)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _u(data: bytes) -> float:
