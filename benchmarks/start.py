@@ -17,7 +17,11 @@ from pathlib import Path
 
 AIC = [sys.executable, "-m", "imgcodec"]
 COMMANDS = {  # name: (encoder, decoder, extension); {} stand for input and output
-    "aic": ([*AIC, "encode", "{}", "{}", "--quiet"], [*AIC, "decode", "{}", "{}", "--quiet"], "aic"),
+    "aic": (
+        [*AIC, "encode", "{}", "{}", "--quiet"],
+        [*AIC, "decode", "{}", "{}", "--quiet"],
+        "aic",
+    ),
     "avifenc -s 6": (["avifenc", "-s", "6", "{}", "{}"], ["avifdec", "{}", "{}"], "avif"),
     "cjxl -e 7": (["cjxl", "-e", "7", "{}", "{}"], ["djxl", "{}", "{}"], "jxl"),
     "cwebp -m 6": (["cwebp", "-m", "6", "{}", "-o", "{}"], ["dwebp", "{}", "-o", "{}"], "webp"),

@@ -360,7 +360,8 @@ class Codec:
             if found is None:
                 least: float = overhead + sum(map(len, compressor.plan(0).write()))
                 if target.kind == "rate":
-                    least = math.ceil(1000 * 8 * least / num_pixels) / 1000
+                    # half a byte more, so that rounding does not take the last one away
+                    least = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
                 raise AicError(
                     f"{target.kind} {target.value:.12g} is too low for this picture,"
                     f" which needs {least:.12g}"

@@ -115,6 +115,9 @@ def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Fou
         return plans.pop(u, None) or compressor.plan(u)
 
     found = search(plan, room, start, slope, hint)
+    if found is None:  # latents for another rate may need a few bytes more
+        compressor.renew(0)
+        found = search(plan, room, 0, slope)
     for _ in range(effort - 1):
         if found is not None:  # what is refined at one u is worth less at another
             compressor.refine(found.u)

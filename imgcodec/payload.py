@@ -18,6 +18,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Codes, Model, ModelConfig, pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import Visitor, to_map, to_rows
+from imgcodec.model.quantizer import quantize
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
 from imgcodec.plan import CERTAIN_SCALE, CoderTables, Plan, Script
@@ -115,7 +116,7 @@ class Payload:
             e = self.model.g_a(prepared.t, prepared.features, rate)
             if levels is None:
                 p = self.model.importance_map(prepared.t, prepared.features, rate)
-                levels = self.model.levels(p).round()
+                levels = quantize(p, self.model.config.levels).round()
                 if shifts is not None:
                     levels = levels + torch.from_numpy(shifts).to(self.device)
                     levels = levels.clamp(0, self.model.config.levels - 1)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from imgcodec.container import MAX_U
 
-TOLERANCE = 0.02  # a file falls short of what it may have by at most this share
-GOOD = 0.981  # share of the room with which the search is content
-AIM = 0.991  # share of the room that is tried for
+TOLERANCE = 0.01  # a file falls short of what it may have by at most this share
+GOOD = 0.9905  # share of the room with which the search is content
+AIM = 0.995  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
 CLOSE_DB = 0.05

@@ -137,7 +137,7 @@ def test_encoding_twice_gives_the_same_bytes(tiny_codec, tiny_weights, textured)
 def test_files_are_within_the_window(tiny_codec, textured, rate, entropy):
     data, report = tiny_codec.encode_report(textured(256, 256), rate, entropy)
     assert not report.limited
-    assert 0.98 * rate <= report.bpp <= rate
+    assert (0.96 if entropy == "none" else 0.99) * rate <= report.bpp <= rate
     assert report.bpp == 8 * len(data) / 256**2
     assert (report.target.kind, report.target.value) == ("rate", rate)
     assert 0 < report.model_s <= report.total_s

@@ -61,7 +61,7 @@ def test_photographs_take_few_plans(octaves, target):
     picture = Picture(size)
     room = int(size(target * MAX_U))
     found = picture.search(room)
-    assert total(found) >= 0.985 * room
+    assert total(found) >= 0.99 * room
     assert not found.limited
     assert len(picture.planned) <= (3 if octaves == PHOTO else 8)
     assert len(picture.written) <= len(picture.planned)
@@ -76,7 +76,7 @@ def test_unusual_pictures_are_found_too(octaves, target):
     room = int(size(target * MAX_U))
     found = picture.search(room)
     assert found is not None
-    assert total(found) >= 0.98 * room
+    assert total(found) >= 0.99 * room
     assert len(picture.planned) <= 16
 
 
@@ -87,7 +87,7 @@ def test_noisy_estimates(seed):
     room = int(size((0.1 + 0.04 * seed) * MAX_U))
     picture = Picture(size, error=0.004, seed=seed)
     found = picture.search(room)
-    assert total(found) >= 0.98 * room
+    assert total(found) >= 0.99 * room
     assert len(picture.planned) <= 6
 
 
@@ -98,14 +98,14 @@ def test_biased_estimates(bias):
     picture = Picture(size, bias=bias)
     room = 9000
     found = picture.search(room)
-    assert total(found) >= 0.98 * room
+    assert total(found) >= 0.99 * room
     assert len(picture.planned) <= 8
 
 
 @pytest.mark.parametrize("start", [0, 1, 30_000, MAX_U - 1, MAX_U])
 def test_any_start_will_do(start):
     found = Picture(exponential(PHOTO)).search(12_345, start)
-    assert 0.98 * 12_345 <= total(found)
+    assert 0.99 * 12_345 <= total(found)
 
 
 @pytest.mark.parametrize("start", [0, START, MAX_U])
@@ -117,7 +117,7 @@ def test_bent_curves(start):
 
     for room in (300, 3000, 15_000, 27_000, 29_500):
         found = Picture(size).search(room, start)
-        assert total(found) >= 0.98 * room
+        assert total(found) >= 0.99 * room
 
 
 def test_staircase():

@@ -707,7 +707,7 @@ def test_exported_weights_encode_and_decode(trained, tmp_path):
     for rate in (0.25, 0.5):
         file = codec.encode(image, rate)
         bpp = metrics.bpp(len(file), *image.shape[:2])
-        assert 0.98 * rate <= bpp <= rate
+        assert 0.99 * rate <= bpp <= rate
         decoded = codec.decode(file)
         assert decoded.shape == image.shape
         qualities.append(metrics.psnr(image, decoded))

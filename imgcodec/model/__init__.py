@@ -37,6 +37,7 @@ __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 
 SSIM_C2 = 0.03**2  # of the structural similarity of pixels in 0..1
 MASKING_LEVEL = -6.4  # log2 of the variance, and C2, whose level is the quantizer's; usual ones
+EVEN_LEVEL = 7  # of all places where all errors count the same
 HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
 
 
@@ -235,23 +236,21 @@ class Model(nn.Module):
     def importance_map(self, t: Tensor, features: Tensor, u: Tensor) -> Tensor:
         """Return p of normalised coefficients (B, 192, h, w) and features, (B, 1, h, w).
 
+        A squared error counts the same everywhere: p is constant where nothing else is asked for.
         Where MS-SSIM counts, what the quantizer says is added to what texture hides: an error
-        weighs as much as 1 / (variance around it + C2), and levels are logarithms of steps.
+        weighs as much as 1 / (variance around it + C2), and levels are logarithms of steps. Single
+        bits are masked by p itself, which is the quantizer's alone.
         """
+        if self.config.metric == "mse" and self.config.expansion:
+            everywhere = (EVEN_LEVEL + 0.5) / self.config.levels
+            return t.new_full((len(t), 1, *t.shape[2:]), everywhere, dtype=torch.float32)
         p: Tensor = self.quantizer(features, u)
-        if self.config.metric != "ms-ssim":
+        if self.config.metric == "mse":
             return p
         luma = t[:, 1 : STRIDE**2].float() * self.deviation[1 : STRIDE**2, None, None]
         variance = luma.square().sum(1, keepdim=True) / (3 * STRIDE**2)  # of the colours' mean
         around = F.avg_pool2d(variance, 3, 1, 1, count_include_pad=False)
         return p + (MASKING_LEVEL - torch.log2(around + SSIM_C2)) / self.config.levels
-
-    def levels(self, p: Tensor) -> Tensor:
-        """Return the levels of an importance map, (B, 1, h, w), with gradient."""
-        # a squared error counts the same everywhere; single bits are masked by p itself, and
-        # their levels must say the same
-        even = self.config.expansion and self.config.metric == "mse"
-        return quantize(p, self.config.levels, even)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """Return normalised coefficients of pixels (B, 3, H, W) in 0..1: (B, 192, h, w)."""
@@ -287,7 +286,7 @@ class Model(nn.Module):
         features = self.g_a.features(t)
         e = self.g_a(t, features, u)
         p = self.importance_map(t, features, u)
-        levels = self.levels(p)
+        levels = quantize(p, self.config.levels)
         with torch.autocast(x.device.type, enabled=False):
             known = levels if self.config.expansion else levels.detach()
             level_bits = self._level_bits(known, u)

@@ -95,18 +95,15 @@ class _Mask(torch.autograd.Function):
         return (grads[0] * near * ctx.num_levels).sum(1, keepdim=True), None, None
 
 
-def quantize(p: Tensor, num_levels: int, even: bool = False) -> Tensor:
+def quantize(p: Tensor, num_levels: int) -> Tensor:
     """Return the levels Q(p), equation (4): floor(L p) in 0..L-1; the gradient is that of L p.
 
     Args:
         p: (B, 1, h, w) in (0, 1).
         num_levels: L.
-        even: give all places their picture's median level.
     """
     scaled = p * num_levels
     levels = scaled.detach().floor()
-    if even:
-        levels = levels.flatten(1).median(1).values.view(-1, 1, 1, 1).expand_as(levels)
     return scaled + (levels.clamp(0, num_levels - 1) - scaled).detach()
 
 
