@@ -3,16 +3,25 @@ PYTHON ?= python3
 VENV ?= .venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := $(VENV)/bin
+KODAK ?= kodak
+CODECS := aic jpeg jpeg2000 webp avif jpegxl heic
+RATES := 0.1 0.15 0.25 0.35 0.5 0.75 1 1.5
 PACKAGE := $(VENV)/.package-installed
 TESTS := $(VENV)/.tests-installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: $(PACKAGE)  ## compress the bundled photograph, look at demo/side-by-side.png
 	$(BIN)/python benchmarks/demo.py
 
 test: $(TESTS)  ## all tests but the slow ones
 	$(BIN)/python -m pytest
+
+bench: $(TESTS)  ## the record in benchmarks/kodak: aic and its peers on the pictures of KODAK
+	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune psnr --tune ms-ssim \
+		$(addprefix --rate ,$(RATES)) --commands --force --report demo/bench \
+		--json benchmarks/kodak/results.json --plot benchmarks/kodak/results.png
+	$(BIN)/python benchmarks/bd_rate.py benchmarks/kodak/results.json
 
 lint: $(TESTS)
 	$(BIN)/ruff check .
@@ -33,5 +42,5 @@ $(PACKAGE): pyproject.toml constraints.txt
 	touch $@
 
 $(TESTS): $(PACKAGE)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train,geo]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train,geo,peers]'
 	touch $@

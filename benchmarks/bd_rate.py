@@ -17,8 +17,11 @@ import argparse
 import json
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from imgcodec.metrics import bd_rate, ms_ssim_db
+
+KINDS = ("means", "rows")
 
 
 def main() -> None:
@@ -29,18 +32,25 @@ def main() -> None:
     anchors = json.loads(Path(__file__).with_name("anchors.json").read_text())
     print(f"{'':<32} {'of the set':^20} {'of pictures':^20}")
     print(f"{'against':<32}" + 2 * f" {'PSNR':>9} {'MS-SSIM':>10}")
-    for name, anchor in anchors.items():
-        points = anchor["points"]
-        theirs = [(p["bpp"], p["psnr"], p["ms_ssim"]) for p in points]
-        pairs = [(theirs, curve(results["means"]))]
-        for number, picture in enumerate(sorted({row["picture"] for row in results["rows"]})):
-            own = curve([row for row in results["rows"] if row["picture"] == picture])
-            pairs.append(([point["pictures"][number] for point in points], own))
-        by_psnr, by_similarity = zip(*(compare(*pair) for pair in pairs), strict=True)
-        print(
-            f"{name:<32} {by_psnr[0]:>+8.1f}% {by_similarity[0]:>+9.1f}%"
-            f" {mean(by_psnr[1:]):>+8.1f}% {mean(by_similarity[1:]):>+9.1f}%"
-        )
+    for codec in dict.fromkeys(row["codec"] for row in results["means"]):
+        if codec.startswith("aic"):
+            means, rows = ([r for r in results[k] if r["codec"] == codec] for k in KINDS)
+            print(codec)
+            for name, anchor in anchors.items():
+                against(name, anchor["points"], means, rows)
+
+
+def against(name: str, points: list[Any], means: list[Any], rows: list[Any]) -> None:
+    """Print the line of one anchor."""
+    pairs = [([(p["bpp"], p["psnr"], p["ms_ssim"]) for p in points], curve(means))]
+    for number, picture in enumerate(sorted({row["picture"] for row in rows})):
+        own = curve([row for row in rows if row["picture"] == picture])
+        pairs.append(([point["pictures"][number] for point in points], own))
+    by_psnr, by_similarity = zip(*(compare(*pair) for pair in pairs), strict=True)
+    print(
+        f"  {name:<30} {by_psnr[0]:>+8.1f}% {by_similarity[0]:>+9.1f}%"
+        f" {mean(by_psnr[1:]):>+8.1f}% {mean(by_similarity[1:]):>+9.1f}%"
+    )
 
 
 def curve(rows: list[dict[str, float]]) -> list[tuple[float, float, float]]:

@@ -24,12 +24,16 @@ def main() -> None:
     arguments = parser.parse_args()
     anchors = json.loads(Path(__file__).with_name("anchors.json").read_text())
     curves = {name: anchor["points"] for name, anchor in anchors.items()}
-    curves["aic"] = json.loads(arguments.results.read_text())["means"]
+    for row in json.loads(arguments.results.read_text())["means"]:
+        if row["codec"].startswith("aic"):
+            curves.setdefault(row["codec"].replace("aic-", "aic --tune "), []).append(row)
     figure = Figure(figsize=(11, 4.5), layout="tight")
     left, right = figure.subplots(1, 2)
     for name, rows in curves.items():
         rows = sorted((r for r in rows if r["bpp"] <= LARGEST_RATE), key=lambda r: r["bpp"])
-        style = {"color": "black", "linewidth": 2.5} if name == "aic" else {"linewidth": 1}
+        style = {"linewidth": 1}
+        if name.startswith("aic"):
+            style = {"color": "black" if name == "aic" else "grey", "linewidth": 2.5}
         rates = [row["bpp"] for row in rows]
         left.plot(rates, [row["psnr"] for row in rows], marker=".", label=name, **style)
         similarities = [ms_ssim_db(row["ms_ssim"]) for row in rows]

@@ -144,42 +144,24 @@ def trim(
         click.echo(f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s")
 
 
-@main.command()
+@main.command(epilog=options.BENCH_EXAMPLES)
 @click.argument("folder", metavar="DIR", type=options.READ_DIR)
 @options.MEASURING
-@options.TUNE
 @options.EFFORT
 @options.MACHINE
 @options.FORCE
-def bench(
-    folder: Path, rates: tuple[float, ...], repeat: int, csv_file: Path | None,
-    json_file: Path | None, quiet: bool, tune: str, effort: int, device: str,
-    threads: int | None, force: bool,
-) -> None:  # fmt: skip
-    """Measure size, quality and time on the pictures in DIR."""
-    from imgcodec import bench, image
+def bench(folder: Path, force: bool, quiet: bool, **settings: Any) -> None:
+    """Measure size, quality and time of codecs on the pictures in DIR."""
+    from imgcodec.bench.session import Session
 
-    for target in filter(None, (csv_file, json_file)):
-        image.check_free(target, force)
-    bench.find_pictures(folder)
-    from tqdm import tqdm
-
-    from imgcodec.codec import Codec
-
-    codec = Codec(device=device, threads=threads, tune=tune)
-    progress = partial(tqdm, unit="picture", disable=quiet)
-    rows = bench.run(codec, folder, tuple(dict.fromkeys(rates)), repeat, progress, effort)
-    means = bench.means(rows)
-    click.echo(bench.table(rows, means))
-    machine = bench.environment(codec)
-    click.echo(f"{machine['gpu'] or machine['processor']}, {machine['threads']} CPU threads")
-    if csv_file is not None:
-        bench.to_csv(rows, csv_file)
-    if json_file is not None:
-        bench.to_json(rows, means, codec, json_file)
-    failed = sum(bool(row.error) for row in rows)
-    if failed:
-        raise AicError(f"{failed} of {len(rows)} measurements failed")
+    session = Session(folder=folder, force=force, quiet=quiet, **settings)
+    interrupted = session.measure()
+    click.echo(session.text())
+    session.write()
+    if interrupted:
+        raise KeyboardInterrupt
+    if session.failed:
+        raise AicError(f"{session.failed} of {len(session.rows)} measurements failed")
 
 
 @main.command()

@@ -42,14 +42,14 @@ def _panel(
     height, width = pixels.shape[:2]
     low, high = float(values.min()), float(np.quantile(values, 0.999))
     high = max(high, low + 1e-6)
-    heat = _colours((values - low) / (high - low))
+    heat = colours((values - low) / (high - low))
     heat = np.repeat(np.repeat(heat, PLACE, 0), PLACE, 1)[:height, :width]
     grey = pixels.mean(2, keepdims=True)
     mixed = OPACITY * heat + (1 - OPACITY) * grey
     whole_width = max(width, 240)
     sheet = Image.new("RGB", (whole_width, height + BAR + 2 * TEXT + 2 * MARGIN), "white")
     sheet.paste(Image.fromarray(np.round(mixed).astype(np.uint8)), (0, 0))
-    scale = _colours(np.linspace(0, 1, whole_width - 2 * MARGIN, dtype=np.float32))
+    scale = colours(np.linspace(0, 1, whole_width - 2 * MARGIN, dtype=np.float32))
     bar = np.repeat(np.round(scale).astype(np.uint8)[None], BAR, 0)
     top = height + MARGIN + TEXT
     sheet.paste(Image.fromarray(bar), (MARGIN, top))
@@ -68,7 +68,7 @@ def _panel(
     return np.array(sheet)
 
 
-def _colours(shares: NDArray[np.float32]) -> NDArray[np.float32]:
+def colours(shares: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the colours of numbers 0..1, (..., 3)."""
     stops = np.linspace(0, 1, len(_STOPS))
     channels = [np.interp(shares, stops, _STOPS[:, c]) for c in range(3)]

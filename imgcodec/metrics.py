@@ -1,10 +1,13 @@
 """How large and how good: bits per pixel, PSNR, MS-SSIM and the BD-rate between two codecs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from imgcodec.errors import AicError
 
 PEAK = 255  # largest sample
 MS_SSIM_MIN_SIDE = 161  # pixels; four halvings must leave more than its window of 11
@@ -54,6 +57,30 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
 def ms_ssim_db(value: float) -> float:
     """Return an MS-SSIM on the scale -10 log10(1 - value), inf for 1."""
     return math.inf if value >= 1 else -10 * math.log10(1 - value)
+
+
+def ssimulacra2() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
+    """Return what measures SSIMULACRA 2 of two pictures uint8 (H, W, 3): 100 is the same.
+
+    Raises:
+        AicError: the package is not installed.
+    """
+    try:
+        from ssimulacra2 import compute_ssimulacra2
+    except ImportError as error:
+        raise AicError("SSIMULACRA 2 needs pip install 'imgcodec[peers]'") from error
+
+    def measure(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+        _check_pair(a, b)
+        return float(compute_ssimulacra2(_as_file(a), _as_file(b)))
+
+    return measure
+
+
+def _as_file(image: NDArray[np.uint8]) -> BytesIO:
+    """Return a picture (H, W, 3) as a file of the simplest format."""
+    head = f"P6 {image.shape[1]} {image.shape[0]} {PEAK}\n".encode()
+    return BytesIO(head + image.tobytes())
 
 
 def bd_rate(

@@ -136,6 +136,14 @@ Examples:
   aic encode photos/ archive/ --psnr 36 --jobs 2
   cat photo.png | aic encode - - > photo.aic
 """
+BENCH_EXAMPLES = """
+\b
+Examples:
+  aic bench photos/ --csv results.csv
+  aic bench photos/ --codec aic --codec jpeg --codec avif --report report/
+  aic bench photos/ --tune psnr --tune ms-ssim --rate 0.25 --rate 0.5
+"""
+PEERS = ("jpeg", "jpeg2000", "webp", "avif", "jpegxl", "heic")
 DECODE_EXAMPLES = """
 \b
 Examples:
@@ -304,6 +312,16 @@ MACHINE = combine(
 )
 MEASURING = combine(
     click.option(
+        "--codec",
+        "codecs",
+        type=click.Choice(["aic", *PEERS]),
+        default=("aic",),
+        multiple=True,
+        show_default=True,
+        help="What is measured; repeat the option for several. jpegxl and heic need the extra "
+        "peers.",
+    ),
+    click.option(
         "--rate",
         "rates",
         type=RATE,
@@ -311,7 +329,17 @@ MEASURING = combine(
         multiple=True,
         show_default=True,
         metavar="BPP",
-        help="Bits per pixel; repeat the option for several rates.",
+        help="Bits per pixel for aic; repeat the option for several rates. The others sweep "
+        "their own qualities.",
+    ),
+    click.option(
+        "--tune",
+        "tunes",
+        type=click.Choice(["psnr", "ms-ssim"]),
+        default=("psnr",),
+        multiple=True,
+        show_default=True,
+        help="Weights of aic; repeat the option for both.",
     ),
     click.option(
         "--repeat",
@@ -321,14 +349,57 @@ MEASURING = combine(
         metavar="N",
         help="Times that each file is written and read; the median time counts.",
     ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Pictures at once; times are then those of a busy machine.",
+    ),
+    click.option(
+        "--ssimulacra2",
+        is_flag=True,
+        help="Measure SSIMULACRA 2, too: seconds a row; needs the extra peers.",
+    ),
+    click.option(
+        "--commands",
+        is_flag=True,
+        help="Time whole commands on the first picture, too, those of the peers where they are "
+        "installed.",
+    ),
     click.option("--csv", "csv_file", type=WRITE, metavar="FILE", help="Write the rows."),
     click.option(
         "--json",
         "json_file",
         type=WRITE,
         metavar="FILE",
-        help="Write rows, means and the machine.",
+        help="Write all that was found, and the machine; docs/bench.md explains it.",
     ),
+    click.option(
+        "--plot",
+        "plot_file",
+        type=WRITE,
+        metavar="FILE",
+        help="Draw the rate-distortion curves, .png or .svg; needs the extra plot.",
+    ),
+    click.option(
+        "--report",
+        "report_dir",
+        type=_WRITE_DIR,
+        metavar="DIR",
+        help="Write a web page with tables, curves and a viewer, for a browser without network.",
+    ),
+    click.option(
+        "--cache",
+        "cache_dir",
+        type=_WRITE_DIR,
+        default=None,
+        show_default="~/.cache/aic/bench",
+        metavar="DIR",
+        help="Where rows are kept, and not measured again on the same machine.",
+    ),
+    click.option("--no-cache", is_flag=True, help="Measure everything, and keep nothing."),
     click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
 )
 VERBOSE = click.option(

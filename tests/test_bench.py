@@ -1,20 +1,24 @@
 """The benchmark with a codec whose sizes, errors and times are known beforehand."""
 
 import csv
+import itertools
 import json
 import math
+import re
+import shutil
 import struct
+import subprocess
 import sys
 import zlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from imgcodec import bench, image, metrics
-from imgcodec.bench import report
+from imgcodec import bench, image, metrics, options
+from imgcodec.bench import coders, commands, compare, page, plot, report
 from imgcodec.errors import AicError, FormatError
 
 
@@ -27,6 +31,7 @@ class FakeCodec:
         self.seconds = {"encode": list(encode_s), "decode": list(decode_s)}
         self.calls = []  # (what, first sample, rate)
         self.efforts = []
+        self.model_id = bytes(8)
 
     def encode_report(self, pixels, rate, entropy, effort):
         assert entropy == "range"
@@ -65,6 +70,10 @@ class FakeCodec:
         return seconds / 4
 
 
+def run(codec, folder, rates, effort=1, **settings):
+    return list(bench.run([bench.Aic(codec, rates, effort)], folder, **settings))
+
+
 class Clock:
     now = 0.0
 
@@ -95,8 +104,8 @@ ERROR_4 = 10 * math.log10(255**2 / 16)
 
 
 def test_rows_have_the_known_values(folder, capfd):
-    rows = bench.run(FakeCodec(), folder, [1.0, 0.5])
-    assert [(r.picture, r.width, r.height, r.rate_asked) for r in rows] == [
+    rows = run(FakeCodec(), folder, [1.0, 0.5])
+    assert [(r.picture, r.width, r.height, r.setting) for r in rows] == [
         ("a.png", 40, 20, 1.0), ("a.png", 40, 20, 0.5), ("b.bmp", 16, 50, 1.0),
         ("b.bmp", 16, 50, 0.5),
     ]  # fmt: skip
@@ -113,7 +122,7 @@ def test_ms_ssim_is_measured_where_the_picture_is_large_enough(tmp_path):
     y, x = np.mgrid[:161, :170]
     a = np.stack([x + y, 255 - y, x], axis=-1).astype(np.uint8)
     Image.fromarray(a).save(tmp_path / "a.png")
-    (row,) = bench.run(FakeCodec(), tmp_path, [8.0])
+    (row,) = run(FakeCodec(), tmp_path, [8.0])
     expected = metrics.ms_ssim(a, a // 16 * 16)
     assert 0.5 < expected < 0.999
     assert row.ms_ssim == pytest.approx(expected, abs=1e-6)
@@ -121,7 +130,7 @@ def test_ms_ssim_is_measured_where_the_picture_is_large_enough(tmp_path):
 
 
 def test_picture_that_needs_less_than_asked_is_marked(folder):
-    rows = bench.run(FakeCodec(), folder, [9.0])
+    rows = run(FakeCodec(), folder, [9.0])
     assert [r.limited for r in rows] == [True, True]
     assert all(r.bpp < 1 for r in rows)
     assert bench.means(rows)[0].limited == 2
@@ -130,11 +139,11 @@ def test_picture_that_needs_less_than_asked_is_marked(folder):
 def test_bytes_are_those_that_come_back_from_the_disk(folder, monkeypatch):
     write = image.write_bytes
     monkeypatch.setattr(image, "write_bytes", lambda p, d, force: write(p, d + bytes(7), force))
-    assert [r.bytes for r in bench.run(FakeCodec(), folder, [0.5])] == [57, 57]
+    assert [r.bytes for r in run(FakeCodec(), folder, [0.5])] == [57, 57]
     monkeypatch.setattr(
         image, "write_bytes", lambda p, d, force: write(p, d[:9] + b"?" * 99, force)
     )
-    assert [r.error for r in bench.run(FakeCodec(), folder, [0.5])] == ["damaged", "damaged"]
+    assert [r.error for r in run(FakeCodec(), folder, [0.5])] == ["damaged", "damaged"]
 
 
 def test_the_files_on_disk_are_gone_afterwards(folder, monkeypatch):
@@ -146,7 +155,7 @@ def test_the_files_on_disk_are_gone_afterwards(folder, monkeypatch):
         assert path.read_bytes() == data
 
     monkeypatch.setattr(image, "write_bytes", spy)
-    bench.run(FakeCodec(), folder, [0.5])
+    run(FakeCodec(), folder, [0.5])
     assert len(paths) == 3
     assert not any(path.exists() or path.parent.exists() for path in paths)
     assert all(folder not in path.parents for path in paths)
@@ -159,7 +168,7 @@ def test_times_are_medians_and_the_first_work_does_not_count(folder, clock):
     encode_s = [1000, 1, 5, 2, 40, 20, 30]  # once to warm up, then three times a row
     decode_s = [2000, 8, 8, 4, 0.5, 0.75, 0.25]
     codec = FakeCodec(clock, encode_s, decode_s)
-    a, b = bench.run(codec, folder, [0.5], repeat=3)
+    a, b = run(codec, folder, [0.5], repeat=3)
     assert (a.encode_s, a.encode_model_s, a.decode_s, a.decode_model_s) == (2, 0.5, 8, 2)
     assert (b.encode_s, b.encode_model_s, b.decode_s, b.decode_model_s) == (30, 7.5, 0.5, 0.125)
     assert codec.calls[0] == ("encode", 19, 0.5)  # the first picture
@@ -178,7 +187,7 @@ def test_reading_and_writing_take_no_time_of_the_codec(folder, clock, monkeypatc
 
     monkeypatch.setattr(image, "read_image", slow(read))
     monkeypatch.setattr(image, "write_bytes", slow(write))
-    rows = bench.run(FakeCodec(clock, [9, 1, 2], [9, 3, 4]), folder, [0.5])
+    rows = run(FakeCodec(clock, [9, 1, 2], [9, 3, 4]), folder, [0.5])
     assert [(r.encode_s, r.decode_s) for r in rows] == [(1, 3), (2, 4)]
 
 
@@ -189,40 +198,45 @@ def test_clock_waits_for_the_gpu(folder, monkeypatch, device, count):
     codec = FakeCodec()
     codec.device = device
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: codec.calls.append(("wait", 0, 0)))
-    bench.run(codec, folder, [0.5])
+    run(codec, folder, [0.5])
     one = ["wait"] * (count // 4)
     once = [*one, "encode", *one, *one, "decode", *one]
     assert [call[0] for call in codec.calls] == 3 * once
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say")
-def test_peak_memory_is_in_bytes(folder):
-    import resource
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux can forget a peak")
+def test_peak_memory_is_that_of_the_row(folder, monkeypatch):
+    encode = FakeCodec.encode_report
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    (row, _) = bench.run(FakeCodec(), folder, [0.5])
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    assert 10e6 < before <= row.peak_memory_bytes <= after
+    def greedy(self, pixels, *rest):
+        if pixels.ndim == 3:
+            np.ones(100_000_000, np.uint8)
+        return encode(self, pixels, *rest)
+
+    monkeypatch.setattr(FakeCodec, "encode_report", greedy)
+    a, b = run(FakeCodec(), folder, [0.5])
+    assert a.peak_memory_bytes > b.peak_memory_bytes + 90e6
+    assert b.peak_memory_bytes > 10e6
+    assert [row.peak_memory_bytes for row in run(FakeCodec(), folder, [0.5], jobs=2)] == [0, 0]
 
 
 # failures
 
 
-def test_rows_name_the_effort_that_was_asked(folder):
+def test_the_effort_that_was_asked_is_used_and_told(folder):
     codec = FakeCodec()
-    rows = bench.run(codec, folder, [0.01, 0.5], effort=4)
-    assert {row.effort for row in rows} == {4}
+    coder = bench.Aic(codec, [0.5], 4)
+    list(bench.run([coder], folder))
     assert set(codec.efforts) == {4}
-    assert [row.effort for row in bench.run(FakeCodec(), folder, [0.5])] == [1, 1]
+    assert coder.about["effort"] == 4
 
 
 def test_bad_picture_does_not_stop_the_run(folder, clock):
     (folder / "0.png").write_bytes(b"no picture")
     Image.new("RGBA", (4, 4)).save(folder / "aa.png")
     codec = FakeCodec(clock, [1000, 1, 2, 3, 4], [1000, 5, 6, 7, 8])
-    rows = bench.run(codec, folder, [0.5, 1.0])
-    assert [(r.picture, r.rate_asked, bool(r.error)) for r in rows] == [
+    rows = run(codec, folder, [0.5, 1.0])
+    assert [(r.picture, r.setting, bool(r.error)) for r in rows] == [
         ("0.png", 0.5, True), ("0.png", 1.0, True), ("a.png", 0.5, False), ("a.png", 1.0, False),
         ("aa.png", 0.5, True), ("aa.png", 1.0, True), ("b.bmp", 0.5, False),
         ("b.bmp", 1.0, False),
@@ -240,7 +254,7 @@ def test_bad_picture_does_not_stop_the_run(folder, clock):
 
 
 def test_refused_rate_does_not_stop_the_run(folder):
-    rows = bench.run(FakeCodec(), folder, [0.01, 0.5])
+    rows = run(FakeCodec(), folder, [0.01, 0.5])
     assert [r.error for r in rows] == ["0.01 bits per pixel are too few", ""] * 2
     assert (rows[0].width, rows[0].height) == (40, 20)
     none, some = bench.means(rows)
@@ -254,7 +268,7 @@ def test_refused_rate_does_not_stop_the_run(folder):
 def test_a_bug_keeps_its_traceback(folder, monkeypatch):
     monkeypatch.setattr(FakeCodec, "decode_report", lambda self, data: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        bench.run(FakeCodec(), folder, [0.5])
+        run(FakeCodec(), folder, [0.5])
 
 
 # folder and progress
@@ -274,44 +288,49 @@ def test_pictures_are_found_by_suffix_and_sorted(tmp_path):
 def test_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(AicError, match=r"no picture \(\.png .*\.ppm\) in this folder$"):
-        bench.run(FakeCodec(), tmp_path, [0.5])
+        run(FakeCodec(), tmp_path, [0.5])
     with pytest.raises(AicError, match="none: no such file or directory"):
-        bench.run(FakeCodec(), tmp_path / "none", [0.5])
+        run(FakeCodec(), tmp_path / "none", [0.5])
     with pytest.raises(AicError, match="not a directory"):
-        bench.run(FakeCodec(), tmp_path / "a.txt", [0.5])
+        run(FakeCodec(), tmp_path / "a.txt", [0.5])
 
 
 def test_progress_wraps_the_pictures(folder):
     seen = []
 
-    def progress(paths):
-        seen.append([path.name for path in paths])
-        for path in paths:
+    def progress(tasks):
+        seen.append([path.name for _, path in tasks])
+        for coder, path in tasks:
             seen.append(path.name)
-            yield path
+            yield coder, path
 
-    bench.run(FakeCodec(), folder, [0.5, 1.0], progress=progress)
+    run(FakeCodec(), folder, [0.5, 1.0], progress=progress)
     assert seen == [["a.png", "b.bmp"], "a.png", "b.bmp"]
 
 
 # means, files, table
 
 GOOD = bench.Row(
-    "a.png", 200, 100, 0.5, 1200, 0.48, 30.0, 0.9, 10.0, 1.0, 2.0, 3.0, 4.0, 50_000_000, False
-)
+    "a.png", "aic", 0.5, 200, 100, 1200, 0.48, 30.0, 0.9, 10.0, math.nan, 1.0, 2.0, 3.0, 4.0,
+    50_000_000, False,
+)  # fmt: skip
 OTHER = bench.Row(
-    "bb.png", 20, 10, 0.5, 10, 0.4, 34.0, math.nan, math.nan, 2.0, 4.0, 5.0, 6.0, 70_000_000, True
-)
+    "bb.png", "aic", 0.5, 20, 10, 10, 0.4, 34.0, math.nan, math.nan, math.nan, 2.0, 4.0, 5.0, 6.0,
+    70_000_000, True,
+)  # fmt: skip
 THIRD = bench.Row(
-    "c.png", 300, 200, 0.5, 3675, 0.49, 35.0, 0.98, 17.0, 3.0, 6.0, 10.0, 11.0, 60_000_000, False
+    "c.png", "aic", 0.5, 300, 200, 3675, 0.49, 35.0, 0.98, 17.0, math.nan, 3.0, 6.0, 10.0, 11.0,
+    60_000_000, False,
+)  # fmt: skip
+LOSSLESS = bench.Row(
+    "a.png", "aic", 24.0, 200, 100, 9000, 3.6, math.inf, 1.0, math.inf, math.nan, 1, 1, 1, 1, 1
 )
-LOSSLESS = bench.Row("a.png", 200, 100, 24.0, 9000, 3.6, math.inf, 1.0, math.inf, 1, 1, 1, 1, 1)
-BAD = bench.Row("d.png", 0, 0, 0.5, error="d.png: is a directory")
+BAD = bench.Row("d.png", "aic", 0.5, error="d.png: is a directory")
 
 
 def test_means_by_hand():
     half, full = bench.means([GOOD, LOSSLESS, OTHER, BAD, THIRD])
-    assert (half.rate_asked, full.rate_asked) == (0.5, 24.0)
+    assert (half.setting, full.setting) == (0.5, 24.0)
     assert (half.pictures, half.failed, half.limited) == (3, 1, 1)
     assert half.bpp == pytest.approx(1.37 / 3)
     assert half.psnr == pytest.approx(33)
@@ -337,10 +356,10 @@ def test_csv_holds_every_field(tmp_path):
 
 
 def test_json_holds_rows_means_and_environment(tmp_path):
-    import torch
-
     rows = [GOOD, LOSSLESS, BAD]
-    bench.to_json(rows, bench.means(rows), FakeCodec(), tmp_path / "a.json")
+    coder = bench.Aic(FakeCodec(), [0.5])
+    circumstances = bench.environment(3, None, 2, 1)
+    bench.to_json(report.as_result(rows, [coder], [], [], circumstances), tmp_path / "a.json")
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -351,14 +370,16 @@ def test_json_holds_rows_means_and_environment(tmp_path):
     assert result["rows"][1]["psnr"] is None
     assert result["rows"][2]["bpp"] is None
     assert result["rows"][2]["error"] == "d.png: is a directory"
-    assert [(mean["rate_asked"], mean["failed"]) for mean in result["means"]] == [
+    assert [(mean["setting"], mean["failed"]) for mean in result["means"]] == [
         (0.5, 1),
         (24, 0),
     ]
+    assert result["schema"] == 1
+    assert result["codecs"]["aic"]["weights"] == "00" * 8
+    assert result["codecs"]["aic"]["device"] == "cpu"
     found = result["environment"]
-    assert found["device"] == "cpu"
     assert found["gpu"] is None
-    assert found["threads"] == torch.get_num_threads()
+    assert (found["threads"], found["repeat"], found["jobs"]) == (3, 2, 1)
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {"imgcodec", "torch", "pillow", "constriction"} < set(found["versions"])
@@ -371,43 +392,332 @@ def test_results_that_cannot_be_written_are_refused(tmp_path):
 
 
 def test_table_shows_rows_means_and_then_failures():
-    rows = [GOOD, OTHER, BAD, THIRD, bench.Row("d.png", 0, 0, 24.0, error="d.png: is a directory")]
+    rows = [GOOD, OTHER, BAD, THIRD, replace(BAD, setting=24.0)]
     lines = bench.table(rows, bench.means(rows)).splitlines()
     assert (
         lines[0].split()
         == (
-            "picture size bytes asked bpp PSNR MS-SSIM dB "
+            "picture codec size bytes setting bpp PSNR MS-SSIM dB "
             "enc model s enc s dec model s dec s peak MB"
         ).split()
     )
     assert (
         lines[1].split()
         == (
-            "a.png 200x100 1200 0.5 0.4800 30.000 0.90000 10.000 1.000 2.000 3.000 4.000 50"
+            "a.png aic 200x100 1200 0.5 0.4800 30.000 0.90000 10.000 1.000 2.000 3.000 4.000 50"
         ).split()
     )
     assert (
         lines[2].split()
-        == ("bb.png* 20x10 10 0.5 0.4000 34.000 - - 2.000 4.000 5.000 6.000 70").split()
+        == ("bb.png* aic 20x10 10 0.5 0.4000 34.000 - - 2.000 4.000 5.000 6.000 70").split()
     )
     assert (
         lines[4].split()
-        == ("mean of 3 0.5 0.4567 33.000 0.94000 12.218 2.000 4.000 6.000 7.000 70").split()
+        == ("mean of 3 aic 0.5 0.4567 33.000 0.94000 12.218 2.000 4.000 6.000 7.000 70").split()
     )
-    assert lines[5].split() == "mean of 0 24 - - - - - - - - 0".split()
+    assert lines[5].split() == "mean of 0 aic 24 - - - - - - - - 0".split()
     assert len({len(line) for line in lines[:6]}) == 1
     assert lines[6:] == [
         "* needs fewer bits than asked",
-        "failed: d.png at 0.5 24: d.png: is a directory",
+        "failed: d.png with aic at 0.5 24: d.png: is a directory",
     ]
 
 
 def test_table_of_failures_alone():
     text = bench.table([BAD], bench.means([BAD]))
-    assert text.splitlines()[-1] == "failed: d.png at 0.5: d.png: is a directory"
+    assert text.splitlines()[-1] == "failed: d.png with aic at 0.5: d.png: is a directory"
 
 
 def test_name_of_the_processor_is_told_on_linux_too(monkeypatch):
     assert report._processor() == report._processor().strip()
     monkeypatch.setattr(report.Path, "read_text", lambda self: "flags: x\nmodel name\t: Best 9\n")
     assert report._processor() == "Best 9"
+
+
+# the cache
+
+
+def test_second_run_measures_nothing(folder, tmp_path):
+    (folder / "0.png").write_bytes(b"no picture")
+    cache = bench.Cache(tmp_path / "cache", {"machine": "this"})
+    first = run(FakeCodec(), folder, [0.5, 9.0], cache=cache)
+    codec = FakeCodec()
+    assert str(run(codec, folder, [0.5, 9.0], cache=cache)) == str(first)  # nan is not nan
+    assert codec.calls == []
+    (folder / "a.png").rename(folder / "z.png")  # the same picture by another name
+    assert [row.picture for row in run(codec, folder, [0.5], cache=cache)][1:] == [
+        "b.bmp",
+        "z.png",
+    ]
+    assert codec.calls == []
+
+
+@pytest.mark.parametrize("change", ["picture", "rate", "effort", "weights", "machine"])
+def test_rows_of_other_circumstances_are_measured(folder, tmp_path, change):
+    run(FakeCodec(), folder, [0.5], cache=bench.Cache(tmp_path, {"machine": "this"}))
+    codec = FakeCodec()
+    if change == "picture":
+        Image.new("RGB", (40, 20), (19, 35, 52)).save(folder / "a.png")
+        (folder / "b.bmp").unlink()
+    if change == "weights":
+        codec.model_id = b"01234567"
+    rate, effort = 0.6 if change == "rate" else 0.5, 2 if change == "effort" else 1
+    machine = "other" if change == "machine" else "this"
+    run(codec, folder, [rate], effort, cache=bench.Cache(tmp_path, {"machine": machine}))
+    assert len(codec.calls) == (4 if change == "picture" else 6)  # the first to warm up
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"picture": 1}', b"null", b"\xff"])
+def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
+    cache = bench.Cache(tmp_path / "cache", {})
+    rows = run(FakeCodec(), folder, [0.5], cache=cache)
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(content)
+    codec = FakeCodec()
+    again = run(codec, folder, [0.5], cache=cache)
+    assert [row.bytes for row in again] == [row.bytes for row in rows]
+    assert codec.calls
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
+    cache = bench.Cache(tmp_path / "cache", {})
+    rows = bench.run([bench.Aic(FakeCodec(), [0.5])], folder, cache=cache)
+    first = next(rows)
+    rows.close()
+    codec = FakeCodec()
+    again = run(codec, folder, [0.5], cache=cache)
+    assert str(again[0]) == str(first)
+    assert {call[1] for call in codec.calls if call[0] == "encode"} == {20}  # of the second only
+
+
+# peers
+
+
+def textured(height, width, channels=3):
+    y, x = np.mgrid[:height, :width]
+    planes = [128 + 60 * np.sin(x / (7 + c)) + 50 * np.cos(y / (5 + c)) for c in range(channels)]
+    noise = np.random.default_rng(0).normal(0, 6, (height, width, channels))
+    pixels = (np.stack(planes, -1) + noise).clip(0, 255).astype(np.uint8)
+    return pixels if channels == 3 else pixels[..., 0]
+
+
+def peer(name):
+    try:
+        return bench.Peer(name)
+    except AicError as error:
+        pytest.skip(str(error))
+
+
+def test_the_command_names_all_peers():
+    assert tuple(coders._FORMATS) == options.PEERS
+
+
+@pytest.mark.parametrize("name", options.PEERS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_peers_get_better_and_larger_with_their_setting(name, channels):
+    coder = peer(name)
+    pixels = textured(96, 64, channels)
+    original = pixels if channels == 3 else np.repeat(pixels[..., None], 3, 2)
+    sizes, qualities = [], []
+    for setting in (coder.settings[1], coder.settings[-2]):
+        data = coder.encode(pixels, setting).data
+        decoded, _ = coder.decode(data)
+        assert decoded.shape == original.shape
+        sizes.append(len(data))
+        qualities.append(metrics.psnr(original, decoded))
+    assert sizes[0] < sizes[1]
+    assert 12 < qualities[0] < qualities[1]
+    assert re.search(r"\d\.\d", coder.about["version"])
+    assert json.dumps(coder.about)
+
+
+@pytest.mark.parametrize("name", options.PEERS)
+def test_nearest_file_is_not_larger_than_asked(name):
+    coder, pixels = peer(name), textured(128, 128)
+    setting, data = coders.nearest(coder, pixels, 4000)
+    assert 3000 < len(data) <= 4000
+    if not coder.by_rate:
+        assert len(coder.encode(pixels, setting + 1).data) > 4000
+
+
+def test_missing_plugin_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    with pytest.raises(AicError, match=r"^jpegxl needs pip install 'imgcodec\[peers\]'$"):
+        bench.Peer("jpegxl")
+
+
+# comparisons
+
+
+def curve(codec, points):
+    return [
+        bench.Row(name, codec, setting, 8, 8, 1, bpp * factor, quality)
+        for name, factor in (("a.png", 1.0), ("b.png", 2.0))
+        for setting, (bpp, quality) in enumerate(points)
+    ]
+
+
+def test_bd_rates_of_all_pairs():
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
+    rows = curve("one", points) + curve("half", [(bpp / 2, quality) for bpp, quality in points])
+    rows += curve("high", [(1.0, 60.0), (2.0, 70.0)])
+    found = {(c.anchor, c.codec): c for c in compare.compare(rows, bench.means(rows))}
+    assert set(found) == set(itertools.permutations(("one", "half", "high"), 2))
+    c = found["one", "half"]
+    assert c.metric == "psnr"
+    assert c.of_set == pytest.approx(-50)
+    assert c.of_pictures == pytest.approx(-50)
+    assert (c.low, c.high, c.pictures) == (28, 37, 2)
+    assert found["half", "one"].of_set == pytest.approx(100)
+    c = found["one", "high"]
+    assert (c.of_set, c.of_pictures, c.low, c.pictures) == (None, None, None, 0)
+    text = compare.table(list(found.values()), "one")
+    assert text.splitlines()[1].split() == "half -50.0 % -50.0 % 28.0..37.0".split()
+    assert text.splitlines()[2].split() == ["high", "-", "-", "-"]
+
+
+def test_set_and_pictures_differ_where_pictures_do():
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0)]
+    rows = curve("one", points)
+    # the second picture takes twice the first's; here it takes four times
+    other = curve("two", points)
+    rows += [replace(r, bpp=2 * r.bpp) if r.picture == "b.png" else r for r in other]
+    (c,) = [c for c in compare.compare(rows, bench.means(rows)) if c.anchor == "one"]
+    assert c.of_pictures == pytest.approx(50)  # the mean of 0 and 100
+    assert c.of_set == pytest.approx(100 * (5 / 3 - 1))
+
+
+def test_infinite_quality_is_no_point_of_a_curve():
+    rows = curve("one", [(0.1, 28.0), (0.2, 31.0), (4.0, math.inf)])
+    rows += curve("two", [(0.1, 28.0), (0.2, 31.0), (0.3, math.nan)])
+    (c, _) = compare.compare(rows, bench.means(rows))
+    assert (c.of_set, c.high) == (pytest.approx(0), 31)
+
+
+# plot, page, commands
+
+
+def test_plot_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = curve("aic", [(0.1, 28.0), (0.2, 31.0)]) + curve("jpeg", [(0.2, 28.0), (0.4, 30.0)])
+    plot.draw(bench.means(rows), tmp_path / "a.png")
+    plot.draw(bench.means(rows), tmp_path / "a.svg")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 300
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    with pytest.raises(AicError, match="wanted one of .png .svg"):
+        plot.check(tmp_path / "a.pdf")
+
+
+def test_page_is_not_written_over_what_is_there(tmp_path):
+    page.check(tmp_path / "new", force=False)
+    (tmp_path / "precious").write_text("")
+    with pytest.raises(AicError, match="is not empty"):
+        page.check(tmp_path, force=False)
+    with pytest.raises(AicError):
+        page.check(tmp_path / "precious", force=True)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A report on two pictures, jpeg and webp."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, shape in (("a.png", (170, 200)), ("</script>.png", (180, 170))):
+        name = name.replace("/", "")
+        Image.fromarray(textured(*shape)).save(folder / name)
+    used = [peer("jpeg"), peer("webp")]
+    rows = list(bench.run(used, folder))
+    found = compare.compare(rows, bench.means(rows))
+    result = report.as_result(rows, used, found, [], bench.environment(1, None, 1, 1))
+    target = tmp_path / "site"
+    page.check(target, force=False)
+    page.write(target, result, used, bench.find_pictures(folder), [0.8, 2.0])
+    return target
+
+
+def test_page_holds_the_result_and_its_pictures(site):
+    text = (site / "index.html").read_text()
+    data = re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1]
+    result = json.loads(data)
+    assert "</script" not in data
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in text
+    assert [view["picture"] for view in result["views"]] == ["<script>.png", "a.png"]
+    for view in result["views"]:
+        files = [view["original"], *(shot["file"] for shot in view["shots"])]
+        assert all((site / file).is_file() for file in files)
+        assert len(view["shots"]) == 4
+        for rate in (0.8, 2.0):
+            first, second = (shot for shot in view["shots"] if shot["rate"] == rate)
+            assert second["bytes"] <= first["bytes"] <= rate * view["width"] * view["height"] / 8
+            with Image.open(site / first["file"]) as picture:
+                assert picture.size == (view["width"], view["height"])
+
+
+def test_page_works_in_a_browser(site, tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium here")
+    words = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=3000",
+    ]  # fmt: skip
+    probe = """<script>
+    window.addEventListener("error", event => document.title = event.message);
+    const press = key =>
+      document.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+    press("d"); press("+"); press("+");
+    document.getElementById("slide").value = 20;
+    document.getElementById("slide").dispatchEvent(new Event("input"));
+    document.getElementById("picture").value = 1;
+    document.getElementById("picture").dispatchEvent(new Event("change"));
+    setTimeout(() => document.body.dataset.wide = document.documentElement.scrollWidth, 500);
+    </script></body>"""
+    path = site / "index.html"
+    path.write_text(path.read_text().replace("</body>", probe))
+    done = subprocess.run(
+        [*words, "--window-size=390,800", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    dom = done.stdout
+    assert "<title>aic bench</title>" in dom  # no error
+    assert 'id="difference" type="button" aria-pressed="true"' in dom
+    assert "--cut: 20%" in dom
+    assert re.search(r'<img id="left" [^>]*src="pictures/a\.jpeg\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="right" [^>]*src="pictures/a\.webp\.0\.8\.webp"', dom)
+    assert len(re.findall(r"<svg ", dom)) == 4  # two metrics, two times
+    assert re.search(r"<td>webp</td><td>libwebp [^<]+</td><td>-\d", dom)
+    assert re.search(r'id="caption-one">jpeg: \d+ bytes, PSNR \d', dom)
+    assert "width: 400px; height: 340px" in dom  # twice 200x170
+    wide = int(re.search(r'data-wide="(\d+)"', dom)[1])
+    assert wide <= 500  # a narrow window needs no scrolling sideways (chromium's least is 500)
+
+
+def test_whole_commands_take_turns(folder, monkeypatch):
+    program = "import sys, shutil; shutil.copy(*sys.argv[1:])"
+    fake = (sys.executable, "-c", program, "{}", "{}")
+    missing = ("no-such-command", "{}", "{}")
+    monkeypatch.setattr(
+        commands,
+        "_COMMANDS",
+        {
+            "aic": (fake, fake, "aic"),
+            "webp": (missing, fake, "webp"),
+            "avif": (fake, fake, "avif"),
+        },
+    )
+    rows = commands.measure(["aic", "webp", "avif"], folder / "a.png", 2)
+    assert [row.codec for row in rows] == ["aic", "avif"]
+    assert rows[0].encode_ratio == rows[0].decode_ratio == 1
+    assert rows[1].encode_s == pytest.approx(rows[1].encode_ratio * rows[0].encode_s)
+    assert rows[1].bytes > 0
+    assert commands.table(rows).count("\n") == 2
+
+
+def test_a_command_that_fails_is_named(folder, monkeypatch):
+    fake = (sys.executable, "-c", "import sys; sys.exit(3)", "{}", "{}")
+    monkeypatch.setattr(commands, "_COMMANDS", {"aic": (fake, fake, "aic")})
+    with pytest.raises(AicError, match="ended with 3$"):
+        commands.measure(["aic"], folder / "a.png", 1)

@@ -43,6 +43,7 @@ class FakeCodec:
 
     def __init__(self, device="auto", threads=None, weights=None, tune="psnr"):
         self.device = "cpu" if device == "auto" else device
+        self.model_id = bytes(8)
         self.made.append((device, threads))
         self.tunes.append(tune)
 
@@ -99,12 +100,13 @@ class FakeCodec:
 
 
 @pytest.fixture
-def aic(monkeypatch):
+def aic(monkeypatch, tmp_path_factory):
     """Run the command in this process; `imgcodec.codec` is replaced, so torch is not loaded."""
     module = types.ModuleType("imgcodec.codec")
     module.Codec = FakeCodec
     monkeypatch.setitem(sys.modules, "imgcodec.codec", module)
     monkeypatch.setattr(FakeCodec, "made", [])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(FakeCodec, "tiles", [])
     monkeypatch.setattr(FakeCodec, "targets", [])
     monkeypatch.setattr(FakeCodec, "rois", [])
@@ -669,27 +671,27 @@ def test_bench_measures_each_picture_at_each_rate(aic, photo, tmp_path):
     result = aic("bench", tmp_path, *words, "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
-    asked = [(words[0], words[3]) for words in lines if words[0] in ("grey.png", "photo.png")]
+    asked = [(words[0], words[4]) for words in lines if words[0] in ("grey.png", "photo.png")]
     assert asked == [(name, rate) for name in ("grey.png", "photo.png") for rate in ("0.5", "2")]
-    assert [words[3] for words in lines if words[0] == "mean"] == ["0.5", "2"]
+    assert [words[4] for words in lines if words[0] == "mean"] == ["0.5", "2"]
     size = len(FakeCodec().encode_report(read_image(photo))[0])
     with open(table, newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["picture"], float(row["rate_asked"])) for row in rows] == [
+    assert [(row["picture"], float(row["setting"])) for row in rows] == [
         ("grey.png", 0.5), ("grey.png", 2.0), ("photo.png", 0.5), ("photo.png", 2.0),
     ]  # fmt: skip
     assert int(rows[2]["bytes"]) == size
     stored = json.loads(log.read_text())
     assert stored["rows"][2]["bpp"] == pytest.approx(8 * size / (12 * 16))
     assert stored["rows"][2]["ms_ssim"] is None  # too small for it, and JSON has no nan
-    assert [row["rate_asked"] for row in stored["means"]] == [0.5, 2.0]
-    assert "device" in stored["environment"]
+    assert [row["setting"] for row in stored["means"]] == [0.5, 2.0]
+    assert stored["codecs"]["aic"]["device"] == "cpu"
 
 
 def test_bench_default_rates_and_bar(aic, photo):
     result = aic("bench", photo.parent)
     assert result.exit_code == 0
-    rates = [line.split()[3] for line in result.stdout.splitlines() if line.startswith("mean")]
+    rates = [line.split()[4] for line in result.stdout.splitlines() if line.startswith("mean")]
     assert rates == ["0.1", "0.25", "0.5", "1"]
     assert "1/1" in result.stderr
 
@@ -711,6 +713,58 @@ def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     assert_refused(aic("bench", tmp_path / "none"), "no picture")
     assert_usage(aic("bench", tmp_path, "--repeat", "0"), "'--repeat'")
     assert table.read_text() == "precious"
+
+
+def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ["--codec", "jpeg", "--codec", "webp", "--codec", "aic", "--tune", "psnr"]
+    words += ["--tune", "ms-ssim", "--json", out / "a.json", "--plot", out / "a.svg", "--quiet"]
+    assert aic("bench", photo.parent, "--rate", 3, *words).exit_code == 0
+    result = json.loads((out / "a.json").read_text())
+    assert list(result["codecs"]) == ["jpeg", "webp", "aic", "aic-ms-ssim"]
+    assert FakeCodec.tunes == ["psnr", "ms-ssim"]
+    assert {c["anchor"] for c in result["comparisons"]} >= {"jpeg", "webp"}
+    assert "<svg" in (out / "a.svg").read_text()
+    site = out / "site"
+    words = ["--codec", "jpeg", "--rate", 4, "--report", site, "--quiet"]
+    shown = aic("bench", photo.parent, *words)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert (site / "index.html").is_file()
+    assert_refused(aic("bench", photo.parent, *words), "not empty")
+    assert aic("bench", photo.parent, *words, "--force").exit_code == 0
+
+
+def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypatch):
+    Image.new("L", (5, 4), 9).save(photo.with_name("z.png"))
+    encode = FakeCodec.encode_report
+
+    def interrupted(self, image, *rest):
+        if image.shape[0] == 4:
+            raise KeyboardInterrupt
+        return encode(self, image, *rest)
+
+    monkeypatch.setattr(FakeCodec, "encode_report", interrupted)
+    words = ("bench", photo.parent, "--rate", 3, "--quiet", "--json", tmp_path / "a.json")
+    result = aic(*words)
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "interrupted"
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert [row["picture"] for row in rows] == ["photo.png"]
+    monkeypatch.setattr(FakeCodec, "encode_report", encode)
+    assert aic(*words, "--force").exit_code == 0
+
+
+def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
+    words = ("bench", photo.parent, "--rate", 3, "--quiet", "--cache", tmp_path / "cache")
+    FakeCodec.targets.clear()
+    assert aic(*words).exit_code == 0
+    made = len(FakeCodec.targets)
+    assert aic(*words).exit_code == 0
+    assert len(FakeCodec.targets) == made > 0
+    assert aic(*words, "--no-cache").exit_code == 0
+    assert len(FakeCodec.targets) == 2 * made
 
 
 # ---- train

@@ -1,29 +1,33 @@
-"""Size, quality and time of the codec over a folder of pictures, through files on disk."""
+"""Size, quality and time of codecs over a folder of pictures, through files on disk."""
 
+import contextlib
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from threading import Lock
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imgcodec import image, metrics
+from imgcodec.bench.cache import Cache
+from imgcodec.bench.coders import Aic, Coder, Peer, Pixels
 from imgcodec.bench.report import NAN, MeanRow, Row, environment, means, table, to_csv, to_json
 from imgcodec.errors import AicError
 
-if TYPE_CHECKING:
-    from imgcodec.codec import Codec
-
 __all__ = [
-    "MeanRow", "Row", "environment", "find_pictures", "means", "run", "table", "to_csv", "to_json",
+    "Aic", "Cache", "Coder", "MeanRow", "Peer", "Row", "environment", "find_pictures", "means",
+    "run", "table", "to_csv", "to_json",
 ]  # fmt: skip
 _Result = TypeVar("_Result")
+_Task = tuple[Coder, Path]
 
 
 def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
@@ -42,99 +46,159 @@ def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def run(
-    codec: "Codec",
+    coders: Sequence[Coder],
     folder: str | os.PathLike[str],
-    rates: Sequence[float],
     repeat: int = 1,
-    progress: Callable[[list[Path]], Iterable[Path]] = iter,
-    effort: int = 1,
-) -> list[Row]:
-    """Encode and decode every picture of a folder at each rate.
+    progress: Callable[[list[_Task]], Iterable[_Task]] = iter,
+    jobs: int = 1,
+    cache: Cache | None = None,
+    ssimulacra2: bool = False,
+) -> Iterator[Row]:
+    """Encode and decode every picture of a folder with each codec at each of its settings.
 
     Args:
-        codec: a loaded codec; its first work is on a row that does not count.
+        coders: loaded; the first work of each is on a row that does not count.
         folder: the pictures are those of `find_pictures`.
-        rates: bits per pixel.
         repeat: how often each row is timed, the median counts.
-        progress: wraps the list of pictures, as `tqdm.tqdm` does.
-        effort: of the encoder, 1..9.
+        progress: wraps the list of codecs and pictures, as `tqdm.tqdm` does.
+        jobs: pictures at once; with more than one, times are those of a busy machine.
+        cache: where rows are looked for first, and kept.
+        ssimulacra2: whether to measure it: a slow one.
 
-    Returns:
-        A row per picture and rate; a refused one says why in `error`.
+    Yields:
+        A row per codec, picture and setting as soon as it is there; a refused one says why in
+        `error`.
     """
-    rows: list[Row] = []
-    warm = False
-    with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
-        file = Path(scratch) / "picture.aic"
-        for path in progress(find_pictures(folder)):
-            try:
-                pixels = image.read_image(path)
-            except AicError as error:
-                rows += [
-                    Row(path.name, 0, 0, rate, error=str(error), effort=effort) for rate in rates
-                ]
-                continue
-            height, width = pixels.shape[:2]
-            for rate in rates:
+    bench = _Bench(repeat, cache, ssimulacra2, memory=jobs == 1)
+    tasks = progress([(coder, path) for coder in coders for path in find_pictures(folder)])
+    if jobs == 1:
+        for task in tasks:
+            yield from bench.rows(*task)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for rows in pool.map(lambda task: list(bench.rows(*task)), tasks):
+                yield from rows
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _Bench:
+    """Measures rows."""
+
+    def __init__(self, repeat: int, cache: Cache | None, ssimulacra2: bool, memory: bool) -> None:
+        self._repeat, self._cache, self._memory = repeat, cache, memory
+        self._ssimulacra2 = metrics.ssimulacra2() if ssimulacra2 else None
+        self._warm: set[str] = set()
+        self._lock = Lock()
+
+    def rows(self, coder: Coder, path: Path) -> Iterator[Row]:
+        """Yield the rows of one codec and picture."""
+        pixels: Pixels | None = None
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            data, refusal = b"", f"{path}: {error.strerror}"
+        else:
+            refusal = ""
+        for setting in coder.settings:
+            key = ""
+            if self._cache is not None and data:
+                key = self._cache.key(data, {"name": coder.name, **coder.about}, setting)
+                known = self._cache.get(key)
+                if known is not None:
+                    yield replace(known, picture=path.name)
+                    continue
+            if pixels is None and not refusal:
                 try:
-                    if not warm:
-                        _measure(codec, path.name, pixels, rate, 1, file, effort)
-                        warm = True
-                    rows.append(_measure(codec, path.name, pixels, rate, repeat, file, effort))
+                    pixels = image.read_image(path)
                 except AicError as error:
-                    rows.append(
-                        Row(path.name, width, height, rate, error=str(error), effort=effort)
-                    )
-    return rows
+                    refusal = str(error)
+            if pixels is None:
+                yield Row(path.name, coder.name, setting, error=refusal)
+                continue
+            row = self._row(coder, path.name, pixels, setting)
+            if self._cache is not None and not row.error:
+                self._cache.put(key, row)
+            yield row
+
+    def _row(self, coder: Coder, name: str, pixels: Pixels, setting: float) -> Row:
+        height, width = pixels.shape[:2]
+        row = Row(name, coder.name, setting, width, height)
+        try:
+            with self._lock:
+                if coder.name not in self._warm:
+                    self._measure(coder, row, pixels, 1)
+                    self._warm.add(coder.name)
+            return self._measure(coder, row, pixels, self._repeat)
+        except AicError as error:
+            return replace(row, error=str(error))
+
+    def _measure(self, coder: Coder, row: Row, pixels: Pixels, repeat: int) -> Row:
+        """Return the row with its measurements."""
+        times, peak = [], 0
+        with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
+            file = Path(scratch) / "picture"
+            for _ in range(repeat):
+                if self._memory:
+                    _forget_peak_memory()
+                coded, encode_s = _timed(coder, partial(coder.encode, pixels, row.setting))
+                image.write_bytes(file, coded.data, force=True)
+                stored = file.read_bytes()
+                (decoded, model_s), decode_s = _timed(coder, partial(coder.decode, stored))
+                times.append((coded.model_s, encode_s, model_s, decode_s))
+                peak = max(peak, _peak_memory_bytes()) if self._memory else 0
+        original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
+        similarity = metrics.ms_ssim(original, decoded)
+        similarity = NAN if similarity is None else similarity
+        seen = NAN if self._ssimulacra2 is None else self._ssimulacra2(original, decoded)
+        e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
+        return replace(
+            row,
+            bytes=len(stored),
+            bpp=metrics.bpp(len(stored), row.height, row.width),
+            psnr=metrics.psnr(original, decoded),
+            ms_ssim=similarity,
+            ms_ssim_db=metrics.ms_ssim_db(similarity),
+            ssimulacra2=seen,
+            encode_model_s=e_model_s,
+            encode_s=e_s,
+            decode_model_s=d_model_s,
+            decode_s=d_s,
+            peak_memory_bytes=peak,
+            limited=coded.limited,
+        )
 
 
-def _measure(
-    codec: "Codec",
-    name: str,
-    pixels: NDArray[np.uint8],
-    rate: float,
-    repeat: int,
-    file: Path,
-    effort: int,
-) -> Row:
-    """Return the row of one picture at one rate."""
-    height, width = pixels.shape[:2]
-    times = []
-    for _ in range(repeat):
-        encode = partial(codec.encode_report, pixels, rate, "range", effort)
-        (data, encoded), encode_s = _timed(codec, encode)
-        image.write_bytes(file, data, force=True)
-        stored = file.read_bytes()
-        (decoded, report), decode_s = _timed(codec, partial(codec.decode_report, stored))
-        times.append((encoded.model_s, encode_s, report.model_s, decode_s))
-    original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
-    similarity = metrics.ms_ssim(original, decoded)
-    similarity = NAN if similarity is None else similarity
-    e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
-    return Row(
-        name, width, height, rate, len(stored), metrics.bpp(len(stored), height, width),
-        metrics.psnr(original, decoded), similarity, metrics.ms_ssim_db(similarity),
-        e_model_s, e_s, d_model_s, d_s, _peak_memory_bytes(), encoded.limited, effort=effort,
-    )  # fmt: skip
-
-
-def _timed(codec: "Codec", call: Callable[[], _Result]) -> tuple[_Result, float]:
+def _timed(coder: Coder, call: Callable[[], _Result]) -> tuple[_Result, float]:
     """Return what a call returns and its seconds, work still queued on the GPU included."""
-    _synchronize(codec)
+    _synchronize(coder)
     start = time.perf_counter()
     result = call()
-    _synchronize(codec)
+    _synchronize(coder)
     return result, time.perf_counter() - start
 
 
-def _synchronize(codec: "Codec") -> None:
-    if codec.device.startswith("cuda"):
+def _synchronize(coder: Coder) -> None:
+    if coder.cuda:
         import torch  # loaded already by a codec on CUDA
 
         torch.cuda.synchronize()
 
 
+def _forget_peak_memory() -> None:
+    """Start the peak of this process's memory anew, where the system can do that."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory_bytes() -> int:
+    """Return the peak resident memory since it was forgotten, or since the start; 0: unknown."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     if sys.platform == "win32":
         return 0
     import resource

@@ -1,0 +1,57 @@
+"""Rows that were measured before, found again by all that decides them."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from imgcodec import image
+from imgcodec.bench.report import NAN, Row
+from imgcodec.errors import AicError
+
+
+def default_folder() -> Path:
+    """Return where rows are kept if nothing else is said."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "aic" / "bench"
+
+
+_SAMPLE = Row("", "", 0.0)  # for the types of its fields
+
+
+class Cache:
+    """A folder with one small file for each row; what is broken in it is measured again."""
+
+    def __init__(self, folder: Path, circumstances: dict[str, Any]) -> None:
+        """Use a folder; rows of other circumstances (machine, threads, ...) are others."""
+        self._folder, self._circumstances = folder, circumstances
+
+    def key(self, picture: bytes, coder: dict[str, Any], setting: float) -> str:
+        """Return the name of a row: a hash of the picture's file, the codec and its setting."""
+        parts = [hashlib.sha256(picture).hexdigest(), coder, setting, self._circumstances]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def get(self, key: str) -> Row | None:
+        """Return the row of that name, if there is one."""
+        try:
+            values: dict[str, Any] = json.loads((self._folder / f"{key}.json").read_text())
+            known: dict[str, Any] = {k: NAN if v is None else v for k, v in values.items()}
+            row = Row(**known)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        as_wanted = all(
+            type(getattr(row, f.name)) in {type(getattr(_SAMPLE, f.name)), int}
+            for f in dataclasses.fields(Row)
+        )
+        return row if as_wanted else None
+
+    def put(self, key: str, row: Row) -> None:
+        """Keep a row; infinite values (PSNR of equal pictures) are written as JSON's Infinity."""
+        values = {k: None if v != v else v for k, v in dataclasses.asdict(row).items()}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AicError(f"{self._folder}: {error.strerror}") from error
+        image.write_bytes(self._folder / f"{key}.json", json.dumps(values).encode(), force=True)

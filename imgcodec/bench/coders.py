@@ -1,0 +1,195 @@
+"""The codecs that `aic bench` measures: aic itself, and its peers behind Pillow."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from imgcodec import __version__
+from imgcodec.errors import AicError
+
+if TYPE_CHECKING:
+    from imgcodec.codec import Codec
+
+Pixels = NDArray[np.uint8]
+NAN = float("nan")
+QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+RATES = (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5)  # bits per pixel
+
+
+class Coded(NamedTuple):
+    """A picture in a file."""
+
+    data: bytes
+    model_s: float = NAN  # seconds in networks
+    limited: bool = False  # the picture needs less than the setting asks
+
+
+class Coder(Protocol):
+    """One codec with its settings, from the smallest files to the largest."""
+
+    name: str
+    about: dict[str, Any]  # version and all else that decides what a setting gives, for JSON
+
+    @property
+    def settings(self) -> Sequence[float]:
+        """What is measured."""
+
+    @property
+    def by_rate(self) -> bool:
+        """Whether a setting is a rate in bits per pixel."""
+
+    @property
+    def cuda(self) -> bool:
+        """Whether it works on a GPU."""
+
+    def encode(self, pixels: Pixels, setting: float) -> Coded:
+        """Return a file of uint8 (H, W, 3) or (H, W); AicError says why there is none."""
+
+    def decode(self, data: bytes) -> tuple[Pixels, float]:
+        """Return uint8 (H, W, 3), and the seconds spent in networks."""
+
+
+class Aic:
+    """aic with one set of weights; a setting is the rate that is asked."""
+
+    by_rate = True
+
+    def __init__(
+        self, codec: Codec, rates: Sequence[float], effort: int = 1, tune: str = "psnr"
+    ) -> None:
+        """Take a loaded codec."""
+        self.codec, self.settings, self.effort = codec, rates, effort
+        self.name = "aic" if tune == "psnr" else f"aic-{tune}"
+        self.cuda = codec.device.startswith("cuda")
+        self.about = {
+            "version": __version__,
+            "weights": codec.model_id.hex(),
+            "device": codec.device,
+            "effort": effort,
+            "setting": "bits per pixel asked",
+        }
+
+    def encode(self, pixels: Pixels, setting: float) -> Coded:
+        """See `Coder.encode`."""
+        data, report = self.codec.encode_report(pixels, setting, "range", self.effort)
+        return Coded(data, report.model_s, report.limited)
+
+    def decode(self, data: bytes) -> tuple[Pixels, float]:
+        """See `Coder.decode`."""
+        pixels, report = self.codec.decode_report(data)
+        return pixels, report.model_s
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A format of Pillow's, and how it is used."""
+
+    pillow: str
+    version: Callable[[], str | None]
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: tuple[float, ...] = QUALITIES
+    by_rate: bool = False
+    plugin: str | None = None  # module that Pillow needs for it
+
+
+def _of_package(name: str) -> Callable[[], str]:
+    return lambda: f"{name} {importlib.metadata.version(name)}"
+
+
+_FORMATS = {
+    "jpeg": _Format(
+        "JPEG",
+        lambda: f"libjpeg-turbo {features.version('libjpeg_turbo')}",
+        {"optimize": True, "subsampling": "4:2:0"},
+    ),
+    "jpeg2000": _Format(
+        "JPEG2000",
+        lambda: f"OpenJPEG {features.version('jpg_2000')}",
+        {"irreversible": True, "mct": 1, "quality_mode": "rates"},
+        settings=RATES,
+        by_rate=True,
+    ),
+    "webp": _Format("WEBP", lambda: f"libwebp {features.version('webp')}", {"method": 6}),
+    "avif": _Format(
+        "AVIF",
+        lambda: f"libavif {features.version('avif')}",
+        {"codec": "aom", "speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}},
+    ),
+    "jpegxl": _Format("JXL", _of_package("pillow-jxl-plugin"), {"effort": 7}, plugin="pillow_jxl"),
+    "heic": _Format("HEIF", _of_package("pillow-heif"), {"chroma": 444}, plugin="pillow_heif"),
+}
+
+
+class Peer:
+    """A codec of Pillow's or of one of its plugins; a setting is its quality."""
+
+    cuda = False
+
+    def __init__(self, name: str) -> None:
+        """Load what the codec needs.
+
+        Raises:
+            AicError: it is not installed.
+        """
+        form = self._form = _FORMATS[name]
+        try:
+            if form.plugin is not None:
+                module = importlib.import_module(form.plugin)
+                if form.plugin == "pillow_heif":
+                    module.register_heif_opener()
+        except ImportError as error:
+            raise AicError(f"{name} needs pip install 'imgcodec[peers]'") from error
+        Image.init()
+        if form.pillow not in Image.SAVE:
+            raise AicError(f"{name}: this Pillow was built without it")
+        self.name, self.settings, self.by_rate = name, form.settings, form.by_rate
+        setting = "bits per pixel asked" if form.by_rate else "quality"
+        self.about = {"version": form.version(), **form.options, "setting": setting}
+
+    def encode(self, pixels: Pixels, setting: float) -> Coded:
+        """See `Coder.encode`."""
+        options = dict(self._form.options)
+        if self.by_rate:
+            samples = 3 if pixels.ndim == 3 else 1
+            options["quality_layers"] = [8 * samples / setting]
+            if samples == 1:
+                del options["mct"]
+        else:
+            options["quality"] = round(setting)
+        file = io.BytesIO()
+        try:
+            Image.fromarray(pixels).save(file, self._form.pillow, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise AicError(f"{self.name} at {setting:g}: {error}") from error
+        return Coded(file.getvalue())
+
+    def decode(self, data: bytes) -> tuple[Pixels, float]:
+        """See `Coder.decode`."""
+        with Image.open(io.BytesIO(data), formats=[self._form.pillow]) as picture:
+            return np.asarray(picture.convert("RGB")), NAN
+
+
+def nearest(coder: Coder, pixels: Pixels, num_bytes: int) -> tuple[float, bytes]:
+    """Return the setting whose file is largest below so many bytes, or its smallest, and it."""
+    if coder.by_rate:
+        setting = 8 * num_bytes / (pixels.shape[0] * pixels.shape[1])
+        return setting, coder.encode(pixels, setting).data
+    low, high = 0, 100  # fits (or is the least), does not fit
+    best = coder.encode(pixels, low + 1).data
+    while high - low > 1:
+        middle = (low + high) // 2
+        data = coder.encode(pixels, middle).data
+        if len(data) <= num_bytes:
+            low, best = middle, data
+        else:
+            high = middle
+    return max(low, 1), best

@@ -1,0 +1,113 @@
+"""BD-rates of every codec against every other."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imgcodec.bench.report import MeanRow, Row, aligned
+from imgcodec.metrics import bd_rate
+
+METRICS = ("psnr", "ms_ssim_db", "ssimulacra2")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many percent more bits `codec` takes than `anchor` at equal quality."""
+
+    anchor: str
+    codec: str
+    metric: str  # one of METRICS
+    of_set: float | None  # from the curves of means over all pictures
+    low: float | None  # the quality over which those curves overlap, from
+    high: float | None  # to
+    of_pictures: float | None  # mean of the BD-rates of single pictures
+    pictures: int  # whose curves overlap
+
+
+def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
+    """Return the comparisons of all pairs of codecs, in each metric that was measured."""
+    names = list(dict.fromkeys(row.codec for row in rows))
+    found = []
+    for metric in METRICS:
+        sets = {name: _curve([m for m in means if m.codec == name], metric) for name in names}
+        pictures = {
+            name: _by_picture([row for row in rows if row.codec == name and not row.error], metric)
+            for name in names
+        }
+        for anchor in names:
+            for codec in names:
+                if codec != anchor and sets[anchor] and sets[codec]:
+                    single = [
+                        rate
+                        for picture, curve in pictures[codec].items()
+                        if picture in pictures[anchor]
+                        and (rate := _rate(pictures[anchor][picture], curve)) is not None
+                    ]
+                    low, high = _overlap(sets[anchor], sets[codec])
+                    found.append(
+                        Comparison(
+                            anchor, codec, metric, _rate(sets[anchor], sets[codec]), low, high,
+                            statistics.fmean(single) if single else None, len(single),
+                        )
+                    )  # fmt: skip
+    return found
+
+
+_Curve = list[tuple[float, float]]  # quality, bits per pixel
+
+
+def _curve(rows: Sequence[Row | MeanRow], metric: str) -> _Curve:
+    """Return the points of a curve that have a finite quality, by quality, each once."""
+    points: dict[float, float] = {}
+    for row in rows:
+        quality = getattr(row, metric)
+        if row.bpp > 0 and abs(quality) < float("inf"):  # neither is so for nan
+            points[quality] = min(row.bpp, points.get(quality, row.bpp))
+    return sorted(points.items())
+
+
+def _by_picture(rows: Sequence[Row], metric: str) -> dict[str, _Curve]:
+    names = dict.fromkeys(row.picture for row in rows)
+    return {name: _curve([r for r in rows if r.picture == name], metric) for name in names}
+
+
+def _overlap(anchor: _Curve, codec: _Curve) -> tuple[float | None, float | None]:
+    low, high = max(anchor[0][0], codec[0][0]), min(anchor[-1][0], codec[-1][0])
+    return (low, high) if low < high else (None, None)
+
+
+def _rate(anchor: _Curve, codec: _Curve) -> float | None:
+    """Return the BD-rate, None where the curves have too little in common."""
+    if min(len(anchor), len(codec)) < 2:
+        return None
+    (qualities_a, rates_a), (qualities_b, rates_b) = (
+        zip(*anchor, strict=True),
+        zip(*codec, strict=True),
+    )
+    try:
+        return bd_rate(rates_a, qualities_a, rates_b, qualities_b)
+    except ValueError:
+        return None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.1f} %"
+
+
+def table(comparisons: Sequence[Comparison], anchor: str) -> str:
+    """Return a table of all codecs against one, as text for a terminal."""
+    chosen = [c for c in comparisons if c.anchor == anchor]
+    metrics = list(dict.fromkeys(c.metric for c in chosen))
+    names = list(dict.fromkeys(c.codec for c in chosen))
+    heads = {"psnr": "PSNR", "ms_ssim_db": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
+    lines = [["BD-rate against " + anchor]]
+    for metric in metrics:
+        lines[0] += [f"{heads[metric]}, set", "of pictures", "overlap"]
+    for name in names:
+        line = [name]
+        for metric in metrics:
+            (c,) = [c for c in chosen if (c.codec, c.metric) == (name, metric)]
+            overlap = "-" if c.low is None or c.high is None else f"{c.low:.1f}..{c.high:.1f}"
+            line += [_percent(c.of_set), _percent(c.of_pictures), overlap]
+        lines.append(line)
+    return "\n".join(aligned(lines))

@@ -1,0 +1,147 @@
+"""One run of `aic bench`: what is measured, and where it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imgcodec import bench, image
+from imgcodec.bench import commands, compare, page, plot, report
+from imgcodec.bench.cache import default_folder
+from imgcodec.errors import AicError
+
+if TYPE_CHECKING:
+    from imgcodec.codec import Codec
+
+
+@dataclass
+class Session:
+    """Settings of `aic bench`, and what it found."""
+
+    folder: Path
+    codecs: tuple[str, ...]
+    rates: tuple[float, ...]
+    tunes: tuple[str, ...]
+    effort: int
+    repeat: int
+    jobs: int
+    ssimulacra2: bool
+    commands: bool
+    csv_file: Path | None
+    json_file: Path | None
+    plot_file: Path | None
+    report_dir: Path | None
+    cache_dir: Path | None
+    no_cache: bool
+    device: str
+    threads: int | None
+    force: bool
+    quiet: bool
+    rows: list[bench.Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, then load the codecs."""
+        for target in filter(None, (self.csv_file, self.json_file, self.plot_file)):
+            image.check_free(target, self.force)
+        if self.plot_file is not None:
+            plot.check(self.plot_file)
+        self._paths = bench.find_pictures(self.folder)
+        self._loaded: list[Codec] = []
+        self._coders = [
+            coder for name in dict.fromkeys(self.codecs) for coder in self._coders_of(name)
+        ]
+        if self.report_dir is not None:
+            page.check(self.report_dir, self.force)
+        threads, gpu = self._machine()
+        self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
+        self._commands: list[commands.CommandRow] = []
+
+    def _coders_of(self, name: str) -> list[bench.Coder]:
+        if name != "aic":
+            return [bench.Peer(name)]
+        from imgcodec.codec import Codec
+
+        found: list[bench.Coder] = []
+        for tune in dict.fromkeys(self.tunes):
+            codec = Codec(device=self.device, threads=self.threads, tune=tune)
+            self._loaded.append(codec)
+            found.append(bench.Aic(codec, tuple(dict.fromkeys(self.rates)), self.effort, tune))
+        return found
+
+    def _machine(self) -> tuple[int, str | None]:
+        """Return torch's CPU threads and the name of the GPU that is used."""
+        import torch
+
+        gpu = any(codec.device.startswith("cuda") for codec in self._loaded)
+        return torch.get_num_threads(), torch.cuda.get_device_name() if gpu else None
+
+    def measure(self) -> bool:
+        """Measure all rows; return whether it was interrupted, with what was found by then."""
+        from tqdm import tqdm
+
+        cache = None
+        if not self.no_cache:
+            circumstances = {**self._environment, "ssimulacra2": self.ssimulacra2}
+            cache = bench.Cache(self.cache_dir or default_folder(), circumstances)
+        progress = partial(tqdm, unit="picture", disable=self.quiet)
+        found = bench.run(
+            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.ssimulacra2
+        )
+        try:
+            for row in found:
+                self.rows.append(row)
+            if self.commands:
+                names = list(dict.fromkeys(self.codecs))
+                self._commands = commands.measure(names, self._paths[0], max(self.repeat, 3))
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    @property
+    def failed(self) -> int:
+        """How many rows have no measurement."""
+        return sum(bool(row.error) for row in self.rows)
+
+    def text(self) -> str:
+        """Return what a terminal shows."""
+        means = bench.means(self.rows)
+        parts = [bench.table(self.rows, means)]
+        comparisons = compare.compare(self.rows, means)
+        if comparisons:
+            parts.append(compare.table(comparisons, self._anchor()))
+        if self._commands:
+            parts.append(commands.table(self._commands))
+        machine = self._environment
+        where = machine["gpu"] or machine["processor"]
+        parts.append(f"{where}, {machine['threads']} CPU threads")
+        return "\n\n".join(parts)
+
+    def _anchor(self) -> str:
+        """Return the codec that the others are compared with: the first that is not aic."""
+        names = [coder.name for coder in self._coders]
+        return next((name for name in names if not name.startswith("aic")), names[0])
+
+    def write(self) -> None:
+        """Write the files that were asked for."""
+        means = bench.means(self.rows)
+        comparisons = compare.compare(self.rows, means)
+        result: dict[str, Any] = report.as_result(
+            self.rows, self._coders, comparisons, self._commands, self._environment
+        )
+        if self.csv_file is not None:
+            bench.to_csv(self.rows, self.csv_file)
+        if self.json_file is not None:
+            bench.to_json(result, self.json_file)
+        if self.plot_file is not None:
+            plot.draw(means, self.plot_file)
+        if self.report_dir is not None:
+            from tqdm import tqdm
+
+            progress = partial(tqdm, unit="view", disable=self.quiet)
+            measured = {row.picture for row in self.rows if not row.error}
+            paths = [path for path in self._paths if path.name in measured]
+            if not paths:
+                raise AicError(f"{self.report_dir}: no picture was measured")
+            page.write(self.report_dir, result, self._coders, paths, self.rates, progress)
