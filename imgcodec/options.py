@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from imgcodec.metadata import KINDS
+from imgcodec.peers import COMPRESSAI, PEERS
 
 READ = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 READ_DIR = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
@@ -143,7 +144,6 @@ Examples:
   aic bench photos/ --codec aic --codec jpeg --codec avif --report report/
   aic bench photos/ --tune psnr --tune ms-ssim --rate 0.25 --rate 0.5
 """
-PEERS = ("jpeg", "jpeg2000", "webp", "avif", "jpegxl", "heic")
 DECODE_EXAMPLES = """
 \b
 Examples:
@@ -152,6 +152,19 @@ Examples:
   aic decode archive/ pictures/ --format tif
   aic decode photo.aic - --format ppm | display
 """
+
+
+class _CodecName(click.ParamType):  # type: ignore[type-arg]
+    """A codec that `aic bench` knows."""
+
+    name = "codec"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse other names."""
+        name = str(value)
+        if name not in ("aic", *PEERS) and not name.startswith(COMPRESSAI):
+            self.fail(f"{name!r} is not one of aic, {', '.join(PEERS)}", param, ctx)
+        return name
 
 
 def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -314,12 +327,13 @@ MEASURING = combine(
     click.option(
         "--codec",
         "codecs",
-        type=click.Choice(["aic", *PEERS]),
+        type=_CodecName(),
         default=("aic",),
         multiple=True,
         show_default=True,
-        help="What is measured; repeat the option for several. jpegxl and heic need the extra "
-        "peers.",
+        metavar="NAME",
+        help=f"What is measured; repeat the option for several: aic, {', '.join(PEERS)} (the "
+        "last two need the extra peers), or compressai:MODEL where that is installed.",
     ),
     click.option(
         "--rate",

@@ -11,15 +11,16 @@ import subprocess
 import sys
 import zlib
 from dataclasses import fields, replace
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from imgcodec import bench, image, metrics, options
+from imgcodec import bench, image, metrics
 from imgcodec.bench import coders, commands, compare, page, plot, report
 from imgcodec.errors import AicError, FormatError
+from imgcodec.peers import PEERS
 
 
 class FakeCodec:
@@ -509,10 +510,10 @@ def peer(name):
 
 
 def test_the_command_names_all_peers():
-    assert tuple(coders._FORMATS) == options.PEERS
+    assert tuple(coders._FORMATS) == PEERS
 
 
-@pytest.mark.parametrize("name", options.PEERS)
+@pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_peers_get_better_and_larger_with_their_setting(name, channels):
     coder = peer(name)
@@ -531,7 +532,7 @@ def test_peers_get_better_and_larger_with_their_setting(name, channels):
     assert json.dumps(coder.about)
 
 
-@pytest.mark.parametrize("name", options.PEERS)
+@pytest.mark.parametrize("name", PEERS)
 def test_nearest_file_is_not_larger_than_asked(name):
     coder, pixels = peer(name), textured(128, 128)
     setting, data = coders.nearest(coder, pixels, 4000)
@@ -544,6 +545,89 @@ def test_missing_plugin_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     with pytest.raises(AicError, match=r"^jpegxl needs pip install 'imgcodec\[peers\]'$"):
         bench.Peer("jpegxl")
+
+
+class Architecture:
+    """A model of CompressAI: keeps the pixels, one string for each half of the channels."""
+
+    def __init__(self, quality, metric, pretrained):
+        assert metric == "mse"
+        self.quality, self.pretrained = quality, pretrained
+
+    def eval(self):
+        return self
+
+    def update(self, force):
+        assert force
+
+    def compress(self, x):
+        assert x.shape[2] % 64 == x.shape[3] % 64 == 0
+        kept = (x[0] * 255 / self.quality).round().byte().numpy()
+        strings = [[kept[:1].tobytes()], [kept[1:].tobytes()]]
+        return {"strings": strings, "shape": (x.shape[2] // 64, x.shape[3] // 64)}
+
+    def decompress(self, strings, shape):
+        import torch
+
+        data = bytearray(b"".join(string for (string,) in strings))
+        planes = torch.frombuffer(data, dtype=torch.uint8).view(3, 64 * shape[0], 64 * shape[1])
+        return {"x_hat": planes[None].float() * self.quality / 255}
+
+
+@pytest.fixture
+def zoo(monkeypatch, tmp_path):
+    """A CompressAI with one model, and the folder where torch keeps weights."""
+    import torch
+
+    urls = {"small": {"mse": {1: "https://host/one.pth", 2: "https://host/two.pth"}}}
+    modules = {
+        "compressai": {"__version__": "1.2"},
+        "compressai.zoo": {"image_models": {"small": Architecture}},
+        "compressai.zoo.image": {"model_urls": urls},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def test_architectures_without_weights_have_times_only(folder, zoo):
+    from imgcodec.bench.compressai import CompressAI
+
+    coder = CompressAI("small")
+    assert coder.about["weights"] == "random: times only"
+    rows = list(bench.run([coder], folder))
+    assert [row.setting for row in rows] == [1, 2] * 2
+    assert all(row.encode_s > 0 and row.decode_s > 0 and not row.error for row in rows)
+    assert all(row.bytes == 0 and math.isnan(row.bpp) and math.isnan(row.psnr) for row in rows)
+    with pytest.raises(AicError, match="wanted one of small"):
+        CompressAI("large")
+
+
+def test_architectures_with_weights_are_measured(folder, zoo):
+    from imgcodec.bench.compressai import CompressAI
+
+    (zoo / "two.pth").touch()
+    coder = CompressAI("small")
+    a, b = bench.run([coder], folder)
+    assert (a.codec, a.setting) == ("compressai:small", 2)
+    assert a.bytes > 3 * 64 * 64
+    assert a.psnr == pytest.approx(10 * math.log10(255**2))  # odd numbers become even
+    assert b.psnr == math.inf
+    with pytest.raises(FormatError):
+        coder.decode(coder.encode(np.zeros((9, 9, 3), np.uint8), 2).data + b"?")
+    assert coders.nearest(coder, np.zeros((9, 9), np.uint8), 1)[0] == 2
+
+
+def test_missing_compressai_is_refused(monkeypatch):
+    from imgcodec.bench.compressai import CompressAI
+
+    monkeypatch.setitem(sys.modules, "compressai", None)
+    with pytest.raises(AicError, match="needs pip install compressai"):
+        CompressAI("small")
 
 
 # comparisons
@@ -701,7 +785,7 @@ def test_whole_commands_take_turns(folder, monkeypatch):
     missing = ("no-such-command", "{}", "{}")
     monkeypatch.setattr(
         commands,
-        "_COMMANDS",
+        "COMMANDS",
         {
             "aic": (fake, fake, "aic"),
             "webp": (missing, fake, "webp"),
@@ -718,6 +802,6 @@ def test_whole_commands_take_turns(folder, monkeypatch):
 
 def test_a_command_that_fails_is_named(folder, monkeypatch):
     fake = (sys.executable, "-c", "import sys; sys.exit(3)", "{}", "{}")
-    monkeypatch.setattr(commands, "_COMMANDS", {"aic": (fake, fake, "aic")})
+    monkeypatch.setattr(commands, "COMMANDS", {"aic": (fake, fake, "aic")})
     with pytest.raises(AicError, match="ended with 3$"):
         commands.measure(["aic"], folder / "a.png", 1)

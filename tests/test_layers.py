@@ -36,6 +36,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "model": TORCH,
     "modes": {"numpy", "PIL"},
     "options": {"click"},
+    "peers": set[str](),
     "payload": TORCH | {"constriction", "safetensors"},
     "pillow": {"numpy", "PIL"},
     "plan": TORCH | {"constriction", "safetensors"},

@@ -149,11 +149,22 @@ class _Bench:
                 (decoded, model_s), decode_s = _timed(coder, partial(coder.decode, stored))
                 times.append((coded.model_s, encode_s, model_s, decode_s))
                 peak = max(peak, _peak_memory_bytes()) if self._memory else 0
+        e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
+        row = replace(
+            row,
+            encode_model_s=e_model_s,
+            encode_s=e_s,
+            decode_model_s=d_model_s,
+            decode_s=d_s,
+            peak_memory_bytes=peak,
+            limited=coded.limited,
+        )
+        if not coder.trained:
+            return row
         original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
         similarity = metrics.ms_ssim(original, decoded)
         similarity = NAN if similarity is None else similarity
         seen = NAN if self._ssimulacra2 is None else self._ssimulacra2(original, decoded)
-        e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
         return replace(
             row,
             bytes=len(stored),
@@ -162,12 +173,6 @@ class _Bench:
             ms_ssim=similarity,
             ms_ssim_db=metrics.ms_ssim_db(similarity),
             ssimulacra2=seen,
-            encode_model_s=e_model_s,
-            encode_s=e_s,
-            decode_model_s=d_model_s,
-            decode_s=d_s,
-            peak_memory_bytes=peak,
-            limited=coded.limited,
         )
 
 

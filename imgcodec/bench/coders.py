@@ -51,6 +51,14 @@ class Coder(Protocol):
     def cuda(self) -> bool:
         """Whether it works on a GPU."""
 
+    @property
+    def trained(self) -> bool:
+        """Whether sizes and quality mean anything; else only times are measured."""
+
+    @property
+    def candidates(self) -> Sequence[int]:
+        """All settings between which a file of a certain size may be looked for."""
+
     def encode(self, pixels: Pixels, setting: float) -> Coded:
         """Return a file of uint8 (H, W, 3) or (H, W); AicError says why there is none."""
 
@@ -62,6 +70,8 @@ class Aic:
     """aic with one set of weights; a setting is the rate that is asked."""
 
     by_rate = True
+    trained = True
+    candidates = ()
 
     def __init__(
         self, codec: Codec, rates: Sequence[float], effort: int = 1, tune: str = "psnr"
@@ -133,6 +143,8 @@ class Peer:
     """A codec of Pillow's or of one of its plugins; a setting is its quality."""
 
     cuda = False
+    trained = True
+    candidates = range(1, 101)
 
     def __init__(self, name: str) -> None:
         """Load what the codec needs.
@@ -183,13 +195,13 @@ def nearest(coder: Coder, pixels: Pixels, num_bytes: int) -> tuple[float, bytes]
     if coder.by_rate:
         setting = 8 * num_bytes / (pixels.shape[0] * pixels.shape[1])
         return setting, coder.encode(pixels, setting).data
-    low, high = 0, 100  # fits (or is the least), does not fit
-    best = coder.encode(pixels, low + 1).data
+    low, high = 0, len(coder.candidates)  # fits or is the least, does not fit
+    best = coder.encode(pixels, coder.candidates[0]).data
     while high - low > 1:
         middle = (low + high) // 2
-        data = coder.encode(pixels, middle).data
+        data = coder.encode(pixels, coder.candidates[middle]).data
         if len(data) <= num_bytes:
             low, best = middle, data
         else:
             high = middle
-    return max(low, 1), best
+    return coder.candidates[low], best

@@ -16,7 +16,7 @@ from imgcodec.bench.report import aligned
 from imgcodec.errors import AicError
 
 _AIC = (sys.executable, "-m", "imgcodec")
-_COMMANDS = {  # codec: (encoder, decoder, suffix); {} stand for input and output
+COMMANDS = {  # codec: (encoder, decoder, suffix); {} stand for input and output
     "aic": ((*_AIC, "encode", "{}", "{}"), (*_AIC, "decode", "{}", "{}"), "aic"),
     "jpeg": (("cjpeg", "-outfile", "{out}", "{}"), ("djpeg", "-outfile", "{out}", "{}"), "jpg"),
     "jpeg2000": (
@@ -59,7 +59,7 @@ def measure(codecs: Sequence[str], picture: Path, repeat: int) -> list[CommandRo
                 file.convert("RGB").save(path)
         steps: dict[tuple[str, int], tuple[list[str], Path]] = {}
         for codec in codecs:
-            encoder, decoder, suffix = _COMMANDS[codec]
+            encoder, decoder, suffix = COMMANDS[codec]
             if shutil.which(encoder[0]) and shutil.which(decoder[0]):
                 source = sources["ppm" if codec == "jpeg" else "png"]
                 coded = folder / f"coded.{suffix}"

@@ -79,6 +79,7 @@ def _view(
     name = f"{path.stem}.original.webp"
     _save(folder / name, original)
     shots = []
+    coders = [coder for coder in coders if coder.trained]
     for rate in rates:
         room = int(rate * height * width / 8)
         for coder in coders:

@@ -11,6 +11,7 @@ from imgcodec import bench, image
 from imgcodec.bench import commands, compare, page, plot, report
 from imgcodec.bench.cache import default_folder
 from imgcodec.errors import AicError
+from imgcodec.peers import COMPRESSAI
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
@@ -59,6 +60,10 @@ class Session:
         self._commands: list[commands.CommandRow] = []
 
     def _coders_of(self, name: str) -> list[bench.Coder]:
+        if name.startswith(COMPRESSAI):
+            from imgcodec.bench.compressai import CompressAI
+
+            return [CompressAI(name.removeprefix(COMPRESSAI))]
         if name != "aic":
             return [bench.Peer(name)]
         from imgcodec.codec import Codec
@@ -93,7 +98,7 @@ class Session:
             for row in found:
                 self.rows.append(row)
             if self.commands:
-                names = list(dict.fromkeys(self.codecs))
+                names = [n for n in dict.fromkeys(self.codecs) if n in commands.COMMANDS]
                 self._commands = commands.measure(names, self._paths[0], max(self.repeat, 3))
         except KeyboardInterrupt:
             return True
