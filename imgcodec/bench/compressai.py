@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from imgcodec.bench.coders import NAN, Coded, Pixels
 from imgcodec.errors import AicError, FormatError
 
