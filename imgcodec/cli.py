@@ -274,11 +274,17 @@ def _do_all(work: Encoding | Decoding, todo: Sequence[Task], jobs: int, quiet: b
     due = [task for task in todo if work.force or not batch.is_up_to_date(task)]
     failed = []
     with tqdm(total=len(due), unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
+        read = written = 0
         for outcome in batch.run(due, work, jobs):
             if outcome.line is None:
                 failed.append(outcome)
-            elif not quiet:
-                bar.write(outcome.line)
+            else:
+                read += outcome.task.source.stat().st_size
+                written += outcome.task.target.stat().st_size
+                sizes = (tqdm.format_sizeof(size, "B") for size in (read, written))
+                bar.set_postfix_str(" -> ".join(sizes), refresh=False)
+                if not quiet:
+                    bar.write(outcome.line)
             bar.update()
     if len(due) < len(todo) and not quiet:
         click.echo(f"{len(todo) - len(due)} files are up to date")
