@@ -1,5 +1,7 @@
 """Pictures of many tiles: geometry, no seams, a rate for the whole, regions."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -385,3 +387,55 @@ def test_damage_to_header_or_index_is_never_passed_over(tiny_codec, tiled):
         broken[position] ^= 1
         with pytest.raises(AicError):
             tiny_codec.decode(bytes(broken), keep_going=True)
+
+
+PEAK = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from imgcodec.codec import Codec
+
+torch.set_num_threads(1)
+codec = Codec("cpu", weights=Path(sys.argv[1]))
+
+
+def peak(work):
+    Path("/proc/self/clear_refs").write_text("5")
+    work()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def encoded(height):
+    y, x = np.mgrid[:height, :512].astype(np.float32)
+    grey = 128 + 60 * np.sin(x / 9) + 60 * np.sin(y / 11)
+    del x, y
+    pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+    del grey
+    found = []
+    used = peak(lambda: found.append(codec.encode(pixels, 0.3, tile=256)))
+    return used, found[0]
+
+
+def decoded(data):
+    return peak(lambda: codec.decode_rows(data, lambda rows: None))
+
+
+encoded(512)
+small, large = encoded(1024), encoded(8192)
+print((large[0] - small[0]) // 1024, (decoded(large[1]) - decoded(small[1])) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux can forget a peak")
+def test_memory_does_not_grow_with_the_tiles(tiny_weights):
+    """4 megapixels take no more than 0.5 do, beyond the pixels and what the file holds."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tiny_weights)], capture_output=True, text=True, check=True
+    )
+    encoding, decoding = map(int, done.stdout.split())
+    assert encoding < 12 + 40  # the pixels, and some
+    assert decoding < 40
