@@ -164,6 +164,14 @@ def test_bd_rate_of_a_bent_curve_by_hand():
     assert value == pytest.approx(100 * math.expm1(area / 3))
 
 
+def test_bd_rate_is_that_of_a_published_implementation():
+    # The example in the documentation of the package bjontegaard, and what its version 1.3.0 makes
+    # of it with method="pchip" over the whole overlap.
+    anchor = [9487.76, 4593.60, 2486.44, 1358.24], [40.037, 38.615, 36.845, 34.851]
+    other = [9787.80, 4469.00, 2451.52, 1356.24], [40.121, 38.651, 36.970, 34.987]
+    assert metrics.bd_rate(*anchor, *other) == pytest.approx(-4.417485350589, abs=1e-9)
+
+
 def test_bd_rate_turns_round_with_the_anchor():
     a = (RATES, PSNRS)
     b = ([0.09, 0.2, 0.47, 0.8, 1.7], [25.2, 28.0, 31.4, 34.0, 37.9])
