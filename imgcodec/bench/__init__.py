@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,6 @@ __all__ = [
     "run", "table", "to_csv", "to_json",
 ]  # fmt: skip
 _Result = TypeVar("_Result")
-_Task = tuple[Coder, Path]
 
 
 def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
@@ -49,7 +48,7 @@ def run(
     coders: Sequence[Coder],
     folder: str | os.PathLike[str],
     repeat: int = 1,
-    progress: Callable[[list[_Task]], Iterable[_Task]] = iter,
+    progress: Callable[[list[Any]], Iterable[Any]] = iter,
     jobs: int = 1,
     cache: Cache | None = None,
     ssimulacra2: bool = False,
@@ -60,7 +59,7 @@ def run(
         coders: loaded; the first work of each is on a row that does not count.
         folder: the pictures are those of `find_pictures`.
         repeat: how often each row is timed, the median counts.
-        progress: wraps the list of codecs and pictures, as `tqdm.tqdm` does.
+        progress: wraps a list with an item for each codec and picture, as `tqdm.tqdm` does.
         jobs: pictures at once; with more than one, times are those of a busy machine.
         cache: where rows are looked for first, and kept.
         ssimulacra2: whether to measure it: a slow one.
@@ -70,18 +69,18 @@ def run(
         `error`.
     """
     bench = _Bench(repeat, cache, ssimulacra2, memory=jobs == 1)
-    tasks = progress([(coder, path) for coder in coders for path in find_pictures(folder)])
+    tasks = [(coder, path) for coder in coders for path in find_pictures(folder)]
     if jobs == 1:
-        for task in tasks:
-            yield from bench.rows(*task)
+        for coder, path in progress(tasks):
+            yield from bench.rows(coder, path)
         return
     with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(lambda task: list(bench.rows(*task)), task) for task in tasks]
         try:
-            for rows in pool.map(lambda task: list(bench.rows(*task)), tasks):
-                yield from rows
-        except BaseException:
+            for future in progress(futures):
+                yield from future.result()
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
 
 
 class _Bench:
