@@ -67,3 +67,17 @@ def test_prefix_of_tensors_is_the_same():
     found = prefix_length(levels, 32, 16)
     assert found.dtype == torch.int64
     assert found.tolist() == [[0, 10], [14, 30]]
+
+
+def test_levels_are_rounded_towards_what_is_predicted_where_that_is_cheaper():
+    from imgcodec.model.tables import cost_table, mass_table
+    from imgcodec.payload import _CheapLevels
+
+    wanted = torch.tensor([7.1, 7.6, 7.6, 8.6, 6.4, 5.9]).view(1, 1, 1, 6)
+    visitor = _CheapLevels(wanted, cost_table(mass_table()))
+    sure, unsure = 16.0, 48.0  # scale indices: a quarter of a step and two steps wide
+    scale = torch.tensor([sure, sure, unsure, sure, sure, unsure]).view(1, 6, 1)
+    mean = torch.full((1, 6, 1), 16.0 * 7)
+    found = visitor(0, mean, scale, torch.arange(6))
+    # 0.6 off costs 12 * (0.36 - 0.16) = 2.4 bits more than 0.4 off, and a change, when sure, 5 or so
+    assert (found / 16).flatten().tolist() == [7, 7, 8, 8, 7, 6]
