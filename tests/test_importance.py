@@ -79,5 +79,5 @@ def test_levels_are_rounded_towards_what_is_predicted_where_that_is_cheaper():
     scale = torch.tensor([sure, sure, unsure, sure, sure, unsure]).view(1, 6, 1)
     mean = torch.full((1, 6, 1), 16.0 * 7)
     found = visitor(0, mean, scale, torch.arange(6))
-    # 0.6 off is worth 12 * (0.36 - 0.16) = 2.4 bits less than 0.4 off; a change costs more, if sure
+    # 0.6 off is 12 * (0.36 - 0.16) = 2.4 bits worse than 0.4 off; a change costs more, if sure
     assert (found / 16).flatten().tolist() == [7, 7, 8, 8, 7, 6]
