@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.errors import AicError, FormatError, ImageError
-from imgcodec.image import MAX_PIXELS, MAX_SIDE, TakeRows, replacing
+from imgcodec.image import MAX_PIXELS, MAX_SIDE, PROCESS_LOCK, TakeRows, replacing
 
 if TYPE_CHECKING:
     import rasterio
@@ -159,7 +159,7 @@ def _open(path: Path, mode: str = "r", **words: Any) -> Any:
     """Open a dataset, without the warning that it has no georeference."""
     import rasterio
 
-    with warnings.catch_warnings():
+    with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         return rasterio.open(path, mode, **words)
 

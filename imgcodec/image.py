@@ -56,7 +56,7 @@ _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
     NotImplementedError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
-_LOCK = threading.Lock()  # Pillow's pixel limit and the warning filters belong to the process
+PROCESS_LOCK = threading.Lock()  # Pillow's pixel limit and warning filters are the process's
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +369,7 @@ def crop(image: ByteArray, height: int, width: int) -> ByteArray:
 @contextmanager
 def _unlimited() -> Iterator[None]:
     """Put Pillow's limit of pixels out of force, ours is checked; and its warnings."""
-    with _LOCK, warnings.catch_warnings():
+    with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata that nobody reads here
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
