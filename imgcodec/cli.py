@@ -152,16 +152,16 @@ def trim(
 @options.FORCE
 def bench(folder: Path, force: bool, quiet: bool, **settings: Any) -> None:
     """Measure size, quality and time of codecs on the pictures in DIR."""
-    from imgcodec.bench.session import Session
+    from imgcodec.bench.benchmark import Benchmark
 
-    session = Session(folder=folder, force=force, quiet=quiet, **settings)
-    interrupted = session.measure()
-    click.echo(session.text())
-    session.write()
+    benchmark = Benchmark(folder=folder, force=force, quiet=quiet, **settings)
+    interrupted = benchmark.measure()
+    click.echo(benchmark.text())
+    benchmark.write()
     if interrupted:
         raise KeyboardInterrupt
-    if session.failed:
-        raise AicError(f"{session.failed} of {len(session.rows)} measurements failed")
+    if benchmark.failed:
+        raise AicError(f"{benchmark.failed} of {len(benchmark.rows)} measurements failed")
 
 
 @main.command()

@@ -703,14 +703,14 @@ def test_page_is_not_written_over_what_is_there(tmp_path):
 
 
 @pytest.fixture
-def site(tmp_path):
-    """A report on two pictures, jpeg and webp."""
+def site(tmp_path, tiny_codec):
+    """A report on two pictures, jpeg, webp and aic."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, shape in (("a.png", (170, 200)), ("</script>.png", (180, 170))):
         name = name.replace("/", "")
         Image.fromarray(textured(*shape)).save(folder / name)
-    used = [peer("jpeg"), peer("webp")]
+    used = [peer("jpeg"), peer("webp"), bench.Aic(tiny_codec, [0.8, 2.0])]
     rows = list(bench.run(used, folder))
     found = compare.compare(rows, bench.means(rows))
     result = report.as_result(rows, used, found, [], bench.environment(1, None, 1, 1))
@@ -731,12 +731,16 @@ def test_page_holds_the_result_and_its_pictures(site):
     for view in result["views"]:
         files = [view["original"], *(shot["file"] for shot in view["shots"])]
         assert all((site / file).is_file() for file in files)
-        assert len(view["shots"]) == 4
+        assert len(view["shots"]) == 6
         for rate in (0.8, 2.0):
-            first, second = (shot for shot in view["shots"] if shot["rate"] == rate)
+            first, second, ours = (shot for shot in view["shots"] if shot["rate"] == rate)
             assert second["bytes"] <= first["bytes"] <= rate * view["width"] * view["height"] / 8
             with Image.open(site / first["file"]) as picture:
                 assert picture.size == (view["width"], view["height"])
+            assert first["bits"] is first["levels"] is None
+            for kind in ("bits", "levels"):
+                with Image.open(site / ours[kind]) as heat:
+                    assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
 
 
 def test_page_works_in_a_browser(site, tmp_path):
@@ -752,11 +756,17 @@ def test_page_works_in_a_browser(site, tmp_path):
     window.addEventListener("error", event => document.title = event.message);
     const press = key =>
       document.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
-    press("d"); press("+"); press("+");
+    press("d"); press("+"); press("+"); press("m");
     document.getElementById("slide").value = 20;
     document.getElementById("slide").dispatchEvent(new Event("input"));
     document.getElementById("picture").value = 1;
     document.getElementById("picture").dispatchEvent(new Event("change"));
+    document.body.dataset.without = document.getElementById("sheet").className;
+    document.getElementById("two").value = "aic";
+    document.getElementById("two").dispatchEvent(new Event("change"));
+    press("m");
+    document.body.dataset.bits = document.getElementById("heat").getAttribute("src");
+    press("i");
     setTimeout(() => document.body.dataset.wide = document.documentElement.scrollWidth, 500);
     </script></body>"""
     path = site / "index.html"
@@ -770,7 +780,12 @@ def test_page_works_in_a_browser(site, tmp_path):
     assert 'id="difference" type="button" aria-pressed="true"' in dom
     assert "--cut: 20%" in dom
     assert re.search(r'<img id="left" [^>]*src="pictures/a\.jpeg\.0\.8\.webp"', dom)
-    assert re.search(r'<img id="right" [^>]*src="pictures/a\.webp\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="right" [^>]*src="pictures/a\.aic\.0\.8\.webp"', dom)
+    assert 'data-without="difference"' in dom  # neither of the two codecs has a map
+    assert 'data-bits="pictures/a.aic.0.8.bits.png"' in dom
+    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.aic\.0\.8\.levels\.png"', dom)
+    assert 'id="bits" type="button" aria-pressed="false"' in dom
+    assert 'id="levels" type="button" aria-pressed="true"' in dom
     assert len(re.findall(r"<svg ", dom)) == 4  # two metrics, two times
     assert re.search(r"<td>webp</td><td>libwebp [^<]+</td><td>-\d", dom)
     assert re.search(r'id="caption-one">jpeg: \d+ bytes, PSNR \d', dom)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from imgcodec import image, metrics
-from imgcodec.bench.coders import Aic, Coder, Pixels, nearest
+from imgcodec.bench.coders import Aic, Coder, nearest
 from imgcodec.errors import AicError
 from imgcodec.heatmap import colours
 
@@ -77,7 +76,7 @@ def _view(
     height, width = pixels.shape[:2]
     original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
     name = f"{path.stem}.original.webp"
-    _save(folder / name, original)
+    image.write_image(folder / name, original, force=True)
     shots = []
     coders = [coder for coder in coders if coder.trained]
     for rate in rates:
@@ -91,29 +90,24 @@ def _view(
                 room = len(data)
             decoded, _ = coder.decode(data)
             stem = f"{path.stem}.{coder.name}.{rate:g}"
-            _save(folder / f"{stem}.webp", decoded)
-            heat = None
+            image.write_image(folder / f"{stem}.webp", decoded, force=True)
+            maps: dict[str, str | None] = {"bits": None, "levels": None}
             if isinstance(coder, Aic):
-                heat = f"pictures/{stem}.bits.png"
-                _, bits = coder.codec.inspect(data)
-                shares = bits / max(float(bits.max()), 1e-6)
-                _save(folder / f"{stem}.bits.png", np.round(colours(shares)).astype(np.uint8))
+                levels, bits = coder.codec.inspect(data)
+                for kind, values in (("bits", bits), ("levels", levels)):
+                    maps[kind] = f"pictures/{stem}.{kind}.png"
+                    shares = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
+                    heat = np.round(colours(shares)).astype(np.uint8)
+                    image.write_image(folder / f"{stem}.{kind}.png", heat, force=True)
             similarity = metrics.ms_ssim(original, decoded)
             shots.append(
                 {
                     "rate": rate, "codec": coder.name, "setting": setting, "bytes": len(data),
                     "psnr": min(metrics.psnr(original, decoded), 100.0), "ms_ssim": similarity,
-                    "file": f"pictures/{stem}.webp", "bits": heat,
+                    "file": f"pictures/{stem}.webp", **maps,
                 }
             )  # fmt: skip
     return {
         "picture": path.name, "width": width, "height": height, "original": f"pictures/{name}",
         "shots": shots,
     }  # fmt: skip
-
-
-def _save(path: Path, pixels: Pixels) -> None:
-    """Write a picture without loss."""
-    with image.replacing(path, force=True) as target:
-        form = "WEBP" if path.suffix == ".webp" else "PNG"
-        Image.fromarray(pixels).save(target, form, lossless=True, method=2)

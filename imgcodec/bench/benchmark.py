@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Session:
+class Benchmark:
     """Settings of `aic bench`, and what it found."""
 
     folder: Path
