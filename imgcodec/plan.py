@@ -13,6 +13,7 @@ from imgcodec.bitstream import (
     Bits,
     Coder,
     Integers,
+    IntegerTables,
     RawDecoder,
     code_bits,
     code_integers,
@@ -30,7 +31,7 @@ class CoderTables:
 
     def __init__(self, tables: Tables, device: torch.device) -> None:
         """Convert the tensors of a weights file."""
-        self.masses = tables.masses.numpy().astype(np.int64)
+        self.integers = IntegerTables(tables.masses.numpy().astype(np.int64))
         self.probabilities = tables.probabilities.numpy().astype(np.int64)
         self.digits = tables.digits.long().to(device)
         self.costs = cost_table(tables.masses.long()).to(device)
@@ -56,7 +57,7 @@ class IntegerStep(NamedTuple):
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
-        code_integers(coder, *self.arrays(), tables.masses)
+        code_integers(coder, *self.arrays(), tables.integers)
 
 
 class BitStep(NamedTuple):
@@ -157,7 +158,7 @@ class Script:
             sent &= rows >= CERTAIN_SCALE
         found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
         _, sent_rows, sent_digits = IntegerStep(found, rows, digits, sent).arrays()
-        values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.masses)
+        values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.integers)
         found[sent] = torch.from_numpy(values).to(rows.device).float()
         return found
 

@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imgcodec.bitstream import (
+    IntegerTables,
     RangeDecoder,
     RangeEncoder,
     RawDecoder,
@@ -31,6 +32,7 @@ def geometric(ratio):
 
 # from "always zero" (the table cannot tell larger magnitudes apart) to nearly flat
 MASSES = np.array([geometric(ratio) for ratio in (0, 8, 128, 200, 254)])
+TABLES = IntegerTables(MASSES)
 HALF, WIDE = 2, 4  # rows with P(zero) = 1/2 and 1/128
 PROBABILITIES = np.array([1, 100, 16384, 32768, 49152, 65436, 65535])  # of logits -3..3
 
@@ -57,13 +59,13 @@ def arrays(symbols):
 
 def encoded(kind, values, scale, digits):
     coder = CODERS[kind][0]()
-    code_integers(coder, values, scale, digits, MASSES)
+    code_integers(coder, values, scale, digits, TABLES)
     return coder.finish()
 
 
 def decoded(kind, data, scale, digits):
     coder = CODERS[kind][1](data)
-    values = code_integers(coder, None, scale, digits, MASSES)
+    values = code_integers(coder, None, scale, digits, TABLES)
     coder.finish()
     return values
 
@@ -132,7 +134,7 @@ def test_nothing_is_no_bytes():
 def asked(values, digits, row=HALF):
     coder = Ideal()
     number = len(values)
-    code_integers(coder, np.array(values), np.full(number, row), np.array(digits), MASSES)
+    code_integers(coder, np.array(values), np.full(number, row), np.array(digits), TABLES)
     return coder.asked
 
 
@@ -165,7 +167,7 @@ def test_cost_is_that_of_the_distribution():
     inside = np.abs(values) < 256
     values, scale, digits = values[inside], scale[inside], digits[inside]
     coder = Ideal()
-    code_integers(coder, values, scale, digits, MASSES)
+    code_integers(coder, values, scale, digits, TABLES)
     size = np.abs(values)
     share = np.diff(MASSES, axis=1, prepend=0)[scale, size] / ONE
     expected = np.sum(-np.log2(share) + (size > 0))
@@ -210,7 +212,7 @@ def test_round_trip_of_single_bits(kind, symbols):
 
 def check_cost(values, scale, digits):
     ideal = Ideal()
-    code_integers(ideal, values, scale, digits, MASSES)
+    code_integers(ideal, values, scale, digits, TABLES)
     real = 8 * len(encoded("range", values, scale, digits))
     assert ideal.bits - 64 <= real <= 1.005 * ideal.bits + 64
 
