@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imgcodec import Codec, container
-from imgcodec.bitstream import RangeDecoder, RawDecoder
-from imgcodec.codec import _exact
+from imgcodec.exact import exact
 from imgcodec.model import STRIDE
 from imgcodec.tiles import Grid
 
@@ -63,11 +62,9 @@ def integers(codec: Codec, data: bytes) -> tuple[Integers, Integers]:
     boxes = Grid(header.height, header.width, header.edge).boxes()
     for tile, box in zip(tiles, boxes, strict=True):
         raw = container.ENTROPIES[header.entropy] == "none"
-        coder = RawDecoder(tile) if raw else RangeDecoder(tile)
         places = box.places(STRIDE)
-        with _exact():
-            found = payload.read(coder, header.u, places.height, places.width)
-            coder.finish()
+        with exact():
+            found = payload.read([tile], header.u, (places.height, places.width), raw)
             levels.append(found.levels.flatten())
             codes += [unit * part.flatten() for part in found.parts]
     first, second = torch.cat(levels), torch.cat(codes)

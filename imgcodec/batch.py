@@ -4,15 +4,20 @@ import glob
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from imgcodec.convoy import Convoy, Member
 from imgcodec.errors import AicError
 
 PIPE = "-"  # stdin or stdout in place of a file
+TOGETHER_PIXELS = 160 * 160  # at most; larger pictures gain little
+MOST_TOGETHER = 8
 
 
 class Task(NamedTuple):
@@ -28,6 +33,16 @@ class Outcome(NamedTuple):
     task: Task
     line: str | None  # what to tell, None where it failed or was up to date
     error: str | None
+
+
+class Work(Protocol):
+    """What is done with each of many files."""
+
+    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
+        """Make the target, alone or as a member of a convoy; return what to tell about it."""
+
+    def size(self, source: Path) -> tuple[int, int] | None:
+        """Return height and width of the picture; None: unknown, or it has to go alone."""
 
 
 def is_many(source: str, target: str) -> bool:
@@ -81,26 +96,47 @@ def is_up_to_date(task: Task) -> bool:
         return False
 
 
-def run(todo: Sequence[Task], work: Callable[[Path, Path], str], jobs: int) -> Iterator[Outcome]:
-    """Do all tasks, `jobs` at a time, and yield what became of each, in their order."""
+def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:
+    """Do all tasks, `jobs` at a time, and yield what became of each, in their order.
 
-    def attempt(task: Task) -> Outcome:
+    Small pictures of one size that follow each other go through the model together.
+    """
+
+    def attempt(task: Task, member: Member | None = None) -> Outcome:
         try:
             task.target.parent.mkdir(parents=True, exist_ok=True)
-            return Outcome(task, work(*task), None)
+            return Outcome(task, work(*task, member), None)
         except AicError as error:
             return Outcome(task, None, str(error))
         except OSError as error:
             return Outcome(task, None, f"{task.target}: {error.strerror}")
 
+    def attempt_all(group: Sequence[Task]) -> list[Outcome]:
+        if len(group) == 1:
+            return [attempt(group[0])]
+        return Convoy().run([partial(attempt, task) for task in group])
+
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(attempt, task) for task in todo]
+        futures = [pool.submit(attempt_all, group) for group in _groups(todo, work)]
         try:
             for future in futures:
-                yield future.result()
+                yield from future.result()
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _groups(todo: Sequence[Task], work: Work) -> Iterator[list[Task]]:
+    """Yield tasks that are done together."""
+
+    def size(task: Task) -> tuple[int, int] | None:
+        found = work.size(task.source)
+        return found if found is not None and found[0] * found[1] <= TOGETHER_PIXELS else None
+
+    for found, tasks_alike in groupby(todo, size):
+        alike = list(tasks_alike)
+        most = 1 if found is None else MOST_TOGETHER
+        yield from (alike[i : i + most] for i in range(0, len(alike), most))
 
 
 @contextmanager

@@ -9,8 +9,8 @@ masked codes, levels -> range coder -> container -> .aic
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from mmap import mmap
 from pathlib import Path
@@ -22,15 +22,19 @@ from numpy.typing import NDArray
 
 from imgcodec import container
 from imgcodec.compress import Compressor, Recoded, Source, Tiled, Whole, compress, compress_to
+from imgcodec.convoy import Member
 from imgcodec.decompress import Decompressor
 from imgcodec.errors import AicError, ImageError, ModelMismatchError
+from imgcodec.exact import exact, float32
 from imgcodec.geo import Raster
 from imgcodec.image import Canvas, Picture, alpha_of, from_pil
 from imgcodec.metadata import Metadata
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
+from imgcodec.plan import CoderTables
 from imgcodec.roi import Roi
+from imgcodec.shared import SharedPayload
 from imgcodec.target import Target
 from imgcodec.tiles import Box, plan_grid
 from imgcodec.weights import TUNED, find, find_id, load
@@ -97,20 +101,32 @@ class Codec:
             torch.set_num_threads(threads)
         self.device = "cuda" if cuda and device != "cpu" else "cpu"
         self._payloads: dict[bytes, Payload] = {}  # model id -> its weights at work
+        self._member: Member | None = None
         self.model_id = self._add(weights or find(TUNED[tune]))
 
     @property
     def _payload(self) -> Payload:
         """What pictures are encoded with."""
-        return self._payloads[self.model_id]
+        return self._shared(self._payloads[self.model_id])
+
+    def _shared(self, payload: Payload) -> Payload:
+        return payload if self._member is None else SharedPayload(payload, self._member)
+
+    def joining(self, member: Member | None) -> "Codec":
+        """Return this codec for a thread of a convoy: small pictures are faster together."""
+        joined = copy(self)
+        joined._member = member
+        return joined
 
     def _add(self, weights: Path) -> bytes:
         """Load weights and return their id."""
-        with _float32():
+        with float32():
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model)
-            self._payloads[loaded.model_id] = Payload(model, loaded.tables, self._fast())
+            self._payloads[loaded.model_id] = Payload(
+                model, CoderTables(loaded.tables, model.unit.device), self._fast()
+            )
         return loaded.model_id
 
     @property
@@ -193,7 +209,7 @@ class Codec:
             raise AicError("the region of interest is that of a picture of another size")
         raw = entropy == "none"
         compressor: Compressor
-        with _exact():
+        with exact():
             if len(grid) == 1:
                 compressor = Whole(self._payload, source, raw, roi)
             else:
@@ -226,7 +242,7 @@ class Codec:
         work = Decompressor(payload, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
-        with _exact():
+        with exact():
             codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
             size = sum(map(len, tiles))
             compressor = Recoded(payload, codes, header.u, size, rate, raw)
@@ -278,7 +294,7 @@ class Codec:
         payload = self._payload_for(header, chunks)
         work = Decompressor(payload, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
-        with _exact():
+        with exact():
             found = [[work.spent(row, column) for column in range(columns)] for row in range(rows)]
         levels, bits = (
             np.concatenate(
@@ -337,7 +353,7 @@ class Codec:
         share = max_rate * header.width * header.height / (8 * len(data))
         work = Decompressor(payload, header, file.tile, wanted, keep_going, share)
         for row in work.rows:
-            with _exact():
+            with exact():
                 strip = work.strip(row)
             take(strip)
         return DecodeReport(work.model_s, time.perf_counter() - started, work.damaged)
@@ -385,33 +401,7 @@ class Codec:
                     f" {self.model_id.hex()}"
                 )
             self._add(weights)
-        return self._payloads[header.model_id]
-
-
-@contextmanager
-def _float32() -> Iterator[None]:
-    """Make new tensors float32, whatever the caller prefers."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Switch off what a caller may have switched on and what would change results."""
-    with (
-        _float32(),
-        torch.inference_mode(),
-        torch.autocast("cpu", enabled=False),
-        torch.autocast("cuda", enabled=False),
-        torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ),
-    ):
-        yield
+        return self._shared(self._payloads[header.model_id])
 
 
 def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:

@@ -132,7 +132,7 @@ class Whole:
         """Take the picture, whether bits are stored raw, and where they should go."""
         self._payload, self._raw, self._roi = payload, raw, roi
         self._pixels = source[slice(None), slice(None)]
-        self._prepared = payload.analyse(pad(as_colour(self._pixels), STRIDE))
+        self._prepared = payload.analyse(pad(as_colour(self._pixels), STRIDE)[None])
         self._latents: Latents | None = None
 
     def guess(self, room: int) -> int:
@@ -153,12 +153,13 @@ class Whole:
     def plan(self, u: int) -> "_Estimated":
         """See `Compressor`."""
         # with the latents held fixed, too, the size changes smoothly
-        return _Estimated(self._payload.plan(self._kept(), u, self._raw), self._raw)
+        (plan,) = self._payload.plan(self._kept(), u, self._raw)
+        return _Estimated(plan, self._raw)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
         latents = self._kept()
-        plan = self._payload.plan(latents, u, self._raw)
+        (plan,) = self._payload.plan(latents, u, self._raw)
         decoded = _decoded(self._payload, plan, latents.levels, u, self._pixels)
         if kind == "psnr":
             return psnr(self._pixels, decoded)
@@ -210,7 +211,7 @@ class Tiled:
             if self._rounds:
                 latents = self._payload.refine(prepared, latents, u, self._rounds)
             cut = Latents(*(part[(..., *inner)] for part in latents))
-            payloads.append(_write(self._payload.plan(cut, u, self._raw), self._raw))
+            payloads += [_write(plan, self._raw) for plan in self._payload.plan(cut, u, self._raw)]
         return _Written(payloads)
 
     def quality(self, u: int, kind: str) -> float:
@@ -219,7 +220,7 @@ class Tiled:
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._analysed(number, box, u)
             cut = Latents(*(part[(..., *inner)] for part in latents))
-            plan = self._payload.plan(cut, u, self._raw)
+            (plan,) = self._payload.plan(cut, u, self._raw)
             pixels = self._source[box.within(Box(0, 0, 0, 0))]
             decoded = _decoded(self._payload, plan, cut.levels, u, pixels)
             if kind == "psnr":
@@ -249,7 +250,7 @@ class Tiled:
         """Analyse a tile with its halo; return where the tile's own places are, too."""
         outer = box.grown(HALO, self._grid.height, self._grid.width)
         pixels = as_colour(self._source[outer.within(Box(0, 0, 0, 0))])
-        prepared = self._payload.analyse(pad(pixels, STRIDE))
+        prepared = self._payload.analyse(pad(pixels, STRIDE)[None])
         return prepared, box.places(STRIDE).within(outer.places(STRIDE))
 
 
@@ -276,8 +277,12 @@ class Recoded:
 
     def plan(self, u: int) -> "_Written":
         """See `Compressor`."""
-        plans = (self._payload.plan(tile, u, self._raw) for tile in self._tiles)
-        return _Written([_write(plan, self._raw) for plan in plans])
+        payloads = [
+            _write(plan, self._raw)
+            for tile in self._tiles
+            for plan in self._payload.plan(tile, u, self._raw)
+        ]
+        return _Written(payloads)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`: there is no picture to compare with."""
@@ -310,7 +315,7 @@ class _Written:
 
 def _decoded(payload: Payload, plan: Plan, levels: Tensor, u: int, like: Pixels) -> Pixels:
     """Return the pixels of a plan, of the size and the channels of others."""
-    decoded = payload.synthesise(payload.dequantise(Values(levels, plan.parts), u), u)
+    (decoded,) = payload.synthesise(payload.dequantise(Values(levels, plan.parts), u), u)
     height, width = like.shape[:2]
     return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
 

@@ -1,6 +1,5 @@
 """Tiles' payloads -> pixels: rows of tiles, without seams, bounded in memory."""
 
-import math
 import time
 from collections.abc import Callable
 
@@ -8,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.bitstream import RangeDecoder, RawDecoder
 from imgcodec.container import ENTROPIES, Header
 from imgcodec.errors import FormatError
 from imgcodec.model import STRIDE, Codes
@@ -83,7 +81,7 @@ class Decompressor:
         seen = Box(*(STRIDE * side for side in outer))
         codes = self._gather(outer)
         started = time.perf_counter()
-        pixels = self._payload.synthesise(codes, self._header.u)[box.within(seen)]
+        pixels: Pixels = self._payload.synthesise(codes, self._header.u)[0][box.within(seen)]
         self.model_s += time.perf_counter() - started
         if self._header.channels == 1:
             pixels = np.repeat(as_grey(pixels)[..., None], 3, 2)
@@ -159,16 +157,7 @@ class Decompressor:
 
     def _read(self, data: bytes, rows: int, columns: int) -> Values:
         raw = ENTROPIES[self._header.entropy] == "none"
-        # a level takes a bit, or a share of a word
-        least = -(-rows * columns // 8) if raw else 1
-        if len(data) < least:
-            raise FormatError(f"{len(data)} bytes of data for {rows * columns} places")
-        coder = RawDecoder(data) if raw else RangeDecoder(data)
-        limit = 8 * len(data) * self._share if self._share < 1 else math.inf
-        values = self._payload.read(coder, self._header.u, rows, columns, limit)
-        if self._share >= 1:
-            coder.finish()
-        return values
+        return self._payload.read([data], self._header.u, (rows, columns), raw, self._share)
 
 
 def as_grey(pixels: Pixels) -> Pixels:

@@ -120,6 +120,14 @@ def read_picture(path: str | os.PathLike[str], strict: bool = False) -> Picture:
             raise ImageError(f"{path}: {_reason(error)}") from error
 
 
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Return the height and width that a file speaks of, before it is turned; None: of none."""
+    with _unlimited(), suppress(ImageError, *_DAMAGE), open(path, "rb") as file:
+        with _open(file) as picture:
+            return picture.height, picture.width
+    return None
+
+
 def read_image(path: str | os.PathLike[str]) -> ByteArray:
     """Return the pixels of a picture that 8-bit RGB or grey holds exactly.
 

@@ -1,4 +1,7 @@
-"""What a tile's bytes hold: levels first, then the codes, in the order of the context models."""
+"""What a tile's bytes hold: levels first, then the codes, in the order of the context models.
+
+Tiles of one size may go through the model together: B of them, each with its own rate parameter.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.bitstream import Coder
+from imgcodec.bitstream import RangeDecoder, RawDecoder
 from imgcodec.container import MAX_U
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, FormatError
 from imgcodec.importance import LEVEL_DIGITS, LEVEL_EIGHTHS, prefix_length
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Codes, Model, ModelConfig, pyramid
@@ -21,9 +24,8 @@ from imgcodec.model.context import Visitor, to_map, to_rows
 from imgcodec.model.quantizer import quantize
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
-from imgcodec.plan import CERTAIN_SCALE, CoderTables, Plan, Script
+from imgcodec.plan import CERTAIN_SCALE, Chooser, CoderTables, Plan, Script
 from imgcodec.refine import refine
-from imgcodec.weights import Tables
 
 # By metric offset, power, slope: log2 of the bits a place = offset + power * log2 of how many of
 # its coefficients exceed a step, and half a one, + slope * u. Fitted on training pictures (error
@@ -36,26 +38,29 @@ GUESS_STRIDE = 3  # every 3rd place of every 3rd row
 GUESS_HALVINGS = 8
 
 
+Us = int | Sequence[int]  # rate parameters 0..65535, one for each tile
+
+
 class Prepared(NamedTuple):
     """What does not depend on the rate."""
 
-    x: Tensor  # (1, 3, H, W), 0..1
-    t: Tensor  # (1, 192, h, w)
-    features: Tensor  # (1, width, h, w)
+    x: Tensor  # (B, 3, H, W), 0..1
+    t: Tensor  # (B, 192, h, w)
+    features: Tensor  # (B, width, h, w)
 
 
 class Latents(NamedTuple):
     """What the encoder's networks put out for one rate parameter."""
 
-    e: Tensor  # (1, latents, h, w)
-    levels: Tensor  # (1, 1, h, w) integers 0..L-1
+    e: Tensor  # (B, latents, h, w)
+    levels: Tensor  # (B, 1, h, w) integers 0..L-1
 
 
 class Values(NamedTuple):
     """What a tile's bytes say, the same on every machine."""
 
-    levels: Tensor  # (1, 1, h, w) integers 0..L-1
-    parts: list[Tensor]  # (1, C, h, w) each, multiples of 1/16 step, or single bits as -1, 0, 1
+    levels: Tensor  # (B, 1, h, w) integers 0..L-1
+    parts: list[Tensor]  # (B, C, h, w) each, multiples of 1/16 step, or single bits as -1, 0, 1
 
 
 class Payload:
@@ -65,15 +70,14 @@ class Payload:
     context models always compute on integers in float32.
     """
 
-    def __init__(self, model: Model, tables: Tables, fast: bool) -> None:
+    def __init__(self, model: Model, tables: CoderTables, fast: bool) -> None:
         """Keep a model and its tables."""
-        self.model, self.fast = model, fast
+        self.model, self.tables, self.fast = model, tables, fast
         self.device = model.unit.device
-        self.tables = CoderTables(tables, self.device)
 
     def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
-        """Return what every rate needs of a picture (H, W, 3), H and W multiples of 8."""
-        x = torch.tensor(pixels, device=self.device).permute(2, 0, 1)[None].float() / 255
+        """Return what every rate needs of tiles (B, H, W, 3), H and W multiples of 8."""
+        x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
         t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
         with self._trunks():
             return Prepared(x, t, self.model.g_a.features(t))
@@ -102,14 +106,14 @@ class Payload:
     def latents(
         self,
         prepared: Prepared,
-        u: int,
+        u: Us,
         levels: Tensor | None = None,
         shifts: NDArray[np.float32] | None = None,
     ) -> Latents:
-        """Return latents and levels for a rate parameter 0..65535.
+        """Return latents and levels for a rate parameter.
 
         Args:
-            prepared: what `analyse` made of the picture.
+            prepared: what `analyse` made of the tiles.
             u: rate parameter.
             levels: are kept if given.
             shifts: (h, w), by which new levels are moved, see `imgcodec.roi`.
@@ -146,34 +150,60 @@ class Payload:
             e = refine(self.model, costs, prepared.x, *latents, self._rate(u), rounds)
         return latents._replace(e=e)
 
-    def plan(self, latents: Latents, u: int, raw: bool) -> Plan:
+    def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""
         rate = self._rate(u)
         e, levels = latents
-        plan = Plan(self.tables, raw)
-        self._walk_levels(_Levels(plan, levels), rate, levels.shape[2:])
+        plans = [Plan(self.tables, raw) for _ in levels]
+        chooser = Chooser(plans)
+        self._walk_levels(_Levels(chooser, levels), rate, levels.shape[2:])
         expansion = self.model.config.expansion
         wanted = e / self.model.steps(levels, rate) if expansion else binarize(e.sigmoid())
-        plan.parts = self._walk_codes(plan, levels, rate, wanted)
-        return plan
+        parts = self._walk_codes(chooser, levels, rate, wanted)
+        for i, plan in enumerate(plans):
+            plan.parts = [part[i : i + 1] for part in parts]
+        return plans
 
     def read(
-        self, coder: Coder, u: int, rows: int, columns: int, limit: float = math.inf
+        self,
+        data: Sequence[bytes],
+        u: Us,
+        size: tuple[int, int],
+        raw: bool = False,
+        share: float = 1.0,
     ) -> Values:
-        """Decode a tile of rows x columns places.
+        """Decode what tiles' bytes say.
 
-        Groups of latents that begin or end beyond `limit` bits are left at zero; levels and block
-        means are always read. `coder` is at its end only if nothing was left out.
+        Args:
+            data: of each tile.
+            u: rate parameter.
+            size: of a tile, rows and columns of places.
+            raw: whether bits are stored as they are.
+            share: of the bits of a single tile; groups of latents that begin or end beyond it are
+                left at zero. Levels and block means are always read.
+
+        Raises:
+            FormatError: that cannot be what was written.
         """
+        for tile in data:
+            # a level takes a bit, or a share of a word
+            if len(tile) < (-(-size[0] * size[1] // 8) if raw else 1):
+                raise FormatError(f"{len(tile)} bytes of data for {size[0] * size[1]} places")
+        coders = [RawDecoder(tile) if raw else RangeDecoder(tile) for tile in data]
+        limit = 8 * len(data[0]) * share if share < 1 else math.inf
         if limit < math.inf and not self.model.config.expansion:
             raise AicError("files of single bits have no preview")
         rate = self._rate(u)
-        script = Script(self.tables, coder)
-        values = self._walk_levels(_Levels(script, None), rate, torch.Size((rows, columns)))
+        script = Script(self.tables, coders)
+        values = self._walk_levels(_Levels(script, None), rate, torch.Size(size))
         levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
-        return Values(levels, self._walk_codes(script, levels, rate, None, limit))
+        found = Values(levels, self._walk_codes(script, levels, rate, None, limit))
+        if share >= 1:
+            for coder in coders:
+                coder.finish()
+        return found
 
-    def dequantise(self, values: Values, u: int) -> Codes:
+    def dequantise(self, values: Values, u: Us) -> Codes:
         """Return levels and latents in their own units."""
         y_hat = self.model.join(values.parts, values.levels)
         if self.model.config.expansion:
@@ -231,27 +261,29 @@ class Payload:
         sums[:, config.lattice :] = 0  # of the rest nothing is known
         return Codes(levels, sums / weights.clamp_min(1e-6))
 
-    def synthesise(self, codes: Codes, u: int) -> NDArray[np.uint8]:
-        """Return the pixels of codes of h x w places, uint8 (8 h, 8 w, 3)."""
+    def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
+        """Return the pixels of codes of h x w places, uint8 (B, 8 h, 8 w, 3)."""
         rate = self._rate(u)
         with self._trunks():
-            x = self.model.reconstruct(codes, rate)[0]
+            x = self.model.reconstruct(codes, rate)
         x = (x.nan_to_num(0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-        return np.ascontiguousarray(x.permute(1, 2, 0).cpu().numpy())
+        return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
 
     def _trunks(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.fast)
 
-    def _rate(self, u: int) -> Tensor:
-        return torch.tensor([u / MAX_U], dtype=torch.float32, device=self.device)
+    def _rate(self, u: Us) -> Tensor:
+        share = np.atleast_1d(u) / MAX_U
+        return torch.tensor(share, dtype=torch.float32, device=self.device)
 
     def _walk_levels(self, visitor: Visitor, rate: Tensor, shape: torch.Size) -> Tensor:
-        shown = (RATE_SHOWN * self.model.rate_index(rate)).view(1, 1, 1, 1).expand(1, 1, *shape)
-        return self.model.level_context.walk(shown, rate.new_zeros(1, 1, 1), visitor)
+        shown = (RATE_SHOWN * self.model.rate_index(rate)).view(-1, 1, 1, 1)
+        shown = shown.expand(-1, 1, *shape)
+        return self.model.level_context.walk(shown, rate.new_zeros(len(rate), 1, 1), visitor)
 
     def _walk_codes(
         self,
-        script: Plan | Script,
+        script: Chooser | Script,
         levels: Tensor,
         rate: Tensor,
         wanted: Tensor | None,
@@ -263,7 +295,7 @@ class Payload:
         parts = None if wanted is None else model.split(wanted, levels)
         visitor: _Integers | _SingleBits
         if config.expansion:
-            digits = _digits(self.tables.digits, levels, int(model.rate_index(rate)), model)
+            digits = _digits(self.tables.digits, levels, rate, model)
             weights = model.rounding_weights(levels)
             visitor = _Integers(script, parts, digits, weights, limit, len(config.groups))
         else:
@@ -272,7 +304,7 @@ class Payload:
             model.walk_codes(levels, rate, visitor)
         height, width = levels.shape[2:]
         return [
-            to_map(found[None], *config.part_size(part, height, width))
+            to_map(found, *config.part_size(part, height, width))
             for part, found in enumerate(visitor.found)
         ]
 
@@ -284,7 +316,7 @@ class _BeyondLimit(Exception):
 class _Levels:
     """Visitor of the levels: integers around a prediction that is rounded to whole levels."""
 
-    def __init__(self, script: Plan | Script, levels: Tensor | None) -> None:
+    def __init__(self, script: Chooser | Script, levels: Tensor | None) -> None:
         self.script = script
         self.levels = None if levels is None else to_rows(levels)
 
@@ -292,8 +324,8 @@ class _Levels:
         predicted = torch.floor(mean / MEAN_UNIT + 0.5)
         wanted = None
         if self.levels is not None:
-            wanted = (self.levels.index_select(1, places) - predicted).flatten()
-        rows = _scale_rows(scale).flatten()
+            wanted = (self.levels.index_select(1, places) - predicted).flatten(1)
+        rows = _scale_rows(scale).flatten(1)
         digits = torch.full_like(rows, LEVEL_DIGITS)
         found = self.script.integers(wanted, rows, digits, None).view_as(predicted)
         return MEAN_UNIT * (predicted + found)
@@ -337,36 +369,36 @@ class _Integers:
 
     def __init__(
         self,
-        script: Plan | Script,
+        script: Chooser | Script,
         wanted: list[Tensor] | None,
         digits: list[Tensor],
         weights: list[Tensor],
         limit: float,
         groups: int,
     ) -> None:
-        """Take for each part values in steps (1, C, h, w), digits (h w, C) and weights.
+        """Take for each part values in steps (B, C, h, w), digits (B, h w, C) and weights.
 
         The walk ends at the first of the last `groups` parts that goes beyond `limit` bits.
         """
         self.script, self.digits = script, digits
         self.limit, self.first_group, self.spent = limit, len(digits) - groups, 0.0
-        self.wanted = None if wanted is None else [to_rows(values)[0] for values in wanted]
-        self.weights = [to_rows(weight)[0] for weight in weights]
+        self.wanted = None if wanted is None else [to_rows(values) for values in wanted]
+        self.weights = [to_rows(weight) for weight in weights]
         self.found = [weights[0].new_zeros(d.shape) for d in digits]  # rows, in steps
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
-        digits = self.digits[part].index_select(0, places)
-        weight = self.weights[part].index_select(0, places).expand(digits.shape)
+        digits = self.digits[part].index_select(1, places)
+        weight = self.weights[part].index_select(1, places).expand(digits.shape).flatten(1)
         residual = None
         if self.wanted is not None:
-            residual = self.wanted[part].index_select(0, places) - mean[0] / MEAN_UNIT
-            residual = residual.flatten()
-        rows = _scale_rows(scale).flatten()
-        found = self.script.integers(residual, rows, digits.flatten(), weight.flatten())
+            residual = self.wanted[part].index_select(1, places) - mean / MEAN_UNIT
+            residual = residual.flatten(1)
+        rows, digits = _scale_rows(scale).flatten(1), digits.flatten(1)
+        found = self.script.integers(residual, rows, digits, weight)
         values = MEAN_UNIT * found.view_as(mean) + mean
-        self.found[part][places] = values[0] / MEAN_UNIT
+        self.found[part][:, places] = values / MEAN_UNIT
         if self.limit < math.inf and isinstance(self.script, Script):
-            self.spent += self.script.spent(found, rows, digits.flatten())
+            self.spent += self.script.spent(found, rows, digits)
             if self.spent > self.limit and part >= self.first_group:
                 self.found[part].zero_()  # some of its places are not read yet
                 raise _BeyondLimit
@@ -374,11 +406,11 @@ class _Integers:
 
 
 class _SingleBits:
-    """Visitor of single bits, of which each place keeps a prefix, equation (5)."""
+    """Visitor of single bits, of which each place keeps a prefix, equation (5); of one tile."""
 
     def __init__(
         self,
-        script: Plan | Script,
+        script: Chooser | Script,
         wanted: list[Tensor] | None,
         levels: Tensor,
         config: ModelConfig,
@@ -389,7 +421,7 @@ class _SingleBits:
         self.keep = prefix_length(levels.flatten().long(), config.latents, config.levels)
         numbers = torch.arange(config.latents, device=levels.device)
         self.numbers = numbers.split(config.groups)
-        self.found = [levels.new_zeros(levels.numel(), n) for n in config.groups]  # rows
+        self.found = [levels.new_zeros(1, levels.numel(), n) for n in config.groups]  # rows
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
         mask = self.numbers[part] < self.keep[places][:, None]
@@ -398,19 +430,20 @@ class _SingleBits:
             wanted = self.wanted[part].index_select(0, places)[mask]
         signs = torch.zeros_like(mean[0])
         signs[mask] = 2 * self.script.bits(wanted, mean[0][mask]) - 1
-        self.found[part][places] = signs
+        self.found[part][0, places] = signs
         return SINGLE_BIT * signs[None]
 
 
-def _digits(table: Tensor, levels: Tensor, rate_index: int, model: Model) -> list[Tensor]:
-    """Return how many digits everything coded has, for each part int64 (h w, C)."""
+def _digits(table: Tensor, levels: Tensor, rate: Tensor, model: Model) -> list[Tensor]:
+    """Return how many digits everything coded has, for each part int64 (B, h w, C)."""
     config = model.config
-    middle = rate_index + LEVEL_EIGHTHS * (config.levels // 2)
-    rows = [middle + finer.flatten().long() for finer in model.eighths(levels)]
-    own = rate_index + LEVEL_EIGHTHS * levels.flatten().long()
+    index = model.rate_index(rate).long()[:, None]
+    middle = index + LEVEL_EIGHTHS * (config.levels // 2)
+    rows = [middle + finer.flatten(1).long() for finer in model.eighths(levels)]
+    own = index + LEVEL_EIGHTHS * levels.flatten(1).long()
     rows += [own] * len(config.groups)
     columns = table.split(config.parts, 1)
-    return [column.index_select(0, row) for column, row in zip(columns, rows, strict=True)]
+    return [column[row] for column, row in zip(columns, rows, strict=True)]
 
 
 def _scale_rows(scale: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""The two ways through the codes of a tile: a Plan chooses and stores them, a Script reads them.
+"""The two ways through the codes of tiles: a Chooser makes a Plan of each, a Script reads them.
 
 Both have the same methods, so that the visitors of the context models need not know which it is.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,10 +51,7 @@ class IntegerStep(NamedTuple):
     def arrays(self) -> tuple[Integers, Integers, Integers]:
         """Return integers, rows and digits of what is sent."""
         index = torch.nonzero(self.sent)[:, 0]
-        values, rows, digits = (
-            part.index_select(0, index).long().cpu().numpy() for part in self[:3]
-        )
-        return values, rows, digits
+        return _array(self.integers, index), _array(self.rows, index), _array(self.digits, index)
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
@@ -86,10 +84,24 @@ class Plan:
         """Bytes that the coder will need, within a few tenths of a percent."""
         return self._bits / 8 + (0.5 if self.raw else 3)
 
+    def add(self, step: IntegerStep | BitStep, bits: float) -> None:
+        """Append what takes about so many bits."""
+        self.steps.append(step)
+        self._bits += bits
+
     def write(self, coder: Coder) -> None:
         """Code everything."""
         for step in self.steps:
             step.write(coder, self.tables)
+
+
+class Chooser:
+    """Chooses the codes of pictures of one size, each for its own plan."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        """Take empty plans, all raw or none."""
+        self.plans = plans
+        self.tables, self.raw = plans[0].tables, plans[0].raw
 
     def integers(
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
@@ -97,82 +109,103 @@ class Plan:
         """Choose the integers of one step.
 
         Args:
-            wanted: (N,) float32.
-            rows: (N,) int64 scale indices.
-            digits: (N,) int64 binary digits that each may have.
-            weight: (N,) of squared errors against bits; None rounds to the nearest.
+            wanted: (B, N) float32.
+            rows: (B, N) int64 scale indices.
+            digits: (B, N) int64 binary digits that each may have.
+            weight: (B, N) of squared errors against bits; None rounds to the nearest.
 
         Returns:
-            (N,) float32 integers.
+            (B, N) float32 integers.
         """
         if wanted is None:
             raise ValueError("a plan needs values")
-        sent = digits > 0
-        if weight is not None:
-            sent &= rows >= CERTAIN_SCALE
+        sent = _is_sent(rows, digits, weight)
         found = torch.zeros_like(wanted)
         # most are zero whatever the weights: only the others are worth a closer look
-        some = torch.nonzero((wanted.abs() >= 0.5) & sent)[:, 0]
-        near, near_rows, near_digits = (x.index_select(0, some) for x in (wanted, rows, digits))
-        factor = torch.full_like(near, 1e9) if weight is None else weight.index_select(0, some)
+        some = torch.nonzero(((wanted.abs() >= 0.5) & sent).flatten())[:, 0]
+        near, near_rows, near_digits = (
+            x.flatten().index_select(0, some) for x in (wanted, rows, digits)
+        )
+        factor = torch.full_like(near, 1e9)
+        if weight is not None:
+            factor = weight.flatten().index_select(0, some)
         chosen, cost = round_cheaply(
             near, near_rows, 1 << (near_digits - 1), factor, self.tables.costs
         )
-        found[some] = chosen
+        found.view(-1)[some] = chosen
         if self.raw:
-            # every one has a zero flag
-            self._bits += float(sent.sum()) - len(some) + _raw_bits(chosen, near_digits)
+            bits = [_raw_bits(*both) for both in zip(found, digits * sent, strict=True)]
         else:
             zero_costs = self.tables.costs[:, 0]
-            zeros = zero_costs.take(rows).mul_(sent).sum() - zero_costs.take(near_rows).sum()
-            self._bits += float(zeros + cost.sum())
-        self.steps.append(IntegerStep(found, rows, digits, sent))
+            zeros = zero_costs.take(rows).mul_(sent).sum(1)
+            owner = some // max(rows.shape[1], 1)
+            bits = zeros.index_add(0, owner, cost - zero_costs.take(near_rows)).tolist()
+        for i, plan in enumerate(self.plans):
+            plan.add(IntegerStep(found[i], rows[i], digits[i], sent[i]), bits[i])
         return found
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
-        """Take the single bits of one step, (N,) float32 of 0 and 1."""
+        """Take the single bits of one step of one picture, (N,) float32 of 0 and 1."""
         if wanted is None:
             raise ValueError("a plan needs values")
+        (plan,) = self.plans
         costs = self.tables.bit_costs
         limit = costs.shape[1] // 2
         index = logits.clamp(-limit, limit).long() + limit
-        self._bits += len(wanted) if self.raw else float(costs[wanted.long(), index].sum())
+        cost = len(wanted) if self.raw else float(costs[wanted.long(), index].sum())
         bits = wanted.cpu().numpy().astype(np.int32)
-        self.steps.append(BitStep(bits, logits.long().cpu().numpy()))
+        plan.add(BitStep(bits, logits.long().cpu().numpy()), cost)
         return wanted
 
 
 class Script:
-    """Reads what a plan wrote."""
+    """Reads what plans wrote."""
 
-    def __init__(self, tables: CoderTables, coder: Coder) -> None:
-        """Read from a coder."""
-        self.tables, self.coder = tables, coder
+    def __init__(self, tables: CoderTables, coders: Sequence[Coder]) -> None:
+        """Read from the coders of pictures of one size."""
+        self.tables, self.coders = tables, coders
 
     def integers(
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
     ) -> Tensor:
-        """Return the integers of one step, (N,) float32; see `Plan.integers`."""
-        sent = digits > 0
-        if weight is not None:
-            sent &= rows >= CERTAIN_SCALE
+        """Return the integers of one step, (B, N) float32; see `Chooser.integers`."""
+        sent = _is_sent(rows, digits, weight)
         found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
-        _, sent_rows, sent_digits = IntegerStep(found, rows, digits, sent).arrays()
-        values = code_integers(self.coder, None, sent_rows, sent_digits, self.tables.integers)
-        found[sent] = torch.from_numpy(values).to(rows.device).float()
+        for i, coder in enumerate(self.coders):
+            index = torch.nonzero(sent[i])[:, 0]
+            values = code_integers(
+                coder,
+                None,
+                _array(rows[i], index),
+                _array(digits[i], index),
+                self.tables.integers,
+            )
+            found[i, index] = torch.from_numpy(values).to(rows.device).float()
         return found
 
     def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
-        """Return about how many bits integers took that were read, (N,) each."""
-        if isinstance(self.coder, RawDecoder):
+        """Return about how many bits integers took that were read, (B, N) each."""
+        if isinstance(self.coders[0], RawDecoder):
             return _raw_bits(found, digits)
         costs = self.tables.costs
         return float(costs[rows, found.abs().long().clamp_max(costs.shape[1] - 1)].sum())
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
-        """Return the single bits of one step, (N,) float32; see `Plan.bits`."""
-        found = code_bits(self.coder, None, logits.long().cpu().numpy(), self.tables.probabilities)
+        """Return the single bits of one step of one picture, (N,) float32."""
+        (coder,) = self.coders
+        found = code_bits(coder, None, logits.long().cpu().numpy(), self.tables.probabilities)
         return torch.from_numpy(found).to(logits.device).float()
+
+
+def _is_sent(rows: Tensor, digits: Tensor, weight: Tensor | None) -> Tensor:
+    """Return which integers are coded at all; those that may be left out have weights."""
+    return digits > 0 if weight is None else (digits > 0) & (rows >= CERTAIN_SCALE)
+
+
+def _array(values: Tensor, index: Tensor) -> Integers:
+    """Return some elements of a tensor (N,) as an int64 array."""
+    found: Integers = values.index_select(0, index).long().cpu().numpy()
+    return found
 
 
 def _raw_bits(found: Tensor, digits: Tensor) -> float:

@@ -6,6 +6,7 @@ import gc
 import math
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from imgcodec import container
+from imgcodec.convoy import Member
 from imgcodec.errors import AicError, FormatError
 
 if TYPE_CHECKING:
@@ -46,7 +48,13 @@ class Encoding:
         """The codec, made when the first picture is known to be good: it brings torch."""
         return _load(device=self.device, threads=self.threads, tune=self.tune)
 
-    def __call__(self, source: Path, target: Path) -> str:
+    def size(self, source: Path) -> tuple[int, int] | None:
+        """See `batch.Work`."""
+        from imgcodec import image
+
+        return None if self.roi is not None or self.effort > 1 else image.size_of(source)
+
+    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
         """Compress a picture, and return what to tell about it."""
         check_apart(source, target)
         from imgcodec import geo, image
@@ -63,7 +71,7 @@ class Encoding:
                 picture = picture.flattened(background)
         roi = None if self.roi is None else image.read_roi(*self.roi, picture.shape)
         with _LOCK:
-            codec = self.codec
+            codec = self.codec.joining(member)
         data, report = codec.encode_report(
             picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi, **self.goal
         )
@@ -98,17 +106,31 @@ class Decoding:
     warn: Warn
     _codec: Codec | None = None
 
-    def __call__(self, source: Path, target: Path) -> str:
+    def size(self, source: Path) -> tuple[int, int] | None:
+        """See `batch.Work`."""
+        if self.region is not None or self.max_rate is not None:
+            return None
+        with suppress(AicError):
+            header = container.File(_map(source)).header
+            return header.height, header.width
+        return None
+
+    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
         """Decompress a file, and return what to tell about it."""
         check_apart(source, target)
         data = _map(source)
         try:
-            return self._decode(source, target, data, container.File(data))
+            return self._decode(source, target, data, container.File(data), member)
         except FormatError as error:
             raise AicError(f"{source}: {error}") from error
 
     def _decode(
-        self, source: Path, target: Path, data: bytes | mmap.mmap, file: container.File
+        self,
+        source: Path,
+        target: Path,
+        data: bytes | mmap.mmap,
+        file: container.File,
+        member: Member | None,
     ) -> str:
         # a damaged file is refused before anything large is loaded
         if not self.keep_going:
@@ -122,7 +144,7 @@ class Decoding:
             for number in range(file.num_tiles):
                 file.tile(number)
         header = file.header
-        codec = self._codec_for(header.model_id)
+        codec = self._codec_for(header.model_id).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
         shape = height, width, header.channels
         georeference = dict(file.chunks).get(geo.CHUNK)

@@ -47,6 +47,9 @@ class FakeCodec:
         self.made.append((device, threads))
         self.tunes.append(tune)
 
+    def joining(self, member):
+        return self
+
     def encode_report(
         self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, **target
     ):  # fmt: skip

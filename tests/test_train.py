@@ -23,6 +23,7 @@ from imgcodec.model.dct import lapping_matrix, noise_gains
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.tables import mass_table
 from imgcodec.payload import Payload
+from imgcodec.plan import CoderTables
 from imgcodec.train import data, loop, loss, validate
 from imgcodec.train.export import export, fit_masses, make_tables
 
@@ -748,9 +749,11 @@ def test_fitted_masses_are_a_table_that_makes_files_smaller(tiny_model):
     assert (masses[:, 0] > 0).all()
 
     def estimate(table):
-        payload = Payload(tiny_model, make_tables(tiny_model, table), fast=False)
+        tables = CoderTables(make_tables(tiny_model, table), tiny_model.unit.device)
+        payload = Payload(tiny_model, tables, fast=False)
         with torch.inference_mode():
-            prepared = payload.analyse(picture(0, 128))
-            return payload.plan(payload.latents(prepared, 32768), 32768, raw=False).estimated_bytes
+            prepared = payload.analyse(picture(0, 128)[None])
+            (plan,) = payload.plan(payload.latents(prepared, 32768), 32768, raw=False)
+            return plan.estimated_bytes
 
     assert estimate(masses) < estimate(None)

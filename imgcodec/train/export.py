@@ -12,7 +12,7 @@ from imgcodec.importance import LEVEL_EIGHTHS, digit_table
 from imgcodec.model import Model, ModelConfig, pyramid
 from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
 from imgcodec.payload import Payload
-from imgcodec.plan import IntegerStep
+from imgcodec.plan import CoderTables, IntegerStep
 from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.weights import Tables, save
 
@@ -65,13 +65,15 @@ def fit_masses(model: Model, pictures: Tensor) -> Tensor:
     large = 1.0 / np.arange(1, MAX_MAGNITUDE + 1) ** 2
     masses = logistic
     for _ in range(FIT_ROUNDS):  # what is chosen depends a little on the table
-        payload = Payload(model, make_tables(model, masses), fast=False)
+        tables = CoderTables(make_tables(model, masses), model.unit.device)
+        payload = Payload(model, tables, fast=False)
         counts = PRIOR_COUNT * prior
         for number, picture in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
-            prepared = payload.analyse(picture)
+            prepared = payload.analyse(picture[None])
             for rate in FIT_RATES:
                 u = round((rate + number % 10 / 100) * MAX_U)
-                for step in payload.plan(payload.latents(prepared, u), u, raw=False).steps:
+                (plan,) = payload.plan(payload.latents(prepared, u), u, raw=False)
+                for step in plan.steps:
                     if isinstance(step, IntegerStep):
                         values, rows, _ = step.arrays()
                         magnitudes = np.minimum(np.abs(values), MAX_MAGNITUDE)
