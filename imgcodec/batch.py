@@ -31,8 +31,10 @@ class Outcome(NamedTuple):
     """What became of a task."""
 
     task: Task
-    line: str | None  # what to tell, None where it failed or was up to date
+    line: str | None  # what to tell, None where it failed
     error: str | None
+    read: int = 0  # bytes
+    written: int = 0
 
 
 class Work(Protocol):
@@ -105,7 +107,9 @@ def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:
     def attempt(task: Task, member: Member | None = None) -> Outcome:
         try:
             task.target.parent.mkdir(parents=True, exist_ok=True)
-            return Outcome(task, work(*task, member), None)
+            line = work(*task, member)
+            read, written = (path.stat().st_size for path in task)
+            return Outcome(task, line, None, read, written)
         except AicError as error:
             return Outcome(task, None, str(error))
         except OSError as error:

@@ -279,8 +279,8 @@ def _do_all(work: Encoding | Decoding, todo: Sequence[Task], jobs: int, quiet: b
             if outcome.line is None:
                 failed.append(outcome)
             else:
-                read += outcome.task.source.stat().st_size
-                written += outcome.task.target.stat().st_size
+                read += outcome.read
+                written += outcome.written
                 sizes = (tqdm.format_sizeof(size, "B") for size in (read, written))
                 bar.set_postfix_str(" -> ".join(sizes), refresh=False)
                 if not quiet:

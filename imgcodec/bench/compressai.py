@@ -57,11 +57,12 @@ class CompressAI:
         self._model: tuple[float, Any] | None = None
 
     def _load(self, setting: float) -> Any:
-        if self._model is None or self._model[0] != setting:
+        kept = self._model  # another thread may put another there
+        if kept is None or kept[0] != setting:
             model = self._make(quality=round(setting), metric="mse", pretrained=self.trained)
             model.eval().update(force=True)
-            self._model = setting, model
-        return self._model[1]
+            self._model = kept = setting, model
+        return kept[1]
 
     def encode(self, pixels: Pixels, setting: float) -> Coded:
         """See `Coder.encode`; the file holds a small head and the strings with their lengths."""
