@@ -1,6 +1,6 @@
 """The payload as the threads of a convoy use it: pictures of one size go through it together."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,9 @@ from imgcodec.plan import Plan
 
 
 class SharedPayload(Payload):
-    """A payload whose calls wait for those of the other threads, each of a single picture.
+    """A payload whose calls, each for a single tile, wait for those of the other threads.
 
-    What has no counterpart in the other threads is not shared: regions of interest, previews,
-    single bits.
+    What has no counterpart there is not shared: regions of interest, previews, single bits.
     """
 
     def __init__(self, payload: Payload, member: Member) -> None:
@@ -29,11 +28,7 @@ class SharedPayload(Payload):
 
     def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
         """See `Payload`."""
-
-        def together(all_pixels: list[NDArray[np.uint8]]) -> Sequence[Prepared]:
-            return _split(super(SharedPayload, self).analyse(np.concatenate(all_pixels)))
-
-        found: Prepared = self._call(("analyse", pixels.shape), together, pixels)
+        found: Prepared = self._share("analyse", pixels.shape, pixels)
         return found
 
     def latents(
@@ -46,27 +41,15 @@ class SharedPayload(Payload):
         """See `Payload`."""
         if shifts is not None:
             return super().latents(prepared, u, levels, shifts)
-
-        def together(calls: list[tuple[Prepared, int, Tensor | None]]) -> Sequence[Latents]:
-            all_prepared, us, all_levels = zip(*calls, strict=True)
-            kept = None if levels is None else torch.cat(all_levels)
-            return _split(super(SharedPayload, self).latents(_join(all_prepared), us, kept))
-
-        key = "latents", prepared.x.shape, levels is None
-        found: Latents = self._call(key, together, (prepared, u, levels))
+        alike = prepared.x.shape, levels is None
+        found: Latents = self._share("latents", alike, prepared, u, levels)
         return found
 
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """See `Payload`."""
         if not self.model.config.expansion:
             return super().plan(latents, u, raw)
-
-        def together(calls: list[tuple[Latents, int]]) -> Sequence[list[Plan]]:
-            all_latents, us = zip(*calls, strict=True)
-            plans = super(SharedPayload, self).plan(_join(all_latents), us, raw)
-            return [[plan] for plan in plans]
-
-        found: list[Plan] = self._call(("plan", latents.e.shape, raw), together, (latents, u))
+        found: list[Plan] = self._share("plan", (latents.e.shape, raw), latents, u, raw)
         return found
 
     def read(
@@ -80,67 +63,62 @@ class SharedPayload(Payload):
         """See `Payload`."""
         if share < 1 or not self.model.config.expansion:
             return super().read(data, u, size, raw, share)
-
-        def together(calls: list[tuple[bytes, int]]) -> Sequence[Values]:
-            all_data, us = zip(*calls, strict=True)
-            return _split(super(SharedPayload, self).read(all_data, us, size, raw))
-
-        found: Values = self._call(("read", size, raw), together, (data[0], u))
+        found: Values = self._share("read", (size, raw), data, u, size, raw)
         return found
 
     def dequantise(self, values: Values, u: Us) -> Codes:
         """See `Payload`."""
-
-        def together(calls: list[tuple[Values, int]]) -> Sequence[Codes]:
-            all_values, us = zip(*calls, strict=True)
-            return _split(super(SharedPayload, self).dequantise(_join(all_values), us))
-
-        found: Codes = self._call(("dequantise", values.levels.shape), together, (values, u))
+        found: Codes = self._share("dequantise", values.levels.shape, values, u)
         return found
 
     def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
         """See `Payload`."""
-
-        def together(calls: list[tuple[Codes, int]]) -> Sequence[NDArray[np.uint8]]:
-            all_codes, us = zip(*calls, strict=True)
-            pixels = super(SharedPayload, self).synthesise(_join(all_codes), us)
-            return np.split(pixels, len(pixels))
-
-        key = "synthesise", codes.levels.shape
-        found: NDArray[np.uint8] = self._call(key, together, (codes, u))
+        found: NDArray[np.uint8] = self._share("synthesise", codes.levels.shape, codes, u)
         return found
 
-    def _call(
-        self, key: tuple[Hashable, ...], together: Callable[[list[Any]], Any], argument: Any
-    ) -> Any:
-        def answer(arguments: list[Any]) -> Any:
+    def _share(self, name: str, alike: Hashable, *arguments: Any) -> Any:
+        """Call a method of `Payload` once for all threads that do so with something alike."""
+        method = getattr(super(), name)
+
+        def answer(calls: list[tuple[Any, ...]]) -> list[Any]:
             with exact():
-                return together(arguments)
+                return _split(method(*map(_join, zip(*calls, strict=True))))
 
-        return self._member.call((id(self.model), *key), answer, argument)
+        return self._member.call((id(self.model), name, alike), answer, arguments)
 
 
-def _join(parts: Sequence[Any]) -> Any:
-    """Return what named tuples of tensors, or of lists of tensors, hold in one."""
-    fields: list[Any] = []
-    for field in zip(*parts, strict=True):
-        if isinstance(field[0], Tensor):
-            fields.append(torch.cat(field))
-        else:
-            fields.append([torch.cat(tensors) for tensors in zip(*field, strict=True)])
-    return type(parts[0])(*fields)
+def _join(values: Sequence[Any]) -> Any:
+    """Return what several threads give for one argument as one value for all their tiles."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat(tuple(values))
+    if isinstance(first, np.ndarray):
+        return np.concatenate(values)
+    if isinstance(first, (Prepared, Latents, Values, Codes)):
+        fields: list[Any] = []
+        for field in zip(*values, strict=True):
+            if isinstance(field[0], list):
+                fields.append([_join(parts) for parts in zip(*field, strict=True)])
+            else:
+                fields.append(_join(field))
+        return type(first)(*fields)
+    if isinstance(first, list):  # of one element for each tile
+        return [element for value in values for element in value]
+    if isinstance(first, int) and not isinstance(first, bool):  # a rate parameter
+        return list(values)
+    return first  # the same for all
 
 
 def _split(whole: Any) -> list[Any]:
-    """Invert `_join`: a named tuple of one picture each."""
-    return [
-        type(whole)(
-            *(
-                field[i : i + 1]
-                if isinstance(field, Tensor)
-                else [tensor[i : i + 1] for tensor in field]
-                for field in whole
-            )
-        )
-        for i in range(len(whole[0]))
-    ]
+    """Return what each thread gets of a result for all tiles."""
+    if isinstance(whole, (Tensor, np.ndarray)):
+        return [whole[i : i + 1] for i in range(len(whole))]
+    if isinstance(whole, (Prepared, Latents, Values, Codes)):
+        fields = []
+        for field in whole:
+            if isinstance(field, list):
+                fields.append([list(parts) for parts in zip(*map(_split, field), strict=True)])
+            else:
+                fields.append(_split(field))
+        return [type(whole)(*one) for one in zip(*fields, strict=True)]
+    return [[element] for element in whole]

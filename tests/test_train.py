@@ -199,6 +199,44 @@ def test_sample_follows_its_generator():
     assert not torch.equal(first, other)
 
 
+def grey(count=40, side=16):
+    return torch.full((count, 3, side, side), 0.5)
+
+
+def test_wear_of_none_changes_nothing():
+    patches = torch.rand(4, 3, 8, 8)
+    assert torch.equal(data.wear(patches, 0.0, torch.Generator().manual_seed(1)), patches)
+
+
+def test_wear_makes_noise_of_different_strength_and_grain():
+    worn = data.wear(grey(), 1.0, torch.Generator().manual_seed(1))
+    assert worn.shape == (40, 3, 16, 16)
+    assert torch.equal(worn, torch.round(worn * 255) / 255)
+    spread = worn.std((1, 2, 3)) * 255
+    assert spread.max() < 1.5 * 255 * data.MOST_NOISE
+    assert spread.min() < 0.6
+    assert spread.max() > 2.5
+    assert (worn.mean((1, 2, 3)) - 0.5).abs().max() < 0.005
+
+
+def test_wear_halves_the_resolution_of_colours_only(monkeypatch):
+    monkeypatch.setattr(data, "MOST_NOISE", 0.0)
+    red = torch.tensor([0.6, 0.3, 0.3])[:, None, None].expand(3, 8, 8).clone()
+    red[:, :, 1::2] = torch.tensor([0.3, 0.4527, 0.3])[:, None, None]  # the same luma
+    worn = data.wear(red[None], 1.0, torch.Generator().manual_seed(1))[0]
+    weights = torch.tensor(data.LUMA)[:, None, None]
+    assert ((worn * weights).sum(0) - (red * weights).sum(0)).abs().max() < 0.004
+    assert (worn[0, :, 1:] - worn[0, :, :-1]).abs().max() < 0.005  # stripes of colour are gone
+    assert (red[0, :, 1:] - red[0, :, :-1]).abs().min() > 0.29
+
+
+def test_wear_leaves_a_share_alone():
+    patches = torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    worn = data.wear(patches, 0.4, torch.Generator().manual_seed(1))
+    same = (worn == patches).all(3).all(2).all(1).float().mean()
+    assert abs(same - 0.36) < 0.1
+
+
 def equally_likely(u):
     """Return the share of all draws below u: the inverse of the density that data.py states."""
     return np.interp(u, [0, 0.2, 0.82, 1], [0, 0.1, 0.92, 1])

@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from imgcodec.errors import ImageError
 
 VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994
+MOST_NOISE = 4 / 255  # standard deviation
+LUMA = (0.299, 0.587, 0.114)
 
 
 def read_crops(folder: Path) -> Tensor:
@@ -75,6 +78,41 @@ def sample(crops: Tensor, batch: int, size: int, generator: torch.Generator) -> 
         patch = patch.flip(flips)
         patches.append(patch.mT if turn & 4 else patch)
     return torch.stack(patches).float() / 255
+
+
+def wear(patches: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Return patches of which some look as cameras and their files leave pictures.
+
+    Training crops are smaller copies of larger pictures, and cleaner than what people encode. So
+    some patches get noise, white or with the grain of film and demosaicing, and some, noisy or
+    not, lose half the resolution of their colours, as in most JPEG files.
+
+    Args:
+        patches: (B, 3, H, W) float32 in 0..1, H and W even.
+        share: of patches for either, 0..1.
+        generator: a CPU generator.
+
+    Returns:
+        Patches of the same shape, worn ones rounded to 8 bits.
+    """
+    noisy, coarse, grainy = (torch.rand(3, len(patches), generator=generator) < share).tolist()
+    sizes = (MOST_NOISE * torch.rand(len(patches), generator=generator) ** 2).tolist()
+    found = []
+    for i, x in enumerate(patches.split(1)):
+        if noisy[i]:
+            noise = torch.randn(x.shape, generator=generator) * 0.5
+            noise += torch.randn(1, 1, *x.shape[2:], generator=generator)
+            if grainy[i]:
+                noise = 2 * F.avg_pool2d(F.pad(noise, (0, 1, 0, 1), mode="replicate"), 2, 1)
+            x = x + sizes[i] * noise.to(x.device)
+        if coarse[i]:
+            luma = (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+            colour = F.avg_pool2d(x - luma, 2)
+            x = luma + F.interpolate(colour, scale_factor=2, mode="bilinear")
+        if noisy[i] or coarse[i]:
+            x = torch.round(x.clamp(0, 1) * 255) / 255
+        found.append(x)
+    return torch.cat(found)
 
 
 def rate_parameters(batch: int, generator: torch.Generator) -> Tensor:

@@ -29,6 +29,7 @@ STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it cou
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
 FIT_PICTURES = 80
+WORN = 0.4  # share of patches with noise, and of those with coarse colours
 # Share of the time in which a run that starts from other weights trains the context models alone,
 # with a learning rate so many times that of the rest: some of their layers may be new.
 SETTLING, SETTLING_RATE = 0.04, 4.0
@@ -140,7 +141,7 @@ def train(
         ):
             group["lr"] = factor * rate
         set_quantised(model, not fresh or progress > QUANTISED_FROM)
-        x = data.sample(crops, batch, crop, generator)
+        x = data.wear(data.sample(crops, batch, crop, generator), WORN, generator)
         x = x.contiguous(memory_format=torch.channels_last)
         u = data.rate_parameters(batch, generator).to(device)
         real = objective == "rd" and (not fresh or progress > REAL_FROM)
