@@ -211,7 +211,7 @@ def test_sizes_that_would_take_gigabytes_are_refused(
 
 def test_raw_payloads_that_are_too_short_are_refused_at_once(tiny_codec, parts, monkeypatch):
     """Without an entropy coder each level takes a bit at least: here 2^18 bits, 12 are there."""
-    monkeypatch.setattr(tiny_codec._payload, "read", never)
+    monkeypatch.setattr(tiny_codec._payload, "_walk_levels", never)
     header = replace(parts[0], width=4096, height=4096, entropy=0)
     with pytest.raises(FormatError):
         tiny_codec.decode(container.pack(header, [bytes(12)]))
