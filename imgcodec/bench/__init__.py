@@ -19,7 +19,9 @@ import numpy as np
 from imgcodec import image, metrics
 from imgcodec.bench.cache import Cache
 from imgcodec.bench.coders import Aic, Coder, Peer, Pixels
-from imgcodec.bench.report import NAN, MeanRow, Row, environment, means, table, to_csv, to_json
+from imgcodec.bench.report import environment, to_csv, to_json
+from imgcodec.bench.rows import NAN, MeanRow, Row, means
+from imgcodec.bench.table import table
 from imgcodec.errors import AicError
 
 __all__ = [

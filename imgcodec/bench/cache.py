@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcodec import image
-from imgcodec.bench.report import NAN, Row
+from imgcodec.bench.rows import NAN, Row
 from imgcodec.errors import AicError
 
 

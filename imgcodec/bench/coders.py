@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from imgcodec import __version__
+from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
 
 Pixels = NDArray[np.uint8]
-NAN = float("nan")
 QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 RATES = (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5)  # bits per pixel
 

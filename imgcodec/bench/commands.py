@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgcodec.bench.report import aligned
+from imgcodec.bench.table import aligned
 from imgcodec.errors import AicError
 
 _AIC = (sys.executable, "-m", "imgcodec")

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imgcodec.bench.report import MeanRow, Row, aligned
+from imgcodec.bench.rows import MeanRow, Row
+from imgcodec.bench.table import aligned
 from imgcodec.metrics import bd_rate
 
 METRICS = ("psnr", "ms_ssim_db", "ssimulacra2")

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from imgcodec.bench.coders import NAN, Coded, Pixels
+from imgcodec.bench.coders import Coded, Pixels
+from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError, FormatError
 
 STRIDE = 64  # pixels that the models' sides are multiples of

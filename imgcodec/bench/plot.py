@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcodec import image
-from imgcodec.bench.report import MeanRow
+from imgcodec.bench.rows import MeanRow
 from imgcodec.errors import AicError
 
 SUFFIXES = (".png", ".svg")
