@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -144,9 +144,16 @@ def _groups(todo: Sequence[Task], work: Work) -> Iterator[list[Task]]:
 
 
 @contextmanager
-def piped(source: str, target: str, suffix: str) -> Iterator[Task]:
-    """Yield files in place of stdin and stdout; the target then goes to stdout."""
+def piped(source: str, target: str, suffix: str) -> Iterator[tuple[Task, Callable[[str], str]]]:
+    """Yield files in place of stdin and stdout; the target then goes to stdout.
+
+    And what takes their folder, which nobody asked for, out of a text.
+    """
     with tempfile.TemporaryDirectory(prefix="aic-") as folder:
+
+        def told(text: str) -> str:
+            return text.replace(f"{folder}{os.sep}", "")
+
         task = Task(Path(source), Path(target))
         if source == PIPE:
             task = task._replace(source=Path(folder) / "stdin")
@@ -154,9 +161,9 @@ def piped(source: str, target: str, suffix: str) -> Iterator[Task]:
         if target == PIPE:
             task = task._replace(target=Path(folder) / f"stdout{suffix}")
         try:
-            yield task
+            yield task, told
         except AicError as error:
-            raise AicError(str(error).replace(f"{folder}{os.sep}", "")) from error
+            raise AicError(told(str(error))) from error
         if target == PIPE:
             sys.stdout.buffer.write(task.target.read_bytes())
             sys.stdout.buffer.flush()

@@ -202,7 +202,7 @@ def inspect(source: Path, target: Path, device: str, threads: int | None, force:
     codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
     levels, bits = codec.inspect(data)
     image.write_image(target, heatmap(codec.decode(data), levels, bits), force)
-    used = 8 * (len(data) - bits.sum() / 8) / (header.width * header.height)
+    used = max(0.0, 8 * len(data) - bits.sum()) / (header.width * header.height)
     click.echo(
         f"{target}: levels {levels.min():g}..{levels.max():g},"
         f" {bits.min() / 64:.3f}..{bits.max() / 64:.3f} bpp a place, {used:.4f} bpp besides"
@@ -259,8 +259,10 @@ def _do(
         return
     if source != batch.PIPE:
         options.READ.convert(source, None, None)
-    with batch.piped(source, target, suffix) as task:
-        line = work(*task)
+    with batch.piped(source, target, suffix) as (task, told):
+        warn = work.warn
+        work.warn = lambda path, note: warn(Path(told(str(path))), note)
+        line = told(work(*task))
     if not quiet:
         click.echo(line, err=target == batch.PIPE)
 

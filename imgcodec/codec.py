@@ -35,6 +35,7 @@ from imgcodec.payload import Payload
 from imgcodec.plan import CoderTables
 from imgcodec.roi import Roi
 from imgcodec.shared import SharedPayload
+from imgcodec.stopwatch import timing
 from imgcodec.target import Target
 from imgcodec.tiles import Box, plan_grid
 from imgcodec.weights import TUNED, find, find_id, load
@@ -49,22 +50,31 @@ ISAS_WITHOUT_BF16 = {
 
 
 @dataclass(frozen=True, slots=True)
-class EncodeReport:
+class _Report:
+    """What some work took."""
+
+    stages: dict[str, float]  # seconds of each: encoder, refinement, codes, decoder, read, write
+    total_s: float
+
+    @property
+    def model_s(self) -> float:
+        """Seconds in encoder and decoder: their networks, without context models and coder."""
+        return sum(self.stages.get(name, 0.0) for name in ("encoder", "refinement", "decoder"))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeReport(_Report):
     """What encoding took and reached."""
 
     target: Target  # what was asked
     bpp: float  # bits per pixel of the whole file
     limited: bool  # the picture needs fewer bits than were asked, or cannot be so good
-    model_s: float  # in the networks and the rate search
-    total_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeReport:
+class DecodeReport(_Report):
     """What decoding took."""
 
-    model_s: float
-    total_s: float
     damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
 
 
@@ -209,12 +219,12 @@ class Codec:
             raise AicError("the region of interest is that of a picture of another size")
         raw = entropy == "none"
         compressor: Compressor
-        with exact():
+        with timing() as stages, exact():
             if len(grid) == 1:
                 compressor = Whole(self._payload, source, raw, roi)
             else:
                 compressor = Tiled(self._payload, source, grid, raw, roi, effort)
-            return self._compress(compressor, header, chunks, goal, effort, started)
+            return self._compress(compressor, header, chunks, goal, effort, started, stages)
 
     def trim(self, data: bytes, rate: float) -> bytes:
         """Return a smaller file of the same picture, made from the file alone.
@@ -242,11 +252,11 @@ class Codec:
         work = Decompressor(payload, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
-        with exact():
+        with timing() as stages, exact():
             codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
             size = sum(map(len, tiles))
             compressor = Recoded(payload, codes, header.u, size, rate, raw)
-            return self._compress(compressor, header, chunks, goal, 1, started)
+            return self._compress(compressor, header, chunks, goal, 1, started, stages)
 
     def decode(
         self,
@@ -352,11 +362,12 @@ class Codec:
             )
         share = max_rate * header.width * header.height / (8 * len(data))
         work = Decompressor(payload, header, file.tile, wanted, keep_going, share)
-        for row in work.rows:
-            with exact():
-                strip = work.strip(row)
-            take(strip)
-        return DecodeReport(work.model_s, time.perf_counter() - started, work.damaged)
+        with timing() as stages:
+            for row in work.rows:
+                with exact():
+                    strip = work.strip(row)
+                take(strip)
+        return DecodeReport(stages, time.perf_counter() - started, work.damaged)
 
     def _compress(
         self,
@@ -366,6 +377,7 @@ class Codec:
         target: Target,
         effort: int,
         started: float,
+        stages: dict[str, float],
     ) -> tuple[bytes, EncodeReport]:
         """Return the file of a picture, with a report."""
         num_pixels = header.width * header.height
@@ -384,11 +396,10 @@ class Codec:
                 )
         else:
             found = compress_to(compressor, target, effort)
-        model_s = time.perf_counter() - started
         data = container.pack(replace(header, u=found.u), found.payloads, chunks)
         bpp = 8 * len(data) / num_pixels
         total_s = time.perf_counter() - started
-        return data, EncodeReport(target, bpp, found.limited, model_s, total_s)
+        return data, EncodeReport(stages, total_s, target, bpp, found.limited)
 
     def _payload_for(self, header: container.Header, chunks: Sequence[container.Chunk]) -> Payload:
         """Return what reads a file's tiles; refuse a file that this codec does not understand."""

@@ -19,6 +19,7 @@ from imgcodec.payload import Latents, Payload, Prepared, Values
 from imgcodec.plan import Plan
 from imgcodec.rate import Found, Planned, extrapolate, reach, search, typical_slope
 from imgcodec.roi import Roi
+from imgcodec.stopwatch import stage
 from imgcodec.target import Target
 from imgcodec.tiles import Box, Grid
 
@@ -331,6 +332,7 @@ def _similarity(a: Pixels, b: Pixels) -> float:
     return found
 
 
+@stage("codes")
 def _write(plan: Plan, raw: bool) -> bytes:
     coder = RawEncoder() if raw else RangeEncoder()
     plan.write(coder)

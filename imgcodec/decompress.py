@@ -1,6 +1,5 @@
 """Tiles' payloads -> pixels: rows of tiles, without seams, bounded in memory."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -49,7 +48,6 @@ class Decompressor:
         self._codes: dict[tuple[int, int], Codes | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
         self.rows, self._columns = self._grid.touched(region)
-        self.model_s = 0.0  # time spent in the networks that make pixels
 
     def strip(self, row: int) -> Pixels:
         """Return what is wanted of a row of tiles, uint8 (h, w, 3).
@@ -80,9 +78,7 @@ class Decompressor:
         )
         seen = Box(*(STRIDE * side for side in outer))
         codes = self._gather(outer)
-        started = time.perf_counter()
         pixels: Pixels = self._payload.synthesise(codes, self._header.u)[0][box.within(seen)]
-        self.model_s += time.perf_counter() - started
         if self._header.channels == 1:
             pixels = np.repeat(as_grey(pixels)[..., None], 3, 2)
         return pixels

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.image import MAX_PIXELS, MAX_SIDE, PROCESS_LOCK, TakeRows, replacing
+from imgcodec.stopwatch import stage
 
 if TYPE_CHECKING:
     import rasterio
@@ -48,6 +49,7 @@ class Raster:
         """Number of dimensions."""
         return len(self.shape)
 
+    @stage("read")
     def __getitem__(self, window: _Window) -> NDArray[np.uint8]:
         """Read rows and columns, two slices without steps: uint8 (h, w, 3) or (h, w)."""
         import rasterio
@@ -144,6 +146,7 @@ def writing(
                 _open(temporary, "w", **profile, **place) as dataset,
             ):
 
+                @stage("write")
                 def take(rows: NDArray[np.uint8]) -> None:
                     nonlocal top
                     bands = np.moveaxis(rows[..., :channels], -1, 0)

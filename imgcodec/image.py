@@ -24,6 +24,7 @@ from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.metadata import Metadata, bare_exif
 from imgcodec.modes import composed, fill_invisible, is_deep, samples
 from imgcodec.roi import DEFAULT_WEIGHT, Roi
+from imgcodec.stopwatch import stage
 from imgcodec.tiles import Box
 
 ByteArray = NDArray[np.uint8]
@@ -97,6 +98,7 @@ class Picture:
         return self.pixels if self.alpha is None else fill_invisible(self.pixels, self.alpha)
 
 
+@stage("read")
 def read_picture(path: str | os.PathLike[str], strict: bool = False) -> Picture:
     """Read a picture, turned upright by its EXIF orientation.
 
@@ -240,6 +242,7 @@ def holds_metadata(path: str | os.PathLike[str]) -> bool:
     return _format(path) in _WITH_METADATA
 
 
+@stage("write")
 def write_image(
     path: str | os.PathLike[str], image: ByteArray | Picture, force: bool = False
 ) -> None:
@@ -327,6 +330,7 @@ class Canvas:
         self._done += len(rows)
 
 
+@stage("write")
 def write_bytes(
     path: str | os.PathLike[str], data: bytes | memoryview, force: bool = False
 ) -> None:
@@ -490,6 +494,7 @@ def _format(path: str | os.PathLike[str]) -> str:
     return Image.registered_extensions().get(Path(path).suffix.lower(), "")
 
 
+@stage("write")
 def _append(file: IO[bytes], rows: ByteArray) -> None:
     file.write(np.ascontiguousarray(rows).data)
 

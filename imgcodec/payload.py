@@ -26,6 +26,7 @@ from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
 from imgcodec.plan import CERTAIN_SCALE, Chooser, CoderTables, Plan, Script
 from imgcodec.refine import refine
+from imgcodec.stopwatch import stage
 
 # By metric offset, power, slope: log2 of the bits a place = offset + power * log2 of how many of
 # its coefficients exceed a step, and half a one, + slope * u. Fitted on training pictures (error
@@ -75,6 +76,7 @@ class Payload:
         self.model, self.tables, self.fast = model, tables, fast
         self.device = model.unit.device
 
+    @stage("encoder")
     def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
         """Return what every rate needs of tiles (B, H, W, 3), H and W multiples of 8."""
         x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
@@ -103,6 +105,7 @@ class Payload:
             low, high = (low, u) if bits > wanted else (u, high)
         return round(high * MAX_U)
 
+    @stage("encoder")
     def latents(
         self,
         prepared: Prepared,
@@ -139,6 +142,7 @@ class Payload:
         values = self._walk_levels(visitor, rate, p.shape[2:])
         return (values / MEAN_UNIT).clamp(0, num_levels - 1)
 
+    @stage("refinement")
     def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
         """Return latents that suit this picture better, where the model knows how."""
         config = self.model.config
@@ -150,6 +154,7 @@ class Payload:
             e = refine(self.model, costs, prepared.x, *latents, self._rate(u), rounds)
         return latents._replace(e=e)
 
+    @stage("codes")
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""
         rate = self._rate(u)
@@ -164,6 +169,7 @@ class Payload:
             plan.parts = [part[i : i + 1] for part in parts]
         return plans
 
+    @stage("codes")
     def read(
         self,
         data: Sequence[bytes],
@@ -261,6 +267,7 @@ class Payload:
         sums[:, config.lattice :] = 0  # of the rest nothing is known
         return Codes(levels, sums / weights.clamp_min(1e-6))
 
+    @stage("decoder")
     def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
         """Return the pixels of codes of h x w places, uint8 (B, 8 h, 8 w, 3)."""
         rate = self._rate(u)

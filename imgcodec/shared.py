@@ -13,6 +13,7 @@ from imgcodec.exact import exact
 from imgcodec.model import Codes
 from imgcodec.payload import Latents, Payload, Prepared, Us, Values
 from imgcodec.plan import Plan
+from imgcodec.stopwatch import stage
 
 
 class SharedPayload(Payload):
@@ -26,11 +27,13 @@ class SharedPayload(Payload):
         super().__init__(payload.model, payload.tables, payload.fast)
         self._member = member
 
+    @stage("encoder")
     def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
         """See `Payload`."""
         found: Prepared = self._share("analyse", pixels.shape, pixels)
         return found
 
+    @stage("encoder")
     def latents(
         self,
         prepared: Prepared,
@@ -45,6 +48,7 @@ class SharedPayload(Payload):
         found: Latents = self._share("latents", alike, prepared, u, levels)
         return found
 
+    @stage("codes")
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """See `Payload`."""
         if not self.model.config.expansion:
@@ -52,6 +56,7 @@ class SharedPayload(Payload):
         found: list[Plan] = self._share("plan", (latents.e.shape, raw), latents, u, raw)
         return found
 
+    @stage("codes")
     def read(
         self,
         data: Sequence[bytes],
@@ -71,6 +76,7 @@ class SharedPayload(Payload):
         found: Codes = self._share("dequantise", values.levels.shape, values, u)
         return found
 
+    @stage("decoder")
     def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
         """See `Payload`."""
         found: NDArray[np.uint8] = self._share("synthesise", codes.levels.shape, codes, u)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgcodec import container
 from imgcodec.convoy import Member
 from imgcodec.errors import AicError, FormatError
+from imgcodec.stopwatch import stage, timing
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
@@ -56,6 +57,12 @@ class Encoding:
 
     def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
         """Compress a picture, and return what to tell about it."""
+        with timing() as stages:
+            return self._encode(source, target, member, stages)
+
+    def _encode(
+        self, source: Path, target: Path, member: Member | None, stages: dict[str, float]
+    ) -> str:
         check_apart(source, target)
         from imgcodec import geo, image
 
@@ -85,7 +92,7 @@ class Encoding:
             line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
         if self.verbose:
             line += f"\n  asked: {report.target}, found: rate parameter {_u(data):.4f}"
-            line += _details(data, codec, report.model_s, report.total_s)
+            line += _details(data, codec, stages)
         return line
 
 
@@ -120,7 +127,8 @@ class Decoding:
         check_apart(source, target)
         data = _map(source)
         try:
-            return self._decode(source, target, data, container.File(data), member)
+            with timing() as stages:
+                return self._decode(source, target, data, container.File(data), member, stages)
         except FormatError as error:
             raise AicError(f"{source}: {error}") from error
 
@@ -131,6 +139,7 @@ class Decoding:
         data: bytes | mmap.mmap,
         file: container.File,
         member: Member | None,
+        stages: dict[str, float],
     ) -> str:
         # a damaged file is refused before anything large is loaded
         if not self.keep_going:
@@ -184,7 +193,7 @@ class Decoding:
             )
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
         if self.verbose:
-            line += _details(data, codec, report.model_s, report.total_s)
+            line += _details(data, codec, stages)
         return line
 
     def _codec_for(self, model_id: bytes) -> Codec:
@@ -195,6 +204,7 @@ class Decoding:
             return self._codec
 
 
+@stage("load")
 def _load(model_id: bytes | None = None, **settings: Any) -> Codec:
     """Return a new codec; it brings torch.
 
@@ -217,7 +227,7 @@ def _u(data: bytes) -> float:
     return container.File(data).header.u / container.MAX_U
 
 
-def _details(data: bytes | mmap.mmap, codec: Codec, model_s: float, total_s: float) -> str:
+def _details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> str:
     """Return lines on what a file holds and what took how long."""
     file = container.File(data)
     rows, columns = file.header.grid
@@ -229,7 +239,7 @@ def _details(data: bytes | mmap.mmap, codec: Codec, model_s: float, total_s: flo
         f"\n  tiles: {rows} x {columns}{edge}; header and index {overhead} bytes,"
         f" chunks {chunks} {names}".rstrip()
         + f"\n  weights {file.header.model_id.hex()} on {codec.where}"
-        + f"\n  networks {model_s:.2f} s, all {total_s:.2f} s"
+        + f"\n  {', '.join(f'{name} {seconds:.2f} s' for name, seconds in stages.items())}"
     )
 
 

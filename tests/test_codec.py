@@ -140,7 +140,12 @@ def test_files_are_within_the_window(tiny_codec, textured, rate, entropy):
     assert (0.96 if entropy == "none" else 0.99) * rate <= report.bpp <= rate
     assert report.bpp == 8 * len(data) / 256**2
     assert (report.target.kind, report.target.value) == ("rate", rate)
-    assert 0 < report.model_s <= report.total_s
+    assert list(report.stages) == ["encoder", "codes"]
+    assert 0 < report.model_s == report.stages["encoder"] <= report.total_s
+    assert sum(report.stages.values()) <= report.total_s
+    _, report = tiny_codec.decode_report(data)
+    assert list(report.stages) == ["codes", "decoder"]
+    assert 0 < report.model_s == report.stages["decoder"] <= report.total_s
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.2, 1.5])
