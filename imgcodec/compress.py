@@ -12,7 +12,7 @@ from imgcodec.bitstream import RangeEncoder, RawEncoder
 from imgcodec.container import MAX_U
 from imgcodec.decompress import as_grey
 from imgcodec.errors import AicError
-from imgcodec.image import pad
+from imgcodec.image import as_colour, pad
 from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 from imgcodec.model import STRIDE, Codes
 from imgcodec.payload import Latents, Payload, Prepared, Values
@@ -337,10 +337,3 @@ def _write(plan: Plan, raw: bool) -> bytes:
     coder = RawEncoder() if raw else RangeEncoder()
     plan.write(coder)
     return coder.finish()
-
-
-def as_colour(pixels: Pixels) -> Pixels:
-    """Return (H, W) or (H, W, 3) as (H, W, 3), without a copy."""
-    if pixels.ndim == 3:
-        return pixels
-    return np.broadcast_to(pixels[..., None], (*pixels.shape, 3))

@@ -367,6 +367,13 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pat
         raise AicError(f"{path}: {_reason(error)}") from error
 
 
+def as_colour(pixels: ByteArray) -> ByteArray:
+    """Return (H, W) or (H, W, 3) as (H, W, 3), without a copy."""
+    if pixels.ndim == 3:
+        return pixels
+    return np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+
+
 def pad(image: ByteArray, multiple: int) -> ByteArray:
     """Repeat the last row and column until both sides are multiples."""
     bottom, right = (-side % multiple for side in image.shape[:2])

@@ -743,6 +743,40 @@ def test_page_holds_the_result_and_its_pictures(site):
                     assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
 
 
+def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
+    """But only where picture, codec and room are the same, and the files are still there."""
+    path, site = tmp_path / "a.png", tmp_path / "site"
+    Image.fromarray(textured(64, 64)).save(path)
+    webp = peer("webp")
+    made = []
+    draw = page._shot
+    monkeypatch.setattr(page, "_shot", lambda *words: made.append(words[0].name) or draw(*words))
+
+    def views(rates=(0.8, 2.0), **words):
+        made.clear()
+        page.check(site, force=True)
+        page.write(site, {}, [webp], [path], rates, **words)
+        data = (site / "index.html").read_text().split('type="application/json">')[1]
+        return json.loads(data.split("</script>")[0])["views"]
+
+    drawn = site / "pictures" / "a.png.webp.2.webp"
+    first = views()
+    assert made == ["a.png.webp.0.8", "a.png.webp.2"]
+    assert (views(), made) == (first, [])
+    assert (views((2.0, 3.0))[0]["shots"][0], made) == (first[0]["shots"][1], ["a.png.webp.3"])
+    drawn.unlink()
+    assert (views(), made) == (first, ["a.png.webp.2"])
+    for broken in ("", "[]", "{}", '{"key": 1, "found": 2}', '{"found": {"file": 3}}', "\udcff"):
+        drawn.with_suffix(".json").write_text(broken, errors="surrogateescape")
+        assert (views(), made) == (first, ["a.png.webp.2"])
+    assert (views(reuse=False), len(made)) == (first, 2)
+    webp.about["version"] = "another"
+    assert (views(), len(made)) == (first, 2)
+    Image.fromarray(255 - textured(64, 64)).save(path)
+    assert views() != first
+    assert len(made) == 2
+
+
 def test_page_works_in_a_browser(site, tmp_path):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
@@ -779,11 +813,11 @@ def test_page_works_in_a_browser(site, tmp_path):
     assert "<title>aic bench</title>" in dom  # no error
     assert 'id="difference" type="button" aria-pressed="true"' in dom
     assert "--cut: 20%" in dom
-    assert re.search(r'<img id="left" [^>]*src="pictures/a\.jpeg\.0\.8\.webp"', dom)
-    assert re.search(r'<img id="right" [^>]*src="pictures/a\.aic\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="left" [^>]*src="pictures/a\.png\.jpeg\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="right" [^>]*src="pictures/a\.png\.aic\.0\.8\.webp"', dom)
     assert 'data-without="difference"' in dom  # neither of the two codecs has a map
-    assert 'data-bits="pictures/a.aic.0.8.bits.png"' in dom
-    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.aic\.0\.8\.levels\.png"', dom)
+    assert 'data-bits="pictures/a.png.aic.0.8.bits.png"' in dom
+    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic\.0\.8\.levels\.png"', dom)
     assert 'id="bits" type="button" aria-pressed="false"' in dom
     assert 'id="levels" type="button" aria-pressed="true"' in dom
     assert len(re.findall(r"<svg ", dom)) == 4  # two metrics, two times

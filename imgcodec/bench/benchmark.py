@@ -149,4 +149,7 @@ class Benchmark:
             paths = [path for path in self._paths if path.name in measured]
             if not paths:
                 raise AicError(f"{self.report_dir}: no picture was measured")
-            page.write(self.report_dir, result, self._coders, paths, self.rates, progress)
+            page.write(
+                self.report_dir, result, self._coders, paths, self.rates, progress,
+                reuse=not self.no_cache,
+            )  # fmt: skip

@@ -1,21 +1,26 @@
 """The report as a web page of its own: tables, curves, and a viewer to compare pictures in."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imgcodec import image, metrics
-from imgcodec.bench.coders import Aic, Coder, nearest
+from imgcodec import __version__, image, metrics
+from imgcodec.bench.coders import Aic, Coder, Pixels, nearest
 from imgcodec.errors import AicError
 from imgcodec.heatmap import colours
+from imgcodec.image import as_colour
 
 TEMPLATE = Path(__file__).with_name("page.html")
 RESULT = "{{result}}"  # where the page holds its data
 MAX_PICTURES = 6  # in the viewer, evenly chosen
 MAX_RATES = 4
+_FILES = ("file", "bits", "levels")  # of what is found
 
 
 def check(folder: Path, force: bool) -> None:
@@ -39,6 +44,7 @@ def write(
     paths: Sequence[Path],
     rates: Sequence[float],
     progress: Callable[[list[Path]], Iterable[Path]] = iter,
+    reuse: bool = True,
 ) -> None:
     """Write `index.html` and the pictures of its viewer to a folder.
 
@@ -49,11 +55,13 @@ def write(
         paths: pictures.
         rates: bits per pixel.
         progress: wraps the pictures chosen.
+        reuse: whether pictures of an earlier report stay where the same decides them.
     """
     views = []
     for path in progress(_chosen(list(paths), MAX_PICTURES)):
         try:
-            views.append(_view(folder / "pictures", path, coders, _chosen(list(rates), MAX_RATES)))
+            some = _chosen(list(rates), MAX_RATES)
+            views.append(_view(folder / "pictures", path, coders, some, reuse))
         except AicError:
             continue  # its rows say why
     data = json.dumps({**result, "views": views}, allow_nan=False).replace("<", "\\u003c")
@@ -69,45 +77,78 @@ def _chosen(items: list[Any], most: int) -> list[Any]:
 
 
 def _view(
-    folder: Path, path: Path, coders: Sequence[Coder], rates: Sequence[float]
+    folder: Path, path: Path, coders: Sequence[Coder], rates: Sequence[float], reuse: bool
 ) -> dict[str, Any]:
     """Write the pictures of one original and return what the viewer needs to know."""
     pixels = image.read_image(path)
     height, width = pixels.shape[:2]
-    original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
-    name = f"{path.stem}.original.webp"
-    image.write_image(folder / name, original, force=True)
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    stem = folder / f"{path.name}.original"
+    original = _once(stem, [content], reuse, partial(_original, stem, pixels))
     shots = []
     coders = [coder for coder in coders if coder.trained]
     for rate in rates:
         room = int(rate * height * width / 8)
         for coder in coders:
+            stem = folder / f"{path.name}.{coder.name}.{rate:g}"
+            decided_by = [content, coder.name, coder.about, room]
             try:
-                setting, data = nearest(coder, pixels, room)
+                shot = _once(stem, decided_by, reuse, partial(_shot, stem, coder, pixels, room))
             except AicError:
                 continue  # no file so small
             if coder is coders[0]:
-                room = len(data)
-            decoded, _ = coder.decode(data)
-            stem = f"{path.stem}.{coder.name}.{rate:g}"
-            image.write_image(folder / f"{stem}.webp", decoded, force=True)
-            maps: dict[str, str | None] = {"bits": None, "levels": None}
-            if isinstance(coder, Aic):
-                levels, bits = coder.codec.inspect(data)
-                for kind, values in (("bits", bits), ("levels", levels)):
-                    maps[kind] = f"pictures/{stem}.{kind}.png"
-                    shares = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
-                    heat = np.round(colours(shares)).astype(np.uint8)
-                    image.write_image(folder / f"{stem}.{kind}.png", heat, force=True)
-            similarity = metrics.ms_ssim(original, decoded)
-            shots.append(
-                {
-                    "rate": rate, "codec": coder.name, "setting": setting, "bytes": len(data),
-                    "psnr": min(metrics.psnr(original, decoded), 100.0), "ms_ssim": similarity,
-                    "file": f"pictures/{stem}.webp", **maps,
-                }
-            )  # fmt: skip
+                room = shot["bytes"]
+            shots.append({"rate": rate, "codec": coder.name, **shot})
     return {
-        "picture": path.name, "width": width, "height": height, "original": f"pictures/{name}",
+        "picture": path.name, "width": width, "height": height, "original": original["file"],
         "shots": shots,
     }  # fmt: skip
+
+
+def _original(stem: Path, pixels: Pixels) -> dict[str, Any]:
+    """Write the original."""
+    image.write_image(f"{stem}.webp", as_colour(pixels), force=True)
+    return {"file": f"pictures/{stem.name}.webp"}
+
+
+def _shot(stem: Path, coder: Coder, pixels: Pixels, room: int) -> dict[str, Any]:
+    """Write what a codec makes of a picture in so many bytes, and where aic spent them."""
+    setting, data = nearest(coder, pixels, room)
+    original, (decoded, _) = as_colour(pixels), coder.decode(data)
+    image.write_image(f"{stem}.webp", decoded, force=True)
+    maps: dict[str, str | None] = {"bits": None, "levels": None}
+    if isinstance(coder, Aic):
+        levels, bits = coder.codec.inspect(data)
+        for kind, values in (("bits", bits), ("levels", levels)):
+            maps[kind] = f"pictures/{stem.name}.{kind}.png"
+            shares = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
+            heat = np.round(colours(shares)).astype(np.uint8)
+            image.write_image(f"{stem}.{kind}.png", heat, force=True)
+    return {
+        "setting": setting, "bytes": len(data),
+        "psnr": min(metrics.psnr(original, decoded), 100.0),
+        "ms_ssim": metrics.ms_ssim(original, decoded),
+        "file": f"pictures/{stem.name}.webp", **maps,
+    }  # fmt: skip
+
+
+def _once(
+    stem: Path, decided_by: Sequence[Any], reuse: bool, make: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what `make` makes, or made for an earlier report if its files are still there."""
+    note = Path(f"{stem}.json")
+    text = json.dumps([__version__, *decided_by], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    try:
+        kept = json.loads(note.read_text(encoding="utf-8"))
+        found: dict[str, Any] = kept["found"]
+        files = [stem.parent.parent / found[kind] for kind in _FILES if found.get(kind)]
+        if reuse and kept["key"] == key and all(file.exists() for file in files):
+            return found
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        pass  # not there, or broken
+    with suppress(OSError):
+        note.unlink()  # its pictures are written over
+    found = make()
+    image.write_bytes(note, json.dumps({"key": key, "found": found}).encode(), force=True)
+    return found
