@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgcodec import __version__, options
+from imgcodec import __version__, files, options
 from imgcodec.errors import AicError
 from imgcodec.work import Decoding, Encoding, check_apart
 
@@ -129,17 +129,17 @@ def trim(
 ) -> None:  # fmt: skip
     """Make a smaller file OUT.aic of IN.aic, without the original picture."""
     check_apart(source, target)
-    from imgcodec import container, image
+    from imgcodec import container
 
-    image.check_free(target, force)
-    data = _read(source)
+    files.check_free(target, force)
+    data = files.read_bytes(source)
     header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
     from imgcodec.codec import Codec
     from imgcodec.weights import find_id
 
     codec = Codec(device=device, threads=threads, weights=find_id(header.model_id))
     data, report = codec.trim_report(data, rate)
-    image.write_bytes(target, data, force)
+    files.write_bytes(target, data, force)
     if not quiet:
         click.echo(f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s")
 
@@ -171,7 +171,7 @@ def info(source: Path, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
     from imgcodec import container
 
-    facts = container.info(_read(source))
+    facts = container.info(files.read_bytes(source))
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -193,7 +193,7 @@ def inspect(source: Path, target: Path, device: str, threads: int | None, force:
     from imgcodec import container, image
 
     image.check_target(target, force)
-    data = _read(source)
+    data = files.read_bytes(source)
     header, _, _ = container.unpack(data)
     from imgcodec.codec import Codec
     from imgcodec.heatmap import heatmap
@@ -222,9 +222,7 @@ def train(
         if resume is None or data is not None or out is not None:
             raise click.UsageError("--export goes with --resume, without --data and --out")
         check_apart(resume, target)
-        from imgcodec.image import check_free
-
-        check_free(target, force)
+        files.check_free(target, force)
         from imgcodec.train.export import export
 
         export(resume, target)
@@ -306,11 +304,3 @@ def _warn(quiet: bool, path: Path, note: str) -> None:
     """Say on stderr what is not as it was."""
     if not quiet:
         click.echo(f"{path}: {note}", err=True)
-
-
-def _read(source: Path) -> bytes:
-    """The bytes of a file."""
-    try:
-        return source.read_bytes()
-    except OSError as error:
-        raise AicError(f"{source}: {error.strerror}") from error

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.errors import AicError, FormatError, ImageError
-from imgcodec.image import MAX_PIXELS, MAX_SIDE, PROCESS_LOCK, TakeRows, replacing
+from imgcodec.files import replacing
+from imgcodec.image import MAX_PIXELS, MAX_SIDE, PROCESS_LOCK, TakeRows
 from imgcodec.stopwatch import stage
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 import io
 import os
-import secrets
-import shutil
 import struct
 import threading
 import warnings
@@ -21,6 +19,7 @@ from PIL import Image, ImageColor, PngImagePlugin, UnidentifiedImageError
 
 from imgcodec.container import Chunk
 from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.files import check_free, reason, replacing, write_bytes
 from imgcodec.metadata import Metadata, bare_exif
 from imgcodec.modes import composed, fill_invisible, is_deep, samples
 from imgcodec.roi import DEFAULT_WEIGHT, Roi
@@ -222,16 +221,6 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
     check_free(path, force)
 
 
-def check_free(path: str | os.PathLike[str], force: bool) -> None:
-    """Refuse a path that `write_bytes` could not write, as far as that can be known before."""
-    if not os.path.isdir(Path(path).parent):  # pathlib's own raises where a folder is closed
-        raise AicError(f"{path}: there is no folder {Path(path).parent}")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise AicError(f"{path}: is not a regular file")
-    if os.path.exists(path) and not force:
-        raise AicError(f"{path}: exists, and is kept without --force")
-
-
 def holds_alpha(path: str | os.PathLike[str]) -> bool:
     """Whether files of this suffix can be transparent."""
     return _format(path) in _WITH_ALPHA
@@ -328,43 +317,6 @@ class Canvas:
         plane = rows if self.pixels.ndim == 3 else rows[..., 0]
         self.pixels[self._done : self._done + len(rows)] = plane
         self._done += len(rows)
-
-
-@stage("write")
-def write_bytes(
-    path: str | os.PathLike[str], data: bytes | memoryview, force: bool = False
-) -> None:
-    """Write a file whole or not at all; an existing one is kept unless `force`."""
-    with replacing(path, force) as temporary, open(temporary, "wb") as file:
-        file.write(data)
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
-    """Yield an empty file beside `path` that takes its place when the block is left.
-
-    By an exception, it is removed, and whatever was there before stays.
-
-    Raises:
-        AicError: the file cannot be written, or one exists and `force` is not given.
-    """
-    check_free(path, force)
-    target = os.path.realpath(path)  # through a link, not over it
-    temporary = Path(target).with_name(f".aic-{secrets.token_hex(8)}.tmp")
-    try:
-        try:
-            temporary.touch(exist_ok=False)
-            yield temporary
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            check_free(path, force)  # somebody may have been faster
-            if os.path.exists(target):
-                shutil.copymode(target, temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)  # gone already where all went well
-    except OSError as error:
-        raise AicError(f"{path}: {_reason(error)}") from error
 
 
 def as_colour(pixels: ByteArray) -> ByteArray:
@@ -518,6 +470,4 @@ def _reason(error: BaseException) -> str:
     """Return one line for what the system or Pillow reports."""
     if isinstance(error, UnidentifiedImageError):
         return "not a picture of a known kind"
-    text = " ".join((getattr(error, "strerror", None) or str(error)).split()).rstrip(".")
-    text = text or f"cannot be read ({type(error).__name__})"
-    return text[:1].lower() + text[1:]
+    return reason(error)

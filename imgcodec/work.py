@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from imgcodec import container
+from imgcodec import container, files
 from imgcodec.convoy import Member
 from imgcodec.errors import AicError, FormatError
 from imgcodec.stopwatch import stage, timing
@@ -66,7 +66,7 @@ class Encoding:
         check_apart(source, target)
         from imgcodec import geo, image
 
-        image.check_free(target, self.force)
+        files.check_free(target, self.force)
         background = None if self.alpha in ("keep", "drop") else image.colour(self.alpha)
         picture: Any = geo.open_raster(source)
         if picture is None:
@@ -82,7 +82,7 @@ class Encoding:
         data, report = codec.encode_report(
             picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi, **self.goal
         )
-        image.write_bytes(target, data, self.force)
+        files.write_bytes(target, data, self.force)
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
@@ -118,14 +118,14 @@ class Decoding:
         if self.region is not None or self.max_rate is not None:
             return None
         with suppress(AicError):
-            header = container.File(_map(source)).header
+            header = container.File(files.map_bytes(source)).header
             return header.height, header.width
         return None
 
     def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
         """Decompress a file, and return what to tell about it."""
         check_apart(source, target)
-        data = _map(source)
+        data = files.map_bytes(source)
         try:
             with timing() as stages:
                 return self._decode(source, target, data, container.File(data), member, stages)
@@ -247,13 +247,3 @@ def check_apart(source: Path, target: Path) -> None:
     """Refuse to write over the input, whatever --force says."""
     if target.exists() and target.samefile(source):
         raise AicError(f"{target}: is input and output at once")
-
-
-def _map(source: Path) -> bytes | mmap.mmap:
-    """The bytes of a file, read only where they are looked at."""
-    try:
-        with source.open("rb") as file:
-            empty = source.stat().st_size == 0  # which cannot be mapped
-            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise AicError(f"{source}: {error.strerror}") from error

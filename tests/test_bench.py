@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcodec import bench, image, metrics
+from imgcodec import bench, files, image, metrics
 from imgcodec.bench import coders, commands, compare, page, plot, report
 from imgcodec.errors import AicError, FormatError
 from imgcodec.peers import PEERS
@@ -138,24 +138,24 @@ def test_picture_that_needs_less_than_asked_is_marked(folder):
 
 
 def test_bytes_are_those_that_come_back_from_the_disk(folder, monkeypatch):
-    write = image.write_bytes
-    monkeypatch.setattr(image, "write_bytes", lambda p, d, force: write(p, d + bytes(7), force))
+    write = files.write_bytes
+    monkeypatch.setattr(files, "write_bytes", lambda p, d, force: write(p, d + bytes(7), force))
     assert [r.bytes for r in run(FakeCodec(), folder, [0.5])] == [57, 57]
     monkeypatch.setattr(
-        image, "write_bytes", lambda p, d, force: write(p, d[:9] + b"?" * 99, force)
+        files, "write_bytes", lambda p, d, force: write(p, d[:9] + b"?" * 99, force)
     )
     assert [r.error for r in run(FakeCodec(), folder, [0.5])] == ["damaged", "damaged"]
 
 
 def test_the_files_on_disk_are_gone_afterwards(folder, monkeypatch):
-    write, paths = image.write_bytes, []
+    write, paths = files.write_bytes, []
 
     def spy(path, data, force):
         paths.append(path)
         write(path, data, force)
         assert path.read_bytes() == data
 
-    monkeypatch.setattr(image, "write_bytes", spy)
+    monkeypatch.setattr(files, "write_bytes", spy)
     run(FakeCodec(), folder, [0.5])
     assert len(paths) == 3
     assert not any(path.exists() or path.parent.exists() for path in paths)
@@ -177,7 +177,7 @@ def test_times_are_medians_and_the_first_work_does_not_count(folder, clock):
 
 
 def test_reading_and_writing_take_no_time_of_the_codec(folder, clock, monkeypatch):
-    read, write = image.read_image, image.write_bytes
+    read, write = image.read_image, files.write_bytes
 
     def slow(function):
         def call(*args, **kwargs):
@@ -187,7 +187,7 @@ def test_reading_and_writing_take_no_time_of_the_codec(folder, clock, monkeypatc
         return call
 
     monkeypatch.setattr(image, "read_image", slow(read))
-    monkeypatch.setattr(image, "write_bytes", slow(write))
+    monkeypatch.setattr(files, "write_bytes", slow(write))
     rows = run(FakeCodec(clock, [9, 1, 2], [9, 3, 4]), folder, [0.5])
     assert [(r.encode_s, r.decode_s) for r in rows] == [(1, 3), (2, 4)]
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from imgcodec import image, metrics
+from imgcodec import files, image, metrics
 from imgcodec.bench.cache import Cache
 from imgcodec.bench.coders import Aic, Coder, Peer, Pixels
 from imgcodec.bench.report import environment, to_csv, to_json
@@ -145,7 +145,7 @@ class _Bench:
                 if self._memory:
                     _forget_peak_memory()
                 coded, encode_s = _timed(coder, partial(coder.encode, pixels, row.setting))
-                image.write_bytes(file, coded.data, force=True)
+                files.write_bytes(file, coded.data, force=True)
                 stored = file.read_bytes()
                 (decoded, model_s), decode_s = _timed(coder, partial(coder.decode, stored))
                 times.append((coded.model_s, encode_s, model_s, decode_s))

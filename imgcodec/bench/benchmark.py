@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgcodec import bench, image
+from imgcodec import bench, files
 from imgcodec.bench import commands, compare, page, plot, report
 from imgcodec.bench.cache import default_folder
 from imgcodec.errors import AicError
@@ -45,7 +45,7 @@ class Benchmark:
     def __post_init__(self) -> None:
         """Refuse what cannot work, then load the codecs."""
         for target in filter(None, (self.csv_file, self.json_file, self.plot_file)):
-            image.check_free(target, self.force)
+            files.check_free(target, self.force)
         if self.plot_file is not None:
             plot.check(self.plot_file)
         self._paths = bench.find_pictures(self.folder)

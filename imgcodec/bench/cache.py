@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from imgcodec import image
+from imgcodec import files
 from imgcodec.bench.rows import NAN, Row
 from imgcodec.errors import AicError
 
@@ -54,4 +54,4 @@ class Cache:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise AicError(f"{self._folder}: {error.strerror}") from error
-        image.write_bytes(self._folder / f"{key}.json", json.dumps(values).encode(), force=True)
+        files.write_bytes(self._folder / f"{key}.json", json.dumps(values).encode(), force=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from imgcodec import __version__, image, metrics
+from imgcodec import __version__, files, image, metrics
 from imgcodec.bench.coders import Aic, Coder, Pixels, nearest
 from imgcodec.errors import AicError
 from imgcodec.heatmap import colours
@@ -66,7 +66,7 @@ def write(
             continue  # its rows say why
     data = json.dumps({**result, "views": views}, allow_nan=False).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace(RESULT, data)
-    image.write_bytes(folder / "index.html", page.encode(), force=True)
+    files.write_bytes(folder / "index.html", page.encode(), force=True)
 
 
 def _chosen(items: list[Any], most: int) -> list[Any]:
@@ -142,13 +142,13 @@ def _once(
     try:
         kept = json.loads(note.read_text(encoding="utf-8"))
         found: dict[str, Any] = kept["found"]
-        files = [stem.parent.parent / found[kind] for kind in _FILES if found.get(kind)]
-        if reuse and kept["key"] == key and all(file.exists() for file in files):
+        there = [stem.parent.parent / found[kind] for kind in _FILES if found.get(kind)]
+        if reuse and kept["key"] == key and all(file.exists() for file in there):
             return found
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         pass  # not there, or broken
     with suppress(OSError):
         note.unlink()  # its pictures are written over
     found = make()
-    image.write_bytes(note, json.dumps({"key": key, "found": found}).encode(), force=True)
+    files.write_bytes(note, json.dumps({"key": key, "found": found}).encode(), force=True)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imgcodec import image
+from imgcodec import files
 from imgcodec.bench.rows import MeanRow
 from imgcodec.errors import AicError
 
@@ -50,7 +50,7 @@ def draw(means: Sequence[MeanRow], path: str | os.PathLike[str]) -> None:
             axes.legend(fontsize="small")
     file = io.BytesIO()
     figure.savefig(file, dpi=90, format=Path(path).suffix[1:].lower())
-    image.write_bytes(path, file.getvalue(), force=True)
+    files.write_bytes(path, file.getvalue(), force=True)
 
 
 def _points(means: Sequence[MeanRow], metric: str) -> tuple[list[float], list[float]]:

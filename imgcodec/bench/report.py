@@ -12,7 +12,7 @@ from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
 
-from imgcodec import __version__, image
+from imgcodec import __version__, files
 from imgcodec.bench.coders import Coder
 from imgcodec.bench.commands import CommandRow
 from imgcodec.bench.compare import Comparison
@@ -29,13 +29,13 @@ def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     writer.writerow(field.name for field in fields(Row))
     for row in rows:
         writer.writerow("" if value != value else value for value in astuple(row))
-    image.write_bytes(path, text.getvalue().encode(), force=True)
+    files.write_bytes(path, text.getvalue().encode(), force=True)
 
 
 def to_json(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a result; docs/bench.md explains it."""
     text = json.dumps(result, indent=1, allow_nan=False)
-    image.write_bytes(path, f"{text}\n".encode(), force=True)
+    files.write_bytes(path, f"{text}\n".encode(), force=True)
 
 
 def as_result(
