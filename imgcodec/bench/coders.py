@@ -29,7 +29,7 @@ class Coded(NamedTuple):
     """A picture in a file."""
 
     data: bytes
-    model_s: float = NAN  # seconds in networks
+    model_s: float = NAN  # seconds in the encoder, as the codec reports
     limited: bool = False  # the picture needs less than the setting asks
 
 
@@ -63,7 +63,7 @@ class Coder(Protocol):
         """Return a file of uint8 (H, W, 3) or (H, W); AicError says why there is none."""
 
     def decode(self, data: bytes) -> tuple[Pixels, float]:
-        """Return uint8 (H, W, 3), and the seconds spent in networks."""
+        """Return uint8 (H, W, 3), and the seconds spent in the decoder."""
 
 
 class Aic:

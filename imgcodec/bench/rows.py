@@ -25,7 +25,7 @@ class Row:
     ms_ssim: float = NAN  # 0..1, nan for a picture too small for it
     ms_ssim_db: float = NAN
     ssimulacra2: float = NAN  # 100 is the same; nan where it was not asked for
-    encode_model_s: float = NAN  # the networks alone, as the codec reports
+    encode_model_s: float = NAN  # in encoder or decoder alone, as the codec reports
     encode_s: float = NAN  # pixels to bytes, as timed here
     decode_model_s: float = NAN
     decode_s: float = NAN
