@@ -57,7 +57,7 @@ def main() -> None:
         tour.table(compare(tour.folder))
         tour.say("Sizes that must be reached, parts that matter, a part of a picture, a smaller")
         tour.say("file of a file, and where the bits went:\n")
-        tour.show("aic encode album/phone.jpg small.aic --size 12k")
+        tour.show("aic encode album/phone.jpg small.aic --size 12k --verbose")
         tour.show("aic encode album/phone.jpg roi.aic --size 12k --roi 120,60,200,200:8")
         tour.show("aic decode small.aic part.png --region 100,200,256,128")
         tour.show("aic trim packed/phone.aic trimmed.aic --rate 0.1")
