@@ -52,25 +52,22 @@ def cut(pictures: list[Path], side: int, folder: Path) -> None:
 def compare(side: int, label: str, work: Work, folder: Path, names: tuple[str, str, str]) -> None:
     """Print a line."""
     source, target, suffix = names
+    pictures = sorted((folder / source).iterdir())
+    targets = {1: folder / target, batch.MOST_TOGETHER: folder / f"{target} together"}
     todo = {
-        most: [
-            Task(
-                path,
-                folder / f"{target}{'' if most == 1 else ' together'}" / f"{path.stem}{suffix}",
-            )
-            for path in sorted((folder / source).iterdir())
-        ]
-        for most in (1, batch.MOST_TOGETHER)
+        most: [Task(path, to / f"{path.stem}{suffix}") for path in pictures]
+        for most, to in targets.items()
     }
     times: dict[int, list[float]] = {most: [] for most in todo}
     batch.TOGETHER_PIXELS = side * side
     for _ in range(ROUNDS + 1):  # the first warms up
-        for batch.MOST_TOGETHER, tasks in todo.items():
+        for most, tasks in todo.items():
+            batch.MOST_TOGETHER = most
             started = time.perf_counter()
             for outcome in batch.run(tasks, work, 1):
                 if outcome.error:
                     sys.exit(outcome.error)
-            times[batch.MOST_TOGETHER].append(1000 * (time.perf_counter() - started) / len(tasks))
+            times[most].append(1000 * (time.perf_counter() - started) / len(tasks))
     alone, together = (statistics.median(found[1:]) for found in times.values())
     same = all(
         a.target.read_bytes() == b.target.read_bytes() for a, b in zip(*todo.values(), strict=True)

@@ -89,7 +89,7 @@ class Member:
 def _answer(calls: list[_Call]) -> None:
     try:
         found = calls[0].answer([call.argument for call in calls])
-    except Exception as error:
+    except BaseException as error:  # of a panic, too, somebody has to hear, or all wait for ever
         if len(calls) == 1:
             calls[0].found.set_exception(error)
         else:

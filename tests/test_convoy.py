@@ -62,6 +62,22 @@ def test_an_exception_is_that_of_one_thread():
     assert Convoy().run([partial(work, i) for i in (1, 0, 2)]) == [1, "none", 0.5]
 
 
+def test_a_panic_of_the_coder_does_not_leave_threads_waiting():
+    """It is no `Exception`, as KeyboardInterrupt is none."""
+
+    class Panic(BaseException):
+        pass
+
+    def fail(numbers):
+        raise Panic
+
+    def work(number, member):
+        return member.call("fail", fail, number)
+
+    with pytest.raises(Panic):
+        Convoy().run([partial(work, i) for i in range(2)])
+
+
 def test_a_thread_that_fails_does_not_stop_the_others():
     ended = []
 

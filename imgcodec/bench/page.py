@@ -82,7 +82,7 @@ def _view(
     """Write the pictures of one original and return what the viewer needs to know."""
     pixels = image.read_image(path)
     height, width = pixels.shape[:2]
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = hashlib.sha256(files.read_bytes(path)).hexdigest()
     stem = folder / f"{path.name}.original"
     original = _once(stem, [content], reuse, partial(_original, stem, pixels))
     shots = []
