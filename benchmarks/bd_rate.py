@@ -1,15 +1,17 @@
 """BD-rates of an `aic bench --json` result against classical codecs on the 24 Kodak pictures.
 
     aic bench kodak/ --json results.json --rate 0.1 --rate 0.15 --rate 0.25 --rate 0.35 \
-        --rate 0.5 --rate 0.75 --rate 1 --rate 1.5
+        --rate 0.5 --rate 0.75 --rate 1 --rate 1.5 --quality 35 --quality 41 --quality 48 \
+        --quality 55 --quality 62 --quality 70 --quality 78 --quality 86
     python benchmarks/bd_rate.py results.json
 
 `anchors.json` holds whole files on disk, pictures in the order of their names. PCHIP over the
 logarithm of the rate, over the whole quality range that both curves have. Two figures each:
 
 - of the set: one curve of means over the 24 pictures, as codecs are usually compared. The other
-  codecs' points are of one quality setting for all pictures, those of aic of one rate for all,
-  which gives easy pictures more of the bits and the higher mean of PSNR;
+  codecs' points are of one quality setting for all pictures, as are those of `aic-quality`; those
+  of `aic` are of one rate for all, which gives easy pictures more of the bits, and with them a
+  higher mean of PSNR and a lower mean of MS-SSIM;
 - of pictures: the mean of the 24 BD-rates, each from the curves of one picture.
 """
 

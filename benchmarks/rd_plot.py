@@ -25,7 +25,7 @@ def main() -> None:
     anchors = json.loads(Path(__file__).with_name("anchors.json").read_text())
     curves = {name: anchor["points"] for name, anchor in anchors.items()}
     for row in json.loads(arguments.results.read_text())["means"]:
-        if row["codec"].startswith("aic"):
+        if row["codec"] in ("aic", "aic-ms-ssim"):
             curves.setdefault(row["codec"].replace("aic-", "aic --tune "), []).append(row)
     figure = Figure(figsize=(11, 4.5), layout="tight")
     left, right = figure.subplots(1, 2)

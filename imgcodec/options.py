@@ -347,6 +347,15 @@ MEASURING = combine(
         "their own qualities.",
     ),
     click.option(
+        "--quality",
+        "qualities",
+        type=_Number(100, above=False),
+        multiple=True,
+        metavar="0..100",
+        help="Qualities for aic besides, as aic-quality; repeat the option for several. One for "
+        "all pictures is how the others are measured.",
+    ),
+    click.option(
         "--tune",
         "tunes",
         type=click.Choice(["psnr", "ms-ssim"]),
@@ -440,7 +449,7 @@ TRAINING = combine(
         "--start",
         type=READ,
         metavar="FILE",
-        help="Checkpoint, perhaps of a smaller model, whose weights a new run starts from.",
+        help="Checkpoint or weights file, perhaps of a smaller model, that a new run starts from.",
     ),
     click.option(
         "--loss",

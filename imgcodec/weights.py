@@ -19,8 +19,8 @@ from imgcodec.model.integer import IntegerLayer
 TUNED = {"psnr": "aic-psnr", "ms-ssim": "aic-msssim"}  # what shipped weights aim at -> their name
 # The shipped files; a file of one of these names with another hash is refused.
 SHA256 = {
-    "aic-psnr": "9209dc517ad7273182af88b46fce4a0dabd13f27df3f86557a90b775b03e9d2a",
-    "aic-msssim": "237d8d5fe5d90501b8e4471226c91e4b593a1aff08875688eec25882627bb55a",
+    "aic-psnr": "cd525f5024f06116fd0ae38511ab1746ff0a3e8bf28f3d8d659e8755dd5ab1d6",
+    "aic-msssim": "5cba5ee7d2aaac47088e51954abde6074a02782e4be9727c79211d60a1254b76",
 }
 MODEL_ID_BYTES = 8
 

@@ -34,7 +34,7 @@ class FakeCodec:
         self.efforts = []
         self.model_id = bytes(8)
 
-    def encode_report(self, pixels, rate, entropy, effort):
+    def encode_report(self, pixels, rate, entropy, effort, quality=None):
         assert entropy == "range"
         self.efforts.append(effort)
         self.calls.append(("encode", int(pixels.flat[0]), rate))
@@ -209,10 +209,10 @@ def test_clock_waits_for_the_gpu(folder, monkeypatch, device, count):
 def test_peak_memory_is_that_of_the_row(folder, monkeypatch):
     encode = FakeCodec.encode_report
 
-    def greedy(self, pixels, *rest):
+    def greedy(self, pixels, *rest, **words):
         if pixels.ndim == 3:
             np.ones(100_000_000, np.uint8)
-        return encode(self, pixels, *rest)
+        return encode(self, pixels, *rest, **words)
 
     monkeypatch.setattr(FakeCodec, "encode_report", greedy)
     a, b = run(FakeCodec(), folder, [0.5])
@@ -230,6 +230,19 @@ def test_the_effort_that_was_asked_is_used_and_told(folder):
     list(bench.run([coder], folder))
     assert set(codec.efforts) == {4}
     assert coder.about["effort"] == 4
+
+
+def test_aic_may_be_asked_for_qualities_as_its_peers_are(tiny_codec, textured):
+    picture = textured(64, 96)
+    coder = bench.Aic(tiny_codec, [30.0, 60.0], by_rate=False)
+    assert coder.name == "aic-quality"
+    assert coder.about["setting"] == "quality"
+    small, large = (coder.encode(picture, quality).data for quality in coder.settings)
+    assert small == tiny_codec.encode(picture, quality=30)
+    assert len(small) < len(large)
+    setting, data = coders.nearest(coder, picture, len(large) - 1)
+    assert setting in coder.candidates
+    assert len(small) <= len(data) < len(large)
 
 
 def test_bad_picture_does_not_stop_the_run(folder, clock):

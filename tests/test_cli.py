@@ -704,6 +704,17 @@ def test_bench_default_rates_and_bar(aic, photo):
     assert "1/1" in result.stderr
 
 
+def test_bench_measures_qualities_besides(aic, photo, tmp_path):
+    words = ("--rate", "2", "--quality", "40", "--quality", "80", "--quiet")
+    result = aic("bench", photo.parent, *words, "--json", tmp_path / "a.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    means = json.loads((tmp_path / "a.json").read_text())["means"]
+    found = [(mean["codec"], mean["setting"]) for mean in means]
+    assert found == [("aic", 2.0), ("aic-quality", 40.0), ("aic-quality", 80.0)]
+    assert {str(target) for target in FakeCodec.targets} == {"2 bpp", "quality 40", "quality 80"}
+    assert_usage(aic("bench", photo.parent, "--quality", "101"), "'--quality'")
+
+
 def test_bench_goes_on_after_a_bad_picture_and_exits_1(aic, photo):
     photo.with_name("bad.png").write_bytes(b"")
     result = aic("bench", photo.parent, "--rate", "1", "--quiet")
@@ -748,10 +759,10 @@ def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypa
     Image.new("L", (5, 4), 9).save(photo.with_name("z.png"))
     encode = FakeCodec.encode_report
 
-    def interrupted(self, image, *rest):
+    def interrupted(self, image, *rest, **asked):
         if image.shape[0] == 4:
             raise KeyboardInterrupt
-        return encode(self, image, *rest)
+        return encode(self, image, *rest, **asked)
 
     monkeypatch.setattr(FakeCodec, "encode_report", interrupted)
     words = ("bench", photo.parent, "--rate", 3, "--quiet", "--json", tmp_path / "a.json")

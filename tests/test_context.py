@@ -145,7 +145,8 @@ def plain_slopes(means):
 
 def plain_groups(context, known, offset, visit, first_part):
     """GroupContext.walk of one picture: known (E, h, w), offset (h, w) -> all values."""
-    collected = convolve(known, context.collect)
+    near = activated(convolve(known, context.near), 8)
+    collected = convolve(known, context.collect) + convolve(near, context.far)
     height, width = known.shape[1:]
     found_groups = []
     for i, size in enumerate(context.groups):
@@ -221,8 +222,9 @@ def plain_pyramid(context, rate, levels, follow, visit):
         octaves = np.zeros((3, *lows.shape[1:]), np.int64)
         octaves[2 - octave] = 64
         shown = np.full((1, *lows.shape[1:]), 2 * rate)
-        known = np.concatenate([squash(context, plain_slopes(lows)), shown, octaves])
         finer = plain_eighths(levels, octave) if follow else np.zeros(lows.shape[1:], np.int64)
+        steep = squash(context, plain_slopes(lows))
+        known = np.concatenate([steep, shown, octaves, 4 * finer[None]])
         details = plain_groups(context.details, known, rate + finer, visit, 1 + 2 * octave)
         factors = np.rint(4096 * 2.0 ** (-finer / 8)).astype(np.int64)
         details = (details * factors + 2048) >> 12
@@ -407,7 +409,7 @@ def case(name):
             if name == "saturated":
                 signs = 2 * torch.randint(0, 2, shape) - 1
                 signs[::3], signs[1::3] = 1, -1
-                layer.weight.copy_(100 * signs * 2.0**-layer.shift)  # close to the bound
+                layer.weight.copy_(60 * signs * 2.0**-layer.shift)  # close to the bound
             else:
                 layer.weight.mul_(20 if last else 1)
                 layer.bias.copy_(torch.randn(shape[0]) * 3)

@@ -1,5 +1,6 @@
 """Training: data and losses by numbers, the loop by a clock that the tests turn by hand."""
 
+import copy
 import hashlib
 import io
 import json
@@ -589,6 +590,37 @@ def test_a_run_may_start_from_the_weights_of_a_smaller_model(clock, watch, pictu
     # these weights know integers already
     assert all(step.quantised == {True} and step.real for step in watch[4:])
     assert not equal(state["model"], begun)
+
+
+def test_a_run_may_start_from_a_weights_file(clock, watch, pictures, tmp_path):
+    short(pictures, tmp_path / "a")
+    export(tmp_path / "a" / "last.pt", tmp_path / "a.safetensors")
+    known = weights.load(tmp_path / "a.safetensors").model.state_dict()
+    state = load(short(pictures, tmp_path / "b", start=tmp_path / "a.safetensors"))
+    assert state["fresh"] is False
+    assert watch[4].state.keys() == known.keys()
+    for name, value in known.items():
+        assert torch.equal(watch[4].state[name], value), name
+
+
+def test_inputs_that_a_layer_lacked_count_for_nothing_at_first():
+    model, other = Model(TINY), Model(TINY)
+    name = "code_context.pyramid.details.collect.weight"
+    weights = other.state_dict()
+    weights[name] = weights[name][:, :-2]
+    loop.adopt(model, weights)
+    adopted = model.state_dict()[name]
+    assert torch.equal(adopted[:, :-2], weights[name])
+    assert not adopted[:, -2:].any()
+    assert weights[name].any()
+
+
+def test_layers_of_another_width_are_not_taken_over():
+    model, other = Model(TINY), Model(replace(TINY, width=2 * TINY.width))
+    before = copy.deepcopy(model.state_dict())
+    loop.adopt(model, other.state_dict())
+    name = "g_a.stem.weight"
+    assert torch.equal(model.state_dict()[name], before[name])
 
 
 def test_patches_in_place_of_minutes(clock, pictures, tmp_path):

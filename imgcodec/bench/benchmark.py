@@ -24,6 +24,7 @@ class Benchmark:
     folder: Path
     codecs: tuple[str, ...]
     rates: tuple[float, ...]
+    qualities: tuple[float, ...]
     tunes: tuple[str, ...]
     effort: int
     repeat: int
@@ -72,7 +73,10 @@ class Benchmark:
         for tune in dict.fromkeys(self.tunes):
             codec = Codec(device=self.device, threads=self.threads, tune=tune)
             self._loaded.append(codec)
-            found.append(bench.Aic(codec, tuple(dict.fromkeys(self.rates)), self.effort, tune))
+            for settings, by_rate in ((self.rates, True), (self.qualities, False)):
+                if settings:
+                    chosen = tuple(dict.fromkeys(settings))
+                    found.append(bench.Aic(codec, chosen, self.effort, tune, by_rate))
         return found
 
     def _machine(self) -> tuple[int, str | None]:

@@ -67,30 +67,39 @@ class Coder(Protocol):
 
 
 class Aic:
-    """aic with one set of weights; a setting is the rate that is asked."""
+    """aic with one set of weights; a setting is the rate or the quality that is asked."""
 
-    by_rate = True
     trained = True
-    candidates = ()
+    candidates = range(101)
 
     def __init__(
-        self, codec: Codec, rates: Sequence[float], effort: int = 1, tune: str = "psnr"
+        self,
+        codec: Codec,
+        settings: Sequence[float],
+        effort: int = 1,
+        tune: str = "psnr",
+        by_rate: bool = True,
     ) -> None:
         """Take a loaded codec."""
-        self.codec, self.settings, self.effort = codec, rates, effort
+        self.codec, self.settings, self.effort, self.by_rate = codec, settings, effort, by_rate
         self.name = "aic" if tune == "psnr" else f"aic-{tune}"
+        if not by_rate:
+            self.name += "-quality"
         self.cuda = codec.device.startswith("cuda")
         self.about = {
             "version": __version__,
             "weights": codec.model_id.hex(),
             "device": codec.device,
             "effort": effort,
-            "setting": "bits per pixel asked",
+            "setting": "bits per pixel asked" if by_rate else "quality",
         }
 
     def encode(self, pixels: Pixels, setting: float) -> Coded:
         """See `Coder.encode`."""
-        data, report = self.codec.encode_report(pixels, setting, "range", self.effort)
+        rate, quality = (setting, None) if self.by_rate else (None, setting)
+        data, report = self.codec.encode_report(
+            pixels, rate, "range", self.effort, quality=quality
+        )
         return Coded(data, report.model_s, report.limited)
 
     def decode(self, data: bytes) -> tuple[Pixels, float]:

@@ -47,6 +47,7 @@ Visitor = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 LEVEL_STRIDE = 8  # places between those of the levels' first pass
 LOWS_STRIDE = 2  # the same for the coarsest part of the pyramid
 OCTAVE_SHOWN = 64
+EIGHTHS_SHOWN = 4  # the networks see the eighths of an octave of steps this many times
 
 
 class ContextModel(nn.Module):
@@ -228,8 +229,9 @@ def phases(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]:
 class GroupContext(ContextModel):
     """Context model of groups of channels, each coded in three phases, see `phases`.
 
-    One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far;
-    a small network of each group turns it into mean and scale. The second and the third phase
+    One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far,
+    and what two such layers in a row, `near` and `far`, make of the former; a small network of
+    each group turns it into mean and scale. The second and the third phase
     of a group also see the neighbours that are known by then. Values are shown to others with
     their sign, and their magnitudes beside them.
     """
@@ -255,6 +257,8 @@ class GroupContext(ContextModel):
         self.groups, self.outputs = groups, outputs
         whole = inputs + 2 * sum(groups)
         self.collect = IntegerConv2d(inputs, width, (inputs / whole) ** 0.5)
+        self.near = IntegerConv2d(inputs, width)
+        self.far = IntegerConv2d(width, width, gain=0.1)
         self.corners, self.sides = nn.ModuleList(), nn.ModuleList()
         self.cross, self.inner, self.outer = (nn.ModuleList() for _ in range(3))
         for size in groups:
@@ -268,7 +272,8 @@ class GroupContext(ContextModel):
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield for each group what its hidden map collects, and its network."""
-        collected: list[IntegerLayer] = [self.collect]
+        yield [self.near]
+        collected: list[IntegerLayer] = [self.collect, self.far]
         for i in range(len(self.groups)):
             yield [*collected, self.corners[i]]  # type: ignore[list-item]
             yield [*collected, self.sides[i]]  # type: ignore[list-item]
@@ -292,7 +297,8 @@ class GroupContext(ContextModel):
         b, _, h, w = known.shape
         order = [(p.to(known.device), n.to(known.device)) for p, n in phases(h, w)]
         offset = to_rows(offset)
-        collected = self.collect(known.contiguous(memory_format=torch.channels_last), q)
+        known = known.contiguous(memory_format=torch.channels_last)
+        collected = self.collect(known, q) + self.far(activation(self.near(known, q), q), q)
         found_groups = []
         for i, size in enumerate(self.groups):
             rows = to_rows(collected)
@@ -333,7 +339,7 @@ class PyramidContext(ContextModel):
         """Make a model of the pyramid of `channels` planes; one network serves all octaves."""
         super().__init__()
         self.lows = LatticeContext(channels, 1, 0, 32, LOWS_STRIDE)
-        inputs = 3 * channels + 1 + pyramid.OCTAVES
+        inputs = 3 * channels + 1 + pyramid.OCTAVES + 1
         groups = pyramid.parts(channels)[1:3]
         self.details = GroupContext(inputs, groups, width, hidden, 2)
 
@@ -357,10 +363,12 @@ class PyramidContext(ContextModel):
         size = eighths[0].shape[2:]
         lows = self.lows.walk(shown.expand(-1, -1, *size), rate[:, None, None], visit)
         for octave in range(pyramid.OCTAVES):
-            known = F.pad(self.squash(slopes(lows)), (0, 0, 0, 0, 0, 1 + pyramid.OCTAVES))
-            known[:, -1 - octave] = OCTAVE_SHOWN
-            known[:, -1 - pyramid.OCTAVES] = shown[:, 0]
             finer = eighths[1 + 2 * octave]
+            which = finer.new_zeros(pyramid.OCTAVES, 1, 1)
+            which[-1 - octave] = OCTAVE_SHOWN
+            beside = [shown, which[None], EIGHTHS_SHOWN * finer]
+            beside = [maps.expand(len(lows), -1, *lows.shape[2:]) for maps in beside]
+            known = torch.cat([self.squash(slopes(lows)), *beside], 1)
             offset = rate[:, None, None, None] + finer
             details = self.details.walk(known, offset, visit, 1 + 2 * octave)
             if not self.quantised:

@@ -1,4 +1,4 @@
-"""Checkpoints: what a run needs to go on, and what an export needs."""
+"""Checkpoints: what a run needs to go on or to begin, and what an export needs."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imgcodec import weights
 from imgcodec.errors import AicError
 from imgcodec.model import Model
 
@@ -59,3 +60,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError):
         pass
     raise AicError(f"{path} is not a checkpoint of this program")
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights that a new run starts from: a checkpoint's average, or a weights file's.
+
+    Raises:
+        AicError: the file is neither.
+    """
+    if path.suffix == ".safetensors":
+        return weights.load(path).model.state_dict()
+    average: dict[str, Tensor] = load_checkpoint(path)["average"]
+    return average

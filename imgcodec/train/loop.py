@@ -14,7 +14,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
 from imgcodec.train import data, loss, validate
-from imgcodec.train.checkpoint import load_checkpoint, save_checkpoint
+from imgcodec.train.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from imgcodec.train.export import fit_masses
 
 LEARNING_RATE = 6e-4
@@ -59,8 +59,9 @@ def train(
         out: folder for checkpoints, `log.jsonl` and `curves.png`.
         minutes: training time in all, that of a resumed run included.
         resume: checkpoint to go on from.
-        start: checkpoint whose weights a new run starts from, see `adopt`; the run then works with
-            integers and real cells from its first step, and its learning rate decays only once.
+        start: checkpoint or weights file that a new run starts from, see `adopt`; the run then
+            works with integers and real cells from its first step, and its learning rate decays
+            only once.
         device: "cpu" or "cuda".
         threads: CPU threads, None for torch's choice.
         objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11).
@@ -94,7 +95,7 @@ def train(
     else:
         model.start_from(coefficient_deviation(model, crops))
     if start:
-        adopt(model, load_checkpoint(start)["average"])
+        adopt(model, load_weights(start))
     model.to(device)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
@@ -199,12 +200,17 @@ def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
 def adopt(model: Model, weights: dict[str, Tensor]) -> None:
     """Take over the weights of another model, which may be smaller.
 
-    Tensors of the same name and shape are copied; residual blocks that the other lacks start
-    close to the identity.
+    Tensors of the same name and shape are copied; inputs that a layer of the other lacks, the
+    last ones, count for nothing at first; residual blocks that it lacks start close to the
+    identity.
     """
     for name, tensor in model.state_dict().items():
-        if name in weights and weights[name].shape == tensor.shape:
-            tensor.copy_(weights[name])
+        known, other = tensor, weights.get(name)
+        if other is not None and other.dim() == tensor.dim() > 1:
+            known = tensor[:, : other.shape[1]]
+        if other is not None and other.shape == known.shape:
+            tensor.zero_()
+            known.copy_(other)
         elif name.endswith(NEW_BLOCK):
             tensor.mul_(NEW_BLOCK_FACTOR)
 
