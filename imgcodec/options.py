@@ -353,7 +353,7 @@ MEASURING = combine(
         multiple=True,
         metavar="0..100",
         help="Qualities for aic besides, as aic-quality; repeat the option for several. One for "
-        "all pictures is how the others are measured.",
+        "all pictures is how most of the others are measured.",
     ),
     click.option(
         "--tune",

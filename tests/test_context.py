@@ -224,7 +224,7 @@ def plain_pyramid(context, rate, levels, follow, visit):
         shown = np.full((1, *lows.shape[1:]), 2 * rate)
         finer = plain_eighths(levels, octave) if follow else np.zeros(lows.shape[1:], np.int64)
         steep = squash(context, plain_slopes(lows))
-        known = np.concatenate([steep, shown, octaves, 4 * finer[None]])
+        known = np.concatenate([steep, shown, octaves, np.maximum(4 * finer, -127)[None]])
         details = plain_groups(context.details, known, rate + finer, visit, 1 + 2 * octave)
         factors = np.rint(4096 * 2.0 ** (-finer / 8)).astype(np.int64)
         details = (details * factors + 2048) >> 12

@@ -366,7 +366,8 @@ class PyramidContext(ContextModel):
             finer = eighths[1 + 2 * octave]
             which = finer.new_zeros(pyramid.OCTAVES, 1, 1)
             which[-1 - octave] = OCTAVE_SHOWN
-            beside = [shown, which[None], EIGHTHS_SHOWN * finer]
+            own = (EIGHTHS_SHOWN * finer).clamp_min(-ACTIVATION_MAX)
+            beside = [shown, which[None], own]
             beside = [maps.expand(len(lows), -1, *lows.shape[2:]) for maps in beside]
             known = torch.cat([self.squash(slopes(lows)), *beside], 1)
             offset = rate[:, None, None, None] + finer
