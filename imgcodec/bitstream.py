@@ -11,6 +11,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from imgcodec import hiding
 from imgcodec.errors import FormatError
 from imgcodec.importance import MAX_DIGITS
 
@@ -156,9 +157,14 @@ class IntegerTables:
 
 
 def code_integers(
-    coder: Coder, values: Integers | None, scale: Integers, digits: Integers, tables: IntegerTables
+    coder: Coder,
+    values: Integers | None,
+    scale: Integers,
+    digits: Integers,
+    tables: IntegerTables,
+    hide: bool,
 ) -> Integers:
-    """Code signed integers: zero flag, sign, flags of the smallest magnitudes, binary digits.
+    """Code signed integers: zero flag, flags of the smallest magnitudes, binary digits, sign.
 
     Most magnitudes are 1 or 2, and end with the flags "more than 1", "more than 2". The
     probability of each bit is a share of what is left of the distribution, in integers.
@@ -169,22 +175,36 @@ def code_integers(
         scale: (N,) row of the tables for each.
         digits: (N,) D of each, 0..13.
         tables: probabilities.
+        hide: whether some signs are hidden in the magnitudes, see `imgcodec.hiding`.
 
     Returns:
         The values, int64 (N,).
+
+    Raises:
+        ValueError: the magnitudes of `values` say something else than the signs hidden in them.
     """
-    result = np.zeros(len(digits), np.int64)
     sent = np.flatnonzero(digits)
+    sizes = np.zeros(len(sent), np.int64)
     found = None if values is None else values[sent]
     p = tables.nonzero[scale[sent]]
     nonzero = coder.code(None if found is None else (found != 0).astype(np.int32), p)
-    sent = sent[nonzero != 0]
-    found = None if values is None else values[sent]
-    half = np.full(len(sent), _ONE // 2)
-    negative = coder.code(None if found is None else (found < 0).astype(np.int32), half)
-    size = None if found is None else np.abs(found)
-    magnitude = _code_magnitudes(coder, size, scale[sent], digits[sent], tables)
-    result[sent] = np.where(negative != 0, -magnitude, magnitude)
+    some = np.flatnonzero(nonzero)
+    size = None if found is None else np.abs(found[some])
+    sizes[some] = _code_magnitudes(coder, size, scale[sent[some]], digits[sent[some]], tables)
+
+    told = nonzero != 0  # whose sign is sent
+    negative = np.zeros(len(sent), bool)
+    lanes = hiding.lanes(scale[sent]) if hide else None
+    if lanes is not None:
+        hidden, hidden_negative = hiding.signs(lanes, sizes)
+        if found is not None and ((found[hidden] < 0) != hidden_negative).any():
+            raise ValueError("the magnitudes do not spell the signs that they are to hide")
+        told[hidden], negative[hidden] = False, hidden_negative
+    half = np.full(np.count_nonzero(told), _ONE // 2)
+    bits = None if found is None else (found[told] < 0).astype(np.int32)
+    negative[told] = coder.code(bits, half) != 0
+    result = np.zeros(len(digits), np.int64)
+    result[sent] = np.where(negative, -sizes, sizes)
     return result
 
 
@@ -223,7 +243,7 @@ def _code_digits(
 
 
 def raw_bits(values: Integers, digits: Integers) -> int:
-    """Return how many bits `code_integers` asks for."""
+    """Return how many bits `code_integers` asks for where no signs are hidden."""
     size, some = np.abs(values), (values != 0) & (digits > 0)
     flags = sum(
         int(np.count_nonzero(some & (size >= known) & (digits > known)))

@@ -59,6 +59,9 @@ class Compressor(Protocol):
     def refine(self, u: int) -> None:
         """Fit latents that are kept to the picture."""
 
+    def estimate(self, u: int) -> float:
+        """Return about how many bytes `plan(u)` takes, sooner than it does."""
+
     def plan(self, u: int) -> Planned:
         """Choose the codes for a rate parameter."""
 
@@ -102,27 +105,21 @@ def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Fou
         room: bytes.
         effort: 1..9.
     """
-    start = compressor.guess(room)
-    compressor.renew(start)
-    plans = {start: compressor.plan(start)}
-    size = plans[start].estimated_bytes
-    slope, hint = typical_slope(rate), None
-    closer = extrapolate(start, size, room, slope)
-    if abs(closer - start) > SAME_LATENTS:
-        compressor.renew(closer)
-        plans, hint, start = {}, (start, size), closer
-
-    def plan(u: int) -> Planned:
-        return plans.pop(u, None) or compressor.plan(u)
-
-    found = search(plan, room, start, slope, hint)
+    guess = compressor.guess(room)
+    compressor.renew(guess)
+    size = compressor.estimate(guess)
+    slope = typical_slope(rate)
+    start = extrapolate(guess, size, room, slope)
+    if abs(start - guess) > SAME_LATENTS:
+        compressor.renew(start)
+    found = search(compressor.plan, room, start, slope, (guess, size))
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
-        found = search(plan, room, 0, slope)
+        found = search(compressor.plan, room, 0, slope)
     for _ in range(effort - 1):
         if found is not None:  # what is refined at one u is worth less at another
             compressor.refine(found.u)
-            found = search(plan, room, found.u, slope) or found
+            found = search(compressor.plan, room, found.u, slope) or found
     return found
 
 
@@ -150,6 +147,10 @@ class Whole:
     def refine(self, u: int) -> None:
         """See `Compressor`."""
         self._latents = self._payload.refine(self._prepared, self._kept(), u, REFINING_ROUNDS)
+
+    def estimate(self, u: int) -> float:
+        """See `Compressor`."""
+        return self._payload.estimate(self._kept(), u, self._raw)
 
     def plan(self, u: int) -> "_Estimated":
         """See `Compressor`."""
@@ -203,6 +204,15 @@ class Tiled:
 
     def refine(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
+
+    def estimate(self, u: int) -> float:
+        """See `Compressor`."""
+        total = 0.0
+        for number, box in enumerate(self._grid.boxes()):
+            _, inner, latents = self._analysed(number, box, u)
+            cut = Latents(*(part[(..., *inner)] for part in latents))
+            total += self._payload.estimate(cut, u, self._raw)
+        return total
 
     def plan(self, u: int) -> "_Written":
         """See `Compressor`."""
@@ -275,6 +285,10 @@ class Recoded:
 
     def refine(self, u: int) -> None:
         """See `Compressor`: there is no picture to fit them to."""
+
+    def estimate(self, u: int) -> float:
+        """See `Compressor`."""
+        return sum(self._payload.estimate(tile, u, self._raw) for tile in self._tiles)
 
     def plan(self, u: int) -> "_Written":
         """See `Compressor`."""

@@ -24,7 +24,7 @@ from imgcodec.model.context import Visitor, to_map, to_rows
 from imgcodec.model.quantizer import quantize
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
-from imgcodec.plan import CERTAIN_SCALE, Chooser, CoderTables, Plan, Script
+from imgcodec.plan import Chooser, CoderTables, Plan, Script, hidden_signs, is_sent
 from imgcodec.refine import refine
 from imgcodec.stopwatch import stage
 
@@ -35,6 +35,7 @@ GUESS = {"mse": (2.09, 0.92, 1.04), "ms-ssim": (1.45, 0.46, 4.04)}
 # How the encoder chooses levels where they differ, see docs/experiments.md, trial 26.
 LEVEL_WEIGHT = 12.0  # bits that a level's squared error is worth
 LEVEL_BIAS = -0.3  # levels
+UNHIDDEN = 0.941, 0.973  # share of the bytes that hidden signs leave, coded and raw
 GUESS_STRIDE = 3  # every 3rd place of every 3rd row
 GUESS_HALVINGS = 8
 
@@ -157,10 +158,19 @@ class Payload:
     @stage("codes")
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""
+        return self._plan(latents, u, raw, hide=True)
+
+    @stage("codes")
+    def estimate(self, latents: Latents, u: Us, raw: bool) -> float:
+        """Return about how many bytes their plans take: those without hidden signs, less some."""
+        plans = self._plan(latents, u, raw, hide=False)
+        return UNHIDDEN[raw] * sum(plan.estimated_bytes for plan in plans)
+
+    def _plan(self, latents: Latents, u: Us, raw: bool, hide: bool) -> list[Plan]:
         rate = self._rate(u)
         e, levels = latents
         plans = [Plan(self.tables, raw) for _ in levels]
-        chooser = Chooser(plans)
+        chooser = Chooser(plans, hide)
         self._walk_levels(_Levels(chooser, levels), rate, levels.shape[2:])
         expansion = self.model.config.expansion
         wanted = e / self.model.steps(levels, rate) if expansion else binarize(e.sigmoid())
@@ -227,9 +237,10 @@ class Payload:
             raise AicError("files of single bits have no bits that could be told apart")
         rate = self._rate(u)
         height, width = values.levels.shape[2:]
-        levels = _Costs([MEAN_UNIT * values.levels], self.tables.costs)
+        levels = _Costs([MEAN_UNIT * values.levels], self.tables.costs, None)
         self._walk_levels(levels, rate, values.levels.shape[2:])
-        codes = _Costs([MEAN_UNIT * part for part in values.parts], self.tables.costs)
+        digits = _digits(self.tables.digits, values.levels, rate, self.model)
+        codes = _Costs([MEAN_UNIT * part for part in values.parts], self.tables.costs, digits)
         self.model.walk_codes(values.levels, rate, codes)
         total = levels.bits[0].view(height, width)
         for part, bits in enumerate(codes.bits):
@@ -356,17 +367,25 @@ class _CheapLevels:
 class _Costs:
     """Visitor of values that are known, which adds up what they cost."""
 
-    def __init__(self, values: list[Tensor], costs: Tensor) -> None:
-        """Take for each part its values in 1/16 steps (1, C, h, w), and the table of costs."""
+    def __init__(self, values: list[Tensor], costs: Tensor, digits: list[Tensor] | None) -> None:
+        """Take for each part its values in 1/16 steps (1, C, h, w), and the table of costs.
+
+        With digits (1, h w, C) of each part, some of the signs are hidden and cost nothing.
+        """
         self.values = [to_rows(part) for part in values]
-        self.costs = costs
+        self.costs, self.digits = costs, digits
         self.bits = [part.new_zeros(part.shape[1]) for part in self.values]
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
         values = self.values[part].index_select(1, places)
         size = torch.round((values - mean) / MEAN_UNIT).abs().long()
-        cost = self.costs[_scale_rows(scale), size.clamp_max(self.costs.shape[1] - 1)]
-        cost = cost * ((size > 0) | (scale >= CERTAIN_SCALE))
+        rows = _scale_rows(scale)
+        cost = self.costs[rows, size.clamp_max(self.costs.shape[1] - 1)]
+        if self.digits is not None:
+            digits = self.digits[part].index_select(1, places)
+            sent = is_sent(rows, digits, codes=True)
+            cost = cost * sent
+            cost[sent] -= hidden_signs(size[sent], rows[sent]).float()
         self.bits[part][places] = cost.sum((0, 2))
         return values
 

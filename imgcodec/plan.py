@@ -3,6 +3,7 @@
 Both have the same methods, so that the visitors of the context models need not know which it is.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imgcodec import hiding
 from imgcodec.bitstream import (
     Bits,
     Coder,
@@ -47,6 +49,7 @@ class IntegerStep(NamedTuple):
     rows: Tensor  # int64 scale indices
     digits: Tensor  # int64
     sent: Tensor  # bool; the others are 0
+    hides: bool  # some signs in the magnitudes
 
     def arrays(self) -> tuple[Integers, Integers, Integers]:
         """Return integers, rows and digits of what is sent."""
@@ -55,7 +58,7 @@ class IntegerStep(NamedTuple):
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
-        code_integers(coder, *self.arrays(), tables.integers)
+        code_integers(coder, *self.arrays(), tables.integers, self.hides)
 
 
 class BitStep(NamedTuple):
@@ -98,15 +101,15 @@ class Plan:
 class Chooser:
     """Chooses the codes of pictures of one size, each for its own plan."""
 
-    def __init__(self, plans: Sequence[Plan]) -> None:
-        """Take empty plans, all raw or none."""
-        self.plans = plans
+    def __init__(self, plans: Sequence[Plan], hide: bool = True) -> None:
+        """Take empty plans, all raw or none, and whether signs are hidden, as in files."""
+        self.plans, self.hide = plans, hide
         self.tables, self.raw = plans[0].tables, plans[0].raw
 
     def integers(
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
     ) -> Tensor:
-        """Choose the integers of one step.
+        """Choose the integers of one step; those with weights hide some of their signs.
 
         Args:
             wanted: (B, N) float32.
@@ -119,7 +122,7 @@ class Chooser:
         """
         if wanted is None:
             raise ValueError("a plan needs values")
-        sent = _is_sent(rows, digits, weight)
+        sent = is_sent(rows, digits, weight is not None)
         found = torch.zeros_like(wanted)
         # most are zero whatever the weights: only the others are worth a closer look
         some = torch.nonzero(((wanted.abs() >= 0.5) & sent).flatten())[:, 0]
@@ -133,16 +136,60 @@ class Chooser:
             near, near_rows, 1 << (near_digits - 1), factor, self.tables.costs
         )
         found.view(-1)[some] = chosen
-        if self.raw:
-            bits = [_raw_bits(*both) for both in zip(found, digits * sent, strict=True)]
-        else:
-            zero_costs = self.tables.costs[:, 0]
-            zeros = zero_costs.take(rows).mul_(sent).sum(1)
-            owner = some // max(rows.shape[1], 1)
-            bits = zeros.index_add(0, owner, cost - zero_costs.take(near_rows)).tolist()
+        zero_costs = self.tables.costs[:, 0]
+        zeros = zero_costs.take(rows).mul_(sent).sum(1)
+        owner = some // max(rows.shape[1], 1)
+        bits = zeros.index_add(0, owner, cost - zero_costs.take(near_rows)).tolist()
         for i, plan in enumerate(self.plans):
-            plan.add(IntegerStep(found[i], rows[i], digits[i], sent[i]), bits[i])
+            step = IntegerStep(found[i], rows[i], digits[i], sent[i], weight is not None)
+            hidden = 0
+            if self.hide and weight is not None:
+                hidden, added = self._hide(step, wanted[i], weight[i])
+                bits[i] += added
+            if self.raw:
+                bits[i] = _raw_bits(step.integers, step.digits * step.sent)
+            plan.add(step, bits[i] - hidden)
         return found
+
+    def _hide(self, step: IntegerStep, wanted: Tensor, weight: Tensor) -> tuple[int, float]:
+        """Choose some integers anew, so that they hide signs.
+
+        Args:
+            step: of which the integers change.
+            wanted: (N,) float32.
+            weight: (N,) of squared errors.
+
+        Returns:
+            (how many signs are hidden, by how many bits all magnitudes cost more).
+        """
+        index = torch.nonzero(step.sent)[:, 0]
+        lanes = hiding.lanes(_array(step.rows, index))
+        if lanes is None:
+            return 0, 0.0
+        some = index[torch.from_numpy(lanes.order).to(index.device)]
+        wanted, weight, rows, digits, before = (
+            values.index_select(0, some)
+            for values in (wanted, weight, step.rows, step.digits, step.integers)
+        )
+        magnitude, size = before.abs().long(), wanted.abs()
+        costs = self.tables.costs
+
+        def cost(magnitude: Tensor) -> Tensor:
+            return costs[rows, magnitude.clamp(0, costs.shape[1] - 1)]
+
+        def total(magnitude: Tensor) -> Tensor:
+            return cost(magnitude) + weight * (size - magnitude).square()
+
+        up = torch.where(magnitude < 1 << (digits - 1), total(magnitude + 1), math.inf)
+        down = torch.where(magnitude > 0, total(magnitude - 1), math.inf)
+        other = torch.where(up < down, magnitude + 1, magnitude - 1)
+        dearer = torch.minimum(up, down) - total(magnitude)
+        sign = torch.where(wanted < 0, -1, 1)
+        choices = (values.cpu().numpy() for values in (sign * magnitude, sign * other, dearer))
+        chosen = torch.from_numpy(hiding.choose(lanes, *choices)).to(some.device)
+        step.integers[some] = chosen.to(step.integers.dtype)
+        hidden, _ = hiding.signs(lanes, np.abs(_array(step.integers, index)))
+        return len(hidden), float((cost(chosen.abs()) - cost(magnitude)).sum())
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Take the single bits of one step of one picture, (N,) float32 of 0 and 1."""
@@ -169,7 +216,7 @@ class Script:
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Return the integers of one step, (B, N) float32; see `Chooser.integers`."""
-        sent = _is_sent(rows, digits, weight)
+        sent = is_sent(rows, digits, weight is not None)
         found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
         for i, coder in enumerate(self.coders):
             index = torch.nonzero(sent[i])[:, 0]
@@ -179,16 +226,19 @@ class Script:
                 _array(rows[i], index),
                 _array(digits[i], index),
                 self.tables.integers,
+                weight is not None,
             )
             found[i, index] = torch.from_numpy(values).to(rows.device).float()
         return found
 
     def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
-        """Return about how many bits integers took that were read, (B, N) each."""
-        if isinstance(self.coders[0], RawDecoder):
-            return _raw_bits(found, digits)
+        """Return about how many bits integers took that may hide signs, (1, N) each."""
         costs = self.tables.costs
-        return float(costs[rows, found.abs().long().clamp_max(costs.shape[1] - 1)].sum())
+        sent, size = is_sent(rows, digits, codes=True), found.abs().long()
+        hidden = int(hidden_signs(size[sent], rows[sent]).sum())
+        if isinstance(self.coders[0], RawDecoder):
+            return _raw_bits(found, digits) - hidden
+        return float(costs[rows, size.clamp_max(costs.shape[1] - 1)].sum()) - hidden
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Return the single bits of one step of one picture, (N,) float32."""
@@ -197,9 +247,19 @@ class Script:
         return torch.from_numpy(found).to(logits.device).float()
 
 
-def _is_sent(rows: Tensor, digits: Tensor, weight: Tensor | None) -> Tensor:
-    """Return which integers are coded at all; those that may be left out have weights."""
-    return digits > 0 if weight is None else (digits > 0) & (rows >= CERTAIN_SCALE)
+def is_sent(rows: Tensor, digits: Tensor, codes: bool) -> Tensor:
+    """Return which integers are coded at all; codes, unlike levels, may be certain without."""
+    return (digits > 0) & (rows >= CERTAIN_SCALE) if codes else digits > 0
+
+
+def hidden_signs(magnitudes: Tensor, rows: Tensor) -> Tensor:
+    """Return whose signs are hidden, bool (N,), of the integers of one step that are sent."""
+    hidden = torch.zeros_like(magnitudes, dtype=torch.bool)
+    lanes = hiding.lanes(rows.cpu().numpy())
+    if lanes is not None:
+        index, _ = hiding.signs(lanes, magnitudes.cpu().numpy())
+        hidden[torch.from_numpy(index).to(hidden.device)] = True
+    return hidden
 
 
 def _array(values: Tensor, index: Tensor) -> Integers:

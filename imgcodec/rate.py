@@ -15,9 +15,12 @@ MAX_PLANS = 32
 CLOSE_DB = 0.05
 BEST_DB = 100.0  # that of equal pictures counts as this
 MAX_SECANTS = 10  # then bisection
+TELLING = 0.1  # octaves or dB between points that tell a slope
 # Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
 # for each octave less, but not more than the last.
 OCTAVES, OCTAVES_MORE, MOST_OCTAVES = 6.1, 2.3, 10.5
+
+Point = tuple[int, float]  # rate parameter, and how much of a quantity there is
 
 
 class Planned(Protocol):
@@ -55,12 +58,11 @@ def search(
         room: most bytes of all payloads.
         start: rate parameter to try first.
         slope: octaves of the size for one step of u, see `typical_slope`.
-        hint: another rate parameter and about how many bytes it takes.
+        hint: another rate parameter and about how many bytes it takes; it only tells the slope.
     """
     low, high = -1, MAX_U + 1  # fits, does not fit
-    points: list[tuple[int, float]] = []  # u, log2 of the size
-    if hint is not None:
-        points.append((hint[0], math.log2(max(hint[1], 1))))
+    points: list[Point] = []  # u, log2 of the size
+    told = [] if hint is None else [(hint[0], math.log2(max(hint[1], 1)))]
     best: tuple[int, Planned, Sequence[bytes] | None] | None = None
     u = start
     tried = 0
@@ -80,7 +82,7 @@ def search(
             if size >= GOOD * room or u == MAX_U:
                 break
         aim = math.log2(max(AIM * room, 1))
-        u = _secant(points, aim, slope) if tried < MAX_SECANTS else -1
+        u = _secant(points, told, aim, slope) if tried < MAX_SECANTS else -1
         if not low < u < high:
             u = (low + high) // 2
     if best is None:
@@ -101,7 +103,7 @@ def reach(measure: Callable[[int], float], wanted: float, start: int, slope: flo
         slope: dB for one step of u.
     """
     low, high = -1, MAX_U + 1  # worse, better than wanted
-    points: list[tuple[int, float]] = []
+    points: list[Point] = []
     u = min(max(start, 0), MAX_U)
     while high - low > 1 and len(points) < MAX_PLANS:
         points.append((u, min(measure(u), BEST_DB)))
@@ -111,7 +113,7 @@ def reach(measure: Callable[[int], float], wanted: float, start: int, slope: flo
             low = u
         else:
             high = u
-        u = _secant(points, wanted, slope) if len(points) < MAX_SECANTS else -1
+        u = _secant(points, [], wanted, slope) if len(points) < MAX_SECANTS else -1
         if not low < u < high:
             u = min(max((low + high) // 2, 0), MAX_U)
     return min(points, key=lambda point: abs(point[1] - wanted))[0]
@@ -125,14 +127,24 @@ def typical_slope(bpp: float) -> float:
 
 def extrapolate(u: int, size: float, room: int, slope: float) -> int:
     """Return where a picture that takes `size` bytes at `u` should take what is aimed at."""
-    return _secant([(u, math.log2(max(size, 1)))], math.log2(max(AIM * room, 1)), slope)
+    return _secant([(u, math.log2(max(size, 1)))], [], math.log2(max(AIM * room, 1)), slope)
 
 
-def _secant(points: list[tuple[int, float]], aim: float, slope: float) -> int:
-    """Return where the logarithm of the size should be `aim`, from the two nearest points."""
-    nearest = sorted(points, key=lambda point: abs(point[1] - aim))[:2]
-    if len(nearest) == 2 and nearest[0][0] != nearest[1][0]:
-        found = (nearest[1][1] - nearest[0][1]) / (nearest[1][0] - nearest[0][0])
-        slope = min(max(found, slope / 3), slope * 3)
-    u = nearest[0][0] + (aim - nearest[0][1]) / slope
-    return min(max(round(u), 0), MAX_U)
+def _secant(points: list[Point], told: list[Point], aim: float, slope: float) -> int:
+    """Return where a quantity should be `aim`, from the nearest point, and another's slope to it.
+
+    Points that differ little tell none: sizes are not quite smooth.
+
+    Args:
+        points: measured.
+        told: further ones that only tell slopes.
+        aim: of the quantity.
+        slope: where no two points tell one.
+    """
+    (u, nearest), *others = sorted(points, key=lambda point: abs(point[1] - aim))
+    for other, quantity in [*others, *told]:
+        if abs(quantity - nearest) >= TELLING and other != u:
+            found = (quantity - nearest) / (other - u)
+            slope = min(max(found, slope / 3), slope * 3)
+            break
+    return min(max(round(u + (aim - nearest) / slope), 0), MAX_U)

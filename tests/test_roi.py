@@ -60,7 +60,7 @@ def test_bits_go_inside(tiny_codec, textured, tile):
         data, report = tiny_codec.encode_report(picture, 0.5, tile=tile, **words)
         assert 0.96 * 0.5 <= report.bpp <= 0.5
         found.append(roi.psnrs(picture, tiny_codec.decode(data)))
-    assert found[1][0] > found[0][0] + 0.5
+    assert found[1][0] > found[0][0] + 0.3
     assert found[1][1] < found[0][1] - 0.2
 
 

@@ -42,7 +42,7 @@ HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is op
 # How many times errors of the block means, of the first group, of the second and of the others
 # count when latents are rounded: what is coded early tells about what follows, zeros make those
 # beside them cheap, and most of MS-SSIM looks at reduced pictures.
-ROUNDING = {"mse": (1.4, 1.2, 1.0, 0.7), "ms-ssim": (1.5, 1.7, 1.0, 1.0)}
+ROUNDING = {"mse": (1.4, 1.2, 0.9, 0.48), "ms-ssim": (1.5, 1.7, 1.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
