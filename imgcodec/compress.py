@@ -150,7 +150,7 @@ class Whole:
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
-        return self._payload.estimate(self._kept(), u, self._raw)
+        return sum(self._payload.estimate(self._kept(), u, self._raw))
 
     def plan(self, u: int) -> "_Estimated":
         """See `Compressor`."""
@@ -211,7 +211,7 @@ class Tiled:
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._analysed(number, box, u)
             cut = Latents(*(part[(..., *inner)] for part in latents))
-            total += self._payload.estimate(cut, u, self._raw)
+            total += sum(self._payload.estimate(cut, u, self._raw))
         return total
 
     def plan(self, u: int) -> "_Written":
@@ -288,7 +288,7 @@ class Recoded:
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
-        return sum(self._payload.estimate(tile, u, self._raw) for tile in self._tiles)
+        return sum(sum(self._payload.estimate(tile, u, self._raw)) for tile in self._tiles)
 
     def plan(self, u: int) -> "_Written":
         """See `Compressor`."""

@@ -161,10 +161,10 @@ class Payload:
         return self._plan(latents, u, raw, hide=True)
 
     @stage("codes")
-    def estimate(self, latents: Latents, u: Us, raw: bool) -> float:
-        """Return about how many bytes their plans take: those without hidden signs, less some."""
+    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
+        """Return about how many bytes each plan takes: one without hidden signs, less some."""
         plans = self._plan(latents, u, raw, hide=False)
-        return UNHIDDEN[raw] * sum(plan.estimated_bytes for plan in plans)
+        return [UNHIDDEN[raw] * plan.estimated_bytes for plan in plans]
 
     def _plan(self, latents: Latents, u: Us, raw: bool, hide: bool) -> list[Plan]:
         rate = self._rate(u)

@@ -57,6 +57,14 @@ class SharedPayload(Payload):
         return found
 
     @stage("codes")
+    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
+        """See `Payload`."""
+        if not self.model.config.expansion:
+            return super().estimate(latents, u, raw)
+        found: list[float] = self._share("estimate", (latents.e.shape, raw), latents, u, raw)
+        return found
+
+    @stage("codes")
     def read(
         self,
         data: Sequence[bytes],

@@ -67,6 +67,24 @@ def test_photographs_take_few_plans(octaves, target):
     assert len(picture.written) <= len(picture.planned)
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("target", TARGETS)
+def test_sizes_that_are_not_quite_smooth_take_few_plans(target, seed):
+    """Two points beside each other tell no slope, nor does a hint that is wrong by 2 percent."""
+    size = exponential(PHOTO)
+
+    def jagged(u):
+        return size(u) * (1 + 0.003 * np.sin(seed + 1e4 * np.sin(u)))
+
+    picture = Picture(jagged)
+    room = int(size(target * MAX_U))
+    start = int(target * MAX_U) - 160
+    hint = start + 8, 1.02 * size(start + 8)
+    found = search(picture.plan, room, start, PHOTO / MAX_U, hint)
+    assert 0.99 * room <= total(found) <= room
+    assert len(picture.planned) <= 5
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("octaves", [0.5, 1, 2, 3, 30])
 def test_unusual_pictures_are_found_too(octaves, target):
