@@ -17,7 +17,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 from imgcodec.model import STRIDE, Codes
 from imgcodec.payload import Latents, Payload, Prepared, Values
 from imgcodec.plan import Plan
-from imgcodec.rate import Found, Planned, extrapolate, reach, search, typical_slope
+from imgcodec.rate import Found, Planned, approach, extrapolate, reach, search, typical_slope
 from imgcodec.roi import Roi
 from imgcodec.stopwatch import stage
 from imgcodec.target import Target
@@ -105,14 +105,16 @@ def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Fou
         room: bytes.
         effort: 1..9.
     """
-    guess = compressor.guess(room)
-    compressor.renew(guess)
-    size = compressor.estimate(guess)
     slope = typical_slope(rate)
-    start = extrapolate(guess, size, room, slope)
-    if abs(start - guess) > SAME_LATENTS:
+
+    def estimate(u: int) -> float:
+        compressor.renew(u)
+        return compressor.estimate(u)
+
+    start, told = approach(estimate, room, compressor.guess(room), slope)
+    if abs(start - told[-1][0]) > SAME_LATENTS:
         compressor.renew(start)
-    found = search(compressor.plan, room, start, slope, (guess, size))
+    found = search(compressor.plan, room, start, slope, told)
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
         found = search(compressor.plan, room, 0, slope)

@@ -135,7 +135,8 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> tuple[Ch
     states = np.arange(1 << dealt.bits)
     moves = states ^ dealt.columns[:, None]  # the state that an odd integer comes from
     # as the first of its block, an integer turns the block's bit where it is negative
-    odd_positive, odd_negative = _where(odd > 0, prices), _where(odd < 0, prices)
+    odd_prices = np.stack([_where(odd > 0, prices), prices], 1)[:, :, None]
+    odd_negative = _where(odd < 0, prices)
     even_positive, even_negative = _where(even > 0), _where(even < 0)
     zero, has_opening = _where(even == 0), [bool(row.any()) for row in even]
     cost = np.full((2, len(states), number), NEVER, np.float32)
@@ -157,8 +158,7 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> tuple[Ch
         for t in range(starts[block], starts[block + 1]):
             np.take(cost, moves[t], 1, out=moved, mode="clip")
             np.add(first_turned, odd_negative[t], out=target)
-            first += odd_positive[t]
-            rest += prices[t]
+            moved += odd_prices[t]
             np.minimum(first, turned, out=first)
             np.less(first, rest, out=by_first_odd[t])
             np.minimum(first, rest, out=rest)

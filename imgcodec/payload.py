@@ -31,7 +31,7 @@ from imgcodec.stopwatch import stage
 # By metric offset, power, slope: log2 of the bits a place = offset + power * log2 of how many of
 # its coefficients exceed a step, and half a one, + slope * u. Fitted on training pictures (error
 # 0.17 and 0.40 octaves), it only shortens the rate search.
-GUESS = {"mse": (2.09, 0.92, 1.04), "ms-ssim": (1.45, 0.46, 4.04)}
+GUESS = {"mse": (1.94, 0.92, 1.04), "ms-ssim": (1.1, 0.46, 4.04)}
 # How the encoder chooses levels where they differ, see docs/experiments.md, trial 26.
 LEVEL_WEIGHT = 12.0  # bits that a level's squared error is worth
 LEVEL_BIAS = -0.3  # levels

@@ -15,6 +15,8 @@ MAX_PLANS = 32
 CLOSE_DB = 0.05
 BEST_DB = 100.0  # that of equal pictures counts as this
 MAX_SECANTS = 10  # then bisection
+MAX_ESTIMATES = 2
+NEAR = 0.05  # octaves from an estimate to what is wanted that need no other
 TELLING = 0.1  # octaves or dB between points that tell a slope
 # Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
 # for each octave less, but not more than the last.
@@ -46,7 +48,7 @@ def search(
     room: int,
     start: int,
     slope: float,
-    hint: tuple[int, float] | None = None,
+    told: Sequence[Point] = (),
 ) -> Found | None:
     """Return the finest setting found whose payloads have at most `room` bytes, or None.
 
@@ -58,11 +60,11 @@ def search(
         room: most bytes of all payloads.
         start: rate parameter to try first.
         slope: octaves of the size for one step of u, see `typical_slope`.
-        hint: another rate parameter and about how many bytes it takes; it only tells the slope.
+        told: other rate parameters and the log2 of about how many bytes they take; they only tell
+            the slope.
     """
     low, high = -1, MAX_U + 1  # fits, does not fit
     points: list[Point] = []  # u, log2 of the size
-    told = [] if hint is None else [(hint[0], math.log2(max(hint[1], 1)))]
     best: tuple[int, Planned, Sequence[bytes] | None] | None = None
     u = start
     tried = 0
@@ -125,12 +127,34 @@ def typical_slope(bpp: float) -> float:
     return min(max(octaves, OCTAVES / 2), MOST_OCTAVES) / MAX_U
 
 
+def approach(
+    estimate: Callable[[int], float], room: int, start: int, slope: float
+) -> tuple[int, list[Point]]:
+    """Return a rate parameter at which payloads should just fit, and what it is known from.
+
+    Args:
+        estimate: rate parameter 0..65535 -> about how many bytes.
+        room: most bytes of all payloads.
+        start: rate parameter to try first.
+        slope: see `search`.
+    """
+    u = start
+    points: list[Point] = []
+    aim = math.log2(max(AIM * room, 1))
+    while len(points) < MAX_ESTIMATES:
+        points.append((u, math.log2(max(estimate(u), 1))))
+        u = _secant(points, [], aim, slope)
+        if abs(points[-1][1] - aim) < NEAR or u == points[-1][0]:
+            break
+    return u, points
+
+
 def extrapolate(u: int, size: float, room: int, slope: float) -> int:
     """Return where a picture that takes `size` bytes at `u` should take what is aimed at."""
     return _secant([(u, math.log2(max(size, 1)))], [], math.log2(max(AIM * room, 1)), slope)
 
 
-def _secant(points: list[Point], told: list[Point], aim: float, slope: float) -> int:
+def _secant(points: Sequence[Point], told: Sequence[Point], aim: float, slope: float) -> int:
     """Return where a quantity should be `aim`, from the nearest point, and another's slope to it.
 
     Points that differ little tell none: sizes are not quite smooth.

@@ -19,8 +19,8 @@ from imgcodec.model.integer import IntegerLayer
 TUNED = {"psnr": "aic-psnr", "ms-ssim": "aic-msssim"}  # what shipped weights aim at -> their name
 # The shipped files; a file of one of these names with another hash is refused.
 SHA256 = {
-    "aic-psnr": "cd525f5024f06116fd0ae38511ab1746ff0a3e8bf28f3d8d659e8755dd5ab1d6",
-    "aic-msssim": "5cba5ee7d2aaac47088e51954abde6074a02782e4be9727c79211d60a1254b76",
+    "aic-psnr": "e0e74c8dbf3d7faf655ee5620118bfec37b166f20dfdd0e78bb7a10928965d0f",
+    "aic-msssim": "dc1a25d2c94ebe8d42aebfac9e2c9b69cd0dba0d952294c23c0a713f0535b9df",
 }
 MODEL_ID_BYTES = 8
 

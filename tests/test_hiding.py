@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imgcodec import hiding
 from imgcodec.bitstream import IntegerTables, RangeDecoder, RangeEncoder, code_integers, raw_bits
 from imgcodec.model.tables import mass_table
+from imgcodec.model.visitors import HIDING_ROW
 
 TABLES = IntegerTables(mass_table().numpy())
 DIGITS = 12
@@ -204,3 +205,7 @@ def test_what_cannot_be_spelled_becomes_zero():
     assert (found[::2] == 0).all()
     assert (found[1::2] != 0).all()
     assert spells(lanes, found)
+
+
+def test_training_knows_where_signs_may_be_hidden():
+    assert HIDING_ROW == hiding.LEAST_ROW

@@ -32,6 +32,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "files": set[str](),
     "geo": {"numpy", "PIL"},
     "heatmap": {"numpy", "PIL"},
+    "hiding": {"numpy"},
     "image": {"numpy", "PIL"},
     "importance": {"numpy"},
     "metadata": set[str](),

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from imgcodec.rate import MAX_PLANS, MAX_U, search
+from imgcodec.rate import MAX_PLANS, MAX_U, approach, search
 
 START = 42000
 PHOTO = 8.8  # octaves of the size from u = 0 to 1
@@ -51,6 +51,22 @@ def exponential(octaves, middle=20_000.0):
     return lambda u: middle * 2 ** (octaves * (u - START) / MAX_U)
 
 
+@pytest.mark.parametrize("target", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("octaves", [7, PHOTO, 11])
+def test_estimates_come_close(octaves, target):
+    size = exponential(octaves)
+    asked = []
+
+    def estimate(u):
+        asked.append(u)
+        return size(u)
+
+    u, told = approach(estimate, int(size(target * MAX_U)), START, PHOTO / MAX_U)
+    assert len(told) == len(asked) <= 2
+    assert told == [(a, np.log2(size(a))) for a in asked]
+    assert size(u) == pytest.approx(size(target * MAX_U), rel=0.06)
+
+
 TARGETS = [0.02, 0.2, 0.5, 0.64, 0.8, 0.97]
 
 
@@ -70,7 +86,7 @@ def test_photographs_take_few_plans(octaves, target):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("target", TARGETS)
 def test_sizes_that_are_not_quite_smooth_take_few_plans(target, seed):
-    """Two points beside each other tell no slope, nor does a hint that is wrong by 2 percent."""
+    """Two points beside each other tell no slope, nor does an estimate that is 2 percent off."""
     size = exponential(PHOTO)
 
     def jagged(u):
@@ -79,8 +95,8 @@ def test_sizes_that_are_not_quite_smooth_take_few_plans(target, seed):
     picture = Picture(jagged)
     room = int(size(target * MAX_U))
     start = int(target * MAX_U) - 160
-    hint = start + 8, 1.02 * size(start + 8)
-    found = search(picture.plan, room, start, PHOTO / MAX_U, hint)
+    told = [(start + 8, np.log2(1.02 * size(start + 8)))]
+    found = search(picture.plan, room, start, PHOTO / MAX_U, told)
     assert 0.99 * room <= total(found) <= room
     assert len(picture.planned) <= 5
 

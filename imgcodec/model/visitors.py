@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imgcodec.hiding import LEAST_ROW
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.context import to_map, to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, SCALE_ZERO, SCALES_PER_OCTAVE
@@ -12,6 +11,7 @@ from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, SCALE_ZERO, SCALES_PER_
 WARMTH = 2.0  # bits
 SAMPLING_WARMTH = 0.7  # bits
 HIDING_WARMTH = 1.2  # the same where signs may be hidden: how often files have the dearer choice
+HIDING_ROW = 18  # scale index from which they may be, that of `imgcodec.hiding`
 SINGLE_BIT = 4 * MEAN_UNIT  # how the context model sees a bit: plus or minus this
 
 
@@ -93,7 +93,7 @@ class LatentBits:
         difference = dearer + weight * (1 - 2 * (size - low))
         p = torch.sigmoid(-difference / WARMTH)
         limit = torch.rand_like(p) if self.training else torch.full_like(p, 0.5)
-        warmth = torch.where(rows >= LEAST_ROW, HIDING_WARMTH, SAMPLING_WARMTH)
+        warmth = torch.where(rows >= HIDING_ROW, HIDING_WARMTH, SAMPLING_WARMTH)
         up = (torch.sigmoid(-difference.detach() / warmth) > limit).float()
         sign = torch.sign(residual.detach())
         # the decoder's own gradient is that at the cell; half a step away it differs by weight
