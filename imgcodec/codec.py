@@ -7,7 +7,6 @@ masked codes, levels -> range coder -> container -> .aic
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -33,6 +32,7 @@ from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.payload import Payload
 from imgcodec.plan import CoderTables
+from imgcodec.precision import multiplies_bfloat16
 from imgcodec.roi import Roi
 from imgcodec.shared import SharedPayload
 from imgcodec.stopwatch import timing
@@ -43,10 +43,6 @@ from imgcodec.weights import TUNED, find, find_id, load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 EFFORTS = 9
-# Values of ONEDNN_MAX_CPU_ISA with which oneDNN multiplies bfloat16 a hundred times slower.
-ISAS_WITHOUT_BF16 = {
-    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +131,9 @@ class Codec:
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model)
             self._payloads[loaded.model_id] = Payload(
-                model, CoderTables(loaded.tables, model.unit.device), self._fast()
+                model,
+                CoderTables(loaded.tables, model.unit.device),
+                multiplies_bfloat16(self.device),
             )
         return loaded.model_id
 
@@ -145,15 +143,6 @@ class Codec:
         kind = "bfloat16" if self._payload.fast else "float32"
         threads = "" if self.device == "cuda" else f", {torch.get_num_threads()} threads"
         return f"{self.device}{threads}, {kind}"
-
-    def _fast(self) -> bool:
-        """Whether this machine multiplies bfloat16 natively, and oneDNN may use that."""
-        if self.device == "cuda":
-            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        found = torch.cpu.get_capabilities()
-        native = found.get("avx512_bf16") or found.get("amx_bf16")
-        held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
-        return bool(native and torch.backends.mkldnn.enabled and not held_back)
 
     def encode(
         self,

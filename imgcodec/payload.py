@@ -35,7 +35,7 @@ GUESS = {"mse": (1.94, 0.92, 1.04), "ms-ssim": (1.1, 0.46, 4.04)}
 # How the encoder chooses levels where they differ, see docs/experiments.md, trial 26.
 LEVEL_WEIGHT = 12.0  # bits that a level's squared error is worth
 LEVEL_BIAS = -0.3  # levels
-UNHIDDEN = 0.941, 0.973  # share of the bytes that hidden signs leave, coded and raw
+UNHIDDEN = 0.936, 0.979  # share of the bytes that hidden signs leave, coded and raw
 GUESS_STRIDE = 3  # every 3rd place of every 3rd row
 GUESS_HALVINGS = 8
 

@@ -50,20 +50,18 @@ def plain_signs(rows, magnitudes):
     order = sorted((i for i, row in enumerate(rows) if row >= 18), key=lambda i: -rows[i])
     mass = [min(int(rows[i]) - 11, 15) for i in order]
     total = sum(mass)
-    bits, number = min(6, total // 80), max(1, total // (6 * 80))
+    bits, number = min(8, total // 66), max(1, total // (8 * 66))
     if bits == 0:
         return {}
     found = {}
     for lane in range(number):
         syndrome, first = 0, {}
         for place, i in enumerate(order[lane::number]):
-            reached = sum(mass[: number * (place + 1)])
-            block = min((reached - 1) * bits // total, bits - 1)
             column = 2**place if place < bits else 1 + 11 * place % (2**bits - 1)
             if magnitudes[i] % 2:
                 syndrome ^= column
-            if magnitudes[i]:
-                first.setdefault(block, i)
+            if magnitudes[i] and place < 2 * bits:
+                first.setdefault(place // 2, i)
         for block, i in first.items():
             found[i] = bool(syndrome >> block & 1)
     return found
@@ -101,7 +99,7 @@ def test_lanes_of_more_than_are_handled_at_once():
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("number", "bits"), [(6, 1), (10, 1), (11, 2), (14, 2)])
+@pytest.mark.parametrize(("number", "bits"), [(5, 1), (8, 1), (9, 2), (14, 3)])
 def test_nothing_that_spells_the_signs_costs_less(number, bits, seed):
     _, *choices = drawn(number, seed, 30)
     first, second, dearer = choices
@@ -116,7 +114,7 @@ def test_nothing_that_spells_the_signs_costs_less(number, bits, seed):
     flips = np.array(list(itertools.product([False, True], repeat=number)))
     every = [np.where(flip, second, first) for flip in flips]
     best = min(cost(values) for values in every if spells(lanes, values))
-    assert cost(chosen(lanes, *choices)) <= best + 1e-3
+    assert cost(chosen(lanes, *choices)) <= best + number / hiding.BIT  # each is rounded
 
 
 def test_hiding_pays():
@@ -192,14 +190,14 @@ def test_signs_that_are_not_spelled_are_refused():
         code_integers(RangeEncoder(), first, rows, np.full(len(rows), DIGITS), TABLES, True)
 
 
-@pytest.mark.parametrize("rows", [[], [17] * 5000, [111] * 5])
+@pytest.mark.parametrize("rows", [[], [17] * 5000, [111] * 4])
 def test_little_choice_hides_nothing(rows):
     assert hiding.lanes(np.array(rows, np.int64)) is None
 
 
 def test_what_cannot_be_spelled_becomes_zero():
     """All columns have bit 1 alone, but block 0 begins with a negative integer."""
-    lanes = hiding.Lanes(np.arange(8), 2, 2, np.full(4, 2), np.array([0, 2, 4]))
+    lanes = hiding.Lanes(np.arange(8), 2, 2, np.full(4, 2))
     first = np.array([-1, 1] * 4)
     found = hiding.choose(lanes, first, 2 * first, np.full(8, 3.0, np.float32))
     assert (found[::2] == 0).all()

@@ -44,6 +44,7 @@ MAY_LOAD = {  # a package stands for all modules in it
     "payload": TORCH | {"constriction", "safetensors"},
     "pillow": {"numpy", "PIL"},
     "plan": TORCH | {"constriction", "safetensors"},
+    "precision": TORCH,
     "rate": set[str](),
     "roi": {"numpy"},
     "shared": TORCH | {"constriction", "safetensors"},

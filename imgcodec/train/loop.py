@@ -13,6 +13,7 @@ from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
+from imgcodec.precision import multiplies_bfloat16
 from imgcodec.train import data, loss, validate
 from imgcodec.train.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from imgcodec.train.export import fit_masses
@@ -256,7 +257,8 @@ def _decay(progress: float, fresh: bool) -> float:
 
 def _step(model: Model, x: Tensor, u: Tensor, objective: str, real: bool) -> tuple[Tensor, Tensor]:
     """Return the loss and (rate, PSNR) of a batch."""
-    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+    native = multiplies_bfloat16(x.device.type)
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=native):
         x_hat, rates, importance = model(x, u, real)
     if objective == "paper":
         value = loss.paper(x, x_hat, rates, importance, u)

@@ -1,0 +1,20 @@
+"""Where the trunks may multiply in bfloat16: only machines that do so natively gain by it."""
+
+import os
+
+import torch
+
+# Values of ONEDNN_MAX_CPU_ISA with which oneDNN multiplies bfloat16 a hundred times slower.
+ISAS_WITHOUT_BF16 = {
+    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
+}  # fmt: skip
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a device, "cpu" or "cuda", multiplies bfloat16 natively, and its library may."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    found = torch.cpu.get_capabilities()
+    native = found.get("avx512_bf16") or found.get("amx_bf16")
+    held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
+    return bool(native and torch.backends.mkldnn.enabled and not held_back)
