@@ -112,7 +112,7 @@ def choose(dealt: Lanes, first: Array, second: Array, dearer: NDArray[np.float32
     dearer = dearer.clip(-MOST_DEARER, MOST_DEARER)
     price = np.rint(np.where(switched, -dearer, dearer) * BIT)  # of the odd one
     even = dealt.deal(np.where(switched, second, first), 0)
-    odd = dealt.deal(np.where(switched, first, second), 1)
+    odd = dealt.deal(np.where(switched, first, second), 0)
     prices = dealt.deal(price.astype(np.int16), IMPOSSIBLE)
     is_odd = np.empty(even.shape, bool)
     for start in range(0, dealt.number, LANES_AT_ONCE):
