@@ -736,8 +736,8 @@ def test_loss_falls(pictures, trained):
     start = load(run(pictures, 1, 1, config=TINY, name="start"))
     assert start["step"] == 1
     images = [picture(seed, 192) for seed in (1, 2, 3)]
-    # measured: 0.73, 0.87, 1.005 (1.022 in float32); at the finest steps a bare transform is hard to
-    # better at once
+    # measured: 0.73, 0.87, 1.005 (1.022 in float32); a bare transform at the finest steps is hard
+    # to better at once
     for u, most in ((0.2, 0.9), (0.5, 0.95), (0.8, 1.04)):
         assert rd_loss(load(trained), images, u) < most * rd_loss(start, images, u)
     rows = read_log(trained.parent)
