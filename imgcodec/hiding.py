@@ -118,11 +118,11 @@ def choose(dealt: Lanes, first: Array, second: Array, dearer: NDArray[np.float32
     for start in range(0, dealt.number, LANES_AT_ONCE):
         some = np.s_[:, start : start + LANES_AT_ONCE]
         is_odd[some] = _best_path(dealt, even[some], odd[some], prices[some])
-    chosen = np.where(is_odd, odd, even)
-    told, negative = signs(dealt._replace(order=np.arange(chosen.size)), np.abs(chosen.ravel()))
-    wrong = told[(chosen.ravel()[told] < 0) != negative] % dealt.number
-    chosen[:, wrong] = 0  # where there is no way, zeros tell nothing
-    return chosen.ravel()[: len(first)]
+    chosen = np.where(is_odd, odd, even).ravel()
+    told, negative = signs(dealt._replace(order=np.arange(chosen.size)), np.abs(chosen))
+    wrong = told[(chosen[told] < 0) != negative] % dealt.number
+    chosen.reshape(-1, dealt.number)[:, wrong] = 0  # where there is no way, zeros tell nothing
+    return chosen[: len(first)]
 
 
 def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
@@ -160,7 +160,7 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
     by_odd, by_first_odd, by_first_even = (
         np.zeros((rows, *all_turned.shape), bool) for rows in (length, start, start)
     )
-    block_begun, block_free = (np.empty((dealt.bits, *all_turned.shape), bool) for _ in range(2))
+    block_begun, block_free = (np.zeros((dealt.bits, *all_turned.shape), bool) for _ in range(2))
     for block in range(dealt.bits):
         reached = np.s_[: 1 << min(dealt.bits, BLOCK * (block + 1))]  # by the columns so far
         (empty, begun), (first, rest) = costs[:, reached], all_moved[:, reached]

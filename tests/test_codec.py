@@ -51,7 +51,6 @@ def at(monkeypatch, u):
         return Found(u, payloads, False)
 
     monkeypatch.setattr(imgcodec.compress, "search", search)
-    monkeypatch.setattr(imgcodec.compress, "extrapolate", lambda *_: u)
     monkeypatch.setattr(imgcodec.compress, "approach", lambda *_: (u, [(u, 0.0)]))
     monkeypatch.setattr(imgcodec.compress, "SAME_LATENTS", -1)  # so that they are those of u
     return sizes

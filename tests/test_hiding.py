@@ -212,7 +212,7 @@ def test_training_knows_where_signs_may_be_hidden():
 def test_lanes_do_not_use_an_integer_that_they_lack():
     """One lane of two lacks its last integer, which alone could set bit 1."""
     lanes = hiding.Lanes(np.arange(9), 2, 2, np.array([1, 1, 1, 1, 2]))
-    first = np.array([1, 2, 2, 2, -1, -1, 2, 2, 2])
+    first = np.array([1, 1, 2, 2, -1, -1, 2, 2, 2])
     second = first + np.sign(first)
     found = hiding.choose(lanes, first, second, np.full(9, 1.0, np.float32))
     assert spells(lanes, found)
