@@ -15,8 +15,9 @@ TESTS := $(VENV)/.tests-installed
 demo: $(PACKAGE)  ## compress the bundled photograph, look at demo/side-by-side.png
 	$(BIN)/python benchmarks/demo.py
 
+# As many tests at a time as there are cores, each with one thread.
 test: $(TESTS)  ## all tests but the slow ones
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 bench: $(TESTS)  ## the record in benchmarks/kodak: aic and its peers on the pictures of KODAK
 	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune psnr --tune ms-ssim \

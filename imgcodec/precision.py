@@ -11,10 +11,15 @@ ISAS_WITHOUT_BF16 = {
 
 
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether a device, "cpu" or "cuda", multiplies bfloat16 natively, and its library may."""
+    """Whether a device, "cpu" or "cuda", gains by bfloat16, and its library may use it.
+
+    A CPU does with AMX; with AVX512-BF16 alone AMD's multiply bfloat16 twice as fast as float32,
+    Intel's half as fast.
+    """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities()
-    native = found.get("avx512_bf16") or found.get("amx_bf16")
+    intel = str(found.get("cpu_name", "")).startswith("Intel")
+    native = found.get("amx_bf16") or (found.get("avx512_bf16") and not intel)
     held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
     return bool(native and torch.backends.mkldnn.enabled and not held_back)

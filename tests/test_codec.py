@@ -276,12 +276,20 @@ def test_codes_do_not_depend_on_threads(tiny_codec, textured, threads):
 
 
 @pytest.mark.parametrize(
-    ("isa", "onednn", "fast"),
-    [("", True, True), ("avx512_core_amx", True, True), ("avx2", True, False), ("", False, False)],
+    ("isa", "onednn", "cpu", "amx", "fast"),
+    [
+        ("", True, "AMD EPYC", False, True),
+        ("", True, "Intel Xeon", True, True),
+        ("", True, "Intel Xeon", False, False),
+        ("avx512_core_amx", True, "Intel Xeon", True, True),
+        ("avx2", True, "AMD EPYC", False, False),
+        ("", False, "AMD EPYC", False, False),
+    ],
 )
-def test_bfloat16_only_where_it_is_native(tiny_weights, monkeypatch, isa, onednn, fast):
+def test_bfloat16_only_where_it_is_faster(tiny_weights, monkeypatch, isa, onednn, cpu, amx, fast):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", isa)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    found = {"avx512_bf16": True, "amx_bf16": amx, "cpu_name": cpu}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about Intel GPUs
         with torch.backends.mkldnn.flags(enabled=onednn):
