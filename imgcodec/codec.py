@@ -373,7 +373,7 @@ class Codec:
         if target.kind in ("rate", "size"):
             overhead = container.overhead_bytes(math.prod(header.grid), chunks)
             most = target.num_bytes(num_pixels)
-            found = compress(compressor, 8 * most / num_pixels, most - overhead, effort)
+            found = compress(compressor, most - overhead, effort)
             if found is None:
                 least: float = overhead + sum(map(len, compressor.plan(0).write()))
                 if target.kind == "rate":

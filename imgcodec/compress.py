@@ -17,7 +17,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 from imgcodec.model import STRIDE, Codes
 from imgcodec.payload import Latents, Payload, Prepared, Values
 from imgcodec.plan import Plan
-from imgcodec.rate import Found, Planned, approach, extrapolate, reach, search, typical_slope
+from imgcodec.rate import Found, Guess, Planned, approach, extrapolate, reach, search
 from imgcodec.roi import Roi
 from imgcodec.stopwatch import stage
 from imgcodec.target import Target
@@ -50,8 +50,8 @@ class Source(Protocol):
 class Compressor(Protocol):
     """A picture on its way into a file."""
 
-    def guess(self, room: int) -> int:
-        """Return a rate parameter at which the payloads have about so many bytes."""
+    def guess(self, room: int) -> Guess:
+        """Return where the payloads should have about so many bytes."""
 
     def renew(self, u: int) -> None:
         """Compute latents that are kept for this rate parameter, and the rates near it."""
@@ -96,32 +96,30 @@ def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
     return Found(u, compressor.plan(u).write(), limited)
 
 
-def compress(compressor: Compressor, rate: float, room: int, effort: int) -> Found | None:
+def compress(compressor: Compressor, room: int, effort: int) -> Found | None:
     """Return the payloads of a picture, together at most `room` bytes; None: none is so small.
 
     Args:
         compressor: what `Whole` or `Tiled` made of the picture.
-        rate: asked, bits per pixel.
         room: bytes.
         effort: 1..9.
     """
-    slope = typical_slope(rate)
 
     def estimate(u: int) -> float:
         compressor.renew(u)
         return compressor.estimate(u)
 
-    start, told = approach(estimate, room, compressor.guess(room), slope)
-    if abs(start - told[-1][0]) > SAME_LATENTS:
-        compressor.renew(start)
-    found = search(compressor.plan, room, start, slope, told)
+    start, told = approach(estimate, room, compressor.guess(room))
+    if abs(start.u - told[-1][0]) > SAME_LATENTS:
+        compressor.renew(start.u)
+    found = search(compressor.plan, room, start, told)
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
-        found = search(compressor.plan, room, 0, slope)
+        found = search(compressor.plan, room, start._replace(u=0))
     for _ in range(effort - 1):
         if found is not None:  # what is refined at one u is worth less at another
             compressor.refine(found.u)
-            found = search(compressor.plan, room, found.u, slope) or found
+            found = search(compressor.plan, room, start._replace(u=found.u)) or found
     return found
 
 
@@ -135,7 +133,7 @@ class Whole:
         self._prepared = payload.analyse(pad(as_colour(self._pixels), STRIDE)[None])
         self._latents: Latents | None = None
 
-    def guess(self, room: int) -> int:
+    def guess(self, room: int) -> Guess:
         """See `Compressor`."""
         return self._payload.guess([self._prepared], room)
 
@@ -193,7 +191,7 @@ class Tiled:
         self._rounds = REFINING_ROUNDS * (effort - 1)
         self._levels: list[Tensor | None] = [None] * len(grid)
 
-    def guess(self, room: int) -> int:
+    def guess(self, room: int) -> Guess:
         """See `Compressor`."""
         boxes = list(self._grid.boxes())
         chosen = boxes[:: -(-len(boxes) // GUESSING_TILES)]
@@ -276,11 +274,11 @@ class Recoded:
         """Take the codes of each tile, and their file's u and size in bytes; rate is asked."""
         self._payload, self._raw = payload, raw
         self._tiles = [Latents(codes.y_hat, codes.levels) for codes in tiles]
-        self._u, self._size, self._slope = u, size, typical_slope(rate)
+        self._u, self._size, self._rate = u, size, rate
 
-    def guess(self, room: int) -> int:
+    def guess(self, room: int) -> Guess:
         """See `Compressor`."""
-        return extrapolate(self._u, self._size, room, self._slope)
+        return extrapolate(self._u, self._size, room, self._rate)
 
     def renew(self, u: int) -> None:
         """See `Compressor`: there is no picture to compute others from."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from imgcodec.container import MAX_U
 
@@ -23,6 +23,13 @@ TELLING = 0.1  # octaves or dB between points that tell a slope
 OCTAVES, OCTAVES_MORE, MOST_OCTAVES = 6.1, 2.3, 10.5
 
 Point = tuple[int, float]  # rate parameter, and how much of a quantity there is
+
+
+class Guess(NamedTuple):
+    """Where a search for a rate begins."""
+
+    u: int  # rate parameter 0..65535
+    slope: float  # octaves of the size for one step of u
 
 
 class Planned(Protocol):
@@ -46,8 +53,7 @@ class Found:
 def search(
     plan: Callable[[int], Planned],
     room: int,
-    start: int,
-    slope: float,
+    start: Guess,
     told: Sequence[Point] = (),
 ) -> Found | None:
     """Return the finest setting found whose payloads have at most `room` bytes, or None.
@@ -58,15 +64,14 @@ def search(
     Args:
         plan: rate parameter 0..65535 -> codes and an estimate of their bytes.
         room: most bytes of all payloads.
-        start: rate parameter to try first.
-        slope: octaves of the size for one step of u, see `typical_slope`.
+        start: what to try first.
         told: other rate parameters and the log2 of about how many bytes they take; they only tell
             the slope.
     """
     low, high = -1, MAX_U + 1  # fits, does not fit
     points: list[Point] = []  # u, log2 of the size
     best: tuple[int, Planned, Sequence[bytes] | None] | None = None
-    u = start
+    u, slope = start
     tried = 0
     while tried < MAX_PLANS and high - low > 1:
         tried += 1
@@ -121,24 +126,17 @@ def reach(measure: Callable[[int], float], wanted: float, start: int, slope: flo
     return min(points, key=lambda point: abs(point[1] - wanted))[0]
 
 
-def typical_slope(bpp: float) -> float:
-    """Return how many octaves a photograph's size grows with one step of u near `bpp`."""
-    octaves = OCTAVES - OCTAVES_MORE * math.log2(max(bpp, 1e-3))
-    return min(max(octaves, OCTAVES / 2), MOST_OCTAVES) / MAX_U
-
-
 def approach(
-    estimate: Callable[[int], float], room: int, start: int, slope: float
-) -> tuple[int, list[Point]]:
-    """Return a rate parameter at which payloads should just fit, and what it is known from.
+    estimate: Callable[[int], float], room: int, start: Guess
+) -> tuple[Guess, list[Point]]:
+    """Return a better guess at where payloads just fit, and what it is known from.
 
     Args:
         estimate: rate parameter 0..65535 -> about how many bytes.
         room: most bytes of all payloads.
-        start: rate parameter to try first.
-        slope: see `search`.
+        start: what to try first.
     """
-    u = start
+    u, slope = start
     points: list[Point] = []
     aim = math.log2(max(AIM * room, 1))
     while len(points) < MAX_ESTIMATES:
@@ -146,12 +144,18 @@ def approach(
         u = _secant(points, [], aim, slope)
         if abs(points[-1][1] - aim) < NEAR or u == points[-1][0]:
             break
-    return u, points
+    return Guess(u, slope), points
 
 
-def extrapolate(u: int, size: float, room: int, slope: float) -> int:
-    """Return where a picture that takes `size` bytes at `u` should take what is aimed at."""
-    return _secant([(u, math.log2(max(size, 1)))], [], math.log2(max(AIM * room, 1)), slope)
+def extrapolate(u: int, size: float, room: int, bpp: float) -> Guess:
+    """Return where a picture that takes `size` bytes at `u` should take what is aimed at.
+
+    Photographs near `bpp` grow alike, more or less.
+    """
+    octaves = OCTAVES - OCTAVES_MORE * math.log2(max(bpp, 1e-3))
+    slope = min(max(octaves, OCTAVES / 2), MOST_OCTAVES) / MAX_U
+    aim = math.log2(max(AIM * room, 1))
+    return Guess(_secant([(u, math.log2(max(size, 1)))], [], aim, slope), slope)
 
 
 def _secant(points: Sequence[Point], told: Sequence[Point], aim: float, slope: float) -> int:

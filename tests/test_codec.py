@@ -15,7 +15,7 @@ from imgcodec import container
 from imgcodec.codec import Codec
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.image import alpha_of
-from imgcodec.rate import MAX_U, Found
+from imgcodec.rate import MAX_U, Found, Guess
 
 SIZES = [(1, 1), (1, 9), (9, 1), (7, 5), (8, 8), (9, 17), (64, 64), (513, 257)]  # height, width
 
@@ -51,7 +51,7 @@ def at(monkeypatch, u):
         return Found(u, payloads, False)
 
     monkeypatch.setattr(imgcodec.compress, "search", search)
-    monkeypatch.setattr(imgcodec.compress, "approach", lambda *_: (u, [(u, 0.0)]))
+    monkeypatch.setattr(imgcodec.compress, "approach", lambda *_: (Guess(u, 1e-4), [(u, 0.0)]))
     monkeypatch.setattr(imgcodec.compress, "SAME_LATENTS", -1)  # so that they are those of u
     return sizes
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from imgcodec.rate import MAX_PLANS, MAX_U, approach, search
+from imgcodec.rate import MAX_PLANS, MAX_U, Guess, approach, search
 
 START = 42000
 PHOTO = 8.8  # octaves of the size from u = 0 to 1
@@ -33,7 +33,7 @@ class Picture:
         return [bytes(size // 3), bytes(size - size // 3)]
 
     def search(self, room, start=START):
-        found = search(self.plan, room, start, 8.8 / MAX_U)
+        found = search(self.plan, room, Guess(start, PHOTO / MAX_U))
         assert len(self.planned) <= MAX_PLANS
         if found is not None:
             assert total(found) == int(self.size(found.u))
@@ -61,7 +61,9 @@ def test_estimates_come_close(octaves, target):
         asked.append(u)
         return size(u)
 
-    u, told = approach(estimate, int(size(target * MAX_U)), START, PHOTO / MAX_U)
+    room = int(size(target * MAX_U))
+    (u, slope), told = approach(estimate, room, Guess(START, PHOTO / MAX_U))
+    assert slope == PHOTO / MAX_U
     assert len(told) == len(asked) <= 2
     assert told == [(a, np.log2(size(a))) for a in asked]
     assert size(u) == pytest.approx(size(target * MAX_U), rel=0.06)
@@ -96,7 +98,7 @@ def test_sizes_that_are_not_quite_smooth_take_few_plans(target, seed):
     room = int(size(target * MAX_U))
     start = int(target * MAX_U) - 160
     told = [(start + 8, np.log2(1.02 * size(start + 8)))]
-    found = search(picture.plan, room, start, PHOTO / MAX_U, told)
+    found = search(picture.plan, room, Guess(start, PHOTO / MAX_U), told)
     assert 0.99 * room <= total(found) <= room
     assert len(picture.planned) <= 5
 

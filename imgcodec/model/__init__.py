@@ -251,10 +251,17 @@ class Model(nn.Module):
         p: Tensor = self.quantizer(features, u)
         if self.config.metric == "mse":
             return p
+        return p + self.masking(t) / self.config.levels
+
+    def masking(self, t: Tensor) -> Tensor:
+        """Return by how many levels the texture of a place moves it under MS-SSIM, (B, 1, h, w).
+
+        Negative where there is more of it than usual: steps may be larger there.
+        """
         luma = t[:, 1 : STRIDE**2].float() * self.deviation[1 : STRIDE**2, None, None]
         variance = luma.square().sum(1, keepdim=True) / (3 * STRIDE**2)  # of the colours' mean
         around = F.avg_pool2d(variance, 3, 1, 1, count_include_pad=False)
-        return p + (MASKING_LEVEL - torch.log2(around + SSIM_C2)) / self.config.levels
+        return MASKING_LEVEL - torch.log2(around + SSIM_C2)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """Return normalised coefficients of pixels (B, 3, H, W) in 0..1: (B, 192, h, w)."""
