@@ -1,10 +1,14 @@
-"""The rate search against pictures that are formulas."""
+"""The rate search against pictures that are formulas, and a photograph."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from imgcodec.codec import Codec
+from imgcodec.payload import Payload
 from imgcodec.rate import MAX_PLANS, MAX_U, Guess, approach, search
 
 START = 42000
@@ -224,3 +228,26 @@ def test_real_coding_is_rare():
     picture = Picture(size)
     picture.search(room, MAX_U)
     assert all(size(u) <= 1.01 * room for u in picture.written)
+
+
+@pytest.mark.parametrize(("tune", "most"), [("psnr", (5, 4)), ("ms-ssim", (6, 5))])
+def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
+    """What the guess and the estimate are fitted to is still true: three rates of a photograph."""
+    codec = Codec("cpu", tune=tune)
+    pixels = np.asarray(Image.open(Path(__file__).parent.parent / "docs" / "kodim23.png"))
+    counts = dict.fromkeys(("estimate", "plan"), 0)
+
+    def counted(name, method):
+        def call(*arguments):
+            counts[name] += 1
+            return method(*arguments)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(Payload, name, counted(name, getattr(Payload, name)))
+    for rate in (0.25, 0.5, 1.0):
+        data = codec.encode(pixels, rate)
+        assert 0.99 <= 8 * len(data) / (pixels[..., 0].size * rate) <= 1
+    assert counts["estimate"] <= most[0]
+    assert counts["plan"] <= most[1]
