@@ -56,8 +56,15 @@ class Compressor(Protocol):
     def renew(self, u: int) -> None:
         """Compute latents that are kept for this rate parameter, and the rates near it."""
 
+    @property
+    def refines(self) -> bool:
+        """Whether there are latents that are kept and can be refined."""
+
     def refine(self, u: int) -> None:
-        """Fit latents that are kept to the picture."""
+        """Fit them to the picture."""
+
+    def error(self, u: int) -> float:
+        """Return the distortion of what is decoded from `plan(u)` then."""
 
     def estimate(self, u: int) -> float:
         """Return about how many bytes `plan(u)` takes, sooner than it does."""
@@ -116,10 +123,23 @@ def compress(compressor: Compressor, room: int, effort: int) -> Found | None:
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
         found = search(compressor.plan, room, start._replace(u=0))
-    for _ in range(effort - 1):
-        if found is not None:  # what is refined at one u is worth less at another
-            compressor.refine(found.u)
-            found = search(compressor.plan, room, start._replace(u=found.u)) or found
+    if found is not None and effort > 1 and compressor.refines:
+        return _refined(compressor, found, room, start.slope, effort - 1)
+    return found
+
+
+def _refined(compressor: Compressor, found: Found, room: int, slope: float, times: int) -> Found:
+    """Return better payloads in the same room, as long as refining makes them better.
+
+    What is refined at one u is worth less at another, so it does not always.
+    """
+    least = compressor.error(found.u)
+    for _ in range(times):
+        compressor.refine(found.u)
+        again = search(compressor.plan, room, Guess(found.u, slope))
+        if again is None or (error := compressor.error(again.u)) >= least:
+            break
+        found, least = again, error
     return found
 
 
@@ -144,9 +164,18 @@ class Whole:
         shifts = None if self._roi is None else self._roi.shifts
         self._latents = self._payload.latents(self._prepared, u, levels, shifts)
 
+    @property
+    def refines(self) -> bool:
+        """See `Compressor`."""
+        return self._payload.refines(self._prepared)
+
     def refine(self, u: int) -> None:
         """See `Compressor`."""
         self._latents = self._payload.refine(self._prepared, self._kept(), u, REFINING_ROUNDS)
+
+    def error(self, u: int) -> float:
+        """See `Compressor`."""
+        return self._payload.outcome(self._prepared, self._kept(), u)[1]
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -202,8 +231,17 @@ class Tiled:
     def renew(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
 
-    def refine(self, u: int) -> None:
+    @property
+    def refines(self) -> bool:
         """See `Compressor`: nothing is kept."""
+        return False
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`."""
+
+    def error(self, u: int) -> float:
+        """See `Compressor`."""
+        raise NotImplementedError
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -283,8 +321,17 @@ class Recoded:
     def renew(self, u: int) -> None:
         """See `Compressor`: there is no picture to compute others from."""
 
-    def refine(self, u: int) -> None:
+    @property
+    def refines(self) -> bool:
         """See `Compressor`: there is no picture to fit them to."""
+        return False
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`."""
+
+    def error(self, u: int) -> float:
+        """See `Compressor`: there is no picture to compare with."""
+        raise NotImplementedError
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""

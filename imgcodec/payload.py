@@ -21,6 +21,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, STRIDE, Codes, Model, ModelConfig, pyramid
 from imgcodec.model.binarizer import binarize, round_cheaply
 from imgcodec.model.context import Visitor, slopes, to_map, to_rows
+from imgcodec.model.distortion import distortion, lmbda
 from imgcodec.model.quantizer import quantize
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
@@ -171,17 +172,39 @@ class Payload:
         values = self._walk_levels(visitor, rate, p.shape[2:])
         return (values / MEAN_UNIT).clamp(0, num_levels - 1)
 
-    @stage("refinement")
-    def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
-        """Return latents that suit this picture better, where the model knows how."""
+    def refines(self, prepared: Prepared) -> bool:
+        """Whether the latents of a tile can be refined."""
         config = self.model.config
         too_small = config.metric != "mse" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE
-        if not config.expansion or too_small:
+        return config.expansion and not too_small
+
+    @stage("refinement")
+    def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
+        """Return latents that suit this picture better, where there are any.
+
+        The descent knows nothing of hidden signs: what files would hold decides.
+        """
+        if not self.refines(prepared):
             return latents
-        costs = self.tables.costs
+        rate = self._rate(u)
         with self._trunks():
-            e = refine(self.model, costs, prepared.x, *latents, self._rate(u), rounds)
-        return latents._replace(e=e)
+            e = refine(self.model, self.tables.costs, prepared.x, *latents, rate, rounds)
+
+        def cost(found: Latents) -> float:
+            bits, error = self.outcome(prepared, found, u)
+            return bits + float(lmbda(rate)) * error
+
+        return min(latents, latents._replace(e=e), key=cost)
+
+    def outcome(self, prepared: Prepared, latents: Latents, u: int) -> tuple[float, float]:
+        """Return about how many bits a file of one tile has, and the sum of its distortion."""
+        (plan,) = self._plan(latents, u, raw=False, hide=True)
+        codes = self.dequantise(Values(latents.levels, plan.parts), u)
+        with self._trunks():
+            decoded = self.model.reconstruct(codes, self._rate(u)).float()
+        x = prepared.x
+        error = float(distortion(x, decoded, self.model.config.metric))
+        return 8 * plan.estimated_bytes, error * x.shape[2] * x.shape[3]
 
     @stage("codes")
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
