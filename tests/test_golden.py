@@ -123,11 +123,10 @@ def test_pixels(case, data, shipped, monkeypatch, fast):
 
 
 def test_size_of_a_new_file(case, data, shipped):
-    """A float on a threshold may turn a bit, not more."""
+    """A float on a threshold may turn a bit; a better search may fill what was left of the rate."""
     _, entropy, tile, _ = CASES[case]
     again = shipped.encode(source(case), RATE, entropy, tile=tile)
-    assert len(again) == pytest.approx(len(data), rel=0.01, abs=4)
-    assert 8 * len(again) / (96 * 64) <= RATE
+    assert 0.99 * len(data) - 4 <= len(again) <= RATE * 96 * 64 / 8
 
 
 def test_picture_is_the_photograph(case, data, shipped):
