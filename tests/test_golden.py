@@ -123,7 +123,7 @@ def test_pixels(case, data, shipped, monkeypatch, fast):
 
 
 def test_size_of_a_new_file(case, data, shipped):
-    """A float on a threshold may turn a bit; a better search may fill what was left of the rate."""
+    """A float on a threshold may turn a bit; a better search may fill the rate."""
     _, entropy, tile, _ = CASES[case]
     again = shipped.encode(source(case), RATE, entropy, tile=tile)
     assert 0.99 * len(data) - 4 <= len(again) <= RATE * 96 * 64 / 8
