@@ -57,14 +57,11 @@ class Compressor(Protocol):
         """Compute latents that are kept for this rate parameter, and the rates near it."""
 
     @property
-    def refines(self) -> bool:
-        """Whether there are latents that are kept and can be refined."""
+    def refines(self) -> str | None:
+        """The quality, psnr or ms_ssim, that `refine` raises; None where it does nothing."""
 
     def refine(self, u: int) -> None:
-        """Fit them to the picture."""
-
-    def error(self, u: int) -> float:
-        """Return the distortion of what is decoded from `plan(u)` then."""
+        """Fit latents that are kept to the picture."""
 
     def estimate(self, u: int) -> float:
         """Return about how many bytes `plan(u)` takes, sooner than it does."""
@@ -123,23 +120,17 @@ def compress(compressor: Compressor, room: int, effort: int) -> Found | None:
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
         found = search(compressor.plan, room, start._replace(u=0))
-    if found is not None and effort > 1 and compressor.refines:
-        return _refined(compressor, found, room, start.slope, effort - 1)
-    return found
-
-
-def _refined(compressor: Compressor, found: Found, room: int, slope: float, times: int) -> Found:
-    """Return better payloads in the same room, as long as refining makes them better.
-
-    What is refined at one u is worth less at another, so it does not always.
-    """
-    least = compressor.error(found.u)
-    for _ in range(times):
+    kind = compressor.refines
+    if found is None or effort == 1 or kind is None:
+        return found
+    # what is refined at one u is worth less at another: go on while files become better
+    best = compressor.quality(found.u, kind)
+    for _ in range(effort - 1):
         compressor.refine(found.u)
-        again = search(compressor.plan, room, Guess(found.u, slope))
-        if again is None or (error := compressor.error(again.u)) >= least:
+        again = search(compressor.plan, room, start._replace(u=found.u))
+        if again is None or (quality := compressor.quality(again.u, kind)) <= best:
             break
-        found, least = again, error
+        found, best = again, quality
     return found
 
 
@@ -165,17 +156,13 @@ class Whole:
         self._latents = self._payload.latents(self._prepared, u, levels, shifts)
 
     @property
-    def refines(self) -> bool:
+    def refines(self) -> str | None:
         """See `Compressor`."""
         return self._payload.refines(self._prepared)
 
     def refine(self, u: int) -> None:
         """See `Compressor`."""
         self._latents = self._payload.refine(self._prepared, self._kept(), u, REFINING_ROUNDS)
-
-    def error(self, u: int) -> float:
-        """See `Compressor`."""
-        return self._payload.outcome(self._prepared, self._kept(), u)[1]
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -205,6 +192,8 @@ class Whole:
 class Tiled:
     """A picture of many tiles: nothing is kept of one while another is worked on."""
 
+    refines = None
+
     def __init__(
         self,
         payload: Payload,
@@ -231,17 +220,8 @@ class Tiled:
     def renew(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
 
-    @property
-    def refines(self) -> bool:
-        """See `Compressor`: nothing is kept."""
-        return False
-
     def refine(self, u: int) -> None:
-        """See `Compressor`."""
-
-    def error(self, u: int) -> float:
-        """See `Compressor`."""
-        raise NotImplementedError
+        """See `Compressor`: nothing is kept."""
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -306,6 +286,8 @@ class Tiled:
 class Recoded:
     """A picture that is known from a file only: its latents are rounded once more, coarser."""
 
+    refines = None
+
     def __init__(
         self, payload: Payload, tiles: Sequence[Codes], u: int, size: int, rate: float, raw: bool
     ) -> None:
@@ -321,17 +303,8 @@ class Recoded:
     def renew(self, u: int) -> None:
         """See `Compressor`: there is no picture to compute others from."""
 
-    @property
-    def refines(self) -> bool:
-        """See `Compressor`: there is no picture to fit them to."""
-        return False
-
     def refine(self, u: int) -> None:
-        """See `Compressor`."""
-
-    def error(self, u: int) -> float:
-        """See `Compressor`: there is no picture to compare with."""
-        raise NotImplementedError
+        """See `Compressor`: there is no picture to fit them to."""
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""

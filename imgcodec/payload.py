@@ -172,11 +172,14 @@ class Payload:
         values = self._walk_levels(visitor, rate, p.shape[2:])
         return (values / MEAN_UNIT).clamp(0, num_levels - 1)
 
-    def refines(self, prepared: Prepared) -> bool:
-        """Whether the latents of a tile can be refined."""
+    def refines(self, prepared: Prepared) -> str | None:
+        """Return the quality, psnr or ms_ssim, that `refine` raises; None: it does nothing."""
         config = self.model.config
-        too_small = config.metric != "mse" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE
-        return config.expansion and not too_small
+        if not config.expansion:
+            return None
+        if config.metric == "mse":
+            return "psnr"
+        return "ms_ssim" if min(prepared.x.shape[2:]) >= MS_SSIM_MIN_SIDE else None
 
     @stage("refinement")
     def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
@@ -184,27 +187,22 @@ class Payload:
 
         The descent knows nothing of hidden signs: what files would hold decides.
         """
-        if not self.refines(prepared):
+        if self.refines(prepared) is None:
             return latents
-        rate = self._rate(u)
+        x, rate = prepared.x, self._rate(u)
         with self._trunks():
-            e = refine(self.model, self.tables.costs, prepared.x, *latents, rate, rounds)
+            e = refine(self.model, self.tables.costs, x, *latents, rate, rounds)
 
         def cost(found: Latents) -> float:
-            bits, error = self.outcome(prepared, found, u)
-            return bits + float(lmbda(rate)) * error
+            """Return bits + lambda * distortion."""
+            (plan,) = self._plan(found, u, raw=False, hide=True)
+            codes = self.dequantise(Values(found.levels, plan.parts), u)
+            with self._trunks():
+                decoded = self.model.reconstruct(codes, rate).float()
+            error = float(lmbda(rate) * distortion(x, decoded, self.model.config.metric))
+            return 8 * plan.estimated_bytes + error * x.shape[2] * x.shape[3]
 
         return min(latents, latents._replace(e=e), key=cost)
-
-    def outcome(self, prepared: Prepared, latents: Latents, u: int) -> tuple[float, float]:
-        """Return about how many bits a file of one tile has, and the sum of its distortion."""
-        (plan,) = self._plan(latents, u, raw=False, hide=True)
-        codes = self.dequantise(Values(latents.levels, plan.parts), u)
-        with self._trunks():
-            decoded = self.model.reconstruct(codes, self._rate(u)).float()
-        x = prepared.x
-        error = float(distortion(x, decoded, self.model.config.metric))
-        return 8 * plan.estimated_bytes, error * x.shape[2] * x.shape[3]
 
     @stage("codes")
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from imgcodec.codec import Codec
+from imgcodec.compress import compress
 from imgcodec.payload import Payload
 from imgcodec.rate import MAX_PLANS, MAX_U, Guess, approach, search
 
@@ -251,3 +252,47 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
         assert 0.99 <= 8 * len(data) / (pixels[..., 0].size * rate) <= 1
     assert counts["estimate"] <= most[0]
     assert counts["plan"] <= most[1]
+
+
+class Refined(Picture):
+    """A compressor: each refinement changes the quality by what is told."""
+
+    refines = "psnr"
+
+    def __init__(self, changes):
+        super().__init__(exponential(PHOTO))
+        self.changes, self.refinements = changes, 0
+
+    def guess(self, room):
+        return Guess(START, PHOTO / MAX_U)
+
+    def renew(self, u):
+        """Latents are the same at every rate."""
+
+    def estimate(self, u):
+        return self.size(u)
+
+    def plan(self, u):
+        self.planned.clear()  # the same setting again, with other latents
+        return super().plan(u)
+
+    def write(self, u):
+        return [bytes([self.refinements]) * int(self.size(u))]
+
+    def refine(self, u):
+        self.refinements += 1
+
+    def quality(self, u, kind):
+        assert kind == "psnr"
+        return 30 + sum(self.changes[: self.refinements])
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept", "tried"),
+    [([1, 1, 1], 3, 3), ([1, -1, 5], 1, 2), ([-1, 5, 5], 0, 1), ([0, 5, 5], 0, 1)],
+)
+def test_effort_goes_on_while_files_become_better(changes, kept, tried):
+    picture = Refined(changes)
+    found = compress(picture, 9000, effort=4)
+    assert set(found.payloads[0]) == {kept}
+    assert picture.refinements == tried
