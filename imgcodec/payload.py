@@ -339,7 +339,7 @@ class Payload:
         rate = self._rate(u)
         with self._trunks():
             x = self.model.reconstruct(codes, rate)
-        x = (x.nan_to_num(0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+        x = x.nan_to_num_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
 
     def _trunks(self) -> torch.autocast:

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imgcodec.model.dct import COEFFICIENTS
-from imgcodec.model.layers import RateGain, ResidualBlock, conv3x3, near_zero
+from imgcodec.model.layers import RateGain, ResidualBlock, near_zero
+from imgcodec.model.winograd import Conv3x3, undisturbed
 
 
 class Decoder(nn.Module):
@@ -14,10 +15,10 @@ class Decoder(nn.Module):
     def __init__(self, latents: int, width: int, blocks: int, skip: bool) -> None:
         """Build the trunk; `select` sets the skip."""
         super().__init__()
-        self.stem = conv3x3(latents + 1, width)
+        self.stem = Conv3x3(latents + 1, width)
         self.gain = RateGain(width)
         self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
-        self.last = conv3x3(width, COEFFICIENTS)
+        self.last = Conv3x3(width, COEFFICIENTS)
         self.skip = nn.Conv2d(latents, COEFFICIENTS, 1, bias=False) if skip else None
         if skip:
             near_zero(self.last, 0.05)
@@ -40,8 +41,10 @@ class Decoder(nn.Module):
         Returns:
             (B, 192, h, w) float32, in units of each coefficient's standard deviation.
         """
-        z = F.relu(self.stem(torch.cat([torch.asinh(y_hat), importance], 1)))
-        t = self.last(self.trunk(self.gain(z, u))).float()
+        z = torch.cat([torch.asinh(y_hat), importance], 1)
+        with undisturbed(z):
+            z = F.relu(self.stem(z), inplace=True)
+            t = self.last(self.trunk(self.gain(z, u))).float()
         if self.skip is None:
             return t  # type: ignore[no-any-return]
         with torch.autocast(y_hat.device.type, enabled=False):

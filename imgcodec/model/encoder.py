@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imgcodec.model.dct import COEFFICIENTS
-from imgcodec.model.layers import RateGain, ResidualBlock, conv3x3, near_zero
+from imgcodec.model.layers import RateGain, ResidualBlock, near_zero
+from imgcodec.model.winograd import Conv3x3, undisturbed
 
 
 class Encoder(nn.Module):
@@ -17,11 +18,11 @@ class Encoder(nn.Module):
     def __init__(self, latents: int, width: int, blocks: int, skip: bool) -> None:
         """Build the trunk; `select` sets the skip."""
         super().__init__()
-        self.stem = conv3x3(COEFFICIENTS, width)
+        self.stem = Conv3x3(COEFFICIENTS, width)
         self.early = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks // 2)])
         self.gain = RateGain(width)
         self.late = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks - blocks // 2)])
-        self.last = conv3x3(width, latents)
+        self.last = Conv3x3(width, latents)
         self.skip = nn.Conv2d(COEFFICIENTS, latents, 1, bias=False) if skip else None
         if skip:
             near_zero(self.last, 0.05)
@@ -35,7 +36,8 @@ class Encoder(nn.Module):
 
     def features(self, t: Tensor) -> Tensor:
         """Return the part that does not depend on the rate, (B, width, h, w)."""
-        return self.early(F.relu(self.stem(t)))  # type: ignore[no-any-return]
+        with undisturbed(t):
+            return self.early(F.relu(self.stem(t), inplace=True))  # type: ignore[no-any-return]
 
     def forward(self, t: Tensor, features: Tensor, u: Tensor) -> Tensor:
         """Return the latents.
@@ -48,7 +50,8 @@ class Encoder(nn.Module):
         Returns:
             (B, latents, h, w) float32, each in units of its standard deviation.
         """
-        e = self.last(self.late(self.gain(features, u))).float()
+        with undisturbed(features):
+            e = self.last(self.late(self.gain(features, u))).float()
         if self.skip is None:
             return e  # type: ignore[no-any-return]
         with torch.autocast(t.device.type, enabled=False):

@@ -4,10 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
-    """Return a 3x3 convolution that keeps height and width."""
-    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+from imgcodec.model.winograd import Conv3x3
 
 
 def near_zero(layer: nn.Conv2d, factor: float) -> nn.Conv2d:
@@ -25,12 +22,13 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         """Start close to the identity."""
         super().__init__()
-        self.first = conv3x3(channels, channels)
-        self.second = near_zero(conv3x3(channels, channels), 0.1)
+        self.first = Conv3x3(channels, channels)
+        self.second = near_zero(Conv3x3(channels, channels), 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
-        return x + self.second(F.relu(self.first(x)))  # type: ignore[no-any-return]
+        inner = F.relu(self.first(x), inplace=True)
+        return self.second(inner).add_(x)  # type: ignore[no-any-return]
 
 
 class RateGain(nn.Module):
