@@ -24,7 +24,6 @@ from imgcodec.target import Target
 from imgcodec.tiles import Box, Grid
 
 Pixels = NDArray[np.uint8]
-REFINING_ROUNDS = 2  # between two rate searches
 SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
 HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
 GUESSING_TILES = 6
@@ -61,7 +60,7 @@ class Compressor(Protocol):
         """The quality, psnr or ms_ssim, that `refine` raises; None where it does nothing."""
 
     def refine(self, u: int) -> None:
-        """Fit latents that are kept to the picture."""
+        """Fit latents that are kept to the picture, as `plan(u)` shows it."""
 
     def estimate(self, u: int) -> float:
         """Return about how many bytes `plan(u)` takes, sooner than it does."""
@@ -81,7 +80,7 @@ def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
         target: quality, psnr or ms_ssim.
         effort: 1..9.
     """
-    limited = False
+    limited, slope = False, 0.0
     if target.measured:
 
         def measure(u: int) -> float:
@@ -90,13 +89,18 @@ def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
 
         middle, growth = TYPICAL_QUALITY[target.kind]
         start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
-        u = reach(measure, target.decibels, start, growth / MAX_U)
+        slope = growth / MAX_U
+        u = reach(measure, target.decibels, start, slope)
         limited = u in (0, MAX_U)
     else:
         u = round(target.value / 100 * MAX_U)
     compressor.renew(u)
-    for _ in range(effort - 1):
-        compressor.refine(u)
+    if compressor.refines and effort > 1:
+        for _ in range(effort - 1):
+            compressor.refine(u)
+        if target.measured:
+            u = reach(lambda u: compressor.quality(u, target.kind), target.decibels, u, slope)
+            limited = u in (0, MAX_U)
     return Found(u, compressor.plan(u).write(), limited)
 
 
@@ -143,6 +147,7 @@ class Whole:
         self._pixels = source[slice(None), slice(None)]
         self._prepared = payload.analyse(pad(as_colour(self._pixels), STRIDE)[None])
         self._latents: Latents | None = None
+        self._last: tuple[int, Plan] | None = None  # u, and what was chosen of these latents
 
     def guess(self, room: int) -> Guess:
         """See `Compressor`."""
@@ -153,7 +158,7 @@ class Whole:
         # a level of all places may change from one u to another, and with it the size
         levels = self._latents.levels if self._latents else None
         shifts = None if self._roi is None else self._roi.shifts
-        self._latents = self._payload.latents(self._prepared, u, levels, shifts)
+        self._keep(self._payload.latents(self._prepared, u, levels, shifts))
 
     @property
     def refines(self) -> str | None:
@@ -162,7 +167,8 @@ class Whole:
 
     def refine(self, u: int) -> None:
         """See `Compressor`."""
-        self._latents = self._payload.refine(self._prepared, self._kept(), u, REFINING_ROUNDS)
+        plan = self._planned(u)
+        self._keep(self._payload.refine(self._prepared, self._kept(), plan, u))
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -170,18 +176,24 @@ class Whole:
 
     def plan(self, u: int) -> "_Estimated":
         """See `Compressor`."""
-        # with the latents held fixed, too, the size changes smoothly
-        (plan,) = self._payload.plan(self._kept(), u, self._raw)
-        return _Estimated(plan, self._raw)
+        return _Estimated(self._planned(u), self._raw)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
-        latents = self._kept()
-        (plan,) = self._payload.plan(latents, u, self._raw)
-        decoded = _decoded(self._payload, plan, latents.levels, u, self._pixels)
+        decoded = _decoded(self._payload, self._planned(u), self._kept().levels, u, self._pixels)
         if kind == "psnr":
             return psnr(self._pixels, decoded)
         return ms_ssim_db(_similarity(self._pixels, decoded))
+
+    def _planned(self, u: int) -> Plan:
+        if self._last is None or self._last[0] != u:
+            # with the latents held fixed, too, the size changes smoothly
+            (plan,) = self._payload.plan(self._kept(), u, self._raw)
+            self._last = u, plan
+        return self._last[1]
+
+    def _keep(self, latents: Latents) -> None:
+        self._latents, self._last = latents, None
 
     def _kept(self) -> Latents:
         if self._latents is None:
@@ -206,7 +218,7 @@ class Tiled:
         """Take the picture, its tiles, whether bits are stored raw, and where they should go."""
         self._payload, self._source, self._grid, self._raw = payload, source, grid, raw
         self._roi = roi
-        self._rounds = REFINING_ROUNDS * (effort - 1)
+        self._rounds = effort - 1
         self._levels: list[Tensor | None] = [None] * len(grid)
 
     def guess(self, room: int) -> Guess:
@@ -237,8 +249,10 @@ class Tiled:
         payloads = []
         for number, box in enumerate(self._grid.boxes()):
             prepared, inner, latents = self._analysed(number, box, u)
-            if self._rounds:
-                latents = self._payload.refine(prepared, latents, u, self._rounds)
+            if self._payload.refines(prepared):
+                for _ in range(self._rounds):
+                    (plan,) = self._payload.plan(latents, u, self._raw)
+                    latents = self._payload.refine(prepared, latents, plan, u)
             cut = Latents(*(part[(..., *inner)] for part in latents))
             payloads += [_write(plan, self._raw) for plan in self._payload.plan(cut, u, self._raw)]
         return _Written(payloads)

@@ -21,7 +21,6 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, STRIDE, Codes, Model, ModelConfig, pyramid
 from imgcodec.model.binarizer import binarize, round_cheaply
 from imgcodec.model.context import Visitor, slopes, to_map, to_rows
-from imgcodec.model.distortion import distortion, lmbda
 from imgcodec.model.quantizer import quantize
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, RATE_SHOWN
 from imgcodec.model.visitors import SINGLE_BIT
@@ -182,27 +181,12 @@ class Payload:
         return "ms_ssim" if min(prepared.x.shape[2:]) >= MS_SSIM_MIN_SIDE else None
 
     @stage("refinement")
-    def refine(self, prepared: Prepared, latents: Latents, u: int, rounds: int) -> Latents:
-        """Return latents that suit this picture better, where there are any.
-
-        The descent knows nothing of hidden signs: what files would hold decides.
-        """
-        if self.refines(prepared) is None:
-            return latents
-        x, rate = prepared.x, self._rate(u)
+    def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:
+        """Return latents that suit this picture better, given what a file would hold of them."""
+        codes = self.dequantise(Values(latents.levels, plan.parts), u)
         with self._trunks():
-            e = refine(self.model, self.tables.costs, x, *latents, rate, rounds)
-
-        def cost(found: Latents) -> float:
-            """Return bits + lambda * distortion."""
-            (plan,) = self._plan(found, u, raw=False, hide=True)
-            codes = self.dequantise(Values(found.levels, plan.parts), u)
-            with self._trunks():
-                decoded = self.model.reconstruct(codes, rate).float()
-            error = float(lmbda(rate) * distortion(x, decoded, self.model.config.metric))
-            return 8 * plan.estimated_bytes + error * x.shape[2] * x.shape[3]
-
-        return min(latents, latents._replace(e=e), key=cost)
+            e = refine(self.model, prepared.x, latents.e, codes, self._rate(u))
+        return latents._replace(e=e)
 
     @stage("codes")
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:

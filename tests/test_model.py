@@ -588,23 +588,25 @@ def test_distortion_is_the_squared_error_or_a_multiple_of_the_dissimilarity():
 
 def test_an_error_of_one_step_weighs_the_same_at_every_level_under_ms_ssim(tiny_model):
     levels = torch.tensor([5.0, 8.0, 10.0]).view(1, 1, 1, 3)
-    plain = tiny_model.error_weight(levels)
-    weights = tiny_model.rounding_weights(levels)
-    assert len(weights) == 9  # seven parts of the block means, two groups
-    for part, weight in zip(tiny_model.split(plain, levels)[7:], weights[7:], strict=True):
-        assert torch.equal(part, weight.expand_as(part))
+    plain = tiny_model.rounding_weights(levels)
+    assert len(plain) == 9  # seven parts of the block means, two groups
+    assert plain[-1].unique().numel() == 3
+    alike = plain[-1][0, 0, 0, 1].item() / 0.9  # of the middle level
     similar = Model(replace(tiny_model.config, metric="ms-ssim"))
-    alike = plain[0, -1, 0, 1].item() / 0.9  # of the middle level
-    found = similar.error_weight(levels)
-    first = 3 + tiny_model.config.groups[0]
-    for part, factor in ((found[:, :3], 1.5), (found[:, 3:first], 1.7), (found[:, first:], 1)):
-        assert part.unique().numel() == 1
-        assert part.unique().item() == pytest.approx(factor * alike, rel=1e-6)
     *means, low, high = similar.rounding_weights(levels)
-    assert torch.equal(low, found[:, 3:4])
-    assert torch.equal(high, found[:, first : first + 1])
-    for weight in means:
-        assert weight.unique() == found[0, 0, 0, 0]
+    for weight, factor in (*((mean, 1.5) for mean in means), (low, 1.7), (high, 1.0)):
+        assert weight.unique().item() == pytest.approx(factor * alike, rel=1e-6)
+
+
+def test_error_weight_is_that_of_the_loss(tiny_model):
+    """Lambda times the squared error of one step in one of three colours."""
+    levels = torch.tensor([6.0, 8.0, 10.0]).view(1, 1, 1, 3)
+    found = tiny_model.error_weight(levels)
+    assert found.shape == (1, tiny_model.config.latents, 1, 3)
+    means, others = found[0, :3, 0], found[0, 3:, 0]
+    torch.testing.assert_close(means, torch.full_like(means, 52 / 3))
+    wanted = torch.tensor([104 / 3, 26 / 3, 13 / 6]).expand_as(others)
+    torch.testing.assert_close(others, wanted)
 
 
 def test_texture_gets_a_coarser_step_under_ms_ssim(tiny_model):

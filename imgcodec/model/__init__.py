@@ -357,12 +357,12 @@ class Model(nn.Module):
         ]
 
     def error_weight(self, levels: Tensor) -> Tensor:
-        """Return the same weight for each latent, (B, latents, h, w)."""
-        means, *groups = self._rounding()
-        weight = self._group_weight(levels)
-        weights = [torch.full_like(levels, means * HIGH_RATE_STEP / 3)]
-        weights += [factor * weight for factor in groups]
-        sizes = self.config.lattice, *self.config.groups
+        """Return the weight of a squared error of one step in the loss, (B, latents, h, w).
+
+        Errors of the block means add up over their neighbourhood: they count twice.
+        """
+        sizes = self.config.lattice, self.config.latents - self.config.lattice
+        weights = torch.full_like(levels, 2 * HIGH_RATE_STEP / 3), self._group_weight(levels)
         return torch.cat([w.expand(-1, n, -1, -1) for w, n in zip(weights, sizes, strict=True)], 1)
 
     def _rounding(self) -> list[float]:
