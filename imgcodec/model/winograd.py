@@ -69,7 +69,11 @@ def _is_available() -> bool:
     """Whether NNPACK works here; makes it start its threads, as many as torch has now."""
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return False  # not x86, or too old for NNPACK, which would say so on stderr
-    if not torch.backends.nnpack.is_available():
+    # the operation itself is not part of torch's documented interface
+    if (
+        not hasattr(torch, "_nnpack_spatial_convolution")
+        or not torch.backends.nnpack.is_available()
+    ):
         return False
     one = torch.zeros(1, 1, 3, 3)
     torch._nnpack_spatial_convolution(one, one, None, (1, 1), (1, 1))
