@@ -248,24 +248,21 @@ class Tiled:
         """See `Compressor`."""
         payloads = []
         for number, box in enumerate(self._grid.boxes()):
-            prepared, inner, latents = self._analysed(number, box, u)
-            if self._payload.refines(prepared):
-                for _ in range(self._rounds):
-                    (plan,) = self._payload.plan(latents, u, self._raw)
-                    latents = self._payload.refine(prepared, latents, plan, u)
+            inner, latents = self._refined(number, box, u)
             cut = Latents(*(part[(..., *inner)] for part in latents))
             payloads += [_write(plan, self._raw) for plan in self._payload.plan(cut, u, self._raw)]
         return _Written(payloads)
 
     def quality(self, u: int, kind: str) -> float:
-        """See `Compressor`: of tiles each decoded alone, seams and all."""
+        """See `Compressor`: each tile is decoded with its halo, in place of its neighbours."""
         errors, similarities, weights = 0.0, 0.0, 0
         for number, box in enumerate(self._grid.boxes()):
-            _, inner, latents = self._analysed(number, box, u)
-            cut = Latents(*(part[(..., *inner)] for part in latents))
-            (plan,) = self._payload.plan(cut, u, self._raw)
-            pixels = self._source[box.within(Box(0, 0, 0, 0))]
-            decoded = _decoded(self._payload, plan, cut.levels, u, pixels)
+            _, latents = self._refined(number, box, u)
+            (plan,) = self._payload.plan(latents, u, self._raw)
+            outer = self._outer(box)
+            seen = self._source[outer.within(Box(0, 0, 0, 0))]
+            decoded = _decoded(self._payload, plan, latents.levels, u, seen)[box.within(outer)]
+            pixels = seen[box.within(outer)]
             if kind == "psnr":
                 errors += pixels.size * 10 ** (-psnr(pixels, decoded) / 10)
                 weights += pixels.size
@@ -276,6 +273,19 @@ class Tiled:
             return -10 * math.log10(max(errors / weights, 1e-20))
         return ms_ssim_db(similarities / max(weights, 1))
 
+    def _refined(self, number: int, box: Box, u: int) -> tuple[tuple[slice, slice], Latents]:
+        """Return where a tile's own places are, and its latents, refined as is asked."""
+        prepared, inner, latents = self._analysed(number, box, u)
+        if self._payload.refines(prepared):
+            for _ in range(self._rounds):
+                (plan,) = self._payload.plan(latents, u, self._raw)
+                latents = self._payload.refine(prepared, latents, plan, u)
+        return inner, latents
+
+    def _outer(self, box: Box) -> Box:
+        """Return a tile with its halo."""
+        return box.grown(HALO, self._grid.height, self._grid.width)
+
     def _analysed(
         self, number: int, box: Box, u: int
     ) -> tuple[Prepared, tuple[slice, slice], Latents]:
@@ -283,15 +293,14 @@ class Tiled:
         prepared, inner = self._prepare(box)
         shifts = None
         if self._roi is not None:
-            outer = box.grown(HALO, self._grid.height, self._grid.width)
-            shifts = self._roi.within(outer.places(STRIDE))
+            shifts = self._roi.within(self._outer(box).places(STRIDE))
         latents = self._payload.latents(prepared, u, self._levels[number], shifts)
         self._levels[number] = latents.levels
         return prepared, inner, latents
 
     def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
         """Analyse a tile with its halo; return where the tile's own places are, too."""
-        outer = box.grown(HALO, self._grid.height, self._grid.width)
+        outer = self._outer(box)
         pixels = as_colour(self._source[outer.within(Box(0, 0, 0, 0))])
         prepared = self._payload.analyse(pad(pixels, STRIDE)[None])
         return prepared, box.places(STRIDE).within(outer.places(STRIDE))

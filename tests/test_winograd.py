@@ -1,11 +1,15 @@
 """Winograd's convolutions against direct ones, and when they are taken."""
 
 from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
+from imgcodec.codec import Codec
 from imgcodec.model import winograd
 from imgcodec.model.winograd import Conv3x3, pays, undisturbed
 
@@ -67,6 +71,27 @@ def test_taken_for_large_maps_in_float32_without_gradients(available, monkeypatc
 def test_bfloat16_stays_where_it_is_asked_for(layer):
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         assert layer(maps(*LARGE)).dtype == torch.bfloat16
+
+
+def test_decoded_pixels_are_those_of_direct_convolutions(available, monkeypatch):
+    codec = Codec("cpu")
+    for payload in codec._payloads.values():
+        monkeypatch.setattr(payload, "fast", False)
+    with Image.open(Path(__file__).parent.parent / "docs" / "kodim23.png") as picture:
+        data = codec.encode(np.asarray(picture)[:256, :320], 0.5)
+    calls = []
+    convolve = torch._nnpack_spatial_convolution
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return convolve(*arguments)
+
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", counted)
+    found = codec.decode(data).astype(int)
+    assert len(calls) == 14  # the stem, two a block, and the last
+    monkeypatch.setattr(winograd, "pays", lambda x: False)
+    assert np.abs(codec.decode(data) - found).max() <= 1
+    assert len(calls) == 14
 
 
 def test_other_threads_rest_meanwhile(available):
