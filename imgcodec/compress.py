@@ -180,7 +180,9 @@ class Whole:
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
-        decoded = _decoded(self._payload, self._planned(u), self._kept().levels, u, self._pixels)
+        values = Values(self._kept().levels, self._planned(u).parts)
+        (whole,) = self._payload.synthesise(self._payload.dequantise(values, u), u)
+        decoded = _like(whole, self._pixels)
         if kind == "psnr":
             return psnr(self._pixels, decoded)
         return ms_ssim_db(_similarity(self._pixels, decoded))
@@ -240,8 +242,7 @@ class Tiled:
         total = 0.0
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._analysed(number, box, u)
-            cut = Latents(*(part[(..., *inner)] for part in latents))
-            total += sum(self._payload.estimate(cut, u, self._raw))
+            total += sum(self._payload.estimate(_cut(latents, inner), u, self._raw))
         return total
 
     def plan(self, u: int) -> "_Written":
@@ -249,20 +250,20 @@ class Tiled:
         payloads = []
         for number, box in enumerate(self._grid.boxes()):
             inner, latents = self._refined(number, box, u)
-            cut = Latents(*(part[(..., *inner)] for part in latents))
-            payloads += [_write(plan, self._raw) for plan in self._payload.plan(cut, u, self._raw)]
+            plans = self._payload.plan(_cut(latents, inner), u, self._raw)
+            payloads += [_write(plan, self._raw) for plan in plans]
         return _Written(payloads)
 
     def quality(self, u: int, kind: str) -> float:
-        """See `Compressor`: each tile is decoded with its halo, in place of its neighbours."""
+        """See `Compressor`: around each tile is its halo, coded with it, for its neighbours."""
         errors, similarities, weights = 0.0, 0.0, 0
         for number, box in enumerate(self._grid.boxes()):
-            _, latents = self._refined(number, box, u)
-            (plan,) = self._payload.plan(latents, u, self._raw)
-            outer = self._outer(box)
-            seen = self._source[outer.within(Box(0, 0, 0, 0))]
-            decoded = _decoded(self._payload, plan, latents.levels, u, seen)[box.within(outer)]
-            pixels = seen[box.within(outer)]
+            inner, latents = self._refined(number, box, u)
+            codes, own = self._codes(latents, u), self._codes(_cut(latents, inner), u)
+            codes.y_hat[(..., *inner)] = own.y_hat
+            pixels = self._source[box.within(Box(0, 0, 0, 0))]
+            outer = self._payload.synthesise(codes, u)[0]
+            decoded = _like(outer[box.within(self._outer(box))], pixels)
             if kind == "psnr":
                 errors += pixels.size * 10 ** (-psnr(pixels, decoded) / 10)
                 weights += pixels.size
@@ -281,6 +282,11 @@ class Tiled:
                 (plan,) = self._payload.plan(latents, u, self._raw)
                 latents = self._payload.refine(prepared, latents, plan, u)
         return inner, latents
+
+    def _codes(self, latents: Latents, u: int) -> Codes:
+        """Return what a file would hold of latents."""
+        (plan,) = self._payload.plan(latents, u, self._raw)
+        return self._payload.dequantise(Values(latents.levels, plan.parts), u)
 
     def _outer(self, box: Box) -> Box:
         """Return a tile with its halo."""
@@ -371,9 +377,13 @@ class _Written:
         return self._payloads
 
 
-def _decoded(payload: Payload, plan: Plan, levels: Tensor, u: int, like: Pixels) -> Pixels:
-    """Return the pixels of a plan, of the size and the channels of others."""
-    (decoded,) = payload.synthesise(payload.dequantise(Values(levels, plan.parts), u), u)
+def _cut(latents: Latents, inner: tuple[slice, slice]) -> Latents:
+    """Return the latents of some of the places."""
+    return Latents(*(part[(..., *inner)] for part in latents))
+
+
+def _like(decoded: Pixels, like: Pixels) -> Pixels:
+    """Return decoded pixels with the size and the channels of others."""
     height, width = like.shape[:2]
     return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
 
