@@ -13,7 +13,7 @@ TESTS := $(VENV)/.tests-installed
 .PHONY: demo test bench lint clean
 
 demo: $(PACKAGE)  ## compress the bundled photograph, look at demo/side-by-side.png
-	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python docs/scripts/demo.py
 
 # As many tests at a time as there are cores, each with one thread.
 test: $(TESTS)  ## all tests but the slow ones

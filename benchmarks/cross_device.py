@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from imgcodec import Codec, container
-from imgcodec.exact import exact
+from imgcodec import Codec
+from imgcodec.format import container
+from imgcodec.format.tiles import Grid
 from imgcodec.model import STRIDE
-from imgcodec.tiles import Grid
+from imgcodec.runtime.exact import exact
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 PEAK, RMS = 2, 0.5  # grey levels
@@ -56,7 +57,7 @@ def integers(codec: Codec, data: bytes) -> tuple[Integers, Integers]:
     Latents are counted in sixteenths of a step, single bits are -1, 0 (not sent) or 1.
     """
     header, tiles, chunks = container.unpack(data)
-    payload = codec._payload_for(header, chunks)
+    payload = codec._tile_codec_for(header, chunks)
     unit = 16 if payload.model.config.expansion else 1
     levels, codes = [], []
     boxes = Grid(header.height, header.width, header.edge).boxes()

@@ -26,9 +26,10 @@ from pathlib import Path
 import numpy as np
 from measure import measure
 
-from imgcodec import Codec, container
+from imgcodec import Codec
 from imgcodec.errors import AicError, FormatError
-from imgcodec.image import read_image
+from imgcodec.format import container
+from imgcodec.pictures.reader import read_image
 
 SIZES = [(1, 1), (1, 9), (7, 5), (8, 8), (9, 17), (64, 64), (1, 500), (513, 257)]
 RANDOM_TILES = 200

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgcodec import batch
-from imgcodec.batch import Task, Work
 from imgcodec.bench import find_pictures
-from imgcodec.work import Decoding, Encoding
+from imgcodec.cli import batch
+from imgcodec.cli.batch import Task, Work
+from imgcodec.cli.jobs import Decoding, Encoding
 
 SIDES = (64, 128, 256)
 GOALS = {"quality 50": {"quality": 50.0}, "1 bpp": {"rate": 1.0}}

@@ -51,7 +51,7 @@ def encode(
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
         **target: in place of the rate, one of size (bytes), quality (0..100, default 50), psnr
-            (dB) and ms_ssim (0..1); and roi, see `imgcodec.roi`.
+            (dB) and ms_ssim (0..1); and roi, see `imgcodec.pictures.roi`.
     """
     from imgcodec.codec import Codec
 
@@ -80,10 +80,10 @@ def decode(
 
 
 def register() -> None:
-    """Make Pillow's `Image.open` and `Image.save` know .aic files, see `imgcodec.pillow`."""
-    from imgcodec import pillow
+    """Make Pillow's `Image.open` and `Image.save` know .aic files."""
+    from imgcodec import pillow_plugin
 
-    pillow.register()
+    pillow_plugin.register()
 
 
 def __getattr__(name: str) -> object:

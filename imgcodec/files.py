@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imgcodec.errors import AicError
-from imgcodec.stopwatch import stage
+from imgcodec.runtime.stopwatch import stage
 
 
 def read_bytes(source: Path) -> bytes:

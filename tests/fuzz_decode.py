@@ -32,13 +32,15 @@ class Target:
     """Codecs of tiny models, fitted to the squared error and to MS-SSIM."""
 
     def __init__(self, threads: int | None = None) -> None:
-        from conftest import TINY, write_weights
+        from conftest import TINY, decode_reporting, write_weights
 
-        from imgcodec import container, image
         from imgcodec.codec import Codec
         from imgcodec.errors import AicError
+        from imgcodec.format import container
+        from imgcodec.pictures import picture
 
-        self.container, self.image, self.refusal = container, image, AicError
+        self.container, self.picture, self.refusal = container, picture, AicError
+        self.decode = decode_reporting
         self.codecs = []
         for metric in ("mse", "ms-ssim"):
             with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +68,7 @@ class Target:
         chunks = []
         if kind >> 4 & 1:
             half = len(rest) // 2
-            chunks, rest = [(self.image.ALPHA_CHUNK, rest[:half])], rest[half:]
+            chunks, rest = [(self.picture.ALPHA_CHUNK, rest[:half])], rest[half:]
         codec = self.codecs[kind >> 3 & 1]
         header = self.container.Header(
             width=width + 1, height=height + 1, channels=(1, 3)[kind & 1], entropy=kind >> 1 & 1,
@@ -85,8 +87,8 @@ class Target:
     def decoded(self, codec: "Codec", data: bytes, words: dict[str, object]) -> bool:
         """Decode a file and look at the result."""
         file = self.container.File(data)
-        self.image.alpha_of(file.chunks, file.header.height, file.header.width)
-        pixels, report = codec.decode_report(data, max_pixels=MAX_PIXELS, **words)
+        self.picture.alpha_of(file.chunks, file.header.height, file.header.width)
+        pixels, report = self.decode(codec, data, max_pixels=MAX_PIXELS, **words)
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 3
         assert pixels.shape[2] == 3
@@ -126,9 +128,9 @@ def make_seeds(target: Target) -> list[bytes]:
             seeds.append(b"\1" + fields + b"".join(tiles))
     # transparency takes as many bytes as the codes
     _, (codes,), chunks = target.container.unpack(
-        target.codecs[0].encode(target.image.Picture(image, alpha), 24.0)
+        target.codecs[0].encode(target.picture.Picture(image, alpha), 24.0)
     )
-    png = dict(chunks)[target.image.ALPHA_CHUNK]
+    png = dict(chunks)[target.picture.ALPHA_CHUNK]
     half = max(len(png), len(codes))
     fields = FIELDS.pack(69, 49, 1 | 1 << 1 | 1 << 4, 65535, 0, 0, 0, 0)
     seeds.append(b"\1" + fields + png.ljust(half, b"\0") + codes.ljust(half, b"\0"))

@@ -13,10 +13,10 @@ import pytest
 from cross_device import hashes, integers
 from PIL import Image
 
-from imgcodec import container
 from imgcodec.codec import Codec
-from imgcodec.image import Picture, alpha_of
-from imgcodec.metadata import Metadata
+from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
+from imgcodec.pictures.picture import Picture, alpha_of
 from imgcodec.weights import TUNED
 
 HERE = Path(__file__).parent
@@ -113,7 +113,7 @@ def test_codes(case, data, expected, shipped):
 @pytest.mark.parametrize("fast", [False, True])
 def test_pixels(case, data, shipped, monkeypatch, fast):
     """Also those of machines that multiply bfloat16, or do not."""
-    monkeypatch.setattr(shipped._payload, "fast", fast)
+    monkeypatch.setattr(shipped._tile_codec, "fast", fast)
     found = shipped.decode(data).astype(float)
     with Image.open(FOLDER / f"{case}.png") as picture:
         error = found - np.asarray(picture)

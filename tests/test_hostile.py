@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from imgcodec import cli, codec, container
+from imgcodec import cli, codec
+from imgcodec.codec.rate_search import MAX_U
 from imgcodec.errors import AicError, FormatError, ModelMismatchError
-from imgcodec.rate import MAX_U
+from imgcodec.format import container
 
 SOON_S = 20.0  # for one decode of 64 x 64 pixels on a machine that is busy otherwise
 
@@ -180,7 +181,7 @@ def test_other_channels_are_a_picture(tiny_codec, parts, channels):
 
 def test_model_id_is_compared_before_the_payload_is_read(tiny_codec, parts, monkeypatch):
     header, tile = parts
-    monkeypatch.setattr(tiny_codec._payload, "read", never)
+    monkeypatch.setattr(tiny_codec._tile_codec, "read", never)
     for model_id in (bytes(8), b"\xff" * 8, tiny_codec.model_id[::-1]):
         with pytest.raises(ModelMismatchError):
             tiny_codec.decode(container.pack(replace(header, model_id=model_id), [tile]))
@@ -200,7 +201,7 @@ def test_sizes_that_would_take_gigabytes_are_refused(
     tiny_codec, parts, monkeypatch, width, height
 ):
     """Before anything of that size is made; the payload itself is not looked at."""
-    monkeypatch.setattr(tiny_codec._payload, "read", never)
+    monkeypatch.setattr(tiny_codec._tile_codec, "read", never)
     with pytest.raises(FormatError, match="at most 16777216 are allowed"):
         replace(parts[0], width=width, height=height)
     data = bytearray(container.pack(parts[0], [parts[1]]))
@@ -211,7 +212,7 @@ def test_sizes_that_would_take_gigabytes_are_refused(
 
 def test_raw_payloads_that_are_too_short_are_refused_at_once(tiny_codec, parts, monkeypatch):
     """Without an entropy coder each level takes a bit at least: here 2^18 bits, 12 are there."""
-    monkeypatch.setattr(tiny_codec._payload, "_walk_levels", never)
+    monkeypatch.setattr(tiny_codec._tile_codec.model, "walk_levels", never)
     header = replace(parts[0], width=4096, height=4096, entropy=0)
     with pytest.raises(FormatError):
         tiny_codec.decode(container.pack(header, [bytes(12)]))

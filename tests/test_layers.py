@@ -1,118 +1,138 @@
-"""What a module loads when it is imported alone: the layers of the package, kept apart."""
+"""The layers of the package: what each part may import of the others, and what it may load."""
 
-import importlib.util
+import ast
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import imgcodec
 
 HEAVY = {
-    "PIL", "click", "constriction", "matplotlib", "numpy", "pytorch_msssim",
-    "rasterio", "safetensors",
-    "scipy", "torch", "tqdm",
+    "PIL", "click", "constriction", "matplotlib", "numpy", "pytorch_msssim", "rasterio",
+    "safetensors", "scipy", "torch", "tqdm",
 }  # fmt: skip
 TORCH = {"torch", "numpy", "tqdm"}  # torch brings numpy and tqdm along
-MAY_LOAD = {  # a package stands for all modules in it
-    "__init__": set[str](),
-    "__main__": {"click"},
-    "batch": set[str](),
-    "bench": {"numpy", "PIL"},
-    "bitstream": {"numpy", "constriction"},
-    "cli": {"click"},
-    "codec": TORCH | {"constriction", "PIL", "safetensors"},
-    "compress": TORCH | {"constriction", "PIL", "safetensors"},
-    "container": set[str](),
-    "convoy": set[str](),
-    "decompress": TORCH | {"constriction", "safetensors"},
-    "errors": set[str](),
-    "exact": TORCH,
-    "files": set[str](),
-    "geo": {"numpy", "PIL"},
-    "heatmap": {"numpy", "PIL"},
-    "hiding": {"numpy"},
-    "image": {"numpy", "PIL"},
-    "importance": {"numpy"},
-    "metadata": set[str](),
-    "metrics": {"numpy"},
-    "model": TORCH,
-    "modes": {"numpy", "PIL"},
-    "options": {"click"},
-    "peers": set[str](),
-    "payload": TORCH | {"constriction", "safetensors"},
-    "pillow": {"numpy", "PIL"},
-    "plan": TORCH | {"constriction", "safetensors"},
-    "precision": TORCH,
-    "rate": set[str](),
-    "roi": {"numpy"},
-    "shared": TORCH | {"constriction", "safetensors"},
-    "stopwatch": set[str](),
-    "target": {"numpy"},
-    "refine": TORCH,
-    "tiles": set[str](),
-    "train": TORCH | {"PIL", "constriction", "safetensors", "scipy"},
-    "weights": TORCH | {"safetensors"},
-    "work": set[str](),
-}
-KNOWS_CODEC = {"codec", "train"}  # they may load codec.py, which joins all parts
+CODEC = TORCH | {"constriction", "PIL", "safetensors"}
+# From the ground up: what a part may import of the parts above its line, and what else it may
+# have loaded when all its modules are imported. A package stands for all modules in it.
+TABLE = {
+    "errors": (set[str](), set[str]()),
+    "runtime": (set[str](), TORCH),
+    "files": ({"errors", "runtime"}, set[str]()),
+    "metrics": ({"errors"}, {"numpy"}),
+    "format": ({"errors"}, set[str]()),
+    "entropy": ({"errors"}, {"numpy", "constriction"}),
+    "model": (set[str](), TORCH),
+    "weights": ({"errors", "model"}, TORCH | {"safetensors"}),
+    "pictures": (
+        {"errors", "files", "format", "metrics", "runtime"},
+        {"numpy", "PIL"},
+    ),
+    "codec": (
+        {"entropy", "errors", "format", "metrics", "model", "pictures", "runtime", "weights"},
+        CODEC,
+    ),
+    "pillow_plugin": ({"codec", "errors", "format", "pictures"}, {"numpy", "PIL"}),
+    "__init__": ({"codec", "pillow_plugin"}, set[str]()),
+    "train": (
+        {
+            "codec", "entropy", "errors", "format", "metrics", "model", "runtime",
+            "weights",
+        },
+        CODEC | {"scipy"},
+    ),
+    "bench": (
+        {"__init__", "codec", "errors", "files", "metrics", "pictures"},
+        {"numpy", "PIL"},
+    ),
+    "cli": (
+        {
+            "__init__", "bench", "codec", "errors", "files", "format", "model", "pictures",
+            "runtime", "train", "weights",
+        },
+        {"click"},
+    ),
+    "__main__": ({"cli"}, {"click"}),
+}  # fmt: skip
+LIGHT = {  # modules that load less than their package may
+    "runtime.lockstep", "runtime.stopwatch", "format.container", "bench",
+}  # fmt: skip
+ROOT = Path(imgcodec.__file__).parent
 
 
-@pytest.fixture(scope="module")
-def loaded():
-    """Names of all modules that are loaded after the import of one of ours, in a new process."""
-    cache = {}
-
-    def load(module):
-        if module not in cache:
-            names = ["imgcodec" if module == "__init__" else f"imgcodec.{module}"]
-            spec = importlib.util.find_spec(names[0])
-            if module != "__init__" and spec.submodule_search_locations:
-                inner = pkgutil.walk_packages(spec.submodule_search_locations, f"{names[0]}.")
-                names += [info.name for info in inner]
-            code = f"import sys, {', '.join(names)}; print(*sys.modules)"
-            out = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, check=True
-            )
-            cache[module] = set(out.stdout.split())
-        return cache[module]
-
-    return load
+def files(part):
+    """The source files of a part."""
+    folder = ROOT / part
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [ROOT / f"{part}.py"]
 
 
-def modules():
-    """The top level of the package."""
-    return ["__init__", *(info.name for info in pkgutil.iter_modules(imgcodec.__path__))]
+def imported(path):
+    """The parts that a file imports, at its top or inside of functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "imgcodec":
+            names = [f"imgcodec.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "imgcodec":
+                part = rest.partition(".")[0]
+                known = (ROOT / part).is_dir() or (ROOT / f"{part}.py").exists()
+                yield part if part and known else "__init__"
 
 
-def test_every_module_has_its_line_in_the_table():
-    assert set(modules()) <= set(MAY_LOAD)
+def loaded(names):
+    """Names of all modules that are loaded after some imports in a new process."""
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(out.stdout.split())
 
 
-@pytest.mark.parametrize("module", modules())
-def test_module_loads_no_more_than_its_layer_may(module, loaded):
-    assert loaded(module) & HEAVY <= MAY_LOAD[module]
+def modules(part):
+    """The modules of a part, by name."""
+    name = "imgcodec" if part == "__init__" else f"imgcodec.{part}"
+    inner = pkgutil.walk_packages([str(ROOT / part)], f"{name}.") if part != "__init__" else ()
+    return [name, *(info.name for info in inner)]
 
 
-@pytest.mark.parametrize("module", modules())
-def test_module_knows_no_layer_above_it(module, loaded):
-    ours = {name.split(".")[1] for name in loaded(module) if name.startswith("imgcodec.")}
-    assert "train" not in ours - {module}
-    assert "cli" not in ours - {module} or module == "__main__"
-    assert "codec" not in ours or module in KNOWS_CODEC
-    if module in ("__init__", "container", "errors", "metrics", "model", "modes"):
-        assert ours <= {module, "errors"}
-    if module in ("image", "metadata"):
-        assert ours <= {
-            "image",
-            "metadata",
-            "modes",
-            "container",
-            "errors",
-            "files",
-            "roi",
-            "stopwatch",
-            "tiles",
-            "metrics",
-        }
+def test_every_part_has_its_line_in_the_table():
+    parts = {"__init__", *(info.name for info in pkgutil.iter_modules(imgcodec.__path__))}
+    assert parts == set(TABLE)
+
+
+def test_parts_import_only_what_stands_above_them():
+    above = set()
+    for part, (wanted, _) in TABLE.items():
+        assert wanted <= above, part
+        above.add(part)
+
+
+@pytest.mark.parametrize("part", TABLE)
+def test_part_imports_no_more_than_the_table_says(part):
+    found = {name for path in files(part) for name in imported(path)} - {part}
+    if part == "__main__":
+        found -= {"__init__"}
+    assert found == TABLE[part][0]
+
+
+@pytest.mark.parametrize("part", TABLE)
+def test_part_loads_no_more_than_the_table_says(part):
+    assert loaded(modules(part)) & HEAVY <= TABLE[part][1]
+
+
+@pytest.mark.parametrize("module", sorted(LIGHT))
+def test_light_modules_load_nothing_heavy(module):
+    assert not loaded([f"imgcodec.{module}"]) & HEAVY
+
+
+@pytest.mark.parametrize("part", [part for part in TABLE if (ROOT / part).is_dir()])
+def test_every_package_says_what_it_may_import(part):
+    text = ast.get_docstring(ast.parse((ROOT / part / "__init__.py").read_text()))
+    assert "May import" in text or "may import" in text

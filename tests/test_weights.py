@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from imgcodec import weights
+from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.errors import AicError
-from imgcodec.importance import LEVEL_EIGHTHS
 from imgcodec.model.integer import IntegerLayer
+from imgcodec.model.steps import rate_index
 from imgcodec.model.tables import NUM_SCALES, RATE_INDICES
 from imgcodec.train.export import LOGIT_LIMIT, make_tables, probability_table
 
@@ -272,7 +273,7 @@ def test_digits_reach_what_a_latent_can_be(tiny_model, tables):
     for u in (0.0, 0.3, 0.5):
         for level in range(config.levels):
             rate = torch.tensor([u])
-            row = int(tiny_model.rate_index(rate)) + LEVEL_EIGHTHS * level
+            row = int(rate_index(rate)) + LEVEL_EIGHTHS * level
             step = tiny_model.steps(torch.full((1, 1, 1, 1), float(level)), rate)[0, -1, 0, 0]
             largest = 8 / (float(step) * float(tiny_model.unit[-1]))  # of pixels 0..1, in steps
             limit = 0 if tables.digits[row, -1] == 0 else 2 ** (int(tables.digits[row, -1]) - 1)

@@ -7,11 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgcodec import bench, files
-from imgcodec.bench import commands, compare, page, plot, report
-from imgcodec.bench.cache import default_folder
+from imgcodec import files
+from imgcodec.bench import COMPRESSAI, commands, compare, page, plot, report
+from imgcodec.bench.cache import Cache, default_folder
+from imgcodec.bench.coders import Aic, Coder, Peer
+from imgcodec.bench.measure import find_pictures, run
+from imgcodec.bench.rows import Row, means
+from imgcodec.bench.table import table
 from imgcodec.errors import AicError
-from imgcodec.peers import COMPRESSAI
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
@@ -41,7 +44,7 @@ class Benchmark:
     threads: int | None
     force: bool
     quiet: bool
-    rows: list[bench.Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, then load the codecs."""
@@ -49,7 +52,7 @@ class Benchmark:
             files.check_free(target, self.force)
         if self.plot_file is not None:
             plot.check(self.plot_file)
-        self._paths = bench.find_pictures(self.folder)
+        self._paths = find_pictures(self.folder)
         self._loaded: list[Codec] = []
         self._coders = [
             coder for name in dict.fromkeys(self.codecs) for coder in self._coders_of(name)
@@ -60,23 +63,23 @@ class Benchmark:
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
         self._commands: list[commands.CommandRow] = []
 
-    def _coders_of(self, name: str) -> list[bench.Coder]:
+    def _coders_of(self, name: str) -> list[Coder]:
         if name.startswith(COMPRESSAI):
             from imgcodec.bench.compressai import CompressAI
 
             return [CompressAI(name.removeprefix(COMPRESSAI))]
         if name != "aic":
-            return [bench.Peer(name)]
+            return [Peer(name)]
         from imgcodec.codec import Codec
 
-        found: list[bench.Coder] = []
+        found: list[Coder] = []
         for tune in dict.fromkeys(self.tunes):
             codec = Codec(device=self.device, threads=self.threads, tune=tune)
             self._loaded.append(codec)
             for settings, by_rate in ((self.rates, True), (self.qualities, False)):
                 if settings:
                     chosen = tuple(dict.fromkeys(settings))
-                    found.append(bench.Aic(codec, chosen, self.effort, tune, by_rate))
+                    found.append(Aic(codec, chosen, self.effort, tune, by_rate))
         return found
 
     def _machine(self) -> tuple[int, str | None]:
@@ -93,9 +96,9 @@ class Benchmark:
         cache = None
         if not self.no_cache:
             circumstances = {**self._environment, "ssimulacra2": self.ssimulacra2}
-            cache = bench.Cache(self.cache_dir or default_folder(), circumstances)
+            cache = Cache(self.cache_dir or default_folder(), circumstances)
         progress = partial(tqdm, unit="picture", disable=self.quiet)
-        found = bench.run(
+        found = run(
             self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.ssimulacra2
         )
         try:
@@ -115,9 +118,9 @@ class Benchmark:
 
     def text(self) -> str:
         """Return what a terminal shows."""
-        means = bench.means(self.rows)
-        parts = [bench.table(self.rows, means)]
-        comparisons = compare.compare(self.rows, means)
+        averages = means(self.rows)
+        parts = [table(self.rows, averages)]
+        comparisons = compare.compare(self.rows, averages)
         if comparisons:
             parts.append(compare.table(comparisons, self._anchor()))
         if self._commands:
@@ -134,17 +137,17 @@ class Benchmark:
 
     def write(self) -> None:
         """Write the files that were asked for."""
-        means = bench.means(self.rows)
-        comparisons = compare.compare(self.rows, means)
+        averages = means(self.rows)
+        comparisons = compare.compare(self.rows, averages)
         result: dict[str, Any] = report.as_result(
             self.rows, self._coders, comparisons, self._commands, self._environment
         )
         if self.csv_file is not None:
-            bench.to_csv(self.rows, self.csv_file)
+            report.to_csv(self.rows, self.csv_file)
         if self.json_file is not None:
-            bench.to_json(result, self.json_file)
+            report.to_json(result, self.json_file)
         if self.plot_file is not None:
-            plot.draw(means, self.plot_file)
+            plot.draw(averages, self.plot_file)
         if self.report_dir is not None:
             from tqdm import tqdm
 

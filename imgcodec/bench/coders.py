@@ -97,15 +97,14 @@ class Aic:
     def encode(self, pixels: Pixels, setting: float) -> Coded:
         """See `Coder.encode`."""
         rate, quality = (setting, None) if self.by_rate else (None, setting)
-        data, report = self.codec.encode_report(
-            pixels, rate, "range", self.effort, quality=quality
-        )
-        return Coded(data, report.model_s, report.limited)
+        data = self.codec.encode(pixels, rate, "range", self.effort, quality=quality)
+        return Coded(data, data.report.model_s, data.report.limited)
 
     def decode(self, data: bytes) -> tuple[Pixels, float]:
         """See `Coder.decode`."""
-        pixels, report = self.codec.decode_report(data)
-        return pixels, report.model_s
+        strips: list[Pixels] = []
+        report = self.codec.decode_rows(data, strips.append)
+        return np.concatenate(strips), report.model_s
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from imgcodec import __version__, files, image, metrics
+from imgcodec import __version__, files, metrics
 from imgcodec.bench.coders import Aic, Coder, Pixels, nearest
 from imgcodec.errors import AicError
-from imgcodec.heatmap import colours
-from imgcodec.image import as_colour
+from imgcodec.pictures import reader, writer
+from imgcodec.pictures.arrays import as_colour
+from imgcodec.pictures.heatmap import colours
 
 TEMPLATE = Path(__file__).with_name("page.html")
 RESULT = "{{result}}"  # where the page holds its data
@@ -80,7 +81,7 @@ def _view(
     folder: Path, path: Path, coders: Sequence[Coder], rates: Sequence[float], reuse: bool
 ) -> dict[str, Any]:
     """Write the pictures of one original and return what the viewer needs to know."""
-    pixels = image.read_image(path)
+    pixels = reader.read_image(path)
     height, width = pixels.shape[:2]
     content = hashlib.sha256(files.read_bytes(path)).hexdigest()
     stem = folder / f"{path.name}.original"
@@ -107,7 +108,7 @@ def _view(
 
 def _original(stem: Path, pixels: Pixels) -> dict[str, Any]:
     """Write the original."""
-    image.write_image(f"{stem}.webp", as_colour(pixels), force=True)
+    writer.write_image(f"{stem}.webp", as_colour(pixels), force=True)
     return {"file": f"pictures/{stem.name}.webp"}
 
 
@@ -115,7 +116,7 @@ def _shot(stem: Path, coder: Coder, pixels: Pixels, room: int) -> dict[str, Any]
     """Write what a codec makes of a picture in so many bytes, and where aic spent them."""
     setting, data = nearest(coder, pixels, room)
     original, (decoded, _) = as_colour(pixels), coder.decode(data)
-    image.write_image(f"{stem}.webp", decoded, force=True)
+    writer.write_image(f"{stem}.webp", decoded, force=True)
     maps: dict[str, str | None] = {"bits": None, "levels": None}
     if isinstance(coder, Aic):
         levels, bits = coder.codec.inspect(data)
@@ -123,7 +124,7 @@ def _shot(stem: Path, coder: Coder, pixels: Pixels, room: int) -> dict[str, Any]
             maps[kind] = f"pictures/{stem.name}.{kind}.png"
             shares = (values - values.min()) / max(float(np.ptp(values)), 1e-6)
             heat = np.round(colours(shares)).astype(np.uint8)
-            image.write_image(f"{stem}.{kind}.png", heat, force=True)
+            writer.write_image(f"{stem}.{kind}.png", heat, force=True)
     return {
         "setting": setting, "bytes": len(data),
         "psnr": min(metrics.psnr(original, decoded), 100.0),

@@ -1,30 +1,37 @@
-r"""The model: every network of the codec, assembled.
+r"""The model: every network of the codec, assembled; what is learned, and how it is laid out.
 
     x -> LappedDCT -> Encoder -> y ------------------------> / step, round -> codes -> context
                          \-> F(x) -> Quantizer -> p -> levels -^       (bits)   |
     x_hat <- LappedDCT <- Decoder <- y_hat = codes * step <----------------------/
 
-The parts hold no state between calls, choose no device and read no files.
+The parts hold no state between calls, choose no device and read no files. May import torch and
+nothing of the package besides itself.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from imgcodec.model import pyramid
 from imgcodec.model.binarizer import binarize
+from imgcodec.model.config import ModelConfig
 from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext, Visitor
 from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
 from imgcodec.model.decoder import Decoder
 from imgcodec.model.distortion import lmbda
 from imgcodec.model.encoder import Encoder
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
+from imgcodec.model.steps import (
+    eighths,
+    masking,
+    middle_step,
+    rate_index,
+    relative_step,
+    rounding_weights,
+)
 from imgcodec.model.tables import (
     MEAN_UNIT,
-    RATE_INDICES,
     RATE_SHOWN,
     SCALE_ZERO,
     SCALES_PER_OCTAVE,
@@ -35,66 +42,7 @@ from imgcodec.model.visitors import LatentBits, LevelBits, SingleBits
 
 __all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
 
-SSIM_C2 = 0.03**2  # of the structural similarity of pixels in 0..1
-MASKING_LEVEL = -6.4  # log2 of the variance, and C2, whose level is the quantizer's; usual ones
 EVEN_LEVEL = 7  # of all places where all errors count the same
-HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
-# How many times errors of the block means, of the first group, of the second and of the others
-# count when latents are rounded: what is coded early tells about what follows, zeros make those
-# beside them cheap, and most of MS-SSIM looks at reduced pictures.
-ROUNDING = {"mse": (1.4, 1.2, 0.9, 0.48), "ms-ssim": (1.5, 1.7, 1.0, 1.0)}
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    """Sizes of a model; stored with its weights."""
-
-    latents: int = 96  # of 192 coefficients; the rest hold 1e-4.5 of the energy
-    digits: int = 12  # most binary digits of a latent's magnitude; 0: one bit, the paper's form
-    levels: int = 16  # L of equation (4)
-    skip: bool = True  # linear skips around the trunks
-    width: int = 128  # channels of the trunks
-    encoder_blocks: int = 4
-    decoder_blocks: int = 6
-    attention_width: int = 64
-    attention_heads: int = 4
-    attention_blocks: int = 2
-    attention_window: int = 8  # places
-    lattice: int = 3  # latents coded as a pyramid: the block means of the three planes
-    groups: tuple[int, ...] = (4, 5, 12, 24, 48)  # the other latents, in coding order
-    context_width: int = 96
-    context_hidden: int = 96
-    metric: str = "mse"  # what the weights are fitted to, see `distortion`
-
-    @classmethod
-    def paper(cls) -> "ModelConfig":
-        """Return the paper's form: n = 128 single bits, L = 16, uniform prefix, no skip."""
-        return cls(latents=128, digits=0, skip=False, lattice=0, groups=(32, 32, 64))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `ModelConfig(**...)` takes, for JSON."""
-        return asdict(self)
-
-    @property
-    def expansion(self) -> bool:
-        """Whether latents are binary expansions rather than single bits."""
-        return self.digits > 0
-
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """Channels of each part that is coded: those of the pyramid, then the groups."""
-        return (*pyramid.parts(self.lattice), *self.groups)
-
-    @property
-    def pyramid_parts(self) -> int:
-        """How many of the parts are the pyramid's."""
-        return len(self.parts) - len(self.groups)
-
-    def part_size(self, part: int, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of a part of a picture of that many places."""
-        if part < self.pyramid_parts:
-            return pyramid.part_size(height, width, part)
-        return height, width
 
 
 class Codes(NamedTuple):
@@ -153,7 +101,7 @@ class Model(nn.Module):
         self.unit.copy_(deviation[order])
         # a latent's spread at step 1 and level L/2, halved: its neighbours tell much
         index = SCALE_ZERO + SCALES_PER_OCTAVE * torch.log2(
-            deviation[order] / self.step(torch.zeros(1)) * 0.25
+            deviation[order] / middle_step(torch.zeros(1)) * 0.25
         )
         with torch.no_grad():
             start = self.config.lattice
@@ -170,11 +118,6 @@ class Model(nn.Module):
                 start += size
             self.level_context.last.bias[1:] = SCALE_ZERO - SCALES_PER_OCTAVE
 
-    @staticmethod
-    def step(u: Tensor) -> Tensor:
-        """Return the step of the middle level at rate parameter u, in pixels 0..1."""
-        return torch.sqrt(HIGH_RATE_STEP / lmbda(u))
-
     def steps(self, levels: Tensor, u: Tensor) -> Tensor:
         """Return the step of every latent in its own units.
 
@@ -188,31 +131,11 @@ class Model(nn.Module):
             (B, latents, h, w) float32.
         """
         b, _, h, w = levels.shape
-        fine = self._relative_step(levels)
+        fine = relative_step(levels, self.config)
         lattice = fine.new_ones(b, self.config.lattice, h, w)
         rest = fine.expand(b, self.config.latents - self.config.lattice, h, w)
         unit = self.unit[None, :, None, None]
-        return torch.cat([lattice, rest], 1) * (self.step(u)[:, None, None, None] / unit)
-
-    def _relative_step(self, levels: Tensor) -> Tensor:
-        """Return the step of each level as a multiple of that of the middle level."""
-        return torch.exp2((self.config.levels // 2 - levels) / 2)
-
-    def eighths(self, levels: Tensor) -> list[Tensor]:
-        """Return by how much the pyramid's steps are finer than that of the middle level.
-
-        Eighths of an octave, integers as float32, (B, 1, h_p, w_p) for each part of the pyramid.
-        Only where MS-SSIM counts do its details follow the levels.
-        """
-        if not self.config.lattice:
-            return []
-        b, _, h, w = levels.shape
-        sizes = [self.config.part_size(part, h, w) for part in range(self.config.pyramid_parts)]
-        found = [levels.new_zeros(b, 1, *size) for size in sizes]
-        if self.config.metric == "ms-ssim":
-            for octave, finer in enumerate(pyramid.eighths(levels, self.config.levels // 2)):
-                found[2 * octave + 1] = found[2 * octave + 2] = finer
-        return found
+        return torch.cat([lattice, rest], 1) * (middle_step(u)[:, None, None, None] / unit)
 
     def split(self, y: Tensor, levels: Tensor) -> list[Tensor]:
         """Return the parts in which latents (B, latents, h, w) are coded, in their own steps.
@@ -223,7 +146,7 @@ class Model(nn.Module):
         """
         lattice, *groups = y.split((self.config.lattice, *self.config.groups), 1)
         parts = pyramid.analyse(lattice) if self.config.lattice else []
-        finer = self.eighths(levels.detach())
+        finer = eighths(levels.detach(), self.config)
         parts = [part * torch.exp2(f / 8) for part, f in zip(parts, finer, strict=True)]
         return [*parts, *groups]
 
@@ -232,7 +155,7 @@ class Model(nn.Module):
         if not self.config.lattice:
             return torch.cat(parts, 1)
         count = self.config.pyramid_parts
-        finer = self.eighths(levels.detach())
+        finer = eighths(levels.detach(), self.config)
         means = [part * torch.exp2(-f / 8) for part, f in zip(parts[:count], finer, strict=True)]
         lattice = pyramid.synthesise(means, *levels.shape[2:])
         return torch.cat([lattice, *parts[count:]], 1)
@@ -251,17 +174,7 @@ class Model(nn.Module):
         p: Tensor = self.quantizer(features, u)
         if self.config.metric == "mse":
             return p
-        return p + self.masking(t) / self.config.levels
-
-    def masking(self, t: Tensor) -> Tensor:
-        """Return by how many levels the texture of a place moves it under MS-SSIM, (B, 1, h, w).
-
-        Negative where there is more of it than usual: steps may be larger there.
-        """
-        luma = t[:, 1 : STRIDE**2].float() * self.deviation[1 : STRIDE**2, None, None]
-        variance = luma.square().sum(1, keepdim=True) / (3 * STRIDE**2)  # of the colours' mean
-        around = F.avg_pool2d(variance, 3, 1, 1, count_include_pad=False)
-        return MASKING_LEVEL - torch.log2(around + SSIM_C2)
+        return p + masking(t, self.deviation) / self.config.levels
 
     def coefficients(self, x: Tensor) -> Tensor:
         """Return normalised coefficients of pixels (B, 3, H, W) in 0..1: (B, 192, h, w)."""
@@ -275,10 +188,6 @@ class Model(nn.Module):
         """Return pixels (B, 3, H, W) float32, not clamped."""
         t = self.g_s(codes.y_hat, self.importance(codes.levels), u)
         return self.transform.synthesise(t * self.deviation[:, None, None])
-
-    def rate_index(self, u: Tensor) -> Tensor:
-        """Return u in eighths of an octave of the step, integers 0..56 as float32."""
-        return torch.round(u * RATE_INDICES)
 
     def forward(self, x: Tensor, u: Tensor, real: bool) -> tuple[Tensor, Rates, Tensor]:
         """Encode, estimate the bits and decode, with gradients.
@@ -311,8 +220,7 @@ class Model(nn.Module):
     def _level_bits(self, levels: Tensor, u: Tensor) -> Tensor:
         """Return the bits of the levels (B,); gradients reach the levels and the context."""
         visit = LevelBits(levels)
-        rate = (RATE_SHOWN * self.rate_index(u)).view(-1, 1, 1, 1).expand_as(levels)
-        self.level_context.walk(rate, levels.new_zeros(len(u), 1, 1), visit)
+        self.walk_levels(u, levels.shape[2:], visit)
         return visit.bits
 
     def _expansion(
@@ -320,10 +228,21 @@ class Model(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         steps = self.steps(levels, u)
         parts = self.split(e / steps, levels)
-        weights = self.rounding_weights(levels.detach()) if real else None
+        weights = rounding_weights(levels.detach(), self.config) if real else None
         visit = LatentBits(parts, weights, self.costs, self.training)
         self.walk_codes(levels.detach(), u, visit)
         return self.join(visit.result(), levels) * steps, visit.bits
+
+    def walk_levels(self, u: Tensor, shape: torch.Size, visit: Visitor) -> Tensor:
+        """Visit all levels in coding order, and return them in 1/16, (B, 1, h, w).
+
+        Args:
+            u: (B,) rate parameter.
+            shape: h and w.
+            visit: what the visitor does.
+        """
+        shown = (RATE_SHOWN * rate_index(u)).view(-1, 1, 1, 1).expand(-1, 1, *shape)
+        return self.level_context.walk(shown, u.new_zeros(len(u), 1, 1), visit)
 
     def walk_codes(self, levels: Tensor, u: Tensor, visit: Visitor) -> None:
         """Visit all codes in coding order, see `imgcodec.model.context`.
@@ -333,48 +252,9 @@ class Model(nn.Module):
             u: (B,) rate parameter.
             visit: what the visitor does.
         """
-        finer = self.eighths(levels)
-        index = self.rate_index(u)
+        finer = eighths(levels, self.config)
+        index = rate_index(u)
         self.code_context.walk(levels, index, self.config.levels, finer, visit)
-
-    def rounding_weights(self, levels: Tensor) -> list[Tensor]:
-        """Return the weight of a squared error of one step against bits for each part.
-
-        It is that of the training loss, lambda * step^2 / 3, `ROUNDING` times; latents are rounded
-        towards zero where that costs less in all. Where the levels say how much an error matters,
-        as with MS-SSIM, an error of one step matters as much at every level.
-
-        Returns:
-            One (B, 1, h, w) of each part's size.
-        """
-        b, _, h, w = levels.shape
-        sizes = [self.config.part_size(part, h, w) for part in range(self.config.pyramid_parts)]
-        means, *groups = self._rounding()
-        weight = self._group_weight(levels)
-        return [
-            *(levels.new_full((b, 1, *size), means * HIGH_RATE_STEP / 3) for size in sizes),
-            *(factor * weight for factor in groups),
-        ]
-
-    def error_weight(self, levels: Tensor) -> Tensor:
-        """Return the weight of a squared error of one step in the loss, (B, latents, h, w).
-
-        Errors of the block means add up over their neighbourhood: they count twice.
-        """
-        sizes = self.config.lattice, self.config.latents - self.config.lattice
-        weights = torch.full_like(levels, 2 * HIGH_RATE_STEP / 3), self._group_weight(levels)
-        return torch.cat([w.expand(-1, n, -1, -1) for w, n in zip(weights, sizes, strict=True)], 1)
-
-    def _rounding(self) -> list[float]:
-        """Return how many times errors of the block means and of each group count."""
-        *low, others = ROUNDING[self.config.metric]
-        return [*low, *[others] * len(self.config.groups)][: 1 + len(self.config.groups)]
-
-    def _group_weight(self, levels: Tensor) -> Tensor:
-        weight = torch.full_like(levels, HIGH_RATE_STEP / 3)
-        if self.config.metric == "mse":
-            weight = weight * self._relative_step(levels).square()
-        return weight
 
     def _single_bits(
         self, e: Tensor, p: Tensor, levels: Tensor, u: Tensor

@@ -11,7 +11,7 @@ from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, SCALE_ZERO, SCALES_PER_
 WARMTH = 2.0  # bits
 SAMPLING_WARMTH = 0.7  # bits
 HIDING_WARMTH = 1.2  # the same where signs may be hidden: how often files have the dearer choice
-HIDING_ROW = 18  # scale index from which they may be, that of `imgcodec.hiding`
+HIDING_ROW = 18  # scale index from which they may be, that of `imgcodec.entropy.sign_hiding`
 SINGLE_BIT = 4 * MEAN_UNIT  # how the context model sees a bit: plus or minus this
 
 

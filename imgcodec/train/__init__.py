@@ -1,1 +1,4 @@
-"""Training: data, losses, the loop and the export of weights. Only the train command needs it."""
+"""Training: data, loss, loop, checkpoints, and the export of weights.
+
+May import everything but `cli` and `bench`; only `cli` imports it.
+"""

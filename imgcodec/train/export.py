@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.container import MAX_U
-from imgcodec.importance import LEVEL_EIGHTHS, digit_table
+from imgcodec.codec.plan import CoderTables, IntegerStep
+from imgcodec.codec.tile_codec import TileCodec
+from imgcodec.entropy.digits import LEVEL_EIGHTHS, digit_table
+from imgcodec.format.container import MAX_U
 from imgcodec.model import Model, ModelConfig, pyramid
+from imgcodec.model.steps import middle_step
 from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
-from imgcodec.payload import Payload
-from imgcodec.plan import CoderTables, IntegerStep
 from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.weights import Tables, save
 
@@ -66,13 +67,13 @@ def fit_masses(model: Model, pictures: Tensor) -> Tensor:
     masses = logistic
     for _ in range(FIT_ROUNDS):  # what is chosen depends a little on the table
         tables = CoderTables(make_tables(model, masses), model.unit.device)
-        payload = Payload(model, tables, fast=False)
+        tile_codec = TileCodec(model, tables, fast=False)
         counts = PRIOR_COUNT * prior
         for number, picture in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
-            prepared = payload.analyse(picture[None])
+            prepared = tile_codec.analyse(picture[None])
             for rate in FIT_RATES:
                 u = round((rate + number % 10 / 100) * MAX_U)
-                (plan,) = payload.plan(payload.latents(prepared, u), u, raw=False)
+                (plan,) = tile_codec.plan(tile_codec.latents(prepared, u), u, raw=False)
                 for step in plan.steps:
                     if isinstance(step, IntegerStep):
                         values, rows, _ = step.arrays()
@@ -102,6 +103,6 @@ def _digits(model: Model) -> NDArray[np.uint8]:
         # an octave of the pyramid doubles what is smooth
         octaves = [np.repeat(means, 3) * 2**octave for octave in range(pyramid.OCTAVES, 0, -1)]
         limits = np.concatenate([means * pyramid.SIDE, *octaves, limits])
-    coarsest = float(model.step(torch.zeros(1))) * 2 ** (model.config.levels / 4)
+    coarsest = float(middle_step(torch.zeros(1))) * 2 ** (model.config.levels / 4)
     rows = RATE_INDICES + LEVEL_EIGHTHS * (model.config.levels - 1) + 1
     return np.minimum(digit_table(limits, coarsest, rows), model.config.digits + 1)

@@ -13,7 +13,7 @@ from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
-from imgcodec.precision import multiplies_bfloat16
+from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.train import data, loss, validate
 from imgcodec.train.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from imgcodec.train.export import fit_masses

@@ -1,0 +1,208 @@
+"""Size, quality and time of codecs over a folder of pictures, through files on disk."""
+
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+
+from imgcodec import files, metrics
+from imgcodec.bench.cache import Cache
+from imgcodec.bench.coders import Coder, Pixels
+from imgcodec.bench.rows import NAN, Row
+from imgcodec.errors import AicError
+from imgcodec.pictures import reader, writer
+
+_Result = TypeVar("_Result")
+
+
+def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the pictures of a folder, told by their suffix, in the order of their names.
+
+    Raises:
+        AicError: no folder, or none in it.
+    """
+    try:
+        found = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in writer.SUFFIXES)
+    except OSError as error:
+        raise AicError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+    if not found:
+        raise AicError(f"{folder}: no picture ({' '.join(writer.SUFFIXES)}) in this folder")
+    return found
+
+
+def run(
+    coders: Sequence[Coder],
+    folder: str | os.PathLike[str],
+    repeat: int = 1,
+    progress: Callable[[list[Any]], Iterable[Any]] = iter,
+    jobs: int = 1,
+    cache: Cache | None = None,
+    ssimulacra2: bool = False,
+) -> Iterator[Row]:
+    """Encode and decode every picture of a folder with each codec at each of its settings.
+
+    Args:
+        coders: loaded; the first work of each is on a row that does not count.
+        folder: the pictures are those of `find_pictures`.
+        repeat: how often each row is timed, the median counts.
+        progress: wraps a list with an item for each codec and picture, as `tqdm.tqdm` does.
+        jobs: pictures at once; with more than one, times are those of a busy machine.
+        cache: where rows are looked for first, and kept.
+        ssimulacra2: whether to measure it: a slow one.
+
+    Yields:
+        A row per codec, picture and setting as soon as it is there; a refused one says why in
+        `error`.
+    """
+    bench = _Bench(repeat, cache, ssimulacra2, memory=jobs == 1)
+    tasks = [(coder, path) for coder in coders for path in find_pictures(folder)]
+    if jobs == 1:
+        for coder, path in progress(tasks):
+            yield from bench.rows(coder, path)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(lambda task: list(bench.rows(*task)), task) for task in tasks]
+        try:
+            for future in progress(futures):
+                yield from future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Bench:
+    """Measures rows."""
+
+    def __init__(self, repeat: int, cache: Cache | None, ssimulacra2: bool, memory: bool) -> None:
+        self._repeat, self._cache, self._memory = repeat, cache, memory
+        self._ssimulacra2 = metrics.ssimulacra2() if ssimulacra2 else None
+        self._warm: set[str] = set()
+        self._lock = Lock()
+
+    def rows(self, coder: Coder, path: Path) -> Iterator[Row]:
+        """Yield the rows of one codec and picture."""
+        pixels: Pixels | None = None
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            data, refusal = b"", f"{path}: {error.strerror}"
+        else:
+            refusal = ""
+        for setting in coder.settings:
+            key = ""
+            if self._cache is not None and data:
+                key = self._cache.key(data, {"name": coder.name, **coder.about}, setting)
+                known = self._cache.get(key)
+                if known is not None:
+                    yield replace(known, picture=path.name)
+                    continue
+            if pixels is None and not refusal:
+                try:
+                    pixels = reader.read_image(path)
+                except AicError as error:
+                    refusal = str(error)
+            if pixels is None:
+                yield Row(path.name, coder.name, setting, error=refusal)
+                continue
+            row = self._row(coder, path.name, pixels, setting)
+            if self._cache is not None and not row.error:
+                self._cache.put(key, row)
+            yield row
+
+    def _row(self, coder: Coder, name: str, pixels: Pixels, setting: float) -> Row:
+        height, width = pixels.shape[:2]
+        row = Row(name, coder.name, setting, width, height)
+        try:
+            with self._lock:
+                if coder.name not in self._warm:
+                    self._measure(coder, row, pixels, 1)
+                    self._warm.add(coder.name)
+            return self._measure(coder, row, pixels, self._repeat)
+        except AicError as error:
+            return replace(row, error=str(error))
+
+    def _measure(self, coder: Coder, row: Row, pixels: Pixels, repeat: int) -> Row:
+        """Return the row with its measurements."""
+        times, peak = [], 0
+        with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
+            file = Path(scratch) / "picture"
+            for _ in range(repeat):
+                if self._memory:
+                    _forget_peak_memory()
+                coded, encode_s = _timed(coder, partial(coder.encode, pixels, row.setting))
+                files.write_bytes(file, coded.data, force=True)
+                stored = file.read_bytes()
+                (decoded, model_s), decode_s = _timed(coder, partial(coder.decode, stored))
+                times.append((coded.model_s, encode_s, model_s, decode_s))
+                peak = max(peak, _peak_memory_bytes()) if self._memory else 0
+        e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
+        row = replace(
+            row,
+            encode_model_s=e_model_s,
+            encode_s=e_s,
+            decode_model_s=d_model_s,
+            decode_s=d_s,
+            peak_memory_bytes=peak,
+            limited=coded.limited,
+        )
+        if not coder.trained:
+            return row
+        original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
+        similarity = metrics.ms_ssim(original, decoded)
+        similarity = NAN if similarity is None else similarity
+        seen = NAN if self._ssimulacra2 is None else self._ssimulacra2(original, decoded)
+        return replace(
+            row,
+            bytes=len(stored),
+            bpp=metrics.bpp(len(stored), row.height, row.width),
+            psnr=metrics.psnr(original, decoded),
+            ms_ssim=similarity,
+            ms_ssim_db=metrics.ms_ssim_db(similarity),
+            ssimulacra2=seen,
+        )
+
+
+def _timed(coder: Coder, call: Callable[[], _Result]) -> tuple[_Result, float]:
+    """Return what a call returns and its seconds, work still queued on the GPU included."""
+    _synchronize(coder)
+    start = time.perf_counter()
+    result = call()
+    _synchronize(coder)
+    return result, time.perf_counter() - start
+
+
+def _synchronize(coder: Coder) -> None:
+    if coder.cuda:
+        import torch  # loaded already by a codec on CUDA
+
+        torch.cuda.synchronize()
+
+
+def _forget_peak_memory() -> None:
+    """Start the peak of this process's memory anew, where the system can do that."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory_bytes() -> int:
+    """Return the peak resident memory since it was forgotten, or since the start; 0: unknown."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

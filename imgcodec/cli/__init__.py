@@ -1,0 +1,42 @@
+"""The command `aic`: options in, words out; one file a command, each with its own options.
+
+May import everything, but what is slow to import only inside the commands: `aic --help` loads
+click alone. Nothing imports it.
+"""
+
+import click
+
+from imgcodec import __version__
+from imgcodec.cli import bench, decode, encode, info, inspect, train, trim
+from imgcodec.errors import AicError
+
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it: 128 + SIGINT
+
+
+class _Group(click.Group):
+    """Shows an expected error as one line with exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except AicError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aic")
+def main() -> None:
+    """A learned image codec: small files of photographs, at the rate asked.
+
+    Exit codes: 0 done, 1 refused (stderr says why), 2 wrong usage, 130 interrupted.
+    """
+
+
+for _command in (
+    encode.encode, decode.decode, trim.trim, bench.bench, info.info, inspect.inspect, train.train,
+):  # fmt: skip
+    main.add_command(_command)

@@ -1,0 +1,167 @@
+"""`aic bench` and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgcodec.bench import COMPRESSAI, PEERS
+from imgcodec.cli.options import (
+    EFFORT,
+    FORCE,
+    MACHINE,
+    RATE,
+    READ_DIR,
+    WRITE,
+    WRITE_DIR,
+    Number,
+    combine,
+)  # fmt: skip
+from imgcodec.errors import AicError
+
+BENCH_EXAMPLES = """
+\b
+Examples:
+  aic bench photos/ --csv results.csv
+  aic bench photos/ --codec aic --codec jpeg --codec avif --report report/
+  aic bench photos/ --tune psnr --tune ms-ssim --rate 0.25 --rate 0.5
+"""
+
+
+class _CodecName(click.ParamType):  # type: ignore[type-arg]
+    """A codec that `aic bench` knows."""
+
+    name = "codec"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse other names."""
+        name = str(value)
+        if name not in ("aic", *PEERS) and not name.startswith(COMPRESSAI):
+            self.fail(f"{name!r} is not one of aic, {', '.join(PEERS)}", param, ctx)
+        return name
+
+
+MEASURING = combine(
+    click.option(
+        "--codec",
+        "codecs",
+        type=_CodecName(),
+        default=("aic",),
+        multiple=True,
+        show_default=True,
+        metavar="NAME",
+        help=f"What is measured; repeat the option for several: aic, {', '.join(PEERS)} (the "
+        "last two need the extra peers), or compressai:MODEL where that is installed.",
+    ),
+    click.option(
+        "--rate",
+        "rates",
+        type=RATE,
+        default=(0.1, 0.25, 0.5, 1.0),
+        multiple=True,
+        show_default=True,
+        metavar="BPP",
+        help="Bits per pixel for aic; repeat the option for several rates. The others sweep "
+        "their own qualities.",
+    ),
+    click.option(
+        "--quality",
+        "qualities",
+        type=Number(100, above=False),
+        multiple=True,
+        metavar="0..100",
+        help="Qualities for aic besides, as aic-quality; repeat the option for several. One for "
+        "all pictures is how most of the others are measured.",
+    ),
+    click.option(
+        "--tune",
+        "tunes",
+        type=click.Choice(["psnr", "ms-ssim"]),
+        default=("psnr",),
+        multiple=True,
+        show_default=True,
+        help="Weights of aic; repeat the option for both.",
+    ),
+    click.option(
+        "--repeat",
+        type=click.IntRange(1, 1000),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Times that each file is written and read; the median time counts.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Pictures at once; times are then those of a busy machine.",
+    ),
+    click.option(
+        "--ssimulacra2",
+        is_flag=True,
+        help="Measure SSIMULACRA 2, too: seconds a row; needs the extra peers.",
+    ),
+    click.option(
+        "--commands",
+        is_flag=True,
+        help="Time whole commands on the first picture, too, those of the peers where they are "
+        "installed.",
+    ),
+    click.option("--csv", "csv_file", type=WRITE, metavar="FILE", help="Write the rows."),
+    click.option(
+        "--json",
+        "json_file",
+        type=WRITE,
+        metavar="FILE",
+        help="Write all that was found, and the machine; docs/bench.md explains it.",
+    ),
+    click.option(
+        "--plot",
+        "plot_file",
+        type=WRITE,
+        metavar="FILE",
+        help="Draw the rate-distortion curves, .png or .svg; needs the extra plot.",
+    ),
+    click.option(
+        "--report",
+        "report_dir",
+        type=WRITE_DIR,
+        metavar="DIR",
+        help="Write a web page with tables, curves and a viewer, for a browser without network.",
+    ),
+    click.option(
+        "--cache",
+        "cache_dir",
+        type=WRITE_DIR,
+        default=None,
+        show_default="~/.cache/aic/bench",
+        metavar="DIR",
+        help="Where rows are kept, and not measured again on the same machine.",
+    ),
+    click.option("--no-cache", is_flag=True, help="Measure everything, and keep nothing."),
+    click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
+)
+
+
+@click.command(epilog=BENCH_EXAMPLES)
+@click.argument("folder", metavar="DIR", type=READ_DIR)
+@MEASURING
+@EFFORT
+@MACHINE
+@FORCE
+def bench(folder: Path, force: bool, quiet: bool, **settings: Any) -> None:
+    """Measure size, quality and time of codecs on the pictures in DIR."""
+    from imgcodec.bench.benchmark import Benchmark
+
+    benchmark = Benchmark(folder=folder, force=force, quiet=quiet, **settings)
+    interrupted = benchmark.measure()
+    click.echo(benchmark.text())
+    benchmark.write()
+    if interrupted:
+        raise KeyboardInterrupt
+    if benchmark.failed:
+        raise AicError(f"{benchmark.failed} of {len(benchmark.rows)} measurements failed")

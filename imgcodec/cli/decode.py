@@ -1,0 +1,236 @@
+"""`aic decode`: its options, and what is done for each file."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imgcodec import files
+from imgcodec.cli.jobs import LOCK, Warn, check_apart, details, load_codec, run, threads_of, warn
+from imgcodec.cli.options import (
+    ALPHA,
+    FORCE,
+    JOBS,
+    MACHINE,
+    METADATA,
+    QUIET,
+    RATE,
+    VERBOSE,
+)  # fmt: skip
+from imgcodec.errors import AicError, FormatError
+from imgcodec.format import container
+from imgcodec.runtime.lockstep import Member
+from imgcodec.runtime.stopwatch import timing
+
+if TYPE_CHECKING:
+    from imgcodec.codec import Codec
+
+
+class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
+    """Left, top, width and height in pixels, as X,Y,W,H."""
+
+    name = "region"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse a value; whether the region lies in the picture is seen later."""
+        numbers = str(value).split(",")
+        if len(numbers) != 4 or not all(n.isascii() and n.isdigit() for n in numbers):
+            self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
+        return tuple(map(int, numbers))
+
+
+DECODE_EXAMPLES = """
+\b
+Examples:
+  aic decode photo.aic photo.png
+  aic decode map.aic part.png --region 800,600,400,300
+  aic decode archive/ pictures/ --format tif
+  aic decode photo.aic - --format ppm | display
+"""
+REGION = click.option(
+    "--region",
+    type=_Region(),
+    default=None,
+    metavar="X,Y,W,H",
+    help="Decode this part only: left, top, width and height in pixels.",
+)
+KEEP_GOING = click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Fill damaged tiles from what lies around them and end with exit code 1, "
+    "rather than write nothing.",
+)
+MAX_RATE = click.option(
+    "--max-rate",
+    type=RATE,
+    default=None,
+    show_default="all",
+    metavar="BPP",
+    help="Decode a preview: leave out the finer codes beyond so many bits per pixel.",
+)
+MAX_PIXELS = click.option(
+    "--max-pixels",
+    type=click.IntRange(1, 2**30),
+    default=2**30,
+    show_default=True,
+    metavar="N",
+    help="Refuse to decode more pixels than this.",
+)
+FORMAT = click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["png", "tif", "ppm", "bmp", "webp", "jpg"]),
+    default="png",
+    show_default=True,
+    help="Format of pictures written into a folder or to stdout.",
+)
+
+
+@dataclass
+class Decoding:
+    """Settings of `aic decode`."""
+
+    region: tuple[int, ...] | None
+    keep_going: bool
+    max_rate: float | None
+    max_pixels: int
+    alpha: str
+    metadata: tuple[str, ...]
+    device: str
+    threads: int | None
+    force: bool
+    verbose: bool
+    warn: Warn
+    _codec: Codec | None = None
+
+    def size(self, source: Path) -> tuple[int, int] | None:
+        """See `batch.Work`."""
+        if self.region is not None or self.max_rate is not None:
+            return None
+        with suppress(AicError):
+            header = container.File(files.map_bytes(source)).header
+            return header.height, header.width
+        return None
+
+    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
+        """Decompress a file, and return what to tell about it."""
+        check_apart(source, target)
+        data = files.map_bytes(source)
+        try:
+            with timing() as stages:
+                return self._decode(source, target, data, container.File(data), member, stages)
+        except FormatError as error:
+            raise AicError(f"{source}: {error}") from error
+
+    def _decode(
+        self,
+        source: Path,
+        target: Path,
+        data: bytes | mmap.mmap,
+        file: container.File,
+        member: Member | None,
+        stages: dict[str, float],
+    ) -> str:
+        # a damaged file is refused before anything large is loaded
+        if not self.keep_going:
+            file.check_length()
+        from imgcodec.format.metadata import Metadata
+        from imgcodec.pictures import geotiff, modes, picture, writer
+
+        writer.check_target(target, self.force)
+        background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
+        if not self.keep_going and self.region is None:
+            for number in range(file.num_tiles):
+                file.tile(number)
+        header = file.header
+        codec = self._codec_for(header.model_id).joining(member)
+        left, top, width, height = self.region or (0, 0, header.width, header.height)
+        shape = height, width, header.channels
+        georeference = dict(file.chunks).get(geotiff.CHUNK)
+        kept = Metadata.of(file.chunks).only(self.metadata)
+        plane = None
+        if self.alpha != "drop":
+            plane = picture.alpha_of(file.chunks, header.height, header.width)
+        if plane is not None:
+            plane = plane[top : top + height, left : left + width]
+            if background is None and not writer.holds_alpha(target):
+                raise AicError(
+                    f"{target}: cannot be transparent, as {source} is:"
+                    " --alpha drop or --alpha white"
+                )
+        if geotiff.has_writer(target) and (
+            georeference is not None or (plane is None and not kept)
+        ):
+            writing = geotiff.writing(target, *shape, georeference, (left, top), self.force)
+            lost = ["transparency"] * (plane is not None) + kept.kinds
+        else:
+            writing = writer.writing(target, *shape, self.force, plane, kept, background)
+            lost = [] if writer.holds_metadata(target) else kept.kinds
+            lost += ["georeference (.tif and the extra geo have it)"] * (georeference is not None)
+        if lost:
+            self.warn(target, f"without {', '.join(lost)}")
+        with writing as take:
+            report = codec.decode_rows(
+                data,
+                take,
+                self.region,
+                self.keep_going,
+                self.max_rate or math.inf,
+                self.max_pixels,
+            )
+        if report.damaged:
+            reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
+            raise AicError(
+                f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}"
+            )
+        line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
+        if self.verbose:
+            line += details(data, codec, stages)
+        return line
+
+    def _codec_for(self, model_id: bytes) -> Codec:
+        """Return the codec, made for the weights of the first file; it loads others as needed."""
+        with LOCK:
+            if self._codec is None:
+                self._codec = load_codec(
+                    device=self.device, threads=self.threads, model_id=model_id
+                )
+            return self._codec
+
+
+@click.command(epilog=DECODE_EXAMPLES)
+@click.argument("source", metavar="IN.aic")
+@click.argument("target", metavar="OUT")
+@REGION
+@KEEP_GOING
+@MAX_RATE
+@MAX_PIXELS
+@ALPHA
+@METADATA
+@FORMAT
+@JOBS
+@MACHINE
+@FORCE
+@VERBOSE
+@QUIET
+def decode(source: str, target: str, suffix: str, jobs: int, quiet: bool, **settings: Any) -> None:
+    """Decompress IN.aic to the picture OUT.
+
+    The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg. As .ppm, and with the
+    extra "geo" as .tif, too, a large picture is written piece by piece.
+
+    IN.aic may be a folder or a quoted pattern, and OUT the folder to write into: what is up to
+    date is left alone. Either may be -, stdin or stdout.
+    """
+    settings["threads"] = threads_of(settings["threads"], jobs)
+    work = Decoding(warn=partial(warn, quiet), **settings)
+    run(work, source, target, (".aic",), f".{suffix}", jobs, quiet)

@@ -1,0 +1,276 @@
+"""`aic encode`: its options, and what is done for each picture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from imgcodec import files
+from imgcodec.cli.jobs import LOCK, Warn, check_apart, details, load_codec, run, threads_of, warn
+from imgcodec.cli.options import (
+    ALPHA,
+    EFFORT,
+    FORCE,
+    JOBS,
+    MACHINE,
+    METADATA,
+    QUIET,
+    RATE,
+    READ,
+    VERBOSE,
+    Number,
+    combine,
+)  # fmt: skip
+from imgcodec.format.container import MAX_U
+from imgcodec.runtime.lockstep import Member
+from imgcodec.runtime.stopwatch import timing
+
+if TYPE_CHECKING:
+    from imgcodec.codec import Codec
+
+
+class RoiWords(NamedTuple):
+    """What --roi says: a file or a box, and how much errors weigh there."""
+
+    mask: Path | None
+    box: tuple[int, ...] | None  # left, top, width, height
+    weight: float | None
+
+
+class _Roi(click.ParamType):  # type: ignore[type-arg]
+    """A box X,Y,W,H or the path of a mask, either with :WEIGHT behind it."""
+
+    name = "roi"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RoiWords:
+        """Parse a value."""
+        if isinstance(value, RoiWords):
+            return value
+        place, colon, number = str(value).rpartition(":")
+        weight = None
+        if colon and re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
+            weight = float(number)
+        else:
+            place = str(value)
+        if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):
+            return RoiWords(None, tuple(map(int, place.split(","))), weight)
+        return RoiWords(READ.convert(place, param, ctx), None, weight)
+
+
+class _Edge(click.IntRange):
+    """Edge of a tile: a multiple of 64 pixels."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse and check a value."""
+        number = super().convert(value, param, ctx)
+        if number % 64:
+            self.fail(f"{value} is not a multiple of 64.", param, ctx)
+        return number
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes, with k or M for thousands and millions."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse a value."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)B?", str(value), re.ASCII)
+        size = int(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6}[found[2]]) if found else 0
+        if size < 1:
+            self.fail(f"{value!r} is not a size like 150000, 150k or 1.5M.", param, ctx)
+        return size
+
+
+# What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
+PICTURES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
+    ".avif", ".heic", ".heif", ".jxl",
+)  # fmt: skip
+ENCODE_EXAMPLES = """
+\b
+Examples:
+  aic encode photo.jpg photo.aic                      quality 50
+  aic encode photo.png photo.aic --rate 0.25          at most 0.25 bits per pixel
+  aic encode photo.png photo.aic --size 100k          at most 100,000 bytes
+  aic encode map.tif map.aic --roi 800,600,400,300:16
+  aic encode photos/ archive/ --psnr 36 --jobs 2
+  cat photo.png | aic encode - - > photo.aic
+"""
+TARGET = combine(
+    click.option(
+        "--rate", type=RATE, metavar="BPP",
+        help="Most bits per pixel that the whole file may take.",
+    ),
+    click.option(
+        "--size", type=_Size(), metavar="BYTES",
+        help="Most bytes that the file may take, like 150000 or 150k.",
+    ),
+    click.option(
+        "--quality", type=Number(100, above=False), show_default="50", metavar="0..100",
+        help="The same trade-off of bits against errors for all pictures; easy ones get small.",
+    ),
+    click.option(
+        "--psnr", type=Number(100), metavar="DB",
+        help="The smallest file found with this PSNR.",
+    ),
+    click.option(
+        "--ms-ssim", type=Number(0.9999999), metavar="0..1",
+        help="The smallest file found with this MS-SSIM.",
+    ),
+)  # fmt: skip
+ENTROPY = click.option(
+    "--entropy",
+    type=click.Choice(["range", "none"]),
+    default="range",
+    show_default=True,
+    help="Coder of the codes: range coder, or none for raw packed bits.",
+)
+ROI = click.option(
+    "--roi",
+    type=_Roi(),
+    default=None,
+    metavar="X,Y,W,H|MASK[:WEIGHT]",
+    help="Where errors weigh more (WEIGHT times, 8 if not given): a box in pixels, or a grey "
+    "picture of the same size, white where it matters. The file gets no larger by it.",
+)
+TUNE = click.option(
+    "--tune",
+    type=click.Choice(["psnr", "ms-ssim"]),
+    default="psnr",
+    show_default=True,
+    help="What to keep at the rate asked: pixel values (psnr), or structure and texture as people "
+    "see them (ms-ssim).",
+)
+TILE = click.option(
+    "--tile",
+    type=_Edge(64, 4096),
+    default=None,
+    show_default="one tile up to 2 megapixels, else about 1024",
+    metavar="PX",
+    help="Edge of the tiles that large pictures are coded in, a multiple of 64.",
+)
+STRICT = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse pictures that 8-bit RGB or grey cannot hold exactly, rather than reduce them.",
+)
+
+
+@dataclass
+class Encoding:
+    """Settings of `aic encode`."""
+
+    goal: dict[str, float | None]  # keywords of Target.of
+    roi: tuple[Path | None, tuple[int, ...] | None, float | None] | None  # mask, box, weight
+    tune: str
+    effort: int
+    tile: int | None
+    alpha: str
+    metadata: tuple[str, ...]
+    strict: bool
+    entropy: str
+    device: str
+    threads: int | None
+    force: bool
+    verbose: bool
+    warn: Warn
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec, made when the first picture is known to be good: it brings torch."""
+        return load_codec(device=self.device, threads=self.threads, tune=self.tune)
+
+    def size(self, source: Path) -> tuple[int, int] | None:
+        """See `batch.Work`."""
+        from imgcodec.pictures import reader
+
+        return None if self.roi is not None or self.effort > 1 else reader.size_of(source)
+
+    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
+        """Compress a picture, and return what to tell about it."""
+        with timing() as stages:
+            return self._encode(source, target, member, stages)
+
+    def _encode(
+        self, source: Path, target: Path, member: Member | None, stages: dict[str, float]
+    ) -> str:
+        check_apart(source, target)
+        from imgcodec.pictures import geotiff, modes, reader
+        from imgcodec.pictures.picture import Picture
+
+        files.check_free(target, self.force)
+        background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
+        picture: Any = geotiff.open_raster(source)
+        if picture is None:
+            picture = reader.read_picture(source, self.strict)
+            for note in picture.notes:
+                self.warn(source, note)
+            picture = picture.keeping(self.metadata)
+            if self.alpha != "keep":
+                picture = picture.flattened(background)
+        roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
+        with LOCK:
+            codec = self.codec.joining(member)
+        data = codec.encode(
+            picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi, **self.goal
+        )
+        report = data.report
+        files.write_bytes(target, data, self.force)
+        line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
+        if report.limited:
+            nearest = "is nearest to" if report.target.measured else "needs no more,"
+            line += f"; this picture {nearest} {report.target} asked"
+        if roi is not None and isinstance(picture, Picture):
+            inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
+            line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
+        if self.verbose:
+            line += f"\n  asked: {report.target}, found: rate parameter {report.u / MAX_U:.4f}"
+            line += details(data, codec, stages)
+        return line
+
+
+@click.command(epilog=ENCODE_EXAMPLES)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT.aic")
+@TARGET
+@ROI
+@TUNE
+@EFFORT
+@TILE
+@ALPHA
+@METADATA
+@STRICT
+@ENTROPY
+@JOBS
+@MACHINE
+@FORCE
+@VERBOSE
+@QUIET
+def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) -> None:
+    """Compress the picture IN to OUT.aic.
+
+    IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
+    reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
+    georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
+
+    IN may be a folder or a quoted pattern like "**/*.png", and OUT.aic the folder to write into:
+    what is up to date is left alone. Either may be -, stdin or stdout.
+    """
+    from imgcodec.codec.target import KINDS
+
+    goal = {kind: settings.pop(kind) for kind in KINDS}
+    if sum(value is not None for value in goal.values()) > 1:
+        raise click.UsageError(
+            "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
+        )
+    settings["threads"] = threads_of(settings["threads"], jobs)
+    work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
+    run(work, source, target, PICTURES, ".aic", jobs, quiet)

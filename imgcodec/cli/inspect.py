@@ -1,0 +1,38 @@
+"""`aic inspect`."""
+
+from pathlib import Path
+
+import click
+
+from imgcodec import files
+from imgcodec.cli.jobs import check_apart, load_codec
+from imgcodec.cli.options import FORCE, MACHINE, READ, WRITE
+
+
+@click.command()
+@click.argument("source", metavar="FILE.aic", type=READ)
+@click.argument("target", metavar="OUT", type=WRITE)
+@MACHINE
+@FORCE
+def inspect(source: Path, target: Path, device: str, threads: int | None, force: bool) -> None:
+    """Draw where the bits of FILE.aic went, over its picture, to the picture OUT.
+
+    Above the importance map, below the bits of each place of 8x8 pixels, each with its scale.
+    """
+    check_apart(source, target)
+    from imgcodec.format import container
+    from imgcodec.pictures import writer
+
+    writer.check_target(target, force)
+    data = files.read_bytes(source)
+    header, _, _ = container.unpack(data)
+    from imgcodec.pictures.heatmap import heatmap
+
+    codec = load_codec(header.model_id, device=device, threads=threads)
+    levels, bits = codec.inspect(data)
+    writer.write_image(target, heatmap(codec.decode(data), levels, bits), force)
+    used = max(0.0, 8 * len(data) - bits.sum()) / (header.width * header.height)
+    click.echo(
+        f"{target}: levels {levels.min():g}..{levels.max():g},"
+        f" {bits.min() / 64:.3f}..{bits.max() / 64:.3f} bpp a place, {used:.4f} bpp besides"
+    )

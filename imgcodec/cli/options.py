@@ -1,0 +1,117 @@
+"""The types of options, and the options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgcodec.format.metadata import KINDS
+
+READ = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+READ_DIR = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+WRITE = click.Path(dir_okay=False, path_type=Path)
+WRITE_DIR = click.Path(file_okay=False, path_type=Path)
+
+
+class Number(click.FloatRange):
+    """A number from 0, or above it, up to a limit; nan, which no comparison refuses, is none."""
+
+    def __init__(self, limit: float, above: bool = True) -> None:
+        super().__init__(min=0, max=limit, min_open=above)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse and check a value."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+class _Kinds(click.ParamType):  # type: ignore[type-arg]
+    """Kinds of metadata: all, none, or some of them separated by commas."""
+
+    name = "kinds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Parse a value."""
+        if isinstance(value, tuple):
+            return value
+        kinds = {"all": KINDS, "none": ()}.get(value, tuple(value.split(",")))
+        if not set(kinds) <= set(KINDS):
+            self.fail(f"{value!r} is not all, none, or some of {','.join(KINDS)}.", param, ctx)
+        return kinds
+
+
+RATE = Number(24)  # bits per pixel; 24 = uncompressed
+
+
+def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator; the help shows them in this order."""
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+EFFORT = click.option(
+    "--effort",
+    type=click.IntRange(1, 9),
+    default=1,
+    show_default=True,
+    metavar="1..9",
+    help="How long to look for better codes: 1 is fast, 9 makes the best file.",
+)
+ALPHA = click.option(
+    "--alpha",
+    default="keep",
+    show_default=True,
+    metavar="keep|drop|COLOUR",
+    help="Transparency: keep it without loss, drop it as if all were opaque, or lay the picture "
+    "over a colour like white or #ff8000.",
+)
+METADATA = click.option(
+    "--metadata",
+    type=_Kinds(),
+    default="all",
+    show_default=True,
+    metavar="all|none|KINDS",
+    help="Which metadata to keep: some of icc,exif,xmp.",
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Files that are worked on at a time, of many; the CPU threads are shared by them.",
+)
+FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
+MACHINE = combine(
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where the networks run; auto takes a GPU if there is one.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1, 1024),
+        default=None,
+        show_default="one per core",
+        metavar="N",
+        help="CPU threads.",
+    ),
+)
+VERBOSE = click.option(
+    "--verbose", is_flag=True, help="Print what was decided, and what took how long."
+)
+QUIET = click.option("--quiet", is_flag=True, help="Print nothing but errors.")

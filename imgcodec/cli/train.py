@@ -1,0 +1,144 @@
+"""`aic train` and its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from imgcodec import files
+from imgcodec.cli.jobs import check_apart
+from imgcodec.cli.options import (
+    FORCE,
+    MACHINE,
+    READ,
+    READ_DIR,
+    WRITE,
+    WRITE_DIR,
+    Number,
+    combine,
+)  # fmt: skip
+from imgcodec.errors import AicError
+
+TRAINING = combine(
+    click.option(
+        "--data", type=READ_DIR, metavar="DIR", help="Folder of the training pictures' tar files."
+    ),
+    click.option(
+        "--out", type=WRITE_DIR, metavar="DIR", help="Folder for checkpoints, log and curves."
+    ),
+    click.option(
+        "--minutes",
+        type=Number(525600),
+        default=150.0,
+        show_default=True,
+        metavar="M",
+        help="Training time in minutes, that of a resumed run included.",
+    ),
+    click.option("--resume", type=READ, metavar="FILE", help="Checkpoint to go on from."),
+    click.option(
+        "--start",
+        type=READ,
+        metavar="FILE",
+        help="Checkpoint or weights file, perhaps of a smaller model, that a new run starts from.",
+    ),
+    click.option(
+        "--loss",
+        "objective",
+        type=click.Choice(["rd", "paper"]),
+        default="rd",
+        show_default=True,
+        help="Rate and distortion, or the loss and schedule of the paper.",
+    ),
+    click.option(
+        "--config",
+        type=click.Choice(["aic", "paper"]),
+        default="aic",
+        show_default=True,
+        help="Sizes of the networks: as in the shipped weights, or as in the paper; "
+        "a resumed run keeps its own.",
+    ),
+    click.option(
+        "--tune",
+        type=click.Choice(["psnr", "ms-ssim"]),
+        default="psnr",
+        show_default=True,
+        help="Which quality a new run of --loss rd aims at; ms-ssim needs --crop 168 or more.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**31 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Start of the random numbers.",
+    ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1, 4096),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Crops a step.",
+    ),
+    click.option(
+        "--crop",
+        type=click.IntRange(64, 512),
+        default=128,
+        show_default=True,
+        metavar="PX",
+        help="Side of a crop in pixels, a multiple of 8.",
+    ),
+    click.option(
+        "--learning-rate",
+        type=Number(1),
+        default=6e-4,
+        show_default=True,
+        metavar="RATE",
+        help="Peak learning rate of --loss rd.",
+    ),
+    click.option(
+        "--export",
+        "target",
+        type=WRITE,
+        metavar="FILE.safetensors",
+        help="Do not train: freeze the weights of the --resume checkpoint into this file.",
+    ),
+)
+
+
+@click.command()
+@TRAINING
+@MACHINE
+@FORCE
+def train(
+    data: Path | None, out: Path | None, resume: Path | None, start: Path | None,
+    target: Path | None, config: str, tune: str, device: str, force: bool, **settings: Any,
+) -> None:  # fmt: skip
+    """Train weights, or export those of a checkpoint."""
+    if target is not None:
+        if resume is None or data is not None or out is not None:
+            raise click.UsageError("--export goes with --resume, without --data and --out")
+        check_apart(resume, target)
+        files.check_free(target, force)
+        from imgcodec.train.export import export
+
+        export(resume, target)
+        return
+    if data is None or out is None:
+        raise click.UsageError("--data and --out are needed to train")
+    if resume is not None and start is not None:
+        raise click.UsageError("--resume and --start exclude each other")
+    import torch
+
+    from imgcodec.model import ModelConfig
+    from imgcodec.model.distortion import METRICS
+    from imgcodec.train.loop import train as run
+
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise AicError("no CUDA device found")
+    device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
+    sizes = ModelConfig.paper() if config == "paper" else ModelConfig(metric=METRICS[tune])
+    click.echo(run(data, out, resume=resume, start=start, device=device, config=sizes, **settings))

@@ -1,0 +1,39 @@
+"""`aic trim`."""
+
+from pathlib import Path
+
+import click
+
+from imgcodec import files
+from imgcodec.cli.jobs import check_apart, load_codec
+from imgcodec.cli.options import FORCE, MACHINE, QUIET, RATE, READ, WRITE
+
+
+@click.command()
+@click.argument("source", metavar="IN.aic", type=READ)
+@click.argument("target", metavar="OUT.aic", type=WRITE)
+@click.option(
+    "--rate", type=RATE, required=True, metavar="BPP",
+    help="Most bits per pixel that the new file may take.",
+)  # fmt: skip
+@MACHINE
+@FORCE
+@QUIET
+def trim(
+    source: Path, target: Path, rate: float,
+    device: str, threads: int | None, force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Make a smaller file OUT.aic of IN.aic, without the original picture."""
+    check_apart(source, target)
+    from imgcodec.format import container
+
+    files.check_free(target, force)
+    data = files.read_bytes(source)
+    header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
+    codec = load_codec(header.model_id, device=device, threads=threads)
+    data = codec.trim(data, rate)
+    files.write_bytes(target, data, force)
+    if not quiet:
+        click.echo(
+            f"{target}: {len(data)} bytes, {data.report.bpp:.4f} bpp, {data.report.total_s:.2f} s"
+        )

@@ -1,0 +1,396 @@
+r"""The codec: joins model, entropy coder and container. Pictures in, files out, and back.
+
+image -> pixels -> LappedDCT -> Encoder -> e -> binarizer -> codes         \
+                                      \-> features -> Quantizer -> levels -> mask
+masked codes, levels -> range coder -> container -> .aic
+.aic -> container -> range coder -> levels, codes -> Decoder -> LappedDCT -> pixels -> image
+
+May import everything but `cli`, `bench`, `train` and the Pillow plugin; they import it.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
+from mmap import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from imgcodec.codec.compress import (
+    Compressor,
+    Recoded,
+    Source,
+    Tiled,
+    Whole,
+    compress,
+    compress_to,
+)
+from imgcodec.codec.decompress import Decompressor
+from imgcodec.codec.plan import CoderTables
+from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
+from imgcodec.codec.target import Target
+from imgcodec.codec.tile_codec import TileCodec
+from imgcodec.codec.together import LockstepTileCodec
+from imgcodec.errors import AicError, ImageError, ModelMismatchError
+from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
+from imgcodec.format.tiles import Box, plan_grid
+from imgcodec.model import STRIDE
+from imgcodec.model.context import freeze
+from imgcodec.pictures.geotiff import Raster
+from imgcodec.pictures.picture import Canvas, Picture, alpha_of
+from imgcodec.pictures.reader import from_pil
+from imgcodec.pictures.roi import Roi
+from imgcodec.runtime.exact import exact, float32
+from imgcodec.runtime.lockstep import Member
+from imgcodec.runtime.precision import multiplies_bfloat16
+from imgcodec.runtime.stopwatch import timing
+from imgcodec.weights import TUNED, find, find_id, load
+
+Pixels = NDArray[np.uint8]
+DEVICES = ("auto", "cpu", "cuda")
+EFFORTS = 9
+
+
+class Codec:
+    """A loaded model that encodes and decodes pictures.
+
+    Args:
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+        threads: CPU threads of torch for the whole process; None leaves them alone.
+        weights: a weights file to encode with; None for the shipped one that `tune` names.
+        tune: what shipped weights aim at, "psnr" or "ms-ssim". Files decode with the weights
+            that they were written with, whatever this says.
+
+    Raises:
+        AicError: there is no such device, or no such weights.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        threads: int | None = None,
+        weights: Path | None = None,
+        tune: str = "psnr",
+    ) -> None:
+        """Load the weights once."""
+        if tune not in TUNED:
+            raise AicError(f"tune {tune}, wanted one of {', '.join(TUNED)}")
+        if device not in DEVICES:
+            raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
+        cuda = torch.cuda.is_available()
+        if device == "cuda" and not cuda:
+            raise AicError("no CUDA device found")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.device = "cuda" if cuda and device != "cpu" else "cpu"
+        self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
+        self._member: Member | None = None
+        self.model_id = self._add(weights or find(TUNED[tune]))
+
+    @property
+    def _tile_codec(self) -> TileCodec:
+        """What pictures are encoded with."""
+        return self._shared(self._tile_codecs[self.model_id])
+
+    def _shared(self, tile_codec: TileCodec) -> TileCodec:
+        return tile_codec if self._member is None else LockstepTileCodec(tile_codec, self._member)
+
+    def joining(self, member: Member | None) -> "Codec":
+        """Return this codec for a thread of a group: small pictures are faster together."""
+        joined = copy(self)
+        joined._member = member
+        return joined
+
+    def _add(self, weights: Path) -> bytes:
+        """Load weights and return their id."""
+        with float32():
+            loaded = load(weights)
+            model = loaded.model.to(self.device).requires_grad_(False)
+            freeze(model)
+            self._tile_codecs[loaded.model_id] = TileCodec(
+                model,
+                CoderTables(loaded.tables, model.unit.device),
+                multiplies_bfloat16(self.device),
+            )
+        return loaded.model_id
+
+    @property
+    def where(self) -> str:
+        """Where the networks run, and how, in words."""
+        kind = "bfloat16" if self._tile_codec.fast else "float32"
+        threads = "" if self.device == "cuda" else f", {torch.get_num_threads()} threads"
+        return f"{self.device}{threads}, {kind}"
+
+    def encode(
+        self,
+        image: Any,
+        rate: float | None = None,
+        entropy: str = "range",
+        effort: int = 1,
+        tile: int | None = None,
+        roi: Roi | None = None,
+        **target: float | None,
+    ) -> Encoded:
+        """Return the .aic file of a picture, as large or as good as asked: bytes with a report.
+
+        At most one of rate, size, quality, psnr and ms_ssim is given; quality=50 is the default.
+
+        Args:
+            image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
+                are kept, too; a `Picture`; or a `geotiff.Raster`.
+            rate: most bits per pixel that the file may take, more than 0.
+            entropy: "range" (arithmetic coding) or "none" (raw packed bits).
+            effort: 1..9; more makes better files and takes longer.
+            tile: edge of the tiles in pixels, a multiple of 64; None chooses.
+            roi: where errors weigh more, see `imgcodec.pictures.roi`.
+            **target: size, the most bytes that the file may take; quality, 0..100, the same
+                trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1.
+
+        Raises:
+            ImageError: the picture is not of that kind, or too large.
+            AicError: the rate is too low for this picture, or what is asked out of range.
+        """
+        started = time.perf_counter()
+        goal = Target.of(rate=rate, **target)
+        if entropy not in container.ENTROPIES:
+            raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
+        if not 1 <= effort <= EFFORTS:
+            raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
+        source, chunks = _as_source(image)
+        height, width = source.shape[:2]
+        grid = plan_grid(height, width, tile)
+        header = container.Header(
+            width=width,
+            height=height,
+            channels=1 if len(source.shape) == 2 else 3,
+            entropy=container.ENTROPIES.index(entropy),
+            u=0,
+            tile=grid.edge // container.TILE_UNIT,
+            model_id=self.model_id,
+        )
+        if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
+            raise AicError("the region of interest is that of a picture of another size")
+        raw = entropy == "none"
+        compressor: Compressor
+        with timing() as stages, exact():
+            if len(grid) == 1:
+                compressor = Whole(self._tile_codec, source, raw, roi)
+            else:
+                compressor = Tiled(self._tile_codec, source, grid, raw, roi, effort)
+            return self._compress(compressor, header, chunks, goal, effort, started, stages)
+
+    def trim(self, data: bytes, rate: float) -> Encoded:
+        """Return a smaller file of the same picture, made from the file alone.
+
+        Args:
+            data: an .aic file.
+            rate: most bits per pixel that the new file may take.
+
+        Raises:
+            FormatError: the file is damaged or not an .aic file.
+            ModelMismatchError: it was written with weights that are not here.
+            AicError: it is as small already, or the rate is too low for this picture.
+        """
+        started = time.perf_counter()
+        goal = Target.of(rate=rate)
+        header, tiles, chunks = container.unpack(data)
+        tile_codec = self._tile_codec_for(header, chunks)
+        bpp = 8 * len(data) / (header.width * header.height)
+        if bpp <= rate:
+            raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
+        work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
+        rows, columns = header.grid
+        raw = container.ENTROPIES[header.entropy] == "none"
+        with timing() as stages, exact():
+            codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
+            size = sum(map(len, tiles))
+            compressor = Recoded(tile_codec, codes, header.u, size, rate, raw)
+            return self._compress(compressor, header, chunks, goal, 1, started, stages)
+
+    def decode(
+        self,
+        data: bytes | mmap,
+        region: Sequence[int] | None = None,
+        keep_going: bool = False,
+        max_rate: float = math.inf,
+        max_pixels: int = container.MAX_PIXELS,
+    ) -> Pixels:
+        """Return the picture of an .aic file, uint8 (H, W, 3).
+
+        Args:
+            data: the file.
+            region: left, top, width and height of the part that is wanted, pixels; None: all.
+                Only the tiles that it needs are read.
+            keep_going: fill damaged tiles from what lies around them, rather than refuse.
+            max_rate: bits per pixel after which the finer codes are left out, for a quick preview.
+            max_pixels: more than so many are refused before any work.
+
+        Raises:
+            FormatError: the file is damaged or not an .aic file.
+            ModelMismatchError: it was written with weights that are not here.
+            AicError: the region does not lie in the picture, or is too large.
+        """
+        wanted = _as_box(region, container.File(data).header)
+        canvas = Canvas(wanted.height, wanted.width, 3)
+        self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
+        if canvas.pixels is None:
+            raise ValueError("a region without rows")
+        return canvas.pixels
+
+    def decode_picture(self, data: bytes) -> Picture:
+        """Return the picture of an .aic file with all that belongs to it.
+
+        Grey pixels are (H, W) here. Raises as `decode`.
+        """
+        pixels = self.decode(data)
+        file = container.File(data)
+        if file.header.channels == 1:
+            pixels = np.ascontiguousarray(pixels[..., 0])
+        alpha = alpha_of(file.chunks, file.header.height, file.header.width)
+        return Picture(pixels, alpha, Metadata.of(file.chunks))
+
+    def inspect(self, data: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return levels, and about how many bits were spent, of each place of 8x8 pixels.
+
+        Both float32 (ceil(H/8), ceil(W/8)). Raises as `decode`.
+        """
+        header, tiles, chunks = container.unpack(data)
+        tile_codec = self._tile_codec_for(header, chunks)
+        work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
+        rows, columns = header.grid
+        with exact():
+            found = [[work.spent(row, column) for column in range(columns)] for row in range(rows)]
+        levels, bits = (
+            np.concatenate(
+                [np.concatenate([tile[i].cpu().numpy() for tile in row], 1) for row in found]
+            )
+            for i in range(2)
+        )
+        return levels, bits
+
+    def decode_rows(
+        self,
+        data: bytes | mmap,
+        take: Callable[[Pixels], None],
+        region: Sequence[int] | None = None,
+        keep_going: bool = False,
+        max_rate: float = math.inf,
+        max_pixels: int = container.MAX_PIXELS,
+    ) -> DecodeReport:
+        """Hand over a picture from top to bottom, a row of tiles as soon as it is ready.
+
+        Args:
+            data: the file.
+            take: is called with the next rows, uint8 (h, W, 3).
+            region: as in `decode`, like the others.
+            keep_going: no damage is known before its rows are handed over.
+            max_rate: as in `decode`.
+            max_pixels: as in `decode`.
+        """
+        started = time.perf_counter()
+        file = container.File(data)
+        if not keep_going:
+            file.check_length()
+        header = file.header
+        tile_codec = self._tile_codec_for(header, file.chunks)
+        wanted = _as_box(region, header)
+        if wanted.height * wanted.width > max_pixels:
+            raise AicError(
+                f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
+            )
+        share = max_rate * header.width * header.height / (8 * len(data))
+        work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
+        with timing() as stages:
+            for row in work.rows:
+                with exact():
+                    strip = work.strip(row)
+                take(strip)
+        return DecodeReport(stages, time.perf_counter() - started, work.damaged)
+
+    def _compress(
+        self,
+        compressor: Compressor,
+        header: container.Header,
+        chunks: Sequence[container.Chunk],
+        target: Target,
+        effort: int,
+        started: float,
+        stages: dict[str, float],
+    ) -> Encoded:
+        """Return the file of a picture."""
+        num_pixels = header.width * header.height
+        if target.kind in ("rate", "size"):
+            overhead = container.overhead_bytes(math.prod(header.grid), chunks)
+            most = target.num_bytes(num_pixels)
+            found = compress(compressor, most - overhead, effort)
+            if found is None:
+                least: float = overhead + sum(map(len, compressor.plan(0).write()))
+                if target.kind == "rate":
+                    # half a byte more, so that rounding does not take the last one away
+                    least = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
+                raise AicError(
+                    f"{target.kind} {target.value:.12g} is too low for this picture,"
+                    f" which needs {least:.12g}"
+                )
+        else:
+            found = compress_to(compressor, target, effort)
+        data = container.pack(replace(header, u=found.u), found.payloads, chunks)
+        bpp = 8 * len(data) / num_pixels
+        total_s = time.perf_counter() - started
+        return Encoded(data, EncodeReport(stages, total_s, target, bpp, found.u, found.limited))
+
+    def _tile_codec_for(
+        self, header: container.Header, chunks: Sequence[container.Chunk]
+    ) -> TileCodec:
+        """Return what reads a file's tiles; refuse a file that this codec does not understand."""
+        container.check_chunks(chunks, ())
+        if header.model_id not in self._tile_codecs:
+            weights = find_id(header.model_id)
+            if weights is None:
+                raise ModelMismatchError(
+                    f"the file needs weights {header.model_id.hex()}, these are"
+                    f" {self.model_id.hex()}"
+                )
+            self._add(weights)
+        return self._shared(self._tile_codecs[header.model_id])
+
+
+def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
+    """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks."""
+    if hasattr(image, "mode"):
+        image = from_pil(image)
+    source: Source
+    if isinstance(image, Picture):
+        source, chunks = image.coded(), image.chunks()
+    elif isinstance(image, Raster):
+        source, chunks = image, [image.chunk]
+    else:
+        source, chunks = np.asarray(image), []
+    shape = source.shape
+    if source.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        raise ImageError(f"an array of {source.dtype} {shape}, wanted uint8 (H, W, 3) or (H, W)")
+    if not 1 <= min(shape[:2]) <= max(shape[:2]) <= container.MAX_SIDE:
+        raise ImageError(f"{shape[1]}x{shape[0]} pixels, 1..65535 a side are wanted")
+    return source, chunks
+
+
+def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:
+    """Return a region (left, top, width, height) as a box, or the whole picture."""
+    if region is None:
+        return Box(0, 0, header.height, header.width)
+    left, top, width, height = region
+    box = Box(top, left, top + height, left + width)
+    if not (0 <= left and 0 <= top and width >= 1 and height >= 1):
+        raise AicError(f"region {left},{top},{width},{height} has no pixels")
+    if box.right > header.width or box.bottom > header.height:
+        raise AicError(
+            f"region {left},{top},{width},{height} leaves the picture, "
+            f"{header.width}x{header.height} pixels"
+        )
+    return box

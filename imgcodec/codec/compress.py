@@ -1,0 +1,413 @@
+"""Pixels -> tiles' payloads, at the rate parameter that reaches what is asked."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imgcodec.codec.plan import Plan
+from imgcodec.codec.rate_guess import guess
+from imgcodec.codec.rate_search import Found, Guess, Planned, approach, extrapolate, reach, search
+from imgcodec.codec.target import Target
+from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Values
+from imgcodec.entropy.range_coder import RangeEncoder, RawEncoder
+from imgcodec.errors import AicError
+from imgcodec.format.container import MAX_U
+from imgcodec.format.tiles import Box, Grid
+from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
+from imgcodec.model import STRIDE, Codes
+from imgcodec.pictures.arrays import as_colour, as_grey, pad
+from imgcodec.pictures.roi import Roi
+from imgcodec.runtime.stopwatch import stage
+
+Pixels = NDArray[np.uint8]
+SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
+HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
+GUESSING_TILES = 6
+# Quality in dB of photographs at u = 0.5, and its growth from u = 0 to 1.
+TYPICAL_QUALITY = {"psnr": (31.0, 29.0), "ms_ssim": (16.0, 23.0)}
+
+
+class Source(Protocol):
+    """What pictures are read from: a uint8 array (H, W, 3) or (H, W), or what reads like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3) or (H, W)."""
+
+    @property
+    def dtype(self) -> Any:
+        """Of the samples: uint8."""
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels:
+        """Return rows and columns."""
+
+
+class Compressor(Protocol):
+    """A picture on its way into a file."""
+
+    def guess(self, room: int) -> Guess:
+        """Return where the payloads should have about so many bytes."""
+
+    def renew(self, u: int) -> None:
+        """Compute latents that are kept for this rate parameter, and the rates near it."""
+
+    @property
+    def refines(self) -> str | None:
+        """The quality, psnr or ms_ssim, that `refine` raises; None where it does nothing."""
+
+    def refine(self, u: int) -> None:
+        """Fit latents that are kept to the picture, as `plan(u)` shows it."""
+
+    def estimate(self, u: int) -> float:
+        """Return about how many bytes `plan(u)` takes, sooner than it does."""
+
+    def plan(self, u: int) -> Planned:
+        """Choose the codes for a rate parameter."""
+
+    def quality(self, u: int, kind: str) -> float:
+        """Return the quality in dB, psnr or ms_ssim, of what is decoded from `plan(u)`."""
+
+
+def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
+    """Return the payloads of a picture at a trade-off, or at a quality.
+
+    Args:
+        compressor: what `Whole` or `Tiled` made of the picture.
+        target: quality, psnr or ms_ssim.
+        effort: 1..9.
+    """
+    limited, slope = False, 0.0
+    if target.measured:
+
+        def measure(u: int) -> float:
+            compressor.renew(u)
+            return compressor.quality(u, target.kind)
+
+        middle, growth = TYPICAL_QUALITY[target.kind]
+        start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
+        slope = growth / MAX_U
+        u = reach(measure, target.decibels, start, slope)
+        limited = u in (0, MAX_U)
+    else:
+        u = round(target.value / 100 * MAX_U)
+    compressor.renew(u)
+    if compressor.refines and effort > 1:
+        for _ in range(effort - 1):
+            compressor.refine(u)
+        if target.measured:
+            u = reach(lambda u: compressor.quality(u, target.kind), target.decibels, u, slope)
+            limited = u in (0, MAX_U)
+    return Found(u, compressor.plan(u).write(), limited)
+
+
+def compress(compressor: Compressor, room: int, effort: int) -> Found | None:
+    """Return the payloads of a picture, together at most `room` bytes; None: none is so small.
+
+    Args:
+        compressor: what `Whole` or `Tiled` made of the picture.
+        room: bytes.
+        effort: 1..9.
+    """
+
+    def estimate(u: int) -> float:
+        compressor.renew(u)
+        return compressor.estimate(u)
+
+    start, told = approach(estimate, room, compressor.guess(room))
+    if abs(start.u - told[-1][0]) > SAME_LATENTS:
+        compressor.renew(start.u)
+    found = search(compressor.plan, room, start, told)
+    if found is None:  # latents for another rate may need a few bytes more
+        compressor.renew(0)
+        found = search(compressor.plan, room, start._replace(u=0))
+    kind = compressor.refines
+    if found is None or effort == 1 or kind is None:
+        return found
+    # what is refined at one u is worth less at another: go on while files become better
+    best = compressor.quality(found.u, kind)
+    for _ in range(effort - 1):
+        compressor.refine(found.u)
+        again = search(compressor.plan, room, start._replace(u=found.u))
+        if again is None or (quality := compressor.quality(again.u, kind)) <= best:
+            break
+        found, best = again, quality
+    return found
+
+
+class Whole:
+    """A picture that is one tile: latents are kept while the rate is searched."""
+
+    def __init__(self, tile_codec: TileCodec, source: Source, raw: bool, roi: Roi | None) -> None:
+        """Take the picture, whether bits are stored raw, and where they should go."""
+        self._tile_codec, self._raw, self._roi = tile_codec, raw, roi
+        self._pixels = source[slice(None), slice(None)]
+        self._prepared = tile_codec.analyse(pad(as_colour(self._pixels), STRIDE)[None])
+        self._latents: Latents | None = None
+        self._last: tuple[int, Plan] | None = None  # u, and what was chosen of these latents
+
+    def guess(self, room: int) -> Guess:
+        """See `Compressor`."""
+        return guess(self._tile_codec.model, [self._prepared.t], room)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`."""
+        # a level of all places may change from one u to another, and with it the size
+        levels = self._latents.levels if self._latents else None
+        shifts = None if self._roi is None else self._roi.shifts
+        self._keep(self._tile_codec.latents(self._prepared, u, levels, shifts))
+
+    @property
+    def refines(self) -> str | None:
+        """See `Compressor`."""
+        return self._tile_codec.refines(self._prepared)
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`."""
+        plan = self._planned(u)
+        self._keep(self._tile_codec.refine(self._prepared, self._kept(), plan, u))
+
+    def estimate(self, u: int) -> float:
+        """See `Compressor`."""
+        return sum(self._tile_codec.estimate(self._kept(), u, self._raw))
+
+    def plan(self, u: int) -> "_Estimated":
+        """See `Compressor`."""
+        return _Estimated(self._planned(u), self._raw)
+
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`."""
+        values = Values(self._kept().levels, self._planned(u).parts)
+        (whole,) = self._tile_codec.synthesise(self._tile_codec.dequantise(values, u), u)
+        decoded = _like(whole, self._pixels)
+        if kind == "psnr":
+            return psnr(self._pixels, decoded)
+        return ms_ssim_db(_similarity(self._pixels, decoded))
+
+    def _planned(self, u: int) -> Plan:
+        if self._last is None or self._last[0] != u:
+            # with the latents held fixed, too, the size changes smoothly
+            (plan,) = self._tile_codec.plan(self._kept(), u, self._raw)
+            self._last = u, plan
+        return self._last[1]
+
+    def _keep(self, latents: Latents) -> None:
+        self._latents, self._last = latents, None
+
+    def _kept(self) -> Latents:
+        if self._latents is None:
+            raise ValueError("latents are asked for before a rate parameter is")
+        return self._latents
+
+
+class Tiled:
+    """A picture of many tiles: nothing is kept of one while another is worked on."""
+
+    refines = None
+
+    def __init__(
+        self,
+        tile_codec: TileCodec,
+        source: Source,
+        grid: Grid,
+        raw: bool,
+        roi: Roi | None,
+        effort: int,
+    ) -> None:
+        """Take the picture, its tiles, whether bits are stored raw, and where they should go."""
+        self._tile_codec, self._source, self._grid, self._raw = tile_codec, source, grid, raw
+        self._roi = roi
+        self._rounds = effort - 1
+        self._levels: list[Tensor | None] = [None] * len(grid)
+
+    def guess(self, room: int) -> Guess:
+        """See `Compressor`."""
+        boxes = list(self._grid.boxes())
+        chosen = boxes[:: -(-len(boxes) // GUESSING_TILES)]
+        pixels = sum(box.height * box.width for box in chosen)
+        share = pixels / (self._grid.height * self._grid.width)
+        tiles = [self._prepare(box)[0].t for box in chosen]
+        return guess(self._tile_codec.model, tiles, share * room)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`: nothing is kept."""
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`: nothing is kept."""
+
+    def estimate(self, u: int) -> float:
+        """See `Compressor`."""
+        total = 0.0
+        for number, box in enumerate(self._grid.boxes()):
+            _, inner, latents = self._analysed(number, box, u)
+            total += sum(self._tile_codec.estimate(_cut(latents, inner), u, self._raw))
+        return total
+
+    def plan(self, u: int) -> "_Written":
+        """See `Compressor`."""
+        payloads = []
+        for number, box in enumerate(self._grid.boxes()):
+            inner, latents = self._refined(number, box, u)
+            plans = self._tile_codec.plan(_cut(latents, inner), u, self._raw)
+            payloads += [_write(plan, self._raw) for plan in plans]
+        return _Written(payloads)
+
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`: around each tile is its halo, coded with it, for its neighbours."""
+        errors, similarities, weights = 0.0, 0.0, 0
+        for number, box in enumerate(self._grid.boxes()):
+            inner, latents = self._refined(number, box, u)
+            codes, own = self._codes(latents, u), self._codes(_cut(latents, inner), u)
+            codes.y_hat[(..., *inner)] = own.y_hat
+            pixels = self._source[box.within(Box(0, 0, 0, 0))]
+            outer = self._tile_codec.synthesise(codes, u)[0]
+            decoded = _like(outer[box.within(self._outer(box))], pixels)
+            if kind == "psnr":
+                errors += pixels.size * 10 ** (-psnr(pixels, decoded) / 10)
+                weights += pixels.size
+            elif min(pixels.shape[:2]) >= MS_SSIM_MIN_SIDE:
+                similarities += pixels.size * _similarity(pixels, decoded)
+                weights += pixels.size
+        if kind == "psnr":
+            return -10 * math.log10(max(errors / weights, 1e-20))
+        return ms_ssim_db(similarities / max(weights, 1))
+
+    def _refined(self, number: int, box: Box, u: int) -> tuple[tuple[slice, slice], Latents]:
+        """Return where a tile's own places are, and its latents, refined as is asked."""
+        prepared, inner, latents = self._analysed(number, box, u)
+        if self._tile_codec.refines(prepared):
+            for _ in range(self._rounds):
+                (plan,) = self._tile_codec.plan(latents, u, self._raw)
+                latents = self._tile_codec.refine(prepared, latents, plan, u)
+        return inner, latents
+
+    def _codes(self, latents: Latents, u: int) -> Codes:
+        """Return what a file would hold of latents."""
+        (plan,) = self._tile_codec.plan(latents, u, self._raw)
+        return self._tile_codec.dequantise(Values(latents.levels, plan.parts), u)
+
+    def _outer(self, box: Box) -> Box:
+        """Return a tile with its halo."""
+        return box.grown(HALO, self._grid.height, self._grid.width)
+
+    def _analysed(
+        self, number: int, box: Box, u: int
+    ) -> tuple[Prepared, tuple[slice, slice], Latents]:
+        """Return a tile with its halo, where its own places are, and its latents."""
+        prepared, inner = self._prepare(box)
+        shifts = None
+        if self._roi is not None:
+            shifts = self._roi.within(self._outer(box).places(STRIDE))
+        latents = self._tile_codec.latents(prepared, u, self._levels[number], shifts)
+        self._levels[number] = latents.levels
+        return prepared, inner, latents
+
+    def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
+        """Analyse a tile with its halo; return where the tile's own places are, too."""
+        outer = self._outer(box)
+        pixels = as_colour(self._source[outer.within(Box(0, 0, 0, 0))])
+        prepared = self._tile_codec.analyse(pad(pixels, STRIDE)[None])
+        return prepared, box.places(STRIDE).within(outer.places(STRIDE))
+
+
+class Recoded:
+    """A picture that is known from a file only: its latents are rounded once more, coarser."""
+
+    refines = None
+
+    def __init__(
+        self,
+        tile_codec: TileCodec,
+        tiles: Sequence[Codes],
+        u: int,
+        size: int,
+        rate: float,
+        raw: bool,
+    ) -> None:
+        """Take the codes of each tile, and their file's u and size in bytes; rate is asked."""
+        self._tile_codec, self._raw = tile_codec, raw
+        self._tiles = [Latents(codes.y_hat, codes.levels) for codes in tiles]
+        self._u, self._size, self._rate = u, size, rate
+
+    def guess(self, room: int) -> Guess:
+        """See `Compressor`."""
+        return extrapolate(self._u, self._size, room, self._rate)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`: there is no picture to compute others from."""
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`: there is no picture to fit them to."""
+
+    def estimate(self, u: int) -> float:
+        """See `Compressor`."""
+        return sum(sum(self._tile_codec.estimate(tile, u, self._raw)) for tile in self._tiles)
+
+    def plan(self, u: int) -> "_Written":
+        """See `Compressor`."""
+        payloads = [
+            _write(plan, self._raw)
+            for tile in self._tiles
+            for plan in self._tile_codec.plan(tile, u, self._raw)
+        ]
+        return _Written(payloads)
+
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`: there is no picture to compare with."""
+        raise NotImplementedError
+
+
+class _Estimated:
+    """One tile's codes, not written yet."""
+
+    def __init__(self, plan: Plan, raw: bool) -> None:
+        self._plan, self._raw = plan, raw
+        self.estimated_bytes = plan.estimated_bytes
+
+    def write(self) -> Sequence[bytes]:
+        """See `Planned`."""
+        return [_write(self._plan, self._raw)]
+
+
+class _Written:
+    """The payloads of all tiles."""
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        self._tile_codecs = payloads
+        self.estimated_bytes = float(sum(map(len, payloads)))
+
+    def write(self) -> Sequence[bytes]:
+        """See `Planned`."""
+        return self._tile_codecs
+
+
+def _cut(latents: Latents, inner: tuple[slice, slice]) -> Latents:
+    """Return the latents of some of the places."""
+    return Latents(*(part[(..., *inner)] for part in latents))
+
+
+def _like(decoded: Pixels, like: Pixels) -> Pixels:
+    """Return decoded pixels with the size and the channels of others."""
+    height, width = like.shape[:2]
+    return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
+
+
+def _similarity(a: Pixels, b: Pixels) -> float:
+    """Return the MS-SSIM of two pictures."""
+    found = ms_ssim(a, b)
+    if found is None:
+        raise AicError(
+            f"MS-SSIM is defined from {MS_SSIM_MIN_SIDE} pixels a side on,"
+            f" this picture has {a.shape[1]}x{a.shape[0]}"
+        )
+    return found
+
+
+@stage("codes")
+def _write(plan: Plan, raw: bool) -> bytes:
+    coder = RawEncoder() if raw else RangeEncoder()
+    plan.write(coder)
+    return coder.finish()

@@ -1,0 +1,272 @@
+"""The two ways through the codes of tiles: a Chooser makes a Plan of each, a Script reads them.
+
+Both have the same methods, so that the visitors of the context models need not know which it is.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imgcodec.entropy import sign_hiding
+from imgcodec.entropy.range_coder import (
+    Bits,
+    Coder,
+    Integers,
+    IntegerTables,
+    RawDecoder,
+    code_bits,
+    code_integers,
+    raw_bits,
+)
+from imgcodec.model.binarizer import round_cheaply
+from imgcodec.model.tables import cost_table
+from imgcodec.weights import Tables
+
+CERTAIN_SCALE = 6  # below this scale index a value is zero and not sent
+
+
+class CoderTables:
+    """The integer tables as arrays, and what a value costs by them."""
+
+    def __init__(self, tables: Tables, device: torch.device) -> None:
+        """Convert the tensors of a weights file."""
+        self.integers = IntegerTables(tables.masses.numpy().astype(np.int64))
+        self.probabilities = tables.probabilities.numpy().astype(np.int64)
+        self.digits = tables.digits.long().to(device)
+        self.costs = cost_table(tables.masses.long()).to(device)
+        ones = tables.probabilities.double() / 65536
+        self.bit_costs = -torch.log2(torch.stack([1 - ones, ones])).float().to(device)
+
+
+class IntegerStep(NamedTuple):
+    """Integers of one step of the coding order, (N,) tensors."""
+
+    integers: Tensor  # float32
+    rows: Tensor  # int64 scale indices
+    digits: Tensor  # int64
+    sent: Tensor  # bool; the others are 0
+    hides: bool  # some signs in the magnitudes
+
+    def arrays(self) -> tuple[Integers, Integers, Integers]:
+        """Return integers, rows and digits of what is sent."""
+        index = torch.nonzero(self.sent)[:, 0]
+        return _array(self.integers, index), _array(self.rows, index), _array(self.digits, index)
+
+    def write(self, coder: Coder, tables: CoderTables) -> None:
+        """Code them."""
+        code_integers(coder, *self.arrays(), tables.integers, self.hides)
+
+
+class BitStep(NamedTuple):
+    """Single bits of one step of the coding order."""
+
+    bits: Bits
+    logits: Integers
+
+    def write(self, coder: Coder, tables: CoderTables) -> None:
+        """Code them."""
+        code_bits(coder, self.bits, self.logits, tables.probabilities)
+
+
+class Plan:
+    """Codes chosen for one rate parameter, in coding order, with an estimate of their size."""
+
+    def __init__(self, tables: CoderTables, raw: bool) -> None:
+        """Start with nothing; `raw` estimates bits that are stored as they are."""
+        self.tables, self.raw = tables, raw
+        self._bits = 0.0
+        self.steps: list[IntegerStep | BitStep] = []
+        self.parts: list[Tensor] = []  # the values that a decoder will read
+
+    @property
+    def estimated_bytes(self) -> float:
+        """Bytes that the coder will need, within a few tenths of a percent."""
+        return self._bits / 8 + (0.5 if self.raw else 3)
+
+    def add(self, step: IntegerStep | BitStep, bits: float) -> None:
+        """Append what takes about so many bits."""
+        self.steps.append(step)
+        self._bits += bits
+
+    def write(self, coder: Coder) -> None:
+        """Code everything."""
+        for step in self.steps:
+            step.write(coder, self.tables)
+
+
+class Chooser:
+    """Chooses the codes of pictures of one size, each for its own plan."""
+
+    def __init__(self, plans: Sequence[Plan], hide: bool = True) -> None:
+        """Take empty plans, all raw or none, and whether signs are hidden, as in files."""
+        self.plans, self.hide = plans, hide
+        self.tables, self.raw = plans[0].tables, plans[0].raw
+
+    def integers(
+        self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Choose the integers of one step; those with weights hide some of their signs.
+
+        Args:
+            wanted: (B, N) float32.
+            rows: (B, N) int64 scale indices.
+            digits: (B, N) int64 binary digits that each may have.
+            weight: (B, N) of squared errors against bits; None rounds to the nearest.
+
+        Returns:
+            (B, N) float32 integers.
+        """
+        if wanted is None:
+            raise ValueError("a plan needs values")
+        sent = is_sent(rows, digits, weight is not None)
+        found = torch.zeros_like(wanted)
+        # most are zero whatever the weights: only the others are worth a closer look
+        some = torch.nonzero(((wanted.abs() >= 0.5) & sent).flatten())[:, 0]
+        near, near_rows, near_digits = (
+            x.flatten().index_select(0, some) for x in (wanted, rows, digits)
+        )
+        factor = torch.full_like(near, 1e9)
+        if weight is not None:
+            factor = weight.flatten().index_select(0, some)
+        chosen, cost = round_cheaply(
+            near, near_rows, 1 << (near_digits - 1), factor, self.tables.costs
+        )
+        found.view(-1)[some] = chosen
+        zero_costs = self.tables.costs[:, 0]
+        zeros = zero_costs.take(rows).mul_(sent).sum(1)
+        owner = some // max(rows.shape[1], 1)
+        bits = zeros.index_add(0, owner, cost - zero_costs.take(near_rows)).tolist()
+        for i, plan in enumerate(self.plans):
+            step = IntegerStep(found[i], rows[i], digits[i], sent[i], weight is not None)
+            hidden = 0
+            if self.hide and weight is not None:
+                hidden, added = self._hide(step, wanted[i], weight[i])
+                bits[i] += added
+            if self.raw:
+                bits[i] = _raw_bits(step.integers, step.digits * step.sent)
+            plan.add(step, bits[i] - hidden)
+        return found
+
+    def _hide(self, step: IntegerStep, wanted: Tensor, weight: Tensor) -> tuple[int, float]:
+        """Choose some integers anew, so that they hide signs.
+
+        Args:
+            step: of which the integers change.
+            wanted: (N,) float32.
+            weight: (N,) of squared errors.
+
+        Returns:
+            (how many signs are hidden, by how many bits all magnitudes cost more).
+        """
+        index = torch.nonzero(step.sent)[:, 0]
+        lanes = sign_hiding.lanes(_array(step.rows, index))
+        if lanes is None:
+            return 0, 0.0
+        some = index[torch.from_numpy(lanes.order).to(index.device)]
+        wanted, weight, rows, digits, before = (
+            values.index_select(0, some)
+            for values in (wanted, weight, step.rows, step.digits, step.integers)
+        )
+        magnitude, size = before.abs().long(), wanted.abs()
+        costs = self.tables.costs
+
+        def cost(magnitude: Tensor) -> Tensor:
+            return costs[rows, magnitude.clamp(0, costs.shape[1] - 1)]
+
+        def total(magnitude: Tensor) -> Tensor:
+            return cost(magnitude) + weight * (size - magnitude).square()
+
+        up = torch.where(magnitude < 1 << (digits - 1), total(magnitude + 1), math.inf)
+        down = torch.where(magnitude > 0, total(magnitude - 1), math.inf)
+        other = torch.where(up < down, magnitude + 1, magnitude - 1)
+        dearer = torch.minimum(up, down) - total(magnitude)
+        sign = torch.where(wanted < 0, -1, 1)
+        choices = (values.cpu().numpy() for values in (sign * magnitude, sign * other, dearer))
+        chosen = torch.from_numpy(sign_hiding.choose(lanes, *choices)).to(some.device)
+        step.integers[some] = chosen.to(step.integers.dtype)
+        hidden, _ = sign_hiding.signs(lanes, np.abs(_array(step.integers, index)))
+        return len(hidden), float((cost(chosen.abs()) - cost(magnitude)).sum())
+
+    def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
+        """Take the single bits of one step of one picture, (N,) float32 of 0 and 1."""
+        if wanted is None:
+            raise ValueError("a plan needs values")
+        (plan,) = self.plans
+        costs = self.tables.bit_costs
+        limit = costs.shape[1] // 2
+        index = logits.clamp(-limit, limit).long() + limit
+        cost = len(wanted) if self.raw else float(costs[wanted.long(), index].sum())
+        bits = wanted.cpu().numpy().astype(np.int32)
+        plan.add(BitStep(bits, logits.long().cpu().numpy()), cost)
+        return wanted
+
+
+class Script:
+    """Reads what plans wrote."""
+
+    def __init__(self, tables: CoderTables, coders: Sequence[Coder]) -> None:
+        """Read from the coders of pictures of one size."""
+        self.tables, self.coders = tables, coders
+
+    def integers(
+        self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Return the integers of one step, (B, N) float32; see `Chooser.integers`."""
+        sent = is_sent(rows, digits, weight is not None)
+        found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
+        for i, coder in enumerate(self.coders):
+            index = torch.nonzero(sent[i])[:, 0]
+            values = code_integers(
+                coder,
+                None,
+                _array(rows[i], index),
+                _array(digits[i], index),
+                self.tables.integers,
+                weight is not None,
+            )
+            found[i, index] = torch.from_numpy(values).to(rows.device).float()
+        return found
+
+    def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
+        """Return about how many bits integers took that may hide signs, (1, N) each."""
+        costs = self.tables.costs
+        sent, size = is_sent(rows, digits, codes=True), found.abs().long()
+        hidden = int(hidden_signs(size[sent], rows[sent]).sum())
+        if isinstance(self.coders[0], RawDecoder):
+            return _raw_bits(found, digits) - hidden
+        return float(costs[rows, size.clamp_max(costs.shape[1] - 1)].sum()) - hidden
+
+    def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
+        """Return the single bits of one step of one picture, (N,) float32."""
+        (coder,) = self.coders
+        found = code_bits(coder, None, logits.long().cpu().numpy(), self.tables.probabilities)
+        return torch.from_numpy(found).to(logits.device).float()
+
+
+def is_sent(rows: Tensor, digits: Tensor, codes: bool) -> Tensor:
+    """Return which integers are coded at all; codes, unlike levels, may be certain without."""
+    return (digits > 0) & (rows >= CERTAIN_SCALE) if codes else digits > 0
+
+
+def hidden_signs(magnitudes: Tensor, rows: Tensor) -> Tensor:
+    """Return whose signs are hidden, bool (N,), of the integers of one step that are sent."""
+    hidden = torch.zeros_like(magnitudes, dtype=torch.bool)
+    lanes = sign_hiding.lanes(rows.cpu().numpy())
+    if lanes is not None:
+        index, _ = sign_hiding.signs(lanes, magnitudes.cpu().numpy())
+        hidden[torch.from_numpy(index).to(hidden.device)] = True
+    return hidden
+
+
+def _array(values: Tensor, index: Tensor) -> Integers:
+    """Return some elements of a tensor (N,) as an int64 array."""
+    found: Integers = values.index_select(0, index).long().cpu().numpy()
+    return found
+
+
+def _raw_bits(found: Tensor, digits: Tensor) -> float:
+    return float(raw_bits(found.long().cpu().numpy(), digits.long().cpu().numpy()))

@@ -1,0 +1,69 @@
+"""Where the search for a rate begins: a guess, from what a picture looks like."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from imgcodec.codec.rate_search import Guess
+from imgcodec.format.container import MAX_U
+from imgcodec.model import COEFFICIENTS, STRIDE, Model
+from imgcodec.model.context import slopes
+from imgcodec.model.steps import masking, middle_step
+
+# By metric: how many bits a coefficient that exceeds its step counts for, and how many of those a
+# block mean counts for that is off that of its neighbours by one step. Fitted on training pictures
+# (error 0.10 and 0.25 octaves, of the slope 8 and 18 %), they only shorten the rate search.
+GUESS = {"mse": (4.9, 0.37), "ms-ssim": (2.5, 0.74)}
+SAMPLED_STRIDE = 3  # every 3rd place of every 3rd row
+HALVINGS = 14
+SPREAD = 0.05  # of u, for the slope
+LEAST_COUNT = 1e-3  # coefficients a place: flat pictures take bits, too
+LEAST_GROWTH = 2.0  # octaves of the size from u = 0 to 1
+
+
+def guess(model: Model, tiles: Sequence[Tensor], num_bytes: float) -> Guess:
+    """Return the rate parameter at which the payloads should have about so many bytes.
+
+    Told from how many coefficients exceed their step, and how rough the block means are.
+
+    Args:
+        model: whose coefficients they are.
+        tiles: (B, 192, h, w) normalised coefficients of each, see `Model.coefficients`.
+        num_bytes: of all payloads together.
+    """
+    sampled = [_sample(model, tile) for tile in tiles]
+    size, off = (torch.cat(parts) for parts in zip(*sampled, strict=True))
+    each, mean = GUESS[model.config.metric]
+
+    def octaves(u: float) -> float:
+        """Return log2 of the bits a place."""
+        middle = float(middle_step(torch.tensor([u])))
+        means = torch.log2(1 + off / middle).sum()
+        count = float((size > middle).sum() + mean * means) / len(size)
+        return math.log2(each * max(count, LEAST_COUNT))
+
+    wanted = math.log2(max(8 * num_bytes, 1) / sum(tile[0, 0].numel() for tile in tiles))
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        u = (low + high) / 2
+        low, high = (low, u) if octaves(u) > wanted else (u, high)
+    growth = (octaves(high + SPREAD) - octaves(high - SPREAD)) / (2 * SPREAD)
+    return Guess(round(high * MAX_U), max(growth, LEAST_GROWTH) / MAX_U)
+
+
+def _sample(model: Model, tile: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how large coefficients are, and how far block means are off their neighbours'.
+
+    Both at some places, (places, coefficients), relative to the step of each place.
+    """
+    t = tile[:1] * model.deviation[:, None, None]
+    if model.config.metric == "ms-ssim":
+        half = model.config.levels // 2
+        t = t * torch.exp2(masking(tile[:1], model.deviation).clamp(-half, half - 1) / 2)
+    curvature = slopes(t[:, :: STRIDE**2]).chunk(3, 1)[2] / 4
+    means = torch.arange(COEFFICIENTS) % STRIDE**2 == 0
+    maps = t[:, ~means].abs(), curvature.abs()
+    size, off = (m[0, :, ::SAMPLED_STRIDE, ::SAMPLED_STRIDE].flatten(1).T for m in maps)
+    return size, off

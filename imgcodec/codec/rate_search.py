@@ -1,0 +1,178 @@
+"""Searches: the rate parameter whose file just fits, or whose picture is just good enough."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from imgcodec.format.container import MAX_U
+
+TOLERANCE = 0.01  # a file falls short of what it may have by at most this share
+GOOD = 0.9905  # share of the room with which the search is content
+AIM = 0.995  # share of the room that is tried for
+SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
+MAX_PLANS = 32
+CLOSE_DB = 0.05
+BEST_DB = 100.0  # that of equal pictures counts as this
+MAX_SECANTS = 10  # then bisection
+MAX_ESTIMATES = 2
+NEAR = 0.05  # octaves from an estimate to what is wanted that need no other
+TELLING = 0.1  # octaves or dB between points that tell a slope
+# Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
+# for each octave less, but not more than the last.
+OCTAVES, OCTAVES_MORE, MOST_OCTAVES = 6.1, 2.3, 10.5
+
+Point = tuple[int, float]  # rate parameter, and how much of a quantity there is
+
+
+class Guess(NamedTuple):
+    """Where a search for a rate begins."""
+
+    u: int  # rate parameter 0..65535
+    slope: float  # octaves of the size for one step of u
+
+
+class Planned(Protocol):
+    """Codes chosen for one rate parameter."""
+
+    estimated_bytes: float
+
+    def write(self) -> Sequence[bytes]:
+        """Return the payload of each tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The result of a search."""
+
+    u: int  # 0..65535
+    payloads: Sequence[bytes]  # of each tile
+    limited: bool  # even the finest setting fits
+
+
+def search(
+    plan: Callable[[int], Planned],
+    room: int,
+    start: Guess,
+    told: Sequence[Point] = (),
+) -> Found | None:
+    """Return the finest setting found whose payloads have at most `room` bytes, or None.
+
+    Settings are compared by estimates; the real coder runs on the chosen one, again only where
+    the estimate was wrong.
+
+    Args:
+        plan: rate parameter 0..65535 -> codes and an estimate of their bytes.
+        room: most bytes of all payloads.
+        start: what to try first.
+        told: other rate parameters and the log2 of about how many bytes they take; they only tell
+            the slope.
+    """
+    low, high = -1, MAX_U + 1  # fits, does not fit
+    points: list[Point] = []  # u, log2 of the size
+    best: tuple[int, Planned, Sequence[bytes] | None] | None = None
+    u, slope = start
+    tried = 0
+    while tried < MAX_PLANS and high - low > 1:
+        tried += 1
+        chosen = plan(u)
+        payloads = None
+        size = chosen.estimated_bytes
+        if SURE[0] * room - 8 <= size <= SURE[1] * max(room, 0) + 8:
+            payloads = chosen.write()
+            size = sum(map(len, payloads))
+        points.append((u, math.log2(max(size, 1))))
+        if size > room:
+            high = u
+        else:
+            low, best = u, (u, chosen, payloads)
+            if size >= GOOD * room or u == MAX_U:
+                break
+        aim = math.log2(max(AIM * room, 1))
+        u = _secant(points, told, aim, slope) if tried < MAX_SECANTS else -1
+        if not low < u < high:
+            u = (low + high) // 2
+    if best is None:
+        return None
+    u, chosen, payloads = best
+    payloads = chosen.write() if payloads is None else payloads
+    short = sum(map(len, payloads)) < (1 - TOLERANCE) * room
+    return Found(u, payloads, limited=u == MAX_U and short)
+
+
+def reach(measure: Callable[[int], float], wanted: float, start: int, slope: float) -> int:
+    """Return a rate parameter at which a quality is as wanted, or the nearest there is.
+
+    Args:
+        measure: rate parameter 0..65535 -> quality, dB; it grows with the rate.
+        wanted: dB.
+        start: rate parameter to try first.
+        slope: dB for one step of u.
+    """
+    low, high = -1, MAX_U + 1  # worse, better than wanted
+    points: list[Point] = []
+    u = min(max(start, 0), MAX_U)
+    while high - low > 1 and len(points) < MAX_PLANS:
+        points.append((u, min(measure(u), BEST_DB)))
+        if abs(points[-1][1] - wanted) <= CLOSE_DB:
+            break
+        if points[-1][1] < wanted:
+            low = u
+        else:
+            high = u
+        u = _secant(points, [], wanted, slope) if len(points) < MAX_SECANTS else -1
+        if not low < u < high:
+            u = min(max((low + high) // 2, 0), MAX_U)
+    return min(points, key=lambda point: abs(point[1] - wanted))[0]
+
+
+def approach(
+    estimate: Callable[[int], float], room: int, start: Guess
+) -> tuple[Guess, list[Point]]:
+    """Return a better guess at where payloads just fit, and what it is known from.
+
+    Args:
+        estimate: rate parameter 0..65535 -> about how many bytes.
+        room: most bytes of all payloads.
+        start: what to try first.
+    """
+    u, slope = start
+    points: list[Point] = []
+    aim = math.log2(max(AIM * room, 1))
+    while len(points) < MAX_ESTIMATES:
+        points.append((u, math.log2(max(estimate(u), 1))))
+        u = _secant(points, [], aim, slope)
+        if abs(points[-1][1] - aim) < NEAR or u == points[-1][0]:
+            break
+    return Guess(u, slope), points
+
+
+def extrapolate(u: int, size: float, room: int, bpp: float) -> Guess:
+    """Return where a picture that takes `size` bytes at `u` should take what is aimed at.
+
+    Photographs near `bpp` grow alike, more or less.
+    """
+    octaves = OCTAVES - OCTAVES_MORE * math.log2(max(bpp, 1e-3))
+    slope = min(max(octaves, OCTAVES / 2), MOST_OCTAVES) / MAX_U
+    aim = math.log2(max(AIM * room, 1))
+    return Guess(_secant([(u, math.log2(max(size, 1)))], [], aim, slope), slope)
+
+
+def _secant(points: Sequence[Point], told: Sequence[Point], aim: float, slope: float) -> int:
+    """Return where a quantity should be `aim`, from the nearest point, and another's slope to it.
+
+    Points that differ little tell none: sizes are not quite smooth.
+
+    Args:
+        points: measured.
+        told: further ones that only tell slopes.
+        aim: of the quantity.
+        slope: where no two points tell one.
+    """
+    (u, nearest), *others = sorted(points, key=lambda point: abs(point[1] - aim))
+    for other, quantity in [*others, *told]:
+        if abs(quantity - nearest) >= TELLING and other != u:
+            found = (quantity - nearest) / (other - u)
+            slope = min(max(found, slope / 3), slope * 3)
+            break
+    return min(max(round(u + (aim - nearest) / slope), 0), MAX_U)

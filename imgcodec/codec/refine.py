@@ -1,0 +1,41 @@
+"""Encoder effort: the latents of one picture, refined through the frozen decoder.
+
+The encoder was fitted to all pictures, and does not know how its latents will be rounded. Once
+they are, hidden signs and all, the decoder shows what is wrong, and the latents go a part of the
+way to where the error should be least if it were quadratic. Files stay ordinary files.
+"""
+
+import torch
+from torch import Tensor
+
+from imgcodec.model import Codes, Model
+from imgcodec.model.distortion import distortion, lmbda
+from imgcodec.model.steps import error_weight
+
+# By metric: the shares of the way to the codes, so that what was chosen is chosen again, and from
+# there to the least error. All latents go at once, and answer for the same errors.
+SHARES = {"mse": (0.2, 0.3), "ms-ssim": (0.1, 0.07)}
+
+
+def refine(model: Model, x: Tensor, e: Tensor, codes: Codes, u: Tensor) -> Tensor:
+    """Return better latents, of the same shape as e.
+
+    Args:
+        model: frozen, without gradients of its own.
+        x: (1, 3, H, W) pixels in 0..1, H and W multiples of 8.
+        e: (1, latents, h, w) what the encoder puts out.
+        codes: what a file has of them.
+        u: (1,) rate parameter.
+    """
+    metric = model.config.metric
+    with torch.inference_mode(False), torch.enable_grad():
+        x, levels, u = (tensor.clone() for tensor in (x, codes.levels, u))
+        y_hat = codes.y_hat.clone().requires_grad_()
+        decoded = model.reconstruct(Codes(levels, y_hat), u).float()
+        error = (lmbda(u) * distortion(x, decoded, metric)).sum() * (x.shape[2] * x.shape[3])
+        (slope,) = torch.autograd.grad(error, [y_hat])
+    # of a squared error in the units of e
+    weight = error_weight(codes.levels, model.config) / model.steps(codes.levels, u).square()
+    to_codes, to_least = SHARES[metric]
+    refined: Tensor = e + to_codes * (codes.y_hat - e) - to_least * slope / (2 * weight)
+    return refined

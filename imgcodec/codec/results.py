@@ -1,0 +1,47 @@
+"""What encoding and decoding give besides bytes and pixels: what it took, and what was reached."""
+
+from dataclasses import dataclass
+
+from imgcodec.codec.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What some work took."""
+
+    stages: dict[str, float]  # seconds of each: encoder, refinement, codes, decoder, read, write
+    total_s: float
+
+    @property
+    def model_s(self) -> float:
+        """Seconds in encoder and decoder: their networks, without context models and coder."""
+        return sum(self.stages.get(name, 0.0) for name in ("encoder", "refinement", "decoder"))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeReport(_Report):
+    """What encoding took and reached."""
+
+    target: Target  # what was asked
+    bpp: float  # bits per pixel of the whole file
+    u: int  # the rate parameter that was found, 0..65535
+    limited: bool  # the picture needs fewer bits than were asked, or cannot be so good
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeReport(_Report):
+    """What decoding took."""
+
+    damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
+
+
+class Encoded(bytes):
+    """The bytes of an .aic file, with a report of how they came about."""
+
+    report: EncodeReport
+
+    def __new__(cls, data: bytes, report: EncodeReport) -> "Encoded":
+        """Join a file and its report."""
+        encoded = super().__new__(cls, data)
+        encoded.report = report
+        return encoded

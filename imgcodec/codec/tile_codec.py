@@ -1,0 +1,311 @@
+"""What a tile's bytes hold: levels first, then the codes, in the order of the context models.
+
+Tiles of one size may go through the model together: B of them, each with its own rate parameter.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imgcodec.codec.level_choice import choose_levels
+from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
+from imgcodec.codec.refine import refine
+from imgcodec.codec.tile_visitors import BeyondLimit, Costs, Integers, Levels, SingleBits
+from imgcodec.entropy.digits import LEVEL_EIGHTHS
+from imgcodec.entropy.range_coder import RangeDecoder, RawDecoder
+from imgcodec.errors import AicError, FormatError
+from imgcodec.format.container import MAX_U
+from imgcodec.metrics import MS_SSIM_MIN_SIDE
+from imgcodec.model import STRIDE, Codes, Model, pyramid
+from imgcodec.model.binarizer import binarize
+from imgcodec.model.context import to_map
+from imgcodec.model.steps import eighths, rate_index, rounding_weights
+from imgcodec.model.tables import MEAN_UNIT
+from imgcodec.runtime.stopwatch import stage
+
+# By metric, coded and raw: the share of the bytes that hidden signs leave at `UNHIDDEN_BPP` bits
+# per pixel and more, and how much larger it is for each octave less, for at most so many octaves.
+UNHIDDEN = {
+    "mse": ((0.923, 0.006), (0.959, 0.013)),
+    "ms-ssim": ((0.927, 0.002), (0.963, 0.006)),
+}
+UNHIDDEN_BPP, UNHIDDEN_OCTAVES = 0.5, 3.0
+
+Us = int | Sequence[int]  # rate parameters 0..65535, one for each tile
+
+
+class Prepared(NamedTuple):
+    """What does not depend on the rate."""
+
+    x: Tensor  # (B, 3, H, W), 0..1
+    t: Tensor  # (B, 192, h, w)
+    features: Tensor  # (B, width, h, w)
+
+
+class Latents(NamedTuple):
+    """What the encoder's networks put out for one rate parameter."""
+
+    e: Tensor  # (B, latents, h, w)
+    levels: Tensor  # (B, 1, h, w) integers 0..L-1
+
+
+class Values(NamedTuple):
+    """What a tile's bytes say, the same on every machine."""
+
+    levels: Tensor  # (B, 1, h, w) integers 0..L-1
+    parts: list[Tensor]  # (B, C, h, w) each, multiples of 1/16 step, or single bits as -1, 0, 1
+
+
+class TileCodec:
+    """Pixels <-> codes <-> a coder's bits, for one model.
+
+    The trunks run in bfloat16 where `fast` says that the machine multiplies it natively; the
+    context models always compute on integers in float32.
+    """
+
+    def __init__(self, model: Model, tables: CoderTables, fast: bool) -> None:
+        """Keep a model and its tables."""
+        self.model, self.tables, self.fast = model, tables, fast
+        self.device = model.unit.device
+
+    @stage("encoder")
+    def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
+        """Return what every rate needs of tiles (B, H, W, 3), H and W multiples of 8."""
+        x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
+        t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
+        with self._trunks():
+            return Prepared(x, t, self.model.g_a.features(t))
+
+    @stage("encoder")
+    def latents(
+        self,
+        prepared: Prepared,
+        u: Us,
+        levels: Tensor | None = None,
+        shifts: NDArray[np.float32] | None = None,
+    ) -> Latents:
+        """Return latents and levels for a rate parameter.
+
+        Args:
+            prepared: what `analyse` made of the tiles.
+            u: rate parameter.
+            levels: are kept if given.
+            shifts: (h, w), by which new levels are moved, see `imgcodec.pictures.roi`.
+        """
+        rate = self._rate(u)
+        with self._trunks():
+            e = self.model.g_a(prepared.t, prepared.features, rate)
+            if levels is None:
+                p = self.model.importance_map(prepared.t, prepared.features, rate)
+                levels = choose_levels(self.model, self.tables.costs, p.float(), rate)
+                if shifts is not None:
+                    levels = levels + torch.from_numpy(shifts).to(self.device)
+                    levels = levels.clamp(0, self.model.config.levels - 1)
+        return Latents(e, levels)
+
+    def refines(self, prepared: Prepared) -> str | None:
+        """Return the quality, psnr or ms_ssim, that `refine` raises; None: it does nothing."""
+        config = self.model.config
+        if not config.expansion:
+            return None
+        if config.metric == "mse":
+            return "psnr"
+        return "ms_ssim" if min(prepared.x.shape[2:]) >= MS_SSIM_MIN_SIDE else None
+
+    @stage("refinement")
+    def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:
+        """Return latents that suit this picture better, given what a file would hold of them."""
+        codes = self.dequantise(Values(latents.levels, plan.parts), u)
+        with self._trunks():
+            e = refine(self.model, prepared.x, latents.e, codes, self._rate(u))
+        return latents._replace(e=e)
+
+    @stage("codes")
+    def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
+        """Choose the codes of latents at a rate parameter, their own or one close to it."""
+        return self._plan(latents, u, raw, hide=True)
+
+    @stage("codes")
+    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
+        """Return about how many bytes each plan takes: one without hidden signs, less some."""
+        plans = self._plan(latents, u, raw, hide=False)
+        share, more = UNHIDDEN[self.model.config.metric][raw]
+        most = UNHIDDEN_BPP * latents.levels[0].numel() * STRIDE**2 / 8
+        found = []
+        for size in (plan.estimated_bytes for plan in plans):
+            octaves = math.log2(max(most / size, 1))
+            found.append((share + more * min(octaves, UNHIDDEN_OCTAVES)) * size)
+        return found
+
+    def _plan(self, latents: Latents, u: Us, raw: bool, hide: bool) -> list[Plan]:
+        rate = self._rate(u)
+        e, levels = latents
+        plans = [Plan(self.tables, raw) for _ in levels]
+        chooser = Chooser(plans, hide)
+        self.model.walk_levels(rate, levels.shape[2:], Levels(chooser, levels))
+        expansion = self.model.config.expansion
+        wanted = e / self.model.steps(levels, rate) if expansion else binarize(e.sigmoid())
+        parts = self._walk_codes(chooser, levels, rate, wanted)
+        for i, plan in enumerate(plans):
+            plan.parts = [part[i : i + 1] for part in parts]
+        return plans
+
+    @stage("codes")
+    def read(
+        self,
+        data: Sequence[bytes],
+        u: Us,
+        size: tuple[int, int],
+        raw: bool = False,
+        share: float = 1.0,
+    ) -> Values:
+        """Decode what tiles' bytes say.
+
+        Args:
+            data: of each tile.
+            u: rate parameter.
+            size: of a tile, rows and columns of places.
+            raw: whether bits are stored as they are.
+            share: of the bits of a single tile; groups of latents that begin or end beyond it are
+                left at zero. Levels and block means are always read.
+
+        Raises:
+            FormatError: that cannot be what was written.
+        """
+        for tile in data:
+            # a level takes a bit, or a share of a word
+            if len(tile) < (-(-size[0] * size[1] // 8) if raw else 1):
+                raise FormatError(f"{len(tile)} bytes of data for {size[0] * size[1]} places")
+        coders = [RawDecoder(tile) if raw else RangeDecoder(tile) for tile in data]
+        limit = 8 * len(data[0]) * share if share < 1 else math.inf
+        if limit < math.inf and not self.model.config.expansion:
+            raise AicError("files of single bits have no preview")
+        rate = self._rate(u)
+        script = Script(self.tables, coders)
+        values = self.model.walk_levels(rate, torch.Size(size), Levels(script, None))
+        levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
+        found = Values(levels, self._walk_codes(script, levels, rate, None, limit))
+        if share >= 1:
+            for coder in coders:
+                coder.finish()
+        return found
+
+    def dequantise(self, values: Values, u: Us) -> Codes:
+        """Return levels and latents in their own units."""
+        y_hat = self.model.join(values.parts, values.levels)
+        if self.model.config.expansion:
+            y_hat = y_hat * self.model.steps(values.levels, self._rate(u))
+        return Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
+
+    def bits(self, values: Values, u: int) -> Tensor:
+        """Return about how many bits each place of a tile took, (h, w).
+
+        What the block means cost is shared evenly by the places that they are means of; of those
+        beyond the edge, by all.
+        """
+        config = self.model.config
+        if not config.expansion:
+            raise AicError("files of single bits have no bits that could be told apart")
+        rate = self._rate(u)
+        height, width = values.levels.shape[2:]
+        levels = Costs([MEAN_UNIT * values.levels], self.tables.costs, None)
+        self.model.walk_levels(rate, values.levels.shape[2:], levels)
+        digits = _digits(self.tables.digits, values.levels, rate, self.model)
+        codes = Costs([MEAN_UNIT * part for part in values.parts], self.tables.costs, digits)
+        self.model.walk_codes(values.levels, rate, codes)
+        total = levels.bits[0].view(height, width)
+        for part, bits in enumerate(codes.bits):
+            rows, columns = config.part_size(part, height, width)
+            spread = bits.view(rows, columns)
+            if part < config.pyramid_parts:
+                side = pyramid.SIDE * -(-height // pyramid.SIDE) // rows
+                spread = spread.repeat_interleave(side, 0).repeat_interleave(side, 1) / side**2
+            inside = spread[:height, :width]
+            total = total + inside + (spread.sum() - inside.sum()) / inside.numel()
+        return total
+
+    def blend(self, edges: Sequence[Tensor | None], rows: int, columns: int) -> Codes:
+        """Return codes for a tile of which nothing is known but what lies around it.
+
+        Args:
+            edges: the latents just above (1, C, 1, columns), below, left of (1, C, rows, 1) and
+                right of the tile, None where nothing is known.
+            rows: of the tile, places.
+            columns: of the tile, places.
+        """
+        config = self.model.config
+        levels = torch.full((1, 1, rows, columns), config.levels // 2, device=self.device).float()
+        sums, weights = (
+            levels.new_zeros(1, config.latents, rows, columns),
+            torch.zeros_like(levels),
+        )
+        down = torch.arange(1.0, rows + 1, device=self.device)[:, None]
+        across = torch.arange(1.0, columns + 1, device=self.device)
+        for edge, distance in zip(
+            edges, (down, down.flip(0), across, across.flip(0)), strict=True
+        ):
+            if edge is not None:
+                sums, weights = sums + edge / distance, weights + 1 / distance
+        sums[:, config.lattice :] = 0  # of the rest nothing is known
+        return Codes(levels, sums / weights.clamp_min(1e-6))
+
+    @stage("decoder")
+    def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
+        """Return the pixels of codes of h x w places, uint8 (B, 8 h, 8 w, 3)."""
+        rate = self._rate(u)
+        with self._trunks():
+            x = self.model.reconstruct(codes, rate)
+        x = x.nan_to_num_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
+
+    def _trunks(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.fast)
+
+    def _rate(self, u: Us) -> Tensor:
+        share = np.atleast_1d(u) / MAX_U
+        return torch.tensor(share, dtype=torch.float32, device=self.device)
+
+    def _walk_codes(
+        self,
+        script: Chooser | Script,
+        levels: Tensor,
+        rate: Tensor,
+        wanted: Tensor | None,
+        limit: float = math.inf,
+    ) -> list[Tensor]:
+        """Pass all codes and return the values of each part."""
+        model = self.model
+        config = model.config
+        parts = None if wanted is None else model.split(wanted, levels)
+        visitor: Integers | SingleBits
+        if config.expansion:
+            digits = _digits(self.tables.digits, levels, rate, model)
+            weights = rounding_weights(levels, model.config)
+            visitor = Integers(script, parts, digits, weights, limit, len(config.groups))
+        else:
+            visitor = SingleBits(script, parts, levels, config)
+        with suppress(BeyondLimit):
+            model.walk_codes(levels, rate, visitor)
+        height, width = levels.shape[2:]
+        return [
+            to_map(found, *config.part_size(part, height, width))
+            for part, found in enumerate(visitor.found)
+        ]
+
+
+def _digits(table: Tensor, levels: Tensor, rate: Tensor, model: Model) -> list[Tensor]:
+    """Return how many digits everything coded has, for each part int64 (B, h w, C)."""
+    config = model.config
+    index = rate_index(rate).long()[:, None]
+    middle = index + LEVEL_EIGHTHS * (config.levels // 2)
+    rows = [middle + finer.flatten(1).long() for finer in eighths(levels, config)]
+    own = index + LEVEL_EIGHTHS * levels.flatten(1).long()
+    rows += [own] * len(config.groups)
+    columns = table.split(config.parts, 1)
+    return [column[row] for column, row in zip(columns, rows, strict=True)]

@@ -1,0 +1,276 @@
+"""Integers and bits -> bytes and back, given their probabilities.
+
+The coders have one method, `code(bits, p)`: an encoder stores the bits and gives them back, a
+decoder ignores its argument and gives what was stored; so one function serves both directions.
+Probabilities are integers k of k/65536, the probability of a 1, never 0 or 65536.
+"""
+
+from typing import Protocol
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from imgcodec.entropy import sign_hiding
+from imgcodec.entropy.digits import MAX_DIGITS
+from imgcodec.errors import FormatError
+
+PROBABILITY_BITS = 16
+MASS_BITS = 24
+_ONE = 1 << PROBABILITY_BITS
+FLAGS = 2  # magnitudes with a flag of their own
+
+Bits = NDArray[np.int32]
+Integers = NDArray[np.int64]
+
+
+class Coder(Protocol):
+    """One direction of a stream of bits."""
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Pass bits, int32 (N,) of 0 and 1, with p[i] / 65536 the probability that bit i is 1."""
+
+
+class RangeEncoder:
+    """Arithmetic coding to 32-bit words."""
+
+    def __init__(self) -> None:
+        """Start an empty stream."""
+        self._encoder = constriction.stream.queue.RangeEncoder()
+        self._model = constriction.stream.model.Bernoulli(perfect=False)
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Store `bits`."""
+        if bits is None:
+            raise ValueError("an encoder needs bits")
+        if bits.size:
+            self._encoder.encode(bits, self._model, p / _ONE)
+        return bits
+
+    def finish(self) -> bytes:
+        """Return the stream: little-endian 32-bit words."""
+        return bytes(self._encoder.get_compressed().astype("<u4").tobytes())
+
+
+class RangeDecoder:
+    """The inverse of RangeEncoder."""
+
+    def __init__(self, data: bytes) -> None:
+        """Start at the beginning of a stream.
+
+        Raises:
+            FormatError: the length is not that of whole words.
+        """
+        if len(data) % 4:
+            raise FormatError(f"a stream of {len(data)} bytes is not made of 32-bit words")
+        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._model = constriction.stream.model.Bernoulli(perfect=False)
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Return the stored bits.
+
+        Raises:
+            FormatError: the stream cannot have been written with these probabilities.
+        """
+        if not p.size:
+            return np.zeros(0, np.int32)
+        try:
+            found = self._decoder.decode(self._model, p / _ONE)
+        except AssertionError as error:
+            raise FormatError("the entropy-coded data is damaged") from error
+        return np.asarray(found, np.int32)
+
+    def finish(self) -> None:
+        """Raise FormatError unless the stream ends here."""
+        if not self._decoder.maybe_exhausted():
+            raise FormatError("the entropy-coded data goes on after its end")
+
+
+class RawEncoder:
+    """The bits as they are, eight a byte, as the paper stores them."""
+
+    def __init__(self) -> None:
+        """Start an empty stream."""
+        self._parts: list[Bits] = []
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Store `bits`."""
+        if bits is None:
+            raise ValueError("an encoder needs bits")
+        self._parts.append(bits)
+        return bits
+
+    def finish(self) -> bytes:
+        """Return the stream, padded with zero bits to whole bytes."""
+        bits = np.concatenate([np.zeros(0, np.int32), *self._parts])
+        return np.packbits(bits.astype(np.uint8)).tobytes()
+
+
+class RawDecoder:
+    """The inverse of RawEncoder."""
+
+    def __init__(self, data: bytes) -> None:
+        """Start at the beginning of a stream."""
+        self._bits = np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.int32)
+        self._position = 0
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Return the stored bits; FormatError where there are too few."""
+        start, self._position = self._position, self._position + p.size
+        if self._position > self._bits.size:
+            raise FormatError("the stream of bits ends too early")
+        return self._bits[start : self._position]
+
+    def finish(self) -> None:
+        """Raise FormatError unless only padding is left."""
+        rest = self._bits[self._position :]
+        if rest.size >= 8 or rest.any():
+            raise FormatError("the stream of bits goes on after its end")
+
+
+class IntegerTables:
+    """The probabilities of integers: a table of masses, and what follows from it, made once.
+
+    Args:
+        masses: int64 (rows, columns), masses[i, m] = P(magnitude <= m) * 2^24, see `mass_table`.
+            Beyond its end they stay as they are.
+    """
+
+    def __init__(self, masses: Integers) -> None:
+        """Compute the probabilities of the flags."""
+        self.masses = masses
+        self.nonzero = _clip(((1 << MASS_BITS) - masses[:, 0]) >> (MASS_BITS - PROBABILITY_BITS))
+        # [known - 1, row, D]: of a magnitude beyond known - 1, that it is beyond known, too
+        most = masses[:, np.minimum(1 << np.maximum(np.arange(MAX_DIGITS + 1) - 1, 0), self.last)]
+        self.larger = np.stack(
+            [
+                _share(most - masses[:, known, None], most - masses[:, known - 1, None])
+                for known in range(1, FLAGS + 1)
+            ]
+        )
+
+    @property
+    def last(self) -> int:
+        """The largest magnitude that the table tells apart."""
+        return int(self.masses.shape[1]) - 1
+
+
+def code_integers(
+    coder: Coder,
+    values: Integers | None,
+    scale: Integers,
+    digits: Integers,
+    tables: IntegerTables,
+    hide: bool,
+) -> Integers:
+    """Code signed integers: zero flag, flags of the smallest magnitudes, binary digits, sign.
+
+    Most magnitudes are 1 or 2, and end with the flags "more than 1", "more than 2". The
+    probability of each bit is a share of what is left of the distribution, in integers.
+
+    Args:
+        coder: where to or from.
+        values: (N,) of -2^(D-1)..2^(D-1), 0 where D is 0; None when decoding.
+        scale: (N,) row of the tables for each.
+        digits: (N,) D of each, 0..13.
+        tables: probabilities.
+        hide: whether some signs are hidden in the magnitudes, see `imgcodec.entropy.sign_hiding`.
+
+    Returns:
+        The values, int64 (N,).
+
+    Raises:
+        ValueError: the magnitudes of `values` say something else than the signs hidden in them.
+    """
+    sent = np.flatnonzero(digits)
+    sizes = np.zeros(len(sent), np.int64)
+    found = None if values is None else values[sent]
+    p = tables.nonzero[scale[sent]]
+    nonzero = coder.code(None if found is None else (found != 0).astype(np.int32), p)
+    some = np.flatnonzero(nonzero)
+    size = None if found is None else np.abs(found[some])
+    sizes[some] = _code_magnitudes(coder, size, scale[sent[some]], digits[sent[some]], tables)
+
+    told = nonzero != 0  # whose sign is sent
+    negative = np.zeros(len(sent), bool)
+    lanes = sign_hiding.lanes(scale[sent]) if hide else None
+    if lanes is not None:
+        hidden, hidden_negative = sign_hiding.signs(lanes, sizes)
+        if found is not None and ((found[hidden] < 0) != hidden_negative).any():
+            raise ValueError("the magnitudes do not spell the signs that they are to hide")
+        told[hidden], negative[hidden] = False, hidden_negative
+    half = np.full(np.count_nonzero(told), _ONE // 2)
+    bits = None if found is None else (found[told] < 0).astype(np.int32)
+    negative[told] = coder.code(bits, half) != 0
+    result = np.zeros(len(digits), np.int64)
+    result[sent] = np.where(negative, -sizes, sizes)
+    return result
+
+
+def _code_magnitudes(
+    coder: Coder, size: Integers | None, rows: Integers, digits: Integers, tables: IntegerTables
+) -> Integers:
+    """Code magnitudes of 1..2^(D-1); see `code_integers`."""
+    magnitude = np.ones(len(rows), np.int64)
+    larger = np.arange(len(rows))  # those that are not known yet
+    for known in range(1, FLAGS + 1):
+        larger = larger[digits[larger] > known]  # 2^(D-1) > known, for 1 and 2
+        p = tables.larger[known - 1, rows[larger], digits[larger]]
+        bits = None if size is None else (size[larger] > known).astype(np.int32)
+        larger = larger[coder.code(bits, p) != 0]
+        magnitude[larger] = known + 1
+    rest = None if size is None else size[larger] - 1
+    magnitude[larger] = 1 + _code_digits(coder, rest, rows[larger], digits[larger] - 1, tables)
+    return magnitude
+
+
+def _code_digits(
+    coder: Coder, rest: Integers | None, rows: Integers, left: Integers, tables: IntegerTables
+) -> Integers:
+    """Code integers of FLAGS..2^left - 1, magnitudes less one, digit by digit."""
+    least = tables.masses[rows, FLAGS]
+    low = np.zeros(len(rows), np.int64)
+    for place in range(int(left.max(initial=0)) - 1, -1, -1):
+        active = np.flatnonzero(left > place)
+        row, known_mass, start = rows[active], least[active], low[active]
+        edges = np.minimum(start + (np.arange(3)[:, None] << place), tables.last)
+        low_mass, mid_mass, high_mass = np.maximum(tables.masses[row, edges], known_mass)
+        bits = None if rest is None else ((rest[active] >> place) & 1).astype(np.int32)
+        found = coder.code(bits, _share(high_mass - mid_mass, high_mass - low_mass))
+        low[active] = start + (found.astype(np.int64) << place)
+    return low
+
+
+def raw_bits(values: Integers, digits: Integers) -> int:
+    """Return how many bits `code_integers` asks for where no signs are hidden."""
+    size, some = np.abs(values), (values != 0) & (digits > 0)
+    flags = sum(
+        int(np.count_nonzero(some & (size >= known) & (digits > known)))
+        for known in range(1, FLAGS + 1)
+    )
+    rest = int((digits - 1)[some & (size > FLAGS)].sum())
+    return int(np.count_nonzero(digits)) + int(np.count_nonzero(some)) + flags + rest
+
+
+def code_bits(coder: Coder, bits: Bits | None, logits: Integers, probabilities: Integers) -> Bits:
+    """Code single bits.
+
+    Args:
+        coder: where to or from.
+        bits: (N,) of 0 and 1; None when decoding.
+        logits: (N,) in sixteenths.
+        probabilities: (2 M + 1,) table: P(1) * 65536 for logits -M..M.
+    """
+    limit = len(probabilities) // 2
+    return coder.code(bits, _clip(probabilities[np.clip(logits, -limit, limit) + limit]))
+
+
+def _share(part: Integers, whole: Integers) -> Integers:
+    """Return part / whole as a probability, a half where the table says nothing."""
+    return _clip(np.where(whole > 0, part * _ONE // np.maximum(whole, 1), _ONE // 2))
+
+
+def _clip(p: Integers) -> Integers:
+    clipped: Integers = np.minimum(np.maximum(p, 1), _ONE - 1)  # a third of the time of np.clip
+    return clipped

@@ -1,0 +1,134 @@
+"""Where tiles lie: the geometry of pictures that are coded in independent pieces."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from imgcodec.errors import AicError
+from imgcodec.format.container import MAX_EDGE, TILE_UNIT
+
+WHOLE_PIXELS = 2**21  # a picture of at most so many is one tile, if nobody says otherwise
+TYPICAL_EDGES = range(832, 1280, TILE_UNIT)  # of larger ones: the edge that fits best
+
+
+class Box(NamedTuple):
+    """A rectangle; bottom and right lie outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    def grown(self, margin: int, height: int, width: int) -> "Box":
+        """Return the box with a margin around it, cut by the edges of a map of that size."""
+        return Box(
+            max(self.top - margin, 0),
+            max(self.left - margin, 0),
+            min(self.bottom + margin, height),
+            min(self.right + margin, width),
+        )
+
+    def common(self, other: "Box") -> "Box":
+        """Return what lies in both; its height and width are not positive if nothing does."""
+        return Box(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
+    def within(self, origin: "Box") -> tuple[slice, slice]:
+        """Return the slices of this box in an array that shows `origin`."""
+        return (
+            slice(self.top - origin.top, self.bottom - origin.top),
+            slice(self.left - origin.left, self.right - origin.left),
+        )
+
+    def places(self, stride: int) -> "Box":
+        """Return the box of the places of so many pixels that cover it."""
+        return Box(
+            self.top // stride,
+            self.left // stride,
+            -(-self.bottom // stride),
+            -(-self.right // stride),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The tiles of a picture, row by row."""
+
+    height: int  # pixels
+    width: int  # pixels
+    edge: int  # pixels; 0: the whole picture is one tile
+
+    @property
+    def rows(self) -> int:
+        """Rows of tiles."""
+        return math.ceil(self.height / self.edge) if self.edge else 1
+
+    @property
+    def columns(self) -> int:
+        """Columns of tiles."""
+        return math.ceil(self.width / self.edge) if self.edge else 1
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return self.rows * self.columns
+
+    def box(self, row: int, column: int) -> Box:
+        """Return the pixels of a tile."""
+        edge = self.edge or max(self.height, self.width)
+        top, left = row * edge, column * edge
+        return Box(top, left, min(top + edge, self.height), min(left + edge, self.width))
+
+    def boxes(self) -> Iterator[Box]:
+        """Yield the pixels of each tile."""
+        for row in range(self.rows):
+            for column in range(self.columns):
+                yield self.box(row, column)
+
+    def touched(self, region: Box) -> tuple[range, range]:
+        """Return the rows and the columns of the tiles that have pixels in a region."""
+        edge = self.edge or max(self.height, self.width)
+        return (
+            range(region.top // edge, -(-region.bottom // edge)),
+            range(region.left // edge, -(-region.right // edge)),
+        )
+
+
+def plan_grid(height: int, width: int, edge: int | None = None) -> Grid:
+    """Return the tiles in which a picture is coded.
+
+    Args:
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+        edge: of a tile, a multiple of 64 up to 4096; None chooses one.
+
+    Raises:
+        AicError: there is no such edge.
+    """
+    if edge is None:
+        if height * width <= WHOLE_PIXELS:
+            return Grid(height, width, 0)
+        # tiles that stick out little, so that none is a narrow strip; of equals the largest
+        edge = min(TYPICAL_EDGES, key=lambda e: (_excess(height, e) + _excess(width, e), -e))
+    elif edge % TILE_UNIT or not 0 < edge <= MAX_EDGE:
+        raise AicError(f"tile {edge}, wanted a multiple of {TILE_UNIT} up to {MAX_EDGE}")
+    return Grid(height, width, edge if edge < max(height, width) else 0)
+
+
+def _excess(side: int, edge: int) -> float:
+    """Return by how much the tiles along a side stick out, as a share of it."""
+    return math.ceil(side / edge) * edge / side - 1 if side > edge else 0.0

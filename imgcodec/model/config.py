@@ -1,0 +1,58 @@
+"""Sizes of a model, stored with its weights."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from imgcodec.model import pyramid
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Sizes of a model."""
+
+    latents: int = 96  # of 192 coefficients; the rest hold 1e-4.5 of the energy
+    digits: int = 12  # most binary digits of a latent's magnitude; 0: one bit, the paper's form
+    levels: int = 16  # L of equation (4)
+    skip: bool = True  # linear skips around the trunks
+    width: int = 128  # channels of the trunks
+    encoder_blocks: int = 4
+    decoder_blocks: int = 6
+    attention_width: int = 64
+    attention_heads: int = 4
+    attention_blocks: int = 2
+    attention_window: int = 8  # places
+    lattice: int = 3  # latents coded as a pyramid: the block means of the three planes
+    groups: tuple[int, ...] = (4, 5, 12, 24, 48)  # the other latents, in coding order
+    context_width: int = 96
+    context_hidden: int = 96
+    metric: str = "mse"  # what the weights are fitted to, see `distortion`
+
+    @classmethod
+    def paper(cls) -> "ModelConfig":
+        """Return the paper's form: n = 128 single bits, L = 16, uniform prefix, no skip."""
+        return cls(latents=128, digits=0, skip=False, lattice=0, groups=(32, 32, 64))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `ModelConfig(**...)` takes, for JSON."""
+        return asdict(self)
+
+    @property
+    def expansion(self) -> bool:
+        """Whether latents are binary expansions rather than single bits."""
+        return self.digits > 0
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Channels of each part that is coded: those of the pyramid, then the groups."""
+        return (*pyramid.parts(self.lattice), *self.groups)
+
+    @property
+    def pyramid_parts(self) -> int:
+        """How many of the parts are the pyramid's."""
+        return len(self.parts) - len(self.groups)
+
+    def part_size(self, part: int, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of a part of a picture of that many places."""
+        if part < self.pyramid_parts:
+            return pyramid.part_size(height, width, part)
+        return height, width

@@ -1,0 +1,30 @@
+"""Pictures as uint8 arrays: their channels and their size."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+ByteArray = NDArray[np.uint8]
+
+
+def as_colour(pixels: ByteArray) -> ByteArray:
+    """Return (H, W) or (H, W, 3) as (H, W, 3), without a copy."""
+    if pixels.ndim == 3:
+        return pixels
+    return np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+
+
+def pad(image: ByteArray, multiple: int) -> ByteArray:
+    """Repeat the last row and column until both sides are multiples."""
+    bottom, right = (-side % multiple for side in image.shape[:2])
+    return np.pad(image, [(0, bottom), (0, right)] + [(0, 0)] * (image.ndim - 2), mode="edge")
+
+
+def crop(image: ByteArray, height: int, width: int) -> ByteArray:
+    """Undo `pad`."""
+    return image[:height, :width]
+
+
+def as_grey(pixels: ByteArray) -> ByteArray:
+    """Return the mean of the channels of (H, W, 3), rounded, (H, W)."""
+    mean: ByteArray = np.round(pixels.astype(np.float32).mean(2)).astype(np.uint8)
+    return mean

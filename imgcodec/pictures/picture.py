@@ -1,0 +1,103 @@
+"""What a picture is: pixels, alpha and metadata; and a picture that is being filled."""
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from PIL import Image
+
+from imgcodec.errors import FormatError
+from imgcodec.format.container import Chunk
+from imgcodec.format.metadata import Metadata
+from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.modes import composed, fill_invisible
+from imgcodec.pictures.pillow_guard import DAMAGE, reason_of, unlimited
+
+ALPHA_CHUNK = b"alpH"  # a grey PNG file of the picture's size
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with all that is kept of it."""
+
+    pixels: ByteArray  # (H, W, 3), or (H, W) of a grey picture
+    alpha: ByteArray | None = None  # (H, W), 255 is opaque
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()  # what was lost on the way here, to be told
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3) or (H, W)."""
+        return self.pixels.shape
+
+    def flattened(self, colour: tuple[int, int, int] | None) -> "Picture":
+        """Return it without alpha: laid over a colour, or as if all were opaque."""
+        if self.alpha is None or colour is None:
+            return replace(self, alpha=None)
+        return replace(self, pixels=composed(self.pixels, self.alpha, colour), alpha=None)
+
+    def keeping(self, kinds: Collection[str]) -> "Picture":
+        """Return it with these kinds of metadata."""
+        return replace(self, metadata=self.metadata.only(kinds))
+
+    def chunks(self) -> list[Chunk]:
+        """Return as chunks of a file what is not pixels."""
+        found = self.metadata.chunks()
+        if self.alpha is not None:
+            png = io.BytesIO()
+            Image.fromarray(self.alpha).save(png, "PNG", optimize=True)
+            found.insert(0, (ALPHA_CHUNK, png.getvalue()))
+        return found
+
+    def coded(self) -> ByteArray:
+        """Return the pixels that are worth their bits: what nobody sees is filled smoothly."""
+        return self.pixels if self.alpha is None else fill_invisible(self.pixels, self.alpha)
+
+
+def alpha_of(chunks: Sequence[Chunk], height: int, width: int) -> ByteArray | None:
+    """Return the alpha channel among the chunks of a file, uint8 (height, width), or None.
+
+    Raises:
+        FormatError: it cannot be read, or has another size.
+    """
+    data = dict(chunks).get(ALPHA_CHUNK)
+    if data is None:
+        return None
+    with unlimited():
+        try:
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
+                if png.mode != "L" or png.size != (width, height):
+                    raise FormatError(
+                        f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
+                        f" the picture has {width}x{height}"
+                    )
+                return np.array(png)
+        except DAMAGE as error:
+            raise FormatError(f"the alpha channel cannot be read: {reason_of(error)}") from error
+
+
+def to_pil(picture: Picture) -> Image.Image:
+    """Return the samples of a picture as a PIL image of mode L, LA, RGB or RGBA."""
+    found = Image.fromarray(picture.pixels)
+    if picture.alpha is not None:
+        found.putalpha(Image.fromarray(picture.alpha))
+    return found
+
+
+class Canvas:
+    """A picture that is filled from top to bottom."""
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        """Take the size; memory is taken only when the first rows turned out to be some."""
+        self._shape = (height, width, 3) if channels == 3 else (height, width)
+        self._done = 0
+        self.pixels: ByteArray | None = None  # uint8 (H, W, 3), or (H, W) for one channel
+
+    def take(self, rows: ByteArray) -> None:
+        """Add the next rows, uint8 (h, W, 3); of them, one channel keeps the first plane."""
+        if self.pixels is None:
+            self.pixels = np.empty(self._shape, np.uint8)
+        plane = rows if self.pixels.ndim == 3 else rows[..., 0]
+        self.pixels[self._done : self._done + len(rows)] = plane
+        self._done += len(rows)

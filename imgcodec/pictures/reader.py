@@ -1,0 +1,198 @@
+"""Picture files and PIL images -> `Picture`; what is not kept is said."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from imgcodec.errors import ImageError
+from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
+from imgcodec.format.metadata import Metadata, bare_exif
+from imgcodec.format.tiles import Box
+from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.modes import is_deep, samples
+from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.pillow_guard import DAMAGE, reason_of, unlimited
+from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
+from imgcodec.runtime.stopwatch import stage
+
+_PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
+# Of TIFF, which has them among its own tags: what describes the picture, and where more stands.
+_EXIF_TAGS = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432)
+_EXIF_IFDS = (0x8769, 0x8825)  # Exif, GPS
+_TURN = Image.Transpose
+_TURNS = {  # by orientation; 1 is upright
+    2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
+    6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90,
+}  # fmt: skip
+
+
+@stage("read")
+def read_picture(path: str | os.PathLike[str], strict: bool = False) -> Picture:
+    """Read a picture, turned upright by its EXIF orientation.
+
+    Args:
+        path: of a file of a kind that Pillow knows, or one of its plugins for HEIC, AVIF and
+            JPEG XL where they are installed.
+        strict: refuse what 8-bit RGB or grey cannot hold exactly.
+
+    Raises:
+        ImageError: not a whole picture, more than one, or one with no way to 8 bits.
+    """
+    path = Path(path)
+    with unlimited():
+        try:
+            # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
+            with open(path, "rb") as file, _open(file) as picture:
+                return _picture(picture, path, strict)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+        except DAMAGE as error:
+            raise ImageError(f"{path}: {reason_of(error)}") from error
+
+
+def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Return the height and width that a file speaks of, before it is turned; None: of none."""
+    with unlimited(), suppress(ImageError, *DAMAGE), open(path, "rb") as file:
+        with _open(file) as picture:
+            return picture.height, picture.width
+    return None
+
+
+def read_image(path: str | os.PathLike[str]) -> ByteArray:
+    """Return the pixels of a picture that 8-bit RGB or grey holds exactly.
+
+    Returns:
+        uint8 (H, W, 3), or (H, W) for a grey picture.
+
+    Raises:
+        ImageError: as by `read_picture`, and where there is transparency.
+    """
+    picture = read_picture(path, strict=True)
+    if picture.alpha is not None:
+        raise ImageError(f"{path}: has transparency")
+    return picture.pixels
+
+
+def read_roi(
+    mask: str | os.PathLike[str] | None,
+    box: Sequence[int] | None,
+    weight: float | None,
+    shape: Sequence[int],
+) -> Roi:
+    """Return a region of interest of a picture.
+
+    Args:
+        mask: of a grey picture, white where errors weigh more; None: see the next.
+        box: left, top, width and height, pixels.
+        weight: of errors there, None for the usual one.
+        shape: of the picture, (H, W) or (H, W, 3).
+
+    Raises:
+        AicError: the mask is none, has another size, or the box leaves the picture.
+    """
+    height, width = shape[:2]
+    weight = DEFAULT_WEIGHT if weight is None else weight
+    if mask is None:
+        left, top, w, h = box or (0, 0, width, height)
+        return Roi.box(height, width, Box(top, left, top + h, left + w), weight)
+    plane = read_picture(mask).flattened((0, 0, 0)).pixels
+    if plane.shape[:2] != (height, width):
+        raise ImageError(
+            f"{mask}: {plane.shape[1]}x{plane.shape[0]} pixels, the picture has {width}x{height}"
+        )
+    return Roi.mask(plane if plane.ndim == 2 else plane.max(2), weight)
+
+
+def from_pil(picture: Image.Image) -> Picture:
+    """Return a PIL image under the same rules as `read_picture`."""
+    try:
+        return _picture(picture, None, False)
+    except DAMAGE as error:  # an opened file is read only now
+        raise ImageError(reason_of(error)) from error
+
+
+def _open(file: IO[bytes]) -> Image.Image:
+    """Open a picture, with the help of a plugin if need be."""
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        for name in _PLUGINS:
+            with suppress(ImportError):
+                plugin = import_module(name)  # which registers itself, or wants to be asked
+                getattr(plugin, "register_heif_opener", lambda: None)()
+        file.seek(0)
+        return Image.open(file)
+
+
+def _picture(picture: Image.Image, path: Path | None, strict: bool) -> Picture:
+    """Return a picture upright, or refuse it; nothing is read before the checks."""
+    width, height = picture.size
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
+        )
+    if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
+        raise ImageError(f"{picture.format} drawings are not handled")
+    num_frames = getattr(picture, "n_frames", 1)
+    if num_frames > 1 and picture.format != "MPO":  # a telephone's, whose first one is the picture
+        raise ImageError(
+            f"holds {num_frames} pictures (animation or pages), save the one that is meant"
+        )
+    deep = is_deep(picture, path)
+    if deep and strict:
+        raise ImageError("has more than 8 bits a sample")
+    picture.load()
+    found = samples(picture)
+    if strict and found.notes:
+        raise ImageError(found.notes[0])
+    notes = ("more than 8 bits a sample were reduced to 8",) * deep + found.notes
+    metadata = Metadata(found.icc, _exif(picture), _xmp(picture))
+    pixels, alpha = found.pixels, found.alpha
+    if (turn := _TURNS.get(_orientation(picture))) is not None:
+        pixels = _turned(pixels, turn)
+        alpha = None if alpha is None else _turned(alpha, turn)
+    return Picture(pixels, alpha, metadata.upright(), notes)
+
+
+def _turned(plane: ByteArray, turn: Image.Transpose) -> ByteArray:
+    return np.array(Image.fromarray(plane).transpose(turn))
+
+
+def _exif(picture: Image.Image) -> bytes | None:
+    """Return a picture's EXIF data."""
+    data = picture.info.get("exif")
+    if isinstance(data, bytes):
+        return bare_exif(data) or None
+    if picture.format != "TIFF":
+        return None
+    kept = Image.Exif()
+    try:
+        found = picture.getexif()
+        kept.update({tag: found[tag] for tag in _EXIF_TAGS if tag in found})
+        for ifd in _EXIF_IFDS:
+            if entries := found.get_ifd(ifd):
+                kept[ifd] = dict(entries)
+        return bare_exif(kept.tobytes()) if len(kept) else None
+    except DAMAGE:
+        return None
+
+
+def _xmp(picture: Image.Image) -> bytes | None:
+    data = picture.info.get("xmp")
+    if isinstance(data, str):
+        data = data.encode()
+    return data or None
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) where there is none or it is damaged."""
+    try:
+        return int(picture.getexif().get(0x0112, 1))
+    except DAMAGE:
+        return 1

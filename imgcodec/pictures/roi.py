@@ -1,0 +1,89 @@
+"""Regions of interest: where errors weigh more, so that bits go there.
+
+Levels are logarithms of how much an error matters: one level more halves the squared error that a
+place may have. So an error that weighs w times as much is worth log2(w) levels.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgcodec.errors import AicError
+from imgcodec.format.tiles import Box
+from imgcodec.metrics import psnr
+
+PLACE = 8  # pixels a side
+DEFAULT_WEIGHT = 8.0
+MOST_WEIGHT = 1024.0
+ROWS_AT_ONCE = 128  # places: a mask of a large picture is summed up piece by piece
+
+
+@dataclass(frozen=True, slots=True)
+class Roi:
+    """By how many levels each place of a picture is moved, float32 (ceil(H/8), ceil(W/8))."""
+
+    shifts: NDArray[np.float32]
+
+    @classmethod
+    def box(cls, height: int, width: int, inner: Box, weight: float = DEFAULT_WEIGHT) -> "Roi":
+        """Return the region of a box of pixels in a picture of that size.
+
+        Raises:
+            AicError: it does not lie in the picture, or the weight is out of range.
+        """
+        if not (
+            0 <= inner.left < inner.right <= width and 0 <= inner.top < inner.bottom <= height
+        ):
+            raise AicError(f"the region of interest leaves the picture, {width}x{height} pixels")
+        shares = []
+        for start, end, size in (
+            (inner.top, inner.bottom, height),
+            (inner.left, inner.right, width),
+        ):
+            edges = np.arange(0, size, PLACE)
+            covered = np.minimum(end, edges + PLACE) - np.maximum(start, edges)
+            shares.append(np.clip(covered, 0, None) / np.minimum(PLACE, size - edges))
+        return cls._of_shares(np.outer(*shares), weight)
+
+    @classmethod
+    def mask(cls, mask: NDArray[np.uint8], weight: float = DEFAULT_WEIGHT) -> "Roi":
+        """Return the region that a mask uint8 (H, W) shows: 255 weighs `weight`, 0 weighs 1."""
+        height, width = mask.shape
+        columns = np.arange(0, width, PLACE)
+        shares = np.empty((-(-height // PLACE), len(columns)))
+        for first in range(0, len(shares), ROWS_AT_ONCE):
+            part = mask[PLACE * first : PLACE * (first + ROWS_AT_ONCE)].astype(np.float64)
+            rows = np.arange(0, len(part), PLACE)
+            sums = np.add.reduceat(np.add.reduceat(part, rows, 0), columns, 1)
+            counts = np.outer(
+                np.minimum(PLACE, len(part) - rows), np.minimum(PLACE, width - columns)
+            )
+            shares[first : first + len(rows)] = sums / counts / 255
+        return cls._of_shares(shares, weight)
+
+    @classmethod
+    def _of_shares(cls, shares: NDArray[np.float64], weight: float) -> "Roi":
+        if not 1 / MOST_WEIGHT <= weight <= MOST_WEIGHT:
+            raise AicError(f"weight {weight:g}, wanted 1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
+        # both sides of the usual level alike: what is trained lies around it
+        octaves = math.log2(weight)
+        return cls((np.round(octaves * shares) - round(octaves / 2)).astype(np.float32))
+
+    def psnrs(self, picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, float]:
+        """Return the PSNR in dB of a decoded picture inside and outside of the region.
+
+        Args:
+            picture: uint8 (H, W, 3) or (H, W).
+            decoded: uint8 (H, W, 3).
+        """
+        height, width = picture.shape[:2]
+        pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
+        inside = pixels > (self.shifts.min() + self.shifts.max()) / 2
+        colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
+        return psnr(colour[inside], decoded[inside]), psnr(colour[~inside], decoded[~inside])
+
+    def within(self, places: Box) -> NDArray[np.float32]:
+        """Return the shifts of a box of places."""
+        return self.shifts[places.top : places.bottom, places.left : places.right]

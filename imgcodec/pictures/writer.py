@@ -1,0 +1,148 @@
+"""`Picture` -> picture files, by the suffix of their name."""
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from imgcodec.errors import ImageError
+from imgcodec.files import check_free, replacing, write_bytes
+from imgcodec.format.metadata import Metadata
+from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.picture import Canvas, Picture, to_pil
+from imgcodec.pictures.pillow_guard import reason_of
+from imgcodec.runtime.stopwatch import stage
+
+TakeRows = Callable[[ByteArray], None]
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")  # read and written
+_SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do by itself
+    "JPEG": {"quality": 95, "subsampling": 0},  # loses something by nature, so as good as it gets
+    "TIFF": {"compression": "tiff_lzw"},
+    "WEBP": {"lossless": True},
+}
+_WITH_ALPHA = ("PNG", "TIFF", "WEBP")
+_WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
+_TIFF_XMP = 700
+_XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
+
+
+def check_target(path: str | os.PathLike[str], force: bool) -> None:
+    """Refuse a picture file that `write_image` could not write, before any work is done."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ImageError(f"{path}: suffix {suffix!r} is not one of {' '.join(SUFFIXES)}")
+    check_free(path, force)
+
+
+def holds_alpha(path: str | os.PathLike[str]) -> bool:
+    """Whether files of this suffix can be transparent."""
+    return _format(path) in _WITH_ALPHA
+
+
+def holds_metadata(path: str | os.PathLike[str]) -> bool:
+    """Whether files of this suffix can have a colour profile, EXIF and XMP."""
+    return _format(path) in _WITH_METADATA
+
+
+@stage("write")
+def write_image(
+    path: str | os.PathLike[str], image: ByteArray | Picture, force: bool = False
+) -> None:
+    """Write a picture, or uint8 (H, W, 3) or (H, W), in the format that the suffix names.
+
+    Metadata are left out where the format has no place for them; alpha is refused there.
+    """
+    check_target(path, force)
+    picture = image if isinstance(image, Picture) else Picture(image)
+    name = _format(path)
+    if picture.alpha is not None and name not in _WITH_ALPHA:
+        raise ImageError(f"{path}: {name} files cannot be transparent")
+    buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
+    try:
+        options = _SAVE.get(name, {}) | _metadata_options(name, picture.metadata)
+        to_pil(picture).save(buffer, name, **options)
+    except (OSError, ValueError, struct.error) as error:  # each format has its own largest size
+        raise ImageError(f"{path}: {reason_of(error)}") from error
+    write_bytes(path, buffer.getbuffer(), force)
+
+
+@contextmanager
+def writing(
+    path: str | os.PathLike[str],
+    height: int,
+    width: int,
+    channels: int,
+    force: bool = False,
+    alpha: ByteArray | None = None,
+    metadata: Metadata | None = None,
+    background: tuple[int, int, int] | None = None,
+) -> Iterator[TakeRows]:
+    """Write a picture in the format that the suffix names, from rows that come one after another.
+
+    Yields what takes the next rows, uint8 (h, width, 3), of which a picture of one channel keeps
+    the first. A .ppm file is written as they come; of the others, all pixels are held until the
+    end. Nothing is left behind, and nothing replaced, where the block is left by an exception.
+
+    Args:
+        path: of the file.
+        height: rows in all.
+        width: pixels of a row.
+        channels: 1 or 3.
+        force: whether an existing file is replaced.
+        alpha: uint8 (height, width), None where all is opaque.
+        metadata: to be written where the format has a place for them.
+        background: the colour that shows through, None to keep the alpha channel.
+    """
+    check_target(path, force)
+    if _format(path) == "PPM" and alpha is None:
+        with replacing(path, force) as temporary, open(temporary, "wb") as file:
+            file.write(b"P%d\n%d %d\n255\n" % (6 if channels == 3 else 5, width, height))
+            yield lambda rows: _append(file, rows if channels == 3 else rows[..., 0])
+        return
+    canvas = Canvas(height, width, channels)
+    yield canvas.take
+    if canvas.pixels is not None:
+        picture = Picture(canvas.pixels, alpha, metadata or Metadata())
+        write_image(path, picture if background is None else picture.flattened(background), force)
+
+
+def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
+    """Return how Pillow is told to write metadata into a file of a format."""
+    if name not in _WITH_METADATA:
+        return {}
+    options: dict[str, Any] = {}
+    if metadata.icc is not None:
+        options["icc_profile"] = metadata.icc
+    exif = None if metadata.exif is None else b"Exif\0\0" + metadata.exif
+    if name == "TIFF":  # has EXIF and XMP among its own tags
+        options["exif"] = Image.Exif()
+        options["exif"].load(exif or b"")
+        if metadata.xmp is not None:
+            options["exif"][_TIFF_XMP] = metadata.xmp
+        if exif is not None:  # libtiff, which compresses, cannot write the directories inside
+            options["compression"] = None
+        return options
+    if metadata.exif is not None:
+        options["exif"] = metadata.exif if name == "WEBP" else exif
+    if metadata.xmp is not None and name == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt(_XMP_KEYWORD, metadata.xmp.decode("utf-8", "replace"))
+    elif metadata.xmp is not None:
+        options["xmp"] = metadata.xmp
+    return options
+
+
+def _format(path: str | os.PathLike[str]) -> str:
+    """Return Pillow's name of the format that a suffix names."""
+    return Image.registered_extensions().get(Path(path).suffix.lower(), "")
+
+
+@stage("write")
+def _append(file: IO[bytes], rows: ByteArray) -> None:
+    file.write(np.ascontiguousarray(rows).data)

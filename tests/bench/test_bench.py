@@ -1,0 +1,875 @@
+"""The benchmark with a codec whose sizes, errors and times are known beforehand."""
+
+import csv
+import itertools
+import json
+import math
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from dataclasses import fields, replace
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgcodec import files, metrics
+from imgcodec.bench import PEERS, coders, commands, compare, measure, page, plot, report
+from imgcodec.bench import cache as row_cache
+from imgcodec.bench.rows import Row, means
+from imgcodec.bench.table import table
+from imgcodec.codec.results import Encoded
+from imgcodec.errors import AicError, FormatError
+from imgcodec.pictures import reader
+
+
+class FakeCodec:
+    """Keeps multiples of 16 and fills the file to the rate asked; turns a clock as it works."""
+
+    def __init__(self, clock=None, encode_s=(), decode_s=()):
+        self.device = "cpu"
+        self.clock = clock
+        self.seconds = {"encode": list(encode_s), "decode": list(decode_s)}
+        self.calls = []  # (what, first sample, rate)
+        self.efforts = []
+        self.model_id = bytes(8)
+
+    def encode(self, pixels, rate, entropy, effort, quality=None):
+        assert entropy == "range"
+        self.efforts.append(effort)
+        self.calls.append(("encode", int(pixels.flat[0]), rate))
+        model_s = self._work("encode")
+        height, width = pixels.shape[:2]
+        data = struct.pack("<II?", height, width, pixels.ndim == 3)
+        data += zlib.compress((pixels // 16).tobytes())
+        size = math.floor(rate * height * width / 8)
+        if len(data) > size:
+            raise AicError(f"{rate:g} bits per pixel are too few")
+        limited = rate > 8
+        data = data if limited else data.ljust(size, b"\0")
+        bpp = metrics.bpp(len(data), height, width)
+        report = SimpleNamespace(bpp=bpp, limited=limited, model_s=model_s, total_s=-1.0)
+        return Encoded(data, report)
+
+    def decode_rows(self, data, take):
+        self.calls.append(("decode", len(data), None))
+        model_s = self._work("decode")
+        height, width, colour = struct.unpack_from("<II?", data)
+        try:
+            samples = zlib.decompressobj().decompress(data[9:])
+        except zlib.error as error:
+            raise FormatError("damaged") from error
+        kept = np.frombuffer(samples, np.uint8).reshape(height, width, 3 if colour else 1) * 16
+        kept = np.repeat(kept, 1 if colour else 3, axis=2).astype(np.uint8)
+        take(kept)
+        return SimpleNamespace(model_s=model_s, total_s=-1.0)
+
+    def _work(self, what):
+        """Spend the next number of seconds, a quarter of them in the model."""
+        if self.clock is None:
+            return 0.0
+        seconds = self.seconds[what].pop(0)
+        self.clock.now += seconds
+        return seconds / 4
+
+
+def run(codec, folder, rates, effort=1, **settings):
+    return list(measure.run([coders.Aic(codec, rates, effort)], folder, **settings))
+
+
+class Clock:
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    fake = Clock()
+    monkeypatch.setattr(measure, "time", fake)
+    return fake
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures: errors of 3 and of 4 in every sample."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    Image.new("RGB", (40, 20), (19, 35, 51)).save(path / "a.png")
+    Image.new("L", (16, 50), 20).save(path / "b.bmp")
+    (path / "notes.txt").write_text("no picture")
+    return path
+
+
+ERROR_3 = 10 * math.log10(255**2 / 9)
+ERROR_4 = 10 * math.log10(255**2 / 16)
+
+
+def test_rows_have_the_known_values(folder, capfd):
+    rows = run(FakeCodec(), folder, [1.0, 0.5])
+    assert [(r.picture, r.width, r.height, r.setting) for r in rows] == [
+        ("a.png", 40, 20, 1.0), ("a.png", 40, 20, 0.5), ("b.bmp", 16, 50, 1.0),
+        ("b.bmp", 16, 50, 0.5),
+    ]  # fmt: skip
+    assert [r.bytes for r in rows] == [100, 50, 100, 50]
+    assert [r.bpp for r in rows] == [1.0, 0.5, 1.0, 0.5]
+    assert [r.psnr for r in rows] == pytest.approx([ERROR_3] * 2 + [ERROR_4] * 2)
+    assert all(math.isnan(r.ms_ssim) and math.isnan(r.ms_ssim_db) for r in rows)  # too small
+    assert [r.limited for r in rows] == [False] * 4
+    assert [r.error for r in rows] == [""] * 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ms_ssim_is_measured_where_the_picture_is_large_enough(tmp_path):
+    y, x = np.mgrid[:161, :170]
+    a = np.stack([x + y, 255 - y, x], axis=-1).astype(np.uint8)
+    Image.fromarray(a).save(tmp_path / "a.png")
+    (row,) = run(FakeCodec(), tmp_path, [8.0])
+    expected = metrics.ms_ssim(a, a // 16 * 16)
+    assert 0.5 < expected < 0.999
+    assert row.ms_ssim == pytest.approx(expected, abs=1e-6)
+    assert row.ms_ssim_db == pytest.approx(-10 * math.log10(1 - expected), abs=1e-3)
+
+
+def test_picture_that_needs_less_than_asked_is_marked(folder):
+    rows = run(FakeCodec(), folder, [9.0])
+    assert [r.limited for r in rows] == [True, True]
+    assert all(r.bpp < 1 for r in rows)
+    assert means(rows)[0].limited == 2
+
+
+def test_bytes_are_those_that_come_back_from_the_disk(folder, monkeypatch):
+    write = files.write_bytes
+    monkeypatch.setattr(files, "write_bytes", lambda p, d, force: write(p, d + bytes(7), force))
+    assert [r.bytes for r in run(FakeCodec(), folder, [0.5])] == [57, 57]
+    monkeypatch.setattr(
+        files, "write_bytes", lambda p, d, force: write(p, d[:9] + b"?" * 99, force)
+    )
+    assert [r.error for r in run(FakeCodec(), folder, [0.5])] == ["damaged", "damaged"]
+
+
+def test_the_files_on_disk_are_gone_afterwards(folder, monkeypatch):
+    write, paths = files.write_bytes, []
+
+    def spy(path, data, force):
+        paths.append(path)
+        write(path, data, force)
+        assert path.read_bytes() == data
+
+    monkeypatch.setattr(files, "write_bytes", spy)
+    run(FakeCodec(), folder, [0.5])
+    assert len(paths) == 3
+    assert not any(path.exists() or path.parent.exists() for path in paths)
+    assert all(folder not in path.parents for path in paths)
+
+
+# time
+
+
+def test_times_are_medians_and_the_first_work_does_not_count(folder, clock):
+    encode_s = [1000, 1, 5, 2, 40, 20, 30]  # once to warm up, then three times a row
+    decode_s = [2000, 8, 8, 4, 0.5, 0.75, 0.25]
+    codec = FakeCodec(clock, encode_s, decode_s)
+    a, b = run(codec, folder, [0.5], repeat=3)
+    assert (a.encode_s, a.encode_model_s, a.decode_s, a.decode_model_s) == (2, 0.5, 8, 2)
+    assert (b.encode_s, b.encode_model_s, b.decode_s, b.decode_model_s) == (30, 7.5, 0.5, 0.125)
+    assert codec.calls[0] == ("encode", 19, 0.5)  # the first picture
+    assert [call[0] for call in codec.calls] == ["encode", "decode"] * 7
+
+
+def test_reading_and_writing_take_no_time_of_the_codec(folder, clock, monkeypatch):
+    read, write = reader.read_image, files.write_bytes
+
+    def slow(function):
+        def call(*args, **kwargs):
+            clock.now += 500
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(reader, "read_image", slow(read))
+    monkeypatch.setattr(files, "write_bytes", slow(write))
+    rows = run(FakeCodec(clock, [9, 1, 2], [9, 3, 4]), folder, [0.5])
+    assert [(r.encode_s, r.decode_s) for r in rows] == [(1, 3), (2, 4)]
+
+
+@pytest.mark.parametrize(("device", "count"), [("cuda", 4), ("cuda:1", 4), ("cpu", 0)])
+def test_clock_waits_for_the_gpu(folder, monkeypatch, device, count):
+    import torch
+
+    codec = FakeCodec()
+    codec.device = device
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: codec.calls.append(("wait", 0, 0)))
+    run(codec, folder, [0.5])
+    one = ["wait"] * (count // 4)
+    once = [*one, "encode", *one, *one, "decode", *one]
+    assert [call[0] for call in codec.calls] == 3 * once
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux can forget a peak")
+def test_peak_memory_is_that_of_the_row(folder, monkeypatch):
+    encode = FakeCodec.encode
+
+    def greedy(self, pixels, *rest, **words):
+        if pixels.ndim == 3:
+            np.ones(100_000_000, np.uint8)
+        return encode(self, pixels, *rest, **words)
+
+    monkeypatch.setattr(FakeCodec, "encode", greedy)
+    a, b = run(FakeCodec(), folder, [0.5])
+    assert a.peak_memory_bytes > b.peak_memory_bytes + 90e6
+    assert b.peak_memory_bytes > 10e6
+    assert [row.peak_memory_bytes for row in run(FakeCodec(), folder, [0.5], jobs=2)] == [0, 0]
+
+
+# failures
+
+
+def test_the_effort_that_was_asked_is_used_and_told(folder):
+    codec = FakeCodec()
+    coder = coders.Aic(codec, [0.5], 4)
+    list(measure.run([coder], folder))
+    assert set(codec.efforts) == {4}
+    assert coder.about["effort"] == 4
+
+
+def test_aic_may_be_asked_for_qualities_as_its_peers_are(tiny_codec, textured):
+    picture = textured(64, 96)
+    coder = coders.Aic(tiny_codec, [30.0, 60.0], by_rate=False)
+    assert coder.name == "aic-quality"
+    assert coder.about["setting"] == "quality"
+    small, large = (coder.encode(picture, quality).data for quality in coder.settings)
+    assert small == tiny_codec.encode(picture, quality=30)
+    assert len(small) < len(large)
+    setting, data = coders.nearest(coder, picture, len(large) - 1)
+    assert setting in coder.candidates
+    assert len(small) <= len(data) < len(large)
+
+
+def test_bad_picture_does_not_stop_the_run(folder, clock):
+    (folder / "0.png").write_bytes(b"no picture")
+    Image.new("RGBA", (4, 4)).save(folder / "aa.png")
+    codec = FakeCodec(clock, [1000, 1, 2, 3, 4], [1000, 5, 6, 7, 8])
+    rows = run(codec, folder, [0.5, 1.0])
+    assert [(r.picture, r.setting, bool(r.error)) for r in rows] == [
+        ("0.png", 0.5, True), ("0.png", 1.0, True), ("a.png", 0.5, False), ("a.png", 1.0, False),
+        ("aa.png", 0.5, True), ("aa.png", 1.0, True), ("b.bmp", 0.5, False),
+        ("b.bmp", 1.0, False),
+    ]  # fmt: skip
+    assert rows[0].error == f"{folder / '0.png'}: not a picture of a known kind"
+    assert "transparency" in rows[4].error
+    assert math.isnan(rows[0].psnr)
+    assert math.isnan(rows[0].bpp)
+    good = [r for r in rows if not r.error]
+    assert [r.encode_s for r in good] == [1, 2, 3, 4]  # warmed up on the first that can be read
+    first, _ = means(rows)
+    assert (first.pictures, first.failed) == (2, 2)
+    assert first.psnr == pytest.approx((ERROR_3 + ERROR_4) / 2)
+    assert first.encode_s == 2
+
+
+def test_refused_rate_does_not_stop_the_run(folder):
+    rows = run(FakeCodec(), folder, [0.01, 0.5])
+    assert [r.error for r in rows] == ["0.01 bits per pixel are too few", ""] * 2
+    assert (rows[0].width, rows[0].height) == (40, 20)
+    none, some = means(rows)
+    assert (none.pictures, none.failed) == (0, 2)
+    assert none.peak_memory_bytes == 0
+    assert math.isnan(none.bpp)
+    assert math.isnan(none.ms_ssim_db)
+    assert some.bpp == 0.5
+
+
+def test_a_bug_keeps_its_traceback(folder, monkeypatch):
+    monkeypatch.setattr(FakeCodec, "decode_rows", lambda self, data, take: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(FakeCodec(), folder, [0.5])
+
+
+# folder and progress
+
+
+def test_pictures_are_found_by_suffix_and_sorted(tmp_path):
+    names = [
+        "j.png", "i.jpg", "h.jpeg", "g.webp", "f.tif", "e.tiff", "d.bmp", "c.ppm", "b.PNG",
+        "a.txt", "png", "x.aic", "x.png.part",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    found = [path.name for path in measure.find_pictures(str(tmp_path))]
+    assert found == sorted(names[:9])
+
+
+def test_folder_without_pictures_is_refused(tmp_path):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(AicError, match=r"no picture \(\.png .*\.ppm\) in this folder$"):
+        run(FakeCodec(), tmp_path, [0.5])
+    with pytest.raises(AicError, match="none: no such file or directory"):
+        run(FakeCodec(), tmp_path / "none", [0.5])
+    with pytest.raises(AicError, match="not a directory"):
+        run(FakeCodec(), tmp_path / "a.txt", [0.5])
+
+
+def test_progress_wraps_the_pictures(folder):
+    seen = []
+
+    def progress(tasks):
+        seen.append([path.name for _, path in tasks])
+        for coder, path in tasks:
+            seen.append(path.name)
+            yield coder, path
+
+    run(FakeCodec(), folder, [0.5, 1.0], progress=progress)
+    assert seen == [["a.png", "b.bmp"], "a.png", "b.bmp"]
+
+
+# means, files, table
+
+GOOD = Row(
+    "a.png", "aic", 0.5, 200, 100, 1200, 0.48, 30.0, 0.9, 10.0, math.nan, 1.0, 2.0, 3.0, 4.0,
+    50_000_000, False,
+)  # fmt: skip
+OTHER = Row(
+    "bb.png", "aic", 0.5, 20, 10, 10, 0.4, 34.0, math.nan, math.nan, math.nan, 2.0, 4.0, 5.0, 6.0,
+    70_000_000, True,
+)  # fmt: skip
+THIRD = Row(
+    "c.png", "aic", 0.5, 300, 200, 3675, 0.49, 35.0, 0.98, 17.0, math.nan, 3.0, 6.0, 10.0, 11.0,
+    60_000_000, False,
+)  # fmt: skip
+LOSSLESS = Row(
+    "a.png", "aic", 24.0, 200, 100, 9000, 3.6, math.inf, 1.0, math.inf, math.nan, 1, 1, 1, 1, 1
+)
+BAD = Row("d.png", "aic", 0.5, error="d.png: is a directory")
+
+
+def test_means_by_hand():
+    half, full = means([GOOD, LOSSLESS, OTHER, BAD, THIRD])
+    assert (half.setting, full.setting) == (0.5, 24.0)
+    assert (half.pictures, half.failed, half.limited) == (3, 1, 1)
+    assert half.bpp == pytest.approx(1.37 / 3)
+    assert half.psnr == pytest.approx(33)
+    assert half.ms_ssim == pytest.approx(0.94)  # of the two that are large enough
+    assert half.ms_ssim_db == pytest.approx(-10 * math.log10(0.06))  # not 13.5
+    times = (half.encode_model_s, half.encode_s, half.decode_model_s, half.decode_s)
+    assert times == (2, 4, 6, 7)
+    assert half.peak_memory_bytes == 70_000_000
+    assert (full.pictures, full.psnr, full.ms_ssim_db) == (1, math.inf, math.inf)
+
+
+def test_csv_holds_every_field(tmp_path):
+    report.to_csv([GOOD, OTHER, BAD], tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert list(lines[0]) == [field.name for field in fields(Row)]
+    assert lines[0]["picture"] == "a.png"
+    assert float(lines[0]["bpp"]) == 0.48
+    assert lines[0]["bytes"] == "1200"
+    assert lines[1]["ms_ssim"] == lines[1]["ms_ssim_db"] == lines[2]["psnr"] == ""
+    assert [line["limited"] for line in lines] == ["False", "True", "False"]
+    assert [line["error"] for line in lines] == ["", "", "d.png: is a directory"]
+
+
+def test_json_holds_rows_means_and_environment(tmp_path):
+    rows = [GOOD, LOSSLESS, BAD]
+    coder = coders.Aic(FakeCodec(), [0.5])
+    circumstances = report.environment(3, None, 2, 1)
+    report.to_json(report.as_result(rows, [coder], [], [], circumstances), tmp_path / "a.json")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    result = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
+    assert [row["picture"] for row in result["rows"]] == ["a.png", "a.png", "d.png"]
+    assert result["rows"][0]["ms_ssim"] == 0.9
+    assert result["rows"][1]["psnr"] is None
+    assert result["rows"][2]["bpp"] is None
+    assert result["rows"][2]["error"] == "d.png: is a directory"
+    assert [(mean["setting"], mean["failed"]) for mean in result["means"]] == [
+        (0.5, 1),
+        (24, 0),
+    ]
+    assert result["schema"] == 1
+    assert result["codecs"]["aic"]["weights"] == "00" * 8
+    assert result["codecs"]["aic"]["device"] == "cpu"
+    found = result["environment"]
+    assert found["gpu"] is None
+    assert (found["threads"], found["repeat"], found["jobs"]) == (3, 2, 1)
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert {"imgcodec", "torch", "pillow", "constriction"} < set(found["versions"])
+    assert {"machine", "processor", "cores", "system"} < set(found)
+
+
+def test_results_that_cannot_be_written_are_refused(tmp_path):
+    with pytest.raises(AicError, match="there is no folder"):
+        report.to_csv([GOOD], tmp_path / "none" / "a.csv")
+
+
+def test_table_shows_rows_means_and_then_failures():
+    rows = [GOOD, OTHER, BAD, THIRD, replace(BAD, setting=24.0)]
+    lines = table(rows, means(rows)).splitlines()
+    assert (
+        lines[0].split()
+        == (
+            "picture codec size bytes setting bpp PSNR MS-SSIM dB "
+            "enc model s enc s dec model s dec s peak MB"
+        ).split()
+    )
+    assert (
+        lines[1].split()
+        == (
+            "a.png aic 200x100 1200 0.5 0.4800 30.000 0.90000 10.000 1.000 2.000 3.000 4.000 50"
+        ).split()
+    )
+    assert (
+        lines[2].split()
+        == ("bb.png* aic 20x10 10 0.5 0.4000 34.000 - - 2.000 4.000 5.000 6.000 70").split()
+    )
+    assert (
+        lines[4].split()
+        == ("mean of 3 aic 0.5 0.4567 33.000 0.94000 12.218 2.000 4.000 6.000 7.000 70").split()
+    )
+    assert lines[5].split() == "mean of 0 aic 24 - - - - - - - - 0".split()
+    assert len({len(line) for line in lines[:6]}) == 1
+    assert lines[6:] == [
+        "* needs fewer bits than asked",
+        "failed: d.png with aic at 0.5 24: d.png: is a directory",
+    ]
+
+
+def test_table_of_failures_alone():
+    text = table([BAD], means([BAD]))
+    assert text.splitlines()[-1] == "failed: d.png with aic at 0.5: d.png: is a directory"
+
+
+def test_name_of_the_processor_is_told_on_linux_too(monkeypatch):
+    assert report._processor() == report._processor().strip()
+    monkeypatch.setattr(report.Path, "read_text", lambda self: "flags: x\nmodel name\t: Best 9\n")
+    assert report._processor() == "Best 9"
+
+
+# the cache
+
+
+def test_second_run_measures_nothing(folder, tmp_path):
+    (folder / "0.png").write_bytes(b"no picture")
+    cache = row_cache.Cache(tmp_path / "cache", {"machine": "this"})
+    first = run(FakeCodec(), folder, [0.5, 9.0], cache=cache)
+    codec = FakeCodec()
+    assert str(run(codec, folder, [0.5, 9.0], cache=cache)) == str(first)  # nan is not nan
+    assert codec.calls == []
+    (folder / "a.png").rename(folder / "z.png")  # the same picture by another name
+    assert [row.picture for row in run(codec, folder, [0.5], cache=cache)][1:] == [
+        "b.bmp",
+        "z.png",
+    ]
+    assert codec.calls == []
+
+
+@pytest.mark.parametrize("change", ["picture", "rate", "effort", "weights", "machine"])
+def test_rows_of_other_circumstances_are_measured(folder, tmp_path, change):
+    run(FakeCodec(), folder, [0.5], cache=row_cache.Cache(tmp_path, {"machine": "this"}))
+    codec = FakeCodec()
+    if change == "picture":
+        Image.new("RGB", (40, 20), (19, 35, 52)).save(folder / "a.png")
+        (folder / "b.bmp").unlink()
+    if change == "weights":
+        codec.model_id = b"01234567"
+    rate, effort = 0.6 if change == "rate" else 0.5, 2 if change == "effort" else 1
+    machine = "other" if change == "machine" else "this"
+    run(codec, folder, [rate], effort, cache=row_cache.Cache(tmp_path, {"machine": machine}))
+    assert len(codec.calls) == (4 if change == "picture" else 6)  # the first to warm up
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"picture": 1}', b"null", b"\xff"])
+def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    rows = run(FakeCodec(), folder, [0.5], cache=cache)
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(content)
+    codec = FakeCodec()
+    again = run(codec, folder, [0.5], cache=cache)
+    assert [row.bytes for row in again] == [row.bytes for row in rows]
+    assert codec.calls
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    rows = measure.run([coders.Aic(FakeCodec(), [0.5])], folder, cache=cache)
+    first = next(rows)
+    rows.close()
+    codec = FakeCodec()
+    again = run(codec, folder, [0.5], cache=cache)
+    assert str(again[0]) == str(first)
+    assert {call[1] for call in codec.calls if call[0] == "encode"} == {20}  # of the second only
+
+
+# peers
+
+
+def textured(height, width, channels=3):
+    y, x = np.mgrid[:height, :width]
+    planes = [128 + 60 * np.sin(x / (7 + c)) + 50 * np.cos(y / (5 + c)) for c in range(channels)]
+    noise = np.random.default_rng(0).normal(0, 6, (height, width, channels))
+    pixels = (np.stack(planes, -1) + noise).clip(0, 255).astype(np.uint8)
+    return pixels if channels == 3 else pixels[..., 0]
+
+
+def peer(name):
+    try:
+        return coders.Peer(name)
+    except AicError as error:
+        pytest.skip(str(error))
+
+
+def test_the_command_names_all_peers():
+    assert tuple(coders._FORMATS) == PEERS
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_peers_get_better_and_larger_with_their_setting(name, channels):
+    coder = peer(name)
+    pixels = textured(96, 64, channels)
+    original = pixels if channels == 3 else np.repeat(pixels[..., None], 3, 2)
+    sizes, qualities = [], []
+    for setting in (coder.settings[1], coder.settings[-2]):
+        data = coder.encode(pixels, setting).data
+        decoded, _ = coder.decode(data)
+        assert decoded.shape == original.shape
+        sizes.append(len(data))
+        qualities.append(metrics.psnr(original, decoded))
+    assert sizes[0] < sizes[1]
+    assert 12 < qualities[0] < qualities[1]
+    assert re.search(r"\d\.\d", coder.about["version"])
+    assert json.dumps(coder.about)
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_nearest_file_is_not_larger_than_asked(name):
+    coder, pixels = peer(name), textured(128, 128)
+    setting, data = coders.nearest(coder, pixels, 4000)
+    assert 3000 < len(data) <= 4000
+    if not coder.by_rate:
+        assert len(coder.encode(pixels, setting + 1).data) > 4000
+
+
+def test_missing_plugin_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    with pytest.raises(AicError, match=r"^jpegxl needs pip install 'imgcodec\[peers\]'$"):
+        coders.Peer("jpegxl")
+
+
+class Architecture:
+    """A model of CompressAI: keeps the pixels, one string for each half of the channels."""
+
+    def __init__(self, quality, metric, pretrained):
+        assert metric == "mse"
+        self.quality, self.pretrained = quality, pretrained
+
+    def eval(self):
+        return self
+
+    def update(self, force):
+        assert force
+
+    def compress(self, x):
+        assert x.shape[2] % 64 == x.shape[3] % 64 == 0
+        kept = (x[0] * 255 / self.quality).round().byte().numpy()
+        strings = [[kept[:1].tobytes()], [kept[1:].tobytes()]]
+        return {"strings": strings, "shape": (x.shape[2] // 64, x.shape[3] // 64)}
+
+    def decompress(self, strings, shape):
+        import torch
+
+        data = bytearray(b"".join(string for (string,) in strings))
+        planes = torch.frombuffer(data, dtype=torch.uint8).view(3, 64 * shape[0], 64 * shape[1])
+        return {"x_hat": planes[None].float() * self.quality / 255}
+
+
+@pytest.fixture
+def zoo(monkeypatch, tmp_path):
+    """A CompressAI with one model, and the folder where torch keeps weights."""
+    import torch
+
+    urls = {"small": {"mse": {1: "https://host/one.pth", 2: "https://host/two.pth"}}}
+    modules = {
+        "compressai": {"__version__": "1.2"},
+        "compressai.zoo": {"image_models": {"small": Architecture}},
+        "compressai.zoo.image": {"model_urls": urls},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def test_architectures_without_weights_have_times_only(folder, zoo):
+    from imgcodec.bench.compressai import CompressAI
+
+    coder = CompressAI("small")
+    assert coder.about["weights"] == "random: times only"
+    rows = list(measure.run([coder], folder))
+    assert [row.setting for row in rows] == [1, 2] * 2
+    assert all(row.encode_s > 0 and row.decode_s > 0 and not row.error for row in rows)
+    assert all(row.bytes == 0 and math.isnan(row.bpp) and math.isnan(row.psnr) for row in rows)
+    with pytest.raises(AicError, match="wanted one of small"):
+        CompressAI("large")
+
+
+def test_architectures_with_weights_are_measured(folder, zoo):
+    from imgcodec.bench.compressai import CompressAI
+
+    (zoo / "two.pth").touch()
+    coder = CompressAI("small")
+    a, b = measure.run([coder], folder)
+    assert (a.codec, a.setting) == ("compressai:small", 2)
+    assert a.bytes > 3 * 64 * 64
+    assert a.psnr == pytest.approx(10 * math.log10(255**2))  # odd numbers become even
+    assert b.psnr == math.inf
+    with pytest.raises(FormatError):
+        coder.decode(coder.encode(np.zeros((9, 9, 3), np.uint8), 2).data + b"?")
+    assert coders.nearest(coder, np.zeros((9, 9), np.uint8), 1)[0] == 2
+
+
+def test_missing_compressai_is_refused(monkeypatch):
+    from imgcodec.bench.compressai import CompressAI
+
+    monkeypatch.setitem(sys.modules, "compressai", None)
+    with pytest.raises(AicError, match="needs pip install compressai"):
+        CompressAI("small")
+
+
+# comparisons
+
+
+def curve(codec, points):
+    return [
+        Row(name, codec, setting, 8, 8, 1, bpp * factor, quality)
+        for name, factor in (("a.png", 1.0), ("b.png", 2.0))
+        for setting, (bpp, quality) in enumerate(points)
+    ]
+
+
+def test_bd_rates_of_all_pairs():
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
+    rows = curve("one", points) + curve("half", [(bpp / 2, quality) for bpp, quality in points])
+    rows += curve("high", [(1.0, 60.0), (2.0, 70.0)])
+    found = {(c.anchor, c.codec): c for c in compare.compare(rows, means(rows))}
+    assert set(found) == set(itertools.permutations(("one", "half", "high"), 2))
+    c = found["one", "half"]
+    assert c.metric == "psnr"
+    assert c.of_set == pytest.approx(-50)
+    assert c.of_pictures == pytest.approx(-50)
+    assert (c.low, c.high, c.pictures) == (28, 37, 2)
+    assert found["half", "one"].of_set == pytest.approx(100)
+    c = found["one", "high"]
+    assert (c.of_set, c.of_pictures, c.low, c.pictures) == (None, None, None, 0)
+    text = compare.table(list(found.values()), "one")
+    assert text.splitlines()[1].split() == "half -50.0 % -50.0 % 28.0..37.0".split()
+    assert text.splitlines()[2].split() == ["high", "-", "-", "-"]
+
+
+def test_set_and_pictures_differ_where_pictures_do():
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0)]
+    rows = curve("one", points)
+    # the second picture takes twice the first's; here it takes four times
+    other = curve("two", points)
+    rows += [replace(r, bpp=2 * r.bpp) if r.picture == "b.png" else r for r in other]
+    (c,) = [c for c in compare.compare(rows, means(rows)) if c.anchor == "one"]
+    assert c.of_pictures == pytest.approx(50)  # the mean of 0 and 100
+    assert c.of_set == pytest.approx(100 * (5 / 3 - 1))
+
+
+def test_infinite_quality_is_no_point_of_a_curve():
+    rows = curve("one", [(0.1, 28.0), (0.2, 31.0), (4.0, math.inf)])
+    rows += curve("two", [(0.1, 28.0), (0.2, 31.0), (0.3, math.nan)])
+    (c, _) = compare.compare(rows, means(rows))
+    assert (c.of_set, c.high) == (pytest.approx(0), 31)
+
+
+# plot, page, commands
+
+
+def test_plot_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = curve("aic", [(0.1, 28.0), (0.2, 31.0)]) + curve("jpeg", [(0.2, 28.0), (0.4, 30.0)])
+    plot.draw(means(rows), tmp_path / "a.png")
+    plot.draw(means(rows), tmp_path / "a.svg")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 300
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    with pytest.raises(AicError, match="wanted one of .png .svg"):
+        plot.check(tmp_path / "a.pdf")
+
+
+def test_page_is_not_written_over_what_is_there(tmp_path):
+    page.check(tmp_path / "new", force=False)
+    (tmp_path / "precious").write_text("")
+    with pytest.raises(AicError, match="is not empty"):
+        page.check(tmp_path, force=False)
+    with pytest.raises(AicError):
+        page.check(tmp_path / "precious", force=True)
+
+
+@pytest.fixture
+def site(tmp_path, tiny_codec):
+    """A report on two pictures, jpeg, webp and aic."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, shape in (("a.png", (170, 200)), ("</script>.png", (180, 170))):
+        name = name.replace("/", "")
+        Image.fromarray(textured(*shape)).save(folder / name)
+    used = [peer("jpeg"), peer("webp"), coders.Aic(tiny_codec, [0.8, 2.0])]
+    rows = list(measure.run(used, folder))
+    found = compare.compare(rows, means(rows))
+    result = report.as_result(rows, used, found, [], report.environment(1, None, 1, 1))
+    target = tmp_path / "site"
+    page.check(target, force=False)
+    page.write(target, result, used, measure.find_pictures(folder), [0.8, 2.0])
+    return target
+
+
+def test_page_holds_the_result_and_its_pictures(site):
+    text = (site / "index.html").read_text()
+    data = re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1]
+    result = json.loads(data)
+    assert "</script" not in data
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in text
+    assert [view["picture"] for view in result["views"]] == ["<script>.png", "a.png"]
+    for view in result["views"]:
+        files = [view["original"], *(shot["file"] for shot in view["shots"])]
+        assert all((site / file).is_file() for file in files)
+        assert len(view["shots"]) == 6
+        for rate in (0.8, 2.0):
+            first, second, ours = (shot for shot in view["shots"] if shot["rate"] == rate)
+            assert second["bytes"] <= first["bytes"] <= rate * view["width"] * view["height"] / 8
+            with Image.open(site / first["file"]) as picture:
+                assert picture.size == (view["width"], view["height"])
+            assert first["bits"] is first["levels"] is None
+            for kind in ("bits", "levels"):
+                with Image.open(site / ours[kind]) as heat:
+                    assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
+
+
+def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
+    """But only where picture, codec and room are the same, and the files are still there."""
+    path, site = tmp_path / "a.png", tmp_path / "site"
+    Image.fromarray(textured(64, 64)).save(path)
+    webp = peer("webp")
+    made = []
+    draw = page._shot
+    monkeypatch.setattr(page, "_shot", lambda *words: made.append(words[0].name) or draw(*words))
+
+    def views(rates=(0.8, 2.0), **words):
+        made.clear()
+        page.check(site, force=True)
+        page.write(site, {}, [webp], [path], rates, **words)
+        data = (site / "index.html").read_text().split('type="application/json">')[1]
+        return json.loads(data.split("</script>")[0])["views"]
+
+    drawn = site / "pictures" / "a.png.webp.2.webp"
+    first = views()
+    assert made == ["a.png.webp.0.8", "a.png.webp.2"]
+    assert (views(), made) == (first, [])
+    assert (views((2.0, 3.0))[0]["shots"][0], made) == (first[0]["shots"][1], ["a.png.webp.3"])
+    drawn.unlink()
+    assert (views(), made) == (first, ["a.png.webp.2"])
+    for broken in ("", "[]", "{}", '{"key": 1, "found": 2}', '{"found": {"file": 3}}', "\udcff"):
+        drawn.with_suffix(".json").write_text(broken, errors="surrogateescape")
+        assert (views(), made) == (first, ["a.png.webp.2"])
+    assert (views(reuse=False), len(made)) == (first, 2)
+    webp.about["version"] = "another"
+    assert (views(), len(made)) == (first, 2)
+    Image.fromarray(255 - textured(64, 64)).save(path)
+    assert views() != first
+    assert len(made) == 2
+
+
+def test_page_works_in_a_browser(site, tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium here")
+    words = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=3000",
+    ]  # fmt: skip
+    probe = """<script>
+    window.addEventListener("error", event => document.title = event.message);
+    const press = key =>
+      document.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+    press("d"); press("+"); press("+"); press("m");
+    document.getElementById("slide").value = 20;
+    document.getElementById("slide").dispatchEvent(new Event("input"));
+    document.getElementById("picture").value = 1;
+    document.getElementById("picture").dispatchEvent(new Event("change"));
+    document.body.dataset.without = document.getElementById("sheet").className;
+    document.getElementById("two").value = "aic";
+    document.getElementById("two").dispatchEvent(new Event("change"));
+    press("m");
+    document.body.dataset.bits = document.getElementById("heat").getAttribute("src");
+    press("i");
+    setTimeout(() => document.body.dataset.wide = document.documentElement.scrollWidth, 500);
+    </script></body>"""
+    path = site / "index.html"
+    path.write_text(path.read_text().replace("</body>", probe))
+    done = subprocess.run(
+        [*words, "--window-size=390,800", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    dom = done.stdout
+    assert "<title>aic bench</title>" in dom  # no error
+    assert 'id="difference" type="button" aria-pressed="true"' in dom
+    assert "--cut: 20%" in dom
+    assert re.search(r'<img id="left" [^>]*src="pictures/a\.png\.jpeg\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="right" [^>]*src="pictures/a\.png\.aic\.0\.8\.webp"', dom)
+    assert 'data-without="difference"' in dom  # neither of the two codecs has a map
+    assert 'data-bits="pictures/a.png.aic.0.8.bits.png"' in dom
+    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic\.0\.8\.levels\.png"', dom)
+    assert 'id="bits" type="button" aria-pressed="false"' in dom
+    assert 'id="levels" type="button" aria-pressed="true"' in dom
+    assert len(re.findall(r"<svg ", dom)) == 4  # two metrics, two times
+    assert re.search(r"<td>webp</td><td>libwebp [^<]+</td><td>-\d", dom)
+    assert re.search(r'id="caption-one">jpeg: \d+ bytes, PSNR \d', dom)
+    assert "width: 400px; height: 340px" in dom  # twice 200x170
+    wide = int(re.search(r'data-wide="(\d+)"', dom)[1])
+    assert wide <= 500  # a narrow window needs no scrolling sideways (chromium's least is 500)
+
+
+def test_whole_commands_take_turns(folder, monkeypatch):
+    program = "import sys, shutil; shutil.copy(*sys.argv[1:])"
+    fake = (sys.executable, "-c", program, "{}", "{}")
+    missing = ("no-such-command", "{}", "{}")
+    monkeypatch.setattr(
+        commands,
+        "COMMANDS",
+        {
+            "aic": (fake, fake, "aic"),
+            "webp": (missing, fake, "webp"),
+            "avif": (fake, fake, "avif"),
+        },
+    )
+    rows = commands.measure(["aic", "webp", "avif"], folder / "a.png", 2)
+    assert [row.codec for row in rows] == ["aic", "avif"]
+    assert rows[0].encode_ratio == rows[0].decode_ratio == 1
+    assert rows[1].encode_s == pytest.approx(rows[1].encode_ratio * rows[0].encode_s)
+    assert rows[1].bytes > 0
+    assert commands.table(rows).count("\n") == 2
+
+
+def test_a_command_that_fails_is_named(folder, monkeypatch):
+    fake = (sys.executable, "-c", "import sys; sys.exit(3)", "{}", "{}")
+    monkeypatch.setattr(commands, "COMMANDS", {"aic": (fake, fake, "aic")})
+    with pytest.raises(AicError, match="ended with 3$"):
+        commands.measure(["aic"], folder / "a.png", 1)

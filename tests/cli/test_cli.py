@@ -1,0 +1,970 @@
+"""The command: exit codes, stdout, stderr, files. A fake stands in for the networks."""
+
+import csv
+import inspect
+import json
+import math
+import os
+import re
+import runpy
+import subprocess
+import sys
+import types
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from imgcodec import __version__, cli
+from imgcodec.codec.results import Encoded
+from imgcodec.codec.target import Target
+from imgcodec.errors import AicError
+from imgcodec.format import container
+from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.reader import read_image, read_picture
+
+MODEL_ID = bytes(range(8))
+LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
+COMMANDS = ("encode", "decode", "trim", "bench", "info", "inspect", "train")
+
+
+class FakeCodec:
+    """Codec with the same words; it stores the pixels themselves."""
+
+    made = []
+    where = "cpu, 2 threads, float32"
+    tiles = []
+    targets = []
+    rois = []
+    limits = []
+    tunes = []
+    max_rates = []
+
+    def __init__(self, device="auto", threads=None, weights=None, tune="psnr"):
+        self.device = "cpu" if device == "auto" else device
+        self.model_id = bytes(8)
+        self.made.append((device, threads))
+        self.tunes.append(tune)
+
+    def joining(self, member):
+        return self
+
+    def encode(
+        self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, **target
+    ):  # fmt: skip
+        self.rois.append(roi)
+        self.targets.append(Target.of(rate=rate, **target))
+        rate = 0.5 if rate is None else rate
+        self.tiles.append(tile)
+        chunks = []
+        if isinstance(image, Picture):
+            image, chunks = image.pixels, image.chunks()
+        channels = 1 if image.ndim == 2 else 3
+        height, width = image.shape[:2]
+        kind = container.ENTROPIES.index(entropy)
+        u = round(min(rate, LIMIT) / LIMIT * container.MAX_U)
+        header = container.Header(width, height, channels, kind, u, 0, MODEL_ID)
+        data = container.pack(header, [zlib.compress(image.tobytes())], chunks)
+        bpp = 8 * len(data) / (height * width)
+        report = types.SimpleNamespace(
+            target=self.targets[-1], bpp=bpp, u=u, limited=rate > LIMIT, model_s=0.25, total_s=0.5
+        )
+        return Encoded(data, report)
+
+    def trim(self, data, rate):
+        header, tiles, _ = container.unpack(data)
+        data = container.pack(replace(header, u=0), tiles)
+        return Encoded(data, types.SimpleNamespace(bpp=rate, limited=False, total_s=0.5))
+
+    def decode(self, data):
+        parts = []
+        self.decode_rows(data, parts.append)
+        return np.concatenate(parts)
+
+    def decode_rows(
+        self, data, take, region=None, keep_going=False, max_rate=math.inf,
+        max_pixels=container.MAX_PIXELS,
+    ):  # fmt: skip
+        self.max_rates.append(max_rate)
+        self.limits.append(max_pixels)
+        header, (tile,), _ = container.unpack(bytes(data))
+        shape = (header.height, header.width, header.channels)
+        pixels = np.frombuffer(zlib.decompress(tile), np.uint8).reshape(shape)
+        pixels = np.broadcast_to(pixels, (*shape[:2], 3)).copy()
+        if region is not None:
+            x, y, width, height = region
+            pixels = pixels[y : y + height, x : x + width]
+        for start in range(0, len(pixels), 5):
+            take(pixels[start : start + 5])
+        return types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
+
+
+@pytest.fixture
+def aic(monkeypatch, tmp_path_factory):
+    """Run the command in this process; `imgcodec.codec` is replaced, so torch is not loaded."""
+    module = types.ModuleType("imgcodec.codec")
+    module.Codec = FakeCodec
+    monkeypatch.setitem(sys.modules, "imgcodec.codec", module)
+    monkeypatch.setattr(FakeCodec, "made", [])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(FakeCodec, "tiles", [])
+    monkeypatch.setattr(FakeCodec, "targets", [])
+    monkeypatch.setattr(FakeCodec, "rois", [])
+    monkeypatch.setattr(FakeCodec, "limits", [])
+    monkeypatch.setattr(FakeCodec, "tunes", [])
+    monkeypatch.setattr(FakeCodec, "max_rates", [])
+    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A picture of 16 x 12 pixels, no two rows alike."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)).save(path)
+    return path
+
+
+@pytest.fixture
+def coded(aic, photo, tmp_path):
+    """The same picture as an .aic file."""
+    path = tmp_path / "coded.aic"
+    assert aic("encode", photo, path, "--quiet").exit_code == 0
+    FakeCodec.made.clear()
+    return path
+
+
+def assert_refused(result, reason):
+    """Exit code 1, one line on stderr, nothing on stdout."""
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.fullmatch(rf"Error: [^\n]*{reason}[^\n]*\n", result.stderr), result.stderr
+
+
+def assert_usage(result, reason):
+    """Exit code 2, the reason on stderr."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert reason in result.stderr
+
+
+# ---- encode and decode
+
+
+def test_round_trip_gives_the_picture_and_a_line_each(aic, photo, tmp_path):
+    coded, decoded = tmp_path / "a.aic", tmp_path / "b.png"
+    result = aic("encode", photo, coded, "--rate", "0.7")
+    size = coded.stat().st_size
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{coded}: {size} bytes, {8 * size / (12 * 16):.4f} bpp, 0.50 s\n"
+    result = aic("decode", coded, decoded)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{decoded}: 16x12 pixels, 0.75 s\n"
+    with Image.open(photo) as a, Image.open(decoded) as b:
+        assert a.mode == b.mode
+        assert a.tobytes() == b.tobytes()
+
+
+def test_grey_stays_grey(aic, tmp_path):
+    grey, coded, decoded = (tmp_path / name for name in ("a.png", "a.aic", "b.png"))
+    Image.fromarray(np.arange(70, dtype=np.uint8).reshape(7, 10)).save(grey)
+    assert aic("encode", grey, coded).exit_code == 0
+    assert aic("decode", coded, decoded).exit_code == 0
+    with Image.open(decoded) as picture:
+        assert picture.mode == "L"
+        assert picture.tobytes() == bytes(range(70))
+
+
+def test_a_picture_that_needs_less_says_so(aic, photo, tmp_path):
+    line = aic("encode", photo, tmp_path / "a.aic", "--rate", "9.5").stdout
+    assert line.endswith("; this picture needs no more, 9.5 bpp asked\n")
+    assert line.count("\n") == 1
+
+
+def test_quiet_prints_nothing(aic, photo, tmp_path):
+    coded, decoded = tmp_path / "a.aic", tmp_path / "b.png"
+    for words in (("encode", photo, coded, "--rate", "9"), ("decode", coded, decoded)):
+        result = aic(*words, "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+    assert decoded.exists()
+
+
+def test_options_reach_the_codec(aic, photo, tmp_path):
+    coded = tmp_path / "a.aic"
+    words = ("--rate", "2", "--entropy", "none", "--device", "cpu", "--threads", "3")
+    assert aic("encode", photo, coded, *words).exit_code == 0
+    assert aic("decode", coded, tmp_path / "b.png", "--device", "cuda").exit_code == 0
+    assert FakeCodec.made == [("cpu", 3), ("cuda", None)]
+    header, _, _ = container.unpack(coded.read_bytes())
+    assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 4), "none")
+
+
+def test_tune_reaches_the_codec(aic, photo, tmp_path):
+    assert aic("encode", photo, tmp_path / "a.aic", "--tune", "ms-ssim").exit_code == 0
+    assert aic("encode", photo, tmp_path / "b.aic").exit_code == 0
+    assert aic("encode", photo, tmp_path / "c.aic", "--tune", "ssim").exit_code == 2
+    assert FakeCodec.tunes == ["ms-ssim", "psnr"]
+
+
+def test_tiles_reach_the_codec(aic, photo, tmp_path):
+    assert aic("encode", photo, tmp_path / "a.aic", "--tile", "512").exit_code == 0
+    assert aic("encode", photo, tmp_path / "b.aic").exit_code == 0
+    assert FakeCodec.tiles == [512, None]
+    for edge in ("0", "100", "4160", "-64", "big"):
+        assert aic("encode", photo, tmp_path / "c.aic", "--tile", edge).exit_code == 2
+
+
+def test_a_region_is_written_alone(aic, photo, coded, tmp_path):
+    result = aic("decode", coded, tmp_path / "part.png", "--region", "3,2,10,7")
+    assert (result.exit_code, "10x7 pixels" in result.output) == (0, True)
+    wanted = read_image(photo)[2:9, 3:13]
+    assert np.array_equal(read_image(tmp_path / "part.png"), wanted)
+    for region in ("1,2,3", "1,2,3,x", "1,2,3,-4", "1.5,2,3,4", ""):
+        assert aic("decode", coded, tmp_path / "c.png", "--region", region).exit_code == 2
+
+
+def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
+    """The picture is there, and exit code 1 says that it is not the whole."""
+    work = FakeCodec.decode_rows
+
+    def damaged(self, data, take, region, keep_going, *_):
+        assert keep_going
+        report = work(self, data, take, region)
+        report.damaged = {3: "checksum mismatch in tile 3", 1: "tile 1 is cut"}
+        return report
+
+    monkeypatch.setattr(FakeCodec, "decode_rows", damaged)
+    target = tmp_path / "out.png"
+    result = aic("decode", coded, target, "--keep-going")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"Error: {coded}: 2 damaged tiles are filled in: "
+        "tile 1 is cut; checksum mismatch in tile 3"
+    ]
+    with Image.open(target) as picture:
+        assert picture.size == (16, 12)
+
+
+def test_trim(aic, coded, tmp_path):
+    target = tmp_path / "small.aic"
+    result = aic("trim", coded, target, "--rate", "0.25")
+    assert (result.exit_code, "0.2500 bpp" in result.stdout) == (0, True)
+    assert container.unpack(target.read_bytes())[0].u == 0
+    assert_refused(aic("trim", coded, target, "--rate", "0.25"), "exists")
+    assert_refused(aic("trim", coded, coded, "--rate", "0.25", "--force"), "input and output")
+    assert_usage(aic("trim", coded, target), "--rate")
+    coded.write_bytes(coded.read_bytes()[:-1])
+    assert_refused(aic("trim", coded, tmp_path / "b.aic", "--rate", "1"), "the header claims")
+    assert not (tmp_path / "b.aic").exists()
+
+
+def test_the_limit_of_pixels_reaches_the_codec(aic, coded, tmp_path):
+    assert aic("decode", coded, tmp_path / "a.png", "--max-pixels", "500").exit_code == 0
+    assert aic("decode", coded, tmp_path / "b.png").exit_code == 0
+    assert FakeCodec.limits == [500, 2**30]
+    assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-pixels", "0"), "--max-pixels")
+
+
+def test_the_rate_of_a_preview_reaches_the_codec(aic, coded, tmp_path):
+    assert aic("decode", coded, tmp_path / "a.png", "--max-rate", "0.1").exit_code == 0
+    assert aic("decode", coded, tmp_path / "b.png").exit_code == 0
+    assert FakeCodec.max_rates == [0.1, math.inf]
+    assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-rate", "0"), "--max-rate")
+
+
+def test_defaults_are_half_a_bit_and_the_range_coder(aic, coded):
+    header, _, _ = container.unpack(coded.read_bytes())
+    assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 16), "range")
+
+
+# ---- refusals: exit code 1, before any work
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_existing_output_is_kept_without_force(aic, command, photo, coded, tmp_path):
+    source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
+    target.write_bytes(b"precious")
+    assert_refused(aic(command, source, target), "exists")
+    assert target.read_bytes() == b"precious"
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_output_that_appears_meanwhile_is_kept(aic, command, photo, coded, tmp_path, monkeypatch):
+    source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
+    method = {"encode": "encode", "decode": "decode_rows"}[command]
+    work = getattr(FakeCodec, method)
+
+    def slow(*words, **named):
+        target.write_bytes(b"precious")
+        return work(*words, **named)
+
+    monkeypatch.setattr(FakeCodec, method, slow)
+    assert_refused(aic(command, source, target), "exists")
+    assert target.read_bytes() == b"precious"
+
+
+def test_force_replaces_the_output(aic, photo, coded, tmp_path):
+    target = tmp_path / "out.png"
+    target.write_bytes(b"old")
+    assert aic("decode", coded, target, "--force").exit_code == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+    coded_before = coded.read_bytes()
+    target = tmp_path / "out.aic"
+    target.write_bytes(b"old")
+    assert aic("encode", photo, target, "--force").exit_code == 0
+    assert target.read_bytes() == coded_before
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+@pytest.mark.parametrize("way", ["name", "link"])
+def test_input_is_never_overwritten(aic, command, way, photo, coded):
+    source = photo if command == "encode" else coded
+    before = source.read_bytes()
+    target = source
+    if way == "link":
+        target = source.with_name("link.png")
+        target.symlink_to(source)
+    assert_refused(aic(command, source, target, "--force"), "input and output")
+    assert source.read_bytes() == before
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.aic", "out"])
+def test_unknown_picture_suffix_is_refused(aic, name, coded, tmp_path):
+    assert_refused(aic("decode", coded, tmp_path / name), "suffix")
+    assert not (tmp_path / name).exists()
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_missing_folder_of_the_output_is_refused(aic, command, photo, coded, tmp_path):
+    source = photo if command == "encode" else coded
+    assert_refused(aic(command, source, tmp_path / "no" / "out.png"), "no folder")
+    assert FakeCodec.made == []
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder with pictures of several kinds, one of them broken, and something else."""
+    folder = tmp_path / "album"
+    (folder / "sub").mkdir(parents=True)
+    pixels = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    for name in ("a.png", "a.bmp", "b.JPG", "sub/c.tif"):
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "broken.png").write_bytes(b"none")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_folder_there_and_back(aic, album, tmp_path, jobs):
+    coded, back = tmp_path / "coded", tmp_path / "back"
+    result = aic("encode", album, coded, "--rate", "1", "--jobs", jobs)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "Error: 1 of 5 files failed"
+    assert result.stderr.splitlines()[-2].count("broken.png: ") == 1
+    wanted = ["a.bmp.aic", "a.png.aic", "b.aic", os.path.join("sub", "c.aic")]
+    assert names(coded) == wanted
+    assert len(result.stdout.splitlines()) == 4
+    assert len(FakeCodec.made) == 1
+    assert FakeCodec.made[0][1] == (None if jobs == 1 else max(1, os.cpu_count() // 3))
+    result = aic("decode", coded, back, "--format", "ppm", "--jobs", jobs)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert names(back) == [name[:-4] + ".ppm" for name in wanted]
+    assert np.array_equal(read_image(back / "a.png.ppm"), read_image(album / "a.png"))
+
+
+def test_what_is_up_to_date_is_left_alone(aic, album, tmp_path):
+    (album / "broken.png").unlink()
+    coded = tmp_path / "coded"
+    assert aic("encode", album, coded).exit_code == 0
+    result = aic("encode", album, coded)
+    assert (result.exit_code, result.stdout) == (0, "4 files are up to date\n")
+    assert len(aic("encode", album, coded, "--force").stdout.splitlines()) == 4
+    os.utime(coded / "b.aic", (1, 1))  # older than the picture
+    before = (coded / "b.aic").read_bytes()
+    result = aic("encode", album, coded, "--quiet")
+    assert result.exit_code == 1
+    assert "exists, and is kept without --force" in result.stderr
+    assert (coded / "b.aic").read_bytes() == before
+
+
+def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
+    out = tmp_path / "out"
+    assert aic("encode", album / "*.bmp", out).exit_code == 0
+    assert aic("encode", album / "**" / "c.*", out).exit_code == 0
+    assert names(out) == ["a.aic", os.path.join("sub", "c.aic")]
+    assert aic("encode", album / "b.JPG", out).exit_code == 0
+    assert (out / "b.aic").exists()
+    assert_refused(aic("encode", album / "*.xyz", out), "no files")
+    (tmp_path / "empty").mkdir()
+    assert_refused(aic("decode", tmp_path / "empty", out), "no files")
+
+
+def test_pipes(aic, photo, coded, tmp_path):
+    runner = CliRunner()
+    result = runner.invoke(cli.main, ["encode", "-", "-"], input=photo.read_bytes())
+    assert result.exit_code == 0
+    assert container.unpack(result.stdout_bytes)[0].width == 16
+    assert re.fullmatch(r"stdout\.aic: \d+ bytes, .*\n", result.stderr)
+    result = runner.invoke(
+        cli.main, ["decode", "-", "-", "--format", "bmp"], input=result.stdout_bytes
+    )
+    assert result.stdout_bytes[:2] == b"BM"
+    assert result.stderr == "stdout.bmp: 16x12 pixels, 0.75 s\n"
+    (tmp_path / "b.bmp").write_bytes(result.stdout_bytes)
+    assert np.array_equal(read_image(tmp_path / "b.bmp"), read_image(photo))
+    result = runner.invoke(cli.main, ["decode", str(coded), "-", "--quiet"])
+    assert (result.stdout_bytes[1:4], result.stderr) == (b"PNG", "")
+    Image.new("CMYK", (16, 12)).save(tmp_path / "inks.tif")
+    inks = (tmp_path / "inks.tif").read_bytes()
+    result = runner.invoke(cli.main, ["encode", "-", str(tmp_path / "inks.aic")], input=inks)
+    assert result.stderr == "stdin: CMYK without a colour profile: colours are a guess\n"
+    result = runner.invoke(cli.main, ["encode", "-", str(tmp_path / "c.aic")], input=b"nothing")
+    assert (result.exit_code, result.stdout_bytes) == (1, b"")
+    assert result.stderr == "Error: stdin: not a picture of a known kind\n"
+    result = runner.invoke(cli.main, ["decode", "-", "-"], input=b"nothing")
+    assert result.stderr.startswith("Error: stdin: 7 bytes")
+
+
+def test_what_is_no_picture_is_refused(aic, tmp_path):
+    source = tmp_path / "a.png"
+    source.write_bytes(b"not a picture")
+    assert_refused(aic("encode", source, tmp_path / "a.aic"), "a.png")
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        ([], Target("quality", 50)),
+        (["--quality", "0"], Target("quality", 0)),
+        (["--rate", "1.5"], Target("rate", 1.5)),
+        (["--size", "1200"], Target("size", 1200)),
+        (["--size", "1.5k"], Target("size", 1500)),
+        (["--size", "2MB"], Target("size", 2_000_000)),
+        (["--psnr", "33.5"], Target("psnr", 33.5)),
+        (["--ms-ssim", "0.98"], Target("ms_ssim", 0.98)),
+    ],
+)
+def test_targets_reach_the_codec(aic, photo, tmp_path, words, target):
+    assert aic("encode", photo, tmp_path / "a.aic", *words).exit_code == 0
+    assert FakeCodec.targets == [target]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rate", "1", "--size", "5k"],
+        ["--quality", "50", "--psnr", "30"],
+        ["--size", "0"],
+        ["--size", "5kg"],
+        ["--size", "-5"],
+        ["--quality", "101"],
+        ["--quality", "nan"],
+        ["--ms-ssim", "1"],
+        ["--psnr", "0"],
+    ],
+)
+def test_targets_that_are_none(aic, photo, tmp_path, words):
+    result = aic("encode", photo, tmp_path / "a.aic", *words)
+    assert result.exit_code == 2
+    assert words[0] in result.stderr
+    assert not (tmp_path / "a.aic").exists()
+
+
+def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
+    mask = tmp_path / "mask:4.png"  # not every colon is one before a weight
+    Image.fromarray(np.eye(12, 16, dtype=np.uint8) * 255).save(mask)
+    for words in ("0,0,8,8", "0,0,8,8:4", "0,0,8,8:0.5", mask, f"{mask}:2"):
+        result = aic("encode", photo, tmp_path / "a.aic", "--force", "--roi", words)
+        assert result.exit_code == 0, result.stderr
+        assert "inside the region" in result.stdout
+    assert [roi.shifts.max() - roi.shifts.min() for roi in FakeCodec.rois[:3]] == [3, 2, 1]
+    for words in ("0,0,8", "8,8,9,9", "0,0,8,8:0", tmp_path / "none.png", photo.parent):
+        result = aic("encode", photo, tmp_path / "b.aic", "--roi", words)
+        assert result.exit_code in (1, 2)
+    assert not (tmp_path / "b.aic").exists()
+
+
+@pytest.fixture
+def glass(tmp_path):
+    """A transparent picture with EXIF."""
+    path = tmp_path / "glass.png"
+    picture = Image.fromarray(np.arange(6 * 8 * 4, dtype=np.uint8).reshape(6, 8, 4))
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    picture.save(path, exif=exif)
+    return path
+
+
+def restored(aic, source, tmp_path, encode=(), decode=(), suffix="png"):
+    """A picture after both ways, with what was said on stderr."""
+    coded, back = tmp_path / "g.aic", tmp_path / f"back.{suffix}"
+    one = aic("encode", source, coded, "--force", *encode)
+    two = aic("decode", coded, back, "--force", *decode)
+    assert (one.exit_code, two.exit_code) == (0, 0), (one.stderr, two.stderr)
+    return read_picture(back), one.stderr + two.stderr
+
+
+def test_transparency_and_metadata_are_kept(aic, glass, tmp_path):
+    meant = read_picture(glass)
+    for suffix in ("png", "webp", "tif"):
+        found, told = restored(aic, glass, tmp_path, suffix=suffix)
+        assert np.array_equal(found.alpha, meant.alpha)
+        assert found.metadata.exif is not None
+        assert told == ""
+    found, _ = restored(aic, glass, tmp_path, decode=["--region", "2,1,5,3"])
+    assert np.array_equal(found.alpha, meant.alpha[1:4, 2:7])
+
+
+def test_transparency_is_dropped_on_request(aic, glass, tmp_path):
+    meant = read_picture(glass)
+    for words in ({"encode": ["--alpha", "drop"]}, {"decode": ["--alpha", "drop"]}):
+        found, _ = restored(aic, glass, tmp_path, **words)
+        assert found.alpha is None
+        assert np.array_equal(found.pixels, meant.pixels)
+    for words in ({"encode": ["--alpha", "#f00"]}, {"decode": ["--alpha", "#f00"]}):
+        found, _ = restored(aic, glass, tmp_path, **words)
+        assert np.array_equal(found.pixels, meant.flattened((255, 0, 0)).pixels)
+
+
+def test_transparency_is_not_lost_by_the_suffix(aic, glass, tmp_path):
+    assert aic("encode", glass, tmp_path / "g.aic").exit_code == 0
+    result = aic("decode", tmp_path / "g.aic", tmp_path / "g.jpg")
+    assert_refused(result, "cannot be transparent")
+    assert "--alpha drop" in result.stderr
+    assert not (tmp_path / "g.jpg").exists()
+    found, told = restored(aic, glass, tmp_path, decode=["--alpha", "white"], suffix="ppm")
+    assert found.alpha is None
+    assert told == f"{tmp_path / 'back.ppm'}: without exif\n"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kept"), [("all", True), ("none", False), ("icc,exif", True), ("xmp", False)]
+)
+def test_kinds_of_metadata(aic, glass, tmp_path, kinds, kept):
+    for words in ({"encode": ["--metadata", kinds]}, {"decode": ["--metadata", kinds]}):
+        found, _ = restored(aic, glass, tmp_path, **words)
+        assert (found.metadata.exif is not None) is kept
+
+
+@pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])
+def test_unknown_colours_and_kinds(aic, glass, tmp_path, words):
+    result = aic("encode", glass, tmp_path / "g.aic", *words)
+    assert result.exit_code == (1 if "--alpha" in words else 2)
+    assert words[1] in result.stderr
+    assert list(tmp_path.iterdir()) == [glass]
+
+
+def test_16_bits_are_reduced_with_a_word_or_refused(aic, tmp_path):
+    source = tmp_path / "deep.png"
+    Image.fromarray(np.full((4, 4), 30000, np.uint16)).save(source)
+    result = aic("encode", source, tmp_path / "a.aic")
+    assert result.exit_code == 0
+    assert result.stderr == f"{source}: more than 8 bits a sample were reduced to 8\n"
+    assert aic("encode", source, tmp_path / "a.aic", "--quiet", "--force").stderr == ""
+    assert_refused(aic("encode", source, tmp_path / "b.aic", "--strict"), "more than 8 bits")
+
+
+def test_damage_is_refused_before_the_codec_is_loaded(aic, coded, tmp_path):
+    whole = coded.read_bytes()
+    for data, reason in (
+        (whole[:-1], "bytes"),
+        (whole + b"\0", "bytes"),
+        (whole[:50] + bytes([whole[50] ^ 1]) + whole[51:], "checksum"),
+        (b"\x89PNG" + whole[4:], "not an .aic file"),
+    ):
+        coded.write_bytes(data)
+        for words in (("decode", coded, tmp_path / "b.png"), ("info", coded)):
+            assert_refused(aic(*words), reason)
+    assert FakeCodec.made == []
+    assert not (tmp_path / "b.png").exists()
+
+
+def raises(error):
+    """A method that does nothing else."""
+
+    def method(*_, **__):
+        raise error
+
+    return method
+
+
+def test_a_refusal_of_the_codec_is_one_line(aic, coded, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeCodec, "decode_rows", raises(AicError("other weights")))
+    assert_refused(aic("decode", coded, tmp_path / "b.png"), "other weights")
+
+
+def test_a_bug_keeps_its_traceback(aic, coded, tmp_path, monkeypatch):
+    bug = ValueError("a bug")
+    monkeypatch.setattr(FakeCodec, "decode_rows", raises(bug))
+    result = aic("decode", coded, tmp_path / "b.png")
+    assert result.exception is bug
+    assert result.output == ""
+
+
+def test_interrupt_exits_as_shells_expect(aic, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeCodec, "encode", raises(KeyboardInterrupt()))
+    result = aic("encode", photo, tmp_path / "a.aic")
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+    assert not (tmp_path / "a.aic").exists()
+
+
+# ---- wrong usage: exit code 2
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "24.1", "nan", "inf", "much"])
+def test_rate_out_of_range(aic, rate, photo, tmp_path):
+    assert_usage(aic("encode", photo, tmp_path / "a.aic", "--rate", rate), "'--rate'")
+    assert FakeCodec.made == []
+
+
+@pytest.mark.parametrize("rate", ["1e-9", "24"])
+def test_rate_at_its_limits(aic, rate, photo, tmp_path):
+    assert aic("encode", photo, tmp_path / "a.aic", "--rate", rate).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--threads", "0"), ("--device", "tpu"), ("--entropy", "ans")]
+)
+def test_value_out_of_range(aic, option, value, photo, tmp_path):
+    assert_usage(aic("encode", photo, tmp_path / "a.aic", option, value), f"'{option}'")
+
+
+def test_missing_and_unknown_words(aic, photo, tmp_path):
+    assert_usage(aic("encode", photo), "OUT.aic")
+    assert_usage(aic("encode", tmp_path / "no.png", tmp_path / "a.aic"), "does not exist")
+    assert_refused(aic("encode", tmp_path, tmp_path / "a.aic"), "a.aic: is no folder")
+    assert_refused(aic("encode", tmp_path, photo), "photo.png: is no folder")
+    assert_usage(aic("squeeze"), "squeeze")
+
+
+# ---- info
+
+
+def test_info_json_is_the_whole_header(aic, coded):
+    result = aic("info", coded, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    size = coded.stat().st_size
+    expected = {
+        "version": 1, "width": 16, "height": 12, "channels": 3, "entropy": "range",
+        "u": round(65535 / 16) / 65535, "grid": [1, 1], "model_id": "0001020304050607",
+        "bytes": size, "bpp": 8 * size / (12 * 16), "tiles": [{"bytes": size - 41}], "chunks": [],
+    }  # fmt: skip
+    assert expected == {k: v for k, v in json.loads(result.stdout).items() if k in expected}
+
+
+def test_info_text_has_a_line_per_fact(aic, coded):
+    facts = json.loads(aic("info", coded, "--json").stdout)
+    lines = aic("info", coded).stdout.splitlines()
+    shown = dict(line.split(":", 1) for line in lines)
+    assert list(shown) == list(facts)
+    assert shown["width"].strip() == "16"
+    assert shown["entropy"].strip() == "range"
+
+
+# ---- bench
+
+
+def test_bench_measures_each_picture_at_each_rate(aic, photo, tmp_path):
+    Image.new("L", (5, 4), 9).save(tmp_path / "grey.png")
+    table, log = tmp_path / "a.csv", tmp_path / "a.json"
+    words = ("--rate", "0.5", "--rate", "2", "--repeat", "2", "--csv", table, "--json", log)
+    result = aic("bench", tmp_path, *words, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines() if line.strip()]
+    asked = [(words[0], words[4]) for words in lines if words[0] in ("grey.png", "photo.png")]
+    assert asked == [(name, rate) for name in ("grey.png", "photo.png") for rate in ("0.5", "2")]
+    assert [words[4] for words in lines if words[0] == "mean"] == ["0.5", "2"]
+    size = len(FakeCodec().encode(read_image(photo)))
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["picture"], float(row["setting"])) for row in rows] == [
+        ("grey.png", 0.5), ("grey.png", 2.0), ("photo.png", 0.5), ("photo.png", 2.0),
+    ]  # fmt: skip
+    assert int(rows[2]["bytes"]) == size
+    stored = json.loads(log.read_text())
+    assert stored["rows"][2]["bpp"] == pytest.approx(8 * size / (12 * 16))
+    assert stored["rows"][2]["ms_ssim"] is None  # too small for it, and JSON has no nan
+    assert [row["setting"] for row in stored["means"]] == [0.5, 2.0]
+    assert stored["codecs"]["aic"]["device"] == "cpu"
+
+
+def test_bench_default_rates_and_bar(aic, photo):
+    result = aic("bench", photo.parent)
+    assert result.exit_code == 0
+    rates = [line.split()[4] for line in result.stdout.splitlines() if line.startswith("mean")]
+    assert rates == ["0.1", "0.25", "0.5", "1"]
+    assert "1/1" in result.stderr
+
+
+def test_bench_measures_qualities_besides(aic, photo, tmp_path):
+    words = ("--rate", "2", "--quality", "40", "--quality", "80", "--quiet")
+    result = aic("bench", photo.parent, *words, "--json", tmp_path / "a.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    means = json.loads((tmp_path / "a.json").read_text())["means"]
+    found = [(mean["codec"], mean["setting"]) for mean in means]
+    assert found == [("aic", 2.0), ("aic-quality", 40.0), ("aic-quality", 80.0)]
+    assert {str(target) for target in FakeCodec.targets} == {"2 bpp", "quality 40", "quality 80"}
+    assert_usage(aic("bench", photo.parent, "--quality", "101"), "'--quality'")
+
+
+def test_bench_goes_on_after_a_bad_picture_and_exits_1(aic, photo):
+    photo.with_name("bad.png").write_bytes(b"")
+    result = aic("bench", photo.parent, "--rate", "1", "--quiet")
+    assert result.exit_code == 1
+    assert any(line.startswith("photo.png") for line in result.stdout.splitlines())
+    assert "bad.png" in result.stdout
+    assert result.stderr == "Error: 1 of 2 measurements failed\n"
+
+
+def test_bench_refuses_before_it_works(aic, photo, tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("precious")
+    assert_refused(aic("bench", tmp_path, "--csv", table), "exists")
+    (tmp_path / "none").mkdir()
+    assert_refused(aic("bench", tmp_path / "none"), "no picture")
+    assert_usage(aic("bench", tmp_path, "--repeat", "0"), "'--repeat'")
+    assert table.read_text() == "precious"
+
+
+def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ["--codec", "jpeg", "--codec", "webp", "--codec", "aic", "--tune", "psnr"]
+    words += ["--tune", "ms-ssim", "--json", out / "a.json", "--plot", out / "a.svg", "--quiet"]
+    assert aic("bench", photo.parent, "--rate", 3, *words).exit_code == 0
+    result = json.loads((out / "a.json").read_text())
+    assert list(result["codecs"]) == ["jpeg", "webp", "aic", "aic-ms-ssim"]
+    assert FakeCodec.tunes == ["psnr", "ms-ssim"]
+    assert {c["anchor"] for c in result["comparisons"]} >= {"jpeg", "webp"}
+    assert "<svg" in (out / "a.svg").read_text()
+    site = out / "site"
+    words = ["--codec", "jpeg", "--rate", 4, "--report", site, "--quiet"]
+    shown = aic("bench", photo.parent, *words)
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert (site / "index.html").is_file()
+    assert_refused(aic("bench", photo.parent, *words), "not empty")
+    assert aic("bench", photo.parent, *words, "--force").exit_code == 0
+
+
+def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypatch):
+    Image.new("L", (5, 4), 9).save(photo.with_name("z.png"))
+    encode = FakeCodec.encode
+
+    def interrupted(self, image, *rest, **asked):
+        if image.shape[0] == 4:
+            raise KeyboardInterrupt
+        return encode(self, image, *rest, **asked)
+
+    monkeypatch.setattr(FakeCodec, "encode", interrupted)
+    words = ("bench", photo.parent, "--rate", 3, "--quiet", "--json", tmp_path / "a.json")
+    result = aic(*words)
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "interrupted"
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert [row["picture"] for row in rows] == ["photo.png"]
+    monkeypatch.setattr(FakeCodec, "encode", encode)
+    assert aic(*words, "--force").exit_code == 0
+
+
+def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
+    words = ("bench", photo.parent, "--rate", 3, "--quiet", "--cache", tmp_path / "cache")
+    FakeCodec.targets.clear()
+    assert aic(*words).exit_code == 0
+    made = len(FakeCodec.targets)
+    assert aic(*words).exit_code == 0
+    assert len(FakeCodec.targets) == made > 0
+    assert aic(*words, "--no-cache").exit_code == 0
+    assert len(FakeCodec.targets) == 2 * made
+
+
+# ---- train
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """The calls that the command makes."""
+    calls = {}
+    for name, function in (("loop", "train"), ("export", "export")):
+        module = types.ModuleType(f"imgcodec.train.{name}")
+
+        def called(*words, _name=name, **named):
+            calls[_name] = (words, named)
+            return words[1] / "last.pt"
+
+        setattr(module, function, called)
+        monkeypatch.setitem(sys.modules, f"imgcodec.train.{name}", module)
+    package = types.ModuleType("imgcodec.train")
+    package.__path__ = []
+    monkeypatch.setitem(sys.modules, "imgcodec.train", package)
+    return calls
+
+
+DEFAULTS = {
+    "minutes": 150.0, "resume": None, "start": None, "device": "cpu", "threads": None,
+    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4,
+}  # fmt: skip
+
+
+def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch):
+    from imgcodec.model import ModelConfig
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    out = tmp_path / "run"
+    base = ("train", "--data", tmp_path, "--out", out)
+    result = aic(*base)
+    assert (result.exit_code, result.stdout) == (0, f"{out / 'last.pt'}\n")
+    assert training == {"loop": ((tmp_path, out), {**DEFAULTS, "config": ModelConfig()})}
+    assert aic(*base, "--tune", "ms-ssim").exit_code == 0
+    assert training["loop"][1] == {**DEFAULTS, "config": ModelConfig(metric="ms-ssim")}
+    result = aic(
+        *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
+        "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
+        "--learning-rate", "0.001",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert training["loop"] == ((tmp_path, out), {
+        "minutes": 0.5, "resume": None, "start": photo, "device": "cpu", "threads": 2,
+        "objective": "paper", "config": ModelConfig.paper(), "seed": 7, "batch": 4,
+        "crop": 256, "learning_rate": 0.001,
+    })  # fmt: skip
+
+
+def test_train_chooses_the_device(aic, training, tmp_path, monkeypatch):
+    base = ("train", "--data", tmp_path, "--out", tmp_path / "run")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for asked, got in (("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")):
+        assert aic(*base, "--device", asked).exit_code == 0
+        assert training.pop("loop")[1]["device"] == got
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert_refused(aic(*base, "--device", "cuda"), "no CUDA device")
+    assert training == {}
+
+
+def test_train_export_freezes_a_checkpoint(aic, training, tmp_path, photo):
+    target = tmp_path / "w.safetensors"
+    assert aic("train", "--resume", photo, "--export", target).exit_code == 0
+    assert training == {"export": ((photo, target), {})}
+    target.write_bytes(b"old")
+    training.clear()
+    assert_refused(aic("train", "--resume", photo, "--export", target), "exists")
+    assert training == {}
+    assert aic("train", "--resume", photo, "--export", target, "--force").exit_code == 0
+    assert training == {"export": ((photo, target), {})}
+    assert_refused(aic("train", "--resume", photo, "--export", photo, "--force"), "input and")
+
+
+def test_train_wrong_usage(aic, training, tmp_path, photo):
+    base = ("train", "--data", tmp_path)
+    assert_usage(aic(*base), "--out")
+    assert_usage(aic("train", "--out", tmp_path), "--data")
+    assert_usage(aic("train", "--export", tmp_path / "w"), "--resume")
+    assert_usage(aic(*base, "--resume", photo, "--export", tmp_path / "w"), "--data")
+    assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
+    both = "--resume", photo, "--start", photo
+    assert_usage(aic(*base, "--out", tmp_path, *both), "exclude each other")
+    assert training == {}
+
+
+# ---- help and start
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_each_command(aic, command, flag):
+    result = aic(command, flag)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"Usage: main {command} [OPTIONS]")
+
+
+def test_help_tells_unit_range_and_default(aic):
+    text = " ".join(aic("encode", "-h").stdout.split())
+    assert "--rate BPP Most bits per pixel that the whole file may take." in text
+    assert "--quality 0..100 The same trade-off" in text
+    assert "[default: (50); 0<=x<=100]" in text
+    assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
+
+
+def test_the_manual_page_is_that_of_the_help():
+    docs = Path(__file__).parents[2] / "docs"
+    page = runpy.run_path(str(docs / "scripts" / "manpage.py"))["page"]()
+    assert page == (docs / "aic.1").read_text(), "run python docs/scripts/manpage.py"
+    assert ".B \\-\\-rate BPP" in page
+
+
+def test_verbose_explains(aic, photo, tmp_path):
+    result = aic("encode", photo, tmp_path / "a.aic", "--rate", "1", "--verbose")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = result.stdout.splitlines()[1:]
+    assert told[0] == "  asked: 1 bpp, found: rate parameter 0.1250"
+    assert told[1] == "  tiles: 1 x 1; header and index 41 bytes, chunks 0"
+    assert told[2] == "  weights 0001020304050607 on cpu, 2 threads, float32"
+    seconds = r"\d+\.\d\d s"
+    assert re.fullmatch(rf"  read {seconds}, load {seconds}, write {seconds}", told[3])
+    result = aic("decode", tmp_path / "a.aic", tmp_path / "b.png", "--verbose")
+    *others, stages = result.stdout.splitlines()[1:]
+    assert others == told[1:3]
+    assert re.fullmatch(rf"  load {seconds}, write {seconds}", stages)
+
+
+def test_help_lists_the_commands(aic):
+    text = aic("-h").stdout
+    assert [c for c in COMMANDS if re.search(rf"^  {c} ", text, re.MULTILINE)] == list(COMMANDS)
+
+
+def test_version(aic):
+    assert aic("--version").stdout == f"aic, version {__version__}\n"
+
+
+HEAVY = ("torch", "numpy", "PIL", "scipy", "tqdm", "constriction", "safetensors")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["encode", "-h"], ["info", "coded"]])
+def test_light_commands_load_nothing_heavy(words, coded):
+    words = [str(coded) if word == "coded" else word for word in words]
+    code = (
+        "import sys\n"
+        "from imgcodec.cli import main\n"
+        f"main({words!r}, standalone_mode=False)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout
+    assert out.stderr == "[]\n"
+
+
+def test_module_is_the_command():
+    command = [sys.executable, "-m", "imgcodec", "--version"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert out.stdout == f"aic, version {__version__}\n"
+
+
+# ---- the stand-ins have the words of the real parts
+
+
+@pytest.mark.parametrize("method", ["__init__", "encode", "trim", "decode_rows"])
+def test_fake_has_the_signatures_of_the_codec(method):
+    from imgcodec.codec import Codec
+
+    def words(codec):
+        found = inspect.signature(getattr(codec, method)).parameters.values()
+        return [(word.name, word.default) for word in found]
+
+    assert words(FakeCodec) == words(Codec)
+
+
+def test_training_takes_the_options_of_the_command():
+    from imgcodec.train.export import export
+    from imgcodec.train.loop import train
+
+    inspect.signature(train).bind("data", "out", **DEFAULTS)
+    inspect.signature(export).bind("checkpoint", "target")

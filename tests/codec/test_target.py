@@ -1,0 +1,158 @@
+"""What is asked of a file, and whether it is reached."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgcodec import metrics
+from imgcodec.codec import Codec
+from imgcodec.codec.rate_search import reach
+from imgcodec.codec.target import Target
+from imgcodec.errors import AicError
+from imgcodec.format import container
+from imgcodec.format.container import MAX_U
+
+
+@pytest.mark.parametrize(
+    "asked", [{"rate": 0.5}, {"size": 1000}, {"psnr": 33.0}, {"ms_ssim": 0.9}]
+)
+def test_one_of_them(asked):
+    (kind, value), *_ = asked.items()
+    none = dict.fromkeys(("rate", "size", "quality", "psnr", "ms_ssim"))
+    assert Target.of(**none | asked) == Target(kind, value)
+
+
+def test_none_is_quality_50():
+    assert Target.of() == Target.of(rate=None, size=None) == Target("quality", 50)
+
+
+def test_two_are_too_many():
+    with pytest.raises(AicError, match="^rate and psnr are asked at once"):
+        Target.of(rate=1.0, psnr=30.0)
+    with pytest.raises(TypeError):
+        Target.of(beauty=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("rate", (0, -1, math.nan)),
+        ("size", (0, -5)),
+        ("quality", (-0.1, 100.1, math.nan, math.inf)),
+        ("psnr", (0, -3, math.nan)),
+        ("ms_ssim", (0, 1, 1.5, math.nan)),
+    ],
+)
+def test_out_of_range(kind, values):
+    for value in values:
+        with pytest.raises(AicError, match=f"^{kind} .*, wanted "):
+            Target.of(**{kind: value})
+    assert Target.of(quality=0).value == 0
+
+
+def test_words_and_bytes():
+    assert str(Target("rate", 0.5)) == "0.5 bpp"
+    assert str(Target("ms_ssim", 0.98)) == "MS-SSIM 0.98"
+    assert str(Target("size", 200_000)) == "200000 bytes"
+    assert Target("size", 200.0).num_bytes(7) == 200
+    assert Target("rate", 1.5).num_bytes(1000) == 187
+    assert Target("rate", math.inf).num_bytes(1000) == 2**32 - 1
+    assert Target("ms_ssim", 0.99).decibels == pytest.approx(20)
+
+
+@pytest.mark.parametrize("wanted", [12.0, 25.5, 31.4, 55.0])
+@pytest.mark.parametrize("bend", [0.5, 1.0, 2.5])
+def test_reach_finds_the_quality(wanted, bend):
+    tried = []
+
+    def measure(u):
+        tried.append(u)
+        return 10 + 50 * (u / MAX_U) ** bend
+
+    u = reach(measure, wanted, 30_000, 29 / MAX_U)
+    assert measure(u) == pytest.approx(wanted, abs=0.1)
+    assert len(tried) < 14
+
+
+def test_reach_ends_at_what_there_is():
+    assert reach(lambda u: 20 + u / MAX_U, 60.0, 30_000, 29 / MAX_U) == MAX_U
+    assert reach(lambda u: 20 + u / MAX_U, 3.0, -10_000, 29 / MAX_U) == 0
+    assert reach(lambda u: math.inf, 30.0, 30_000, 29 / MAX_U) == 30_000  # as good as any
+
+
+def test_a_size_is_never_exceeded(tiny_codec, textured):
+    picture = textured(120, 136)
+    for size in (700, 1500, 2601):
+        data = tiny_codec.encode(picture, size=size)
+        report = data.report
+        assert 0.97 * size <= len(data) <= size
+        assert not report.limited
+    with pytest.raises(AicError, match=r"^size 60 is too low for this picture, which needs \d+$"):
+        tiny_codec.encode(picture, size=60)
+
+
+def test_a_quality_is_the_same_trade_off_for_all(tiny_codec, textured):
+    us = []
+    for seed in range(2):
+        for quality in (20, 50, 80):
+            data = tiny_codec.encode(textured(64, 72, seed), quality=quality)
+            us.append(container.unpack(data)[0].u)
+    assert us[:3] == us[3:] == [round(q / 100 * MAX_U) for q in (20, 50, 80)]
+    assert tiny_codec.encode(textured(64, 72)) == tiny_codec.encode(textured(64, 72), quality=50)
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_psnr_is_reached(tiny_codec, textured, tile, grey):
+    picture = textured(120, 136)
+    picture = picture[..., 0].copy() if grey else picture
+    sizes = []
+    for wanted in (18.0, 21.5):
+        data = tiny_codec.encode(picture, psnr=wanted, tile=tile)
+        report = data.report
+        found = tiny_codec.decode(data)
+        found = found[..., 0] if grey else found
+        assert metrics.psnr(picture, np.ascontiguousarray(found)) == pytest.approx(
+            wanted, rel=0.01
+        )
+        assert not report.limited
+        sizes.append(len(data))
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("tile", [None, 192])
+def test_an_ms_ssim_is_reached(tiny_codec, textured, tile):
+    picture = textured(200, 384)
+    data = tiny_codec.encode(picture, ms_ssim=0.94, tile=tile)
+    assert metrics.ms_ssim(picture, tiny_codec.decode(data)) == pytest.approx(0.94, rel=0.01)
+
+
+def test_what_cannot_be_reached_is_said(tiny_codec, textured):
+    data = tiny_codec.encode(textured(64, 64), psnr=90.0)
+    report = data.report
+    assert report.limited
+    assert container.unpack(data)[0].u == MAX_U
+    with pytest.raises(AicError, match="MS-SSIM is defined from 161 pixels a side on"):
+        tiny_codec.encode(textured(64, 200), ms_ssim=0.9)
+
+
+@pytest.mark.parametrize("tile", [None, 128])
+def test_more_effort_makes_a_smaller_file_of_the_same_psnr(tile):
+    """With the shipped weights: those of a model that nobody trained gain too little."""
+    codec = Codec("cpu")
+    with Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png") as picture:
+        pixels = np.asarray(picture)[100:292, 100:356]
+    one, two = (codec.encode(pixels, psnr=36.0, effort=effort, tile=tile) for effort in (1, 4))
+    assert len(two) < 0.995 * len(one)
+    for data in (one, two):
+        assert metrics.psnr(pixels, codec.decode(data)) == pytest.approx(36.0, abs=0.12)
+
+
+def test_more_effort_keeps_a_quality(tiny_codec, textured):
+    picture = textured(64, 64)
+    one, two = (tiny_codec.encode(picture, quality=60, effort=effort) for effort in (1, 3))
+    assert one != two
+    assert container.unpack(one)[0].u == container.unpack(two)[0].u

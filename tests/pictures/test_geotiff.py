@@ -1,0 +1,200 @@
+"""GeoTIFF by windows: pixels, georeference, refusals."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from imgcodec import cli, codec
+from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
+from imgcodec.pictures import geotiff
+from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.reader import read_image
+
+rasterio = pytest.importorskip("rasterio")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::rasterio.errors.NotGeoreferencedWarning"  # where the tests open a file
+)
+PLACE = rasterio.Affine(0.25, 0.0, 500_000.0, 0.0, -0.25, 5_400_000.0)  # metres of UTM
+
+
+def write(path, pixels, **words):
+    bands = np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None]
+    facts = {"crs": "EPSG:32632", "transform": PLACE} | words
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype=str(bands.dtype), count=len(bands),
+        height=bands.shape[1], width=bands.shape[2], **facts,
+    ) as dataset:  # fmt: skip
+        dataset.write(bands)
+    return path
+
+
+@pytest.fixture
+def mosaic(tmp_path, textured):
+    return write(tmp_path / "mosaic.tif", textured(200, 328))
+
+
+@pytest.fixture
+def aic(tiny_weights, monkeypatch):
+    """Run the command in this process with the tiny model as the shipped one."""
+    monkeypatch.setattr(codec, "find", lambda name: tiny_weights)
+    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+# ---- reading
+
+
+@pytest.mark.parametrize("shape", [(70, 90, 3), (70, 90)])
+def test_windows_are_those_of_the_picture(tmp_path, shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    raster = geotiff.open_raster(write(tmp_path / "a.tif", pixels))
+    assert (raster.shape, raster.ndim, raster.dtype) == (shape, len(shape), np.uint8)
+    for window in (np.s_[:, :], np.s_[3:50, 7:8], np.s_[60:999, 80:]):
+        assert np.array_equal(raster[window], pixels[window])
+
+
+def test_a_raster_is_coded_as_its_pixels_are(tiny_codec, mosaic):
+    raster = geotiff.open_raster(mosaic)
+    alike = Picture(read_image(mosaic), None, Metadata(xmp=raster.chunk[1]))  # takes as much room
+    for tile in (None, 64):
+        one, two = (tiny_codec.encode(picture, 1.0, tile=tile) for picture in (raster, alike))
+        assert container.unpack(one)[:2] == container.unpack(two)[:2]
+
+
+def test_others_are_left_to_pillow(tmp_path, monkeypatch, mosaic):
+    pixels = np.zeros((5, 6, 3), np.uint8)
+    plain = write(tmp_path / "plain.tif", pixels, crs=None, transform=rasterio.Affine.identity())
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(mosaic.read_bytes()[:60])
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    for path in (plain, broken, tmp_path / "a.png", tmp_path / "none.tif"):
+        assert geotiff.open_raster(path) is None
+    monkeypatch.setitem(__import__("sys").modules, "rasterio", None)
+    assert geotiff.open_raster(mosaic) is None
+    assert not geotiff.has_writer("a.tif")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words", "reason"),
+    [
+        (np.zeros((9, 9, 3), np.uint16), {}, "3 bands of uint16"),
+        (np.zeros((9, 9, 5), np.uint8), {}, "5 bands of uint8"),
+        (np.zeros((9, 9, 4), np.uint8), {}, "4 bands of uint8"),
+        (np.zeros((9, 9, 3), np.uint8), {"nodata": 0}, "nodata value, which is not handled"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(tmp_path, pixels, words, reason):
+    path = write(tmp_path / "a.tif", pixels, **words)
+    with pytest.raises(ImageError, match=f"a.tif: .*{reason}"):
+        geotiff.open_raster(path)
+
+
+def test_a_palette_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 9, "width": 9}
+    with rasterio.open(path, "w", **profile, transform=PLACE, photometric="palette") as dataset:
+        dataset.write_colormap(1, {0: (255, 0, 0)})
+    with pytest.raises(ImageError, match="palette"):
+        geotiff.open_raster(path)
+
+
+# ---- there and back
+
+
+def test_the_georeference_comes_back(aic, mosaic, tmp_path):
+    file, back = tmp_path / "a.aic", tmp_path / "b.tif"
+    assert aic("encode", mosaic, file, "--rate", "1", "--tile", "64").exit_code == 0
+    assert [kind for kind, _ in container.unpack(file.read_bytes())[2]] == [geotiff.CHUNK]
+    assert aic("decode", file, back).exit_code == 0
+    with rasterio.open(mosaic) as a, rasterio.open(back) as b:
+        assert (b.crs, b.transform, b.shape, b.dtypes) == (a.crs, PLACE, a.shape, a.dtypes)
+        assert b.colorinterp[0] == rasterio.enums.ColorInterp.red
+        error = a.read().astype(float) - b.read()
+    assert np.abs(error).mean() < 30
+    plain = tmp_path / "b.ppm"
+    result = aic("decode", file, plain)
+    assert (result.exit_code, "without georeference" in result.stderr) == (0, True)
+    assert np.array_equal(read_image(plain), read_image(back))
+
+
+def test_a_region_has_the_georeference_of_its_corner(aic, mosaic, tmp_path):
+    file, back = tmp_path / "a.aic", tmp_path / "b.tif"
+    assert aic("encode", mosaic, file, "--rate", "1").exit_code == 0
+    assert aic("decode", file, back, "--region", "40,20,300,100").exit_code == 1  # leaves it
+    assert not back.exists()
+    assert aic("decode", file, back, "--region", "40,20,100,60").exit_code == 0
+    with rasterio.open(back) as dataset:
+        assert tuple(dataset.transform)[:6] == (0.25, 0, 500_010, 0, -0.25, 5_399_995)
+
+
+def test_control_points_come_back(tmp_path):
+    from rasterio.control import GroundControlPoint
+
+    points = [GroundControlPoint(*p) for p in ((0, 0, 7, 50, 1), (0, 8, 8, 50), (8, 0, 7, 49))]
+    path = tmp_path / "a.tif"
+    write(path, np.zeros((9, 9), np.uint8), gcps=points, transform=None)
+    kind, data = geotiff.open_raster(path).chunk
+    assert kind == geotiff.CHUNK
+    assert "transform" not in json.loads(data)
+    back = tmp_path / "b.tif"
+    with geotiff.writing(back, 3, 4, 1, data, corner=(2, 1)) as take:
+        take(np.zeros((3, 4, 3), np.uint8))
+    with rasterio.open(back) as dataset:
+        found, system = dataset.gcps
+    assert system == rasterio.crs.CRS.from_epsg(32632)
+    assert [(p.row, p.col, p.x, p.y, p.z) for p in found] == [
+        (-1, -2, 7, 50, 1), (-1, 6, 8, 50, 0), (7, -2, 7, 49, 0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_of_any_height_make_the_picture(tmp_path, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 300, 3), np.uint8)
+    path = tmp_path / "a.tif"
+    with geotiff.writing(path, 700, 300, channels, None) as take:
+        for top in range(0, 700, 130):
+            take(pixels[top : top + 130])
+    assert np.array_equal(read_image(path), pixels if channels == 3 else pixels[..., 0])
+    with rasterio.open(path) as dataset:
+        assert dataset.block_shapes[0] == (256, 256)
+        assert dataset.transform.is_identity
+
+
+# ---- damage
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\xff", b"[]", b"{}", b"7", b'{"crs": 3}', b'{"transform": [1]}',
+        b'{"crs": "nowhere", "transform": [1, 0, 0, 0, 1, 0]}', b'{"gcps": [[1, 2]]}',
+        b'{"transform": ["a", 0, 0, 0, 1, 0]}', b"[" * 5000,
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_a_georeference_that_is_none_is_refused(tmp_path, data):
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"precious")
+    with (
+        pytest.raises(FormatError, match="^chunk geoR cannot be read"),
+        geotiff.writing(path, 2, 2, 3, data, force=True) as take,
+    ):
+        take(np.zeros((2, 2, 3), np.uint8))
+    assert path.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_left_of_a_picture_that_ends_early(tmp_path):
+    path = tmp_path / "a.tif"
+
+    def stop():
+        with geotiff.writing(path, 9, 9, 3, None) as take:
+            take(np.zeros((2, 9, 3), np.uint8))
+            raise AicError("stop")
+
+    with pytest.raises(AicError, match="stop"):
+        stop()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,535 @@
+"""Pictures of all kinds that Pillow makes: read exactly, or refused in one line; whole writes."""
+
+import contextlib
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, features
+
+from imgcodec import files
+from imgcodec.errors import AicError, ImageError
+from imgcodec.format import container
+from imgcodec.pictures import arrays, reader, writer
+
+
+def pixels(height, width, channels=3, seed=0):
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def opened(path):
+    """Mode and pixels as Pillow alone gives them."""
+    with Image.open(path) as picture:
+        return picture.mode, np.array(picture)
+
+
+def refusal(path):
+    """The message of a refusal, after what holds for all of them."""
+    with pytest.raises(ImageError) as info:
+        reader.read_image(path)
+    message = str(info.value)
+    assert message.startswith(f"{path}: ")
+    message = message.removeprefix(f"{path}: ")
+    assert message
+    assert "\n" not in message
+    assert not message.endswith(".")
+    return message
+
+
+# reading what is handled
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".bmp", ".ppm"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_formats_are_read_exactly(tmp_path, suffix, channels):
+    a = pixels(9, 17, channels)
+    options = {"lossless": True} if suffix == ".webp" else {}
+    Image.fromarray(a).save(tmp_path / f"a{suffix}", **options)
+    b = reader.read_image(tmp_path / f"a{suffix}")
+    assert b.dtype == np.uint8
+    if suffix == ".webp" and channels == 1:
+        a = np.stack([a] * 3, axis=-1)  # WebP has no grey pictures
+    np.testing.assert_array_equal(a, b)
+    b[0, 0] = 1  # the caller owns it
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_jpeg_is_read_as_pillow_decodes_it(tmp_path, mode):
+    Image.fromarray(pixels(33, 21)).convert(mode).save(tmp_path / "a.jpg")
+    kind, expected = opened(tmp_path / "a.jpg")
+    assert kind == mode
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "a.jpg"), expected)
+
+
+def test_the_content_counts_not_the_suffix(tmp_path):
+    a = pixels(5, 6)
+    Image.fromarray(a).save(tmp_path / "a.jpg", "PNG")
+    np.testing.assert_array_equal(reader.read_image(str(tmp_path / "a.jpg")), a)
+
+
+# By the EXIF standard: which corner of the scene is at row 0, column 0 of the file.
+UPRIGHT = np.array([[10, 20, 30], [40, 50, 60]], np.uint8)
+STORED = {
+    1: [[10, 20, 30], [40, 50, 60]],
+    2: [[30, 20, 10], [60, 50, 40]],
+    3: [[60, 50, 40], [30, 20, 10]],
+    4: [[40, 50, 60], [10, 20, 30]],
+    5: [[10, 40], [20, 50], [30, 60]],
+    6: [[30, 60], [20, 50], [10, 40]],
+    7: [[60, 30], [50, 20], [40, 10]],
+    8: [[40, 10], [50, 20], [60, 30]],
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.array(STORED[orientation], np.uint8))
+    options = {"lossless": True} if suffix == ".webp" else {}
+    picture.save(tmp_path / f"a{suffix}", exif=exif, **options)
+    read = reader.read_image(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read[..., 0] if read.ndim == 3 else read, UPRIGHT)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_upright(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(UPRIGHT).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "a.png"), UPRIGHT)
+
+
+def test_damaged_exif_is_upright(tmp_path):
+    Image.fromarray(UPRIGHT).save(tmp_path / "a.png", exif=b"Exif\0\0no such thing")
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "a.png"), UPRIGHT)
+
+
+def test_palette_becomes_rgb_exactly(tmp_path):
+    palette = pixels(16, 1).reshape(16, 3)
+    index = pixels(8, 9, 1) % 16
+    picture = Image.fromarray(index, "L").convert("P")
+    picture.putdata(index.ravel().tolist())
+    picture.putpalette(palette.ravel().tolist())
+    picture.save(tmp_path / "a.png")
+    assert opened(tmp_path / "a.png")[0] == "P"
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "a.png"), palette[index])
+
+
+def test_still_gif_is_read(tmp_path):
+    a = pixels(6, 7, 1) // 64 * 64
+    Image.fromarray(a).save(tmp_path / "a.gif")
+    read = reader.read_image(tmp_path / "a.gif")
+    np.testing.assert_array_equal(read[..., 0] if read.ndim == 3 else read, a)
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    a = pixels(7, 9, 1) > 127
+    Image.fromarray(a).save(tmp_path / "a.png")
+    assert opened(tmp_path / "a.png")[0] == "1"
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "a.png"), a * np.uint8(255))
+
+
+def test_pillow_image_follows_the_same_rules():
+    a = pixels(4, 5)
+    np.testing.assert_array_equal(reader.from_pil(Image.fromarray(a)).pixels, a)
+    assert not reader.from_pil(Image.new("RGBA", (4, 4))).alpha.any()
+    with pytest.raises(ImageError, match="mode F"):
+        reader.from_pil(Image.new("F", (4, 4)))
+
+
+def test_pillow_image_opened_but_truncated_is_refused(tmp_path):
+    Image.fromarray(pixels(64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:5000])
+    with Image.open(tmp_path / "b.png") as picture, pytest.raises(ImageError, match="truncated"):
+        reader.from_pil(picture)
+
+
+# refusing what is not
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_alpha_is_refused_where_pixels_alone_are_asked(tmp_path, mode):
+    suffix = "tif" if mode == "PA" else "png"
+    Image.new(mode, (8, 8)).save(tmp_path / f"a.{suffix}")
+    assert refusal(tmp_path / f"a.{suffix}") == "has transparency"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_transparent_colour_counts_where_it_occurs(tmp_path, mode):
+    key = (1, 2, 3) if mode == "RGB" else 3
+    Image.new(mode, (8, 8)).save(tmp_path / "a.png", transparency=key)
+    assert not reader.read_image(tmp_path / "a.png").any()
+    Image.new(mode, (8, 8), key).save(tmp_path / "a.png", transparency=key)
+    assert refusal(tmp_path / "a.png") == "has transparency"
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        ("I;16", "png"),
+        ("I;16", "tif"),
+        ("I", "tif"),
+        ("F", "tif"),
+        ("CMYK", "jpg"),
+        ("LAB", "tif"),
+    ],
+)
+def test_other_modes_are_refused_by_name(tmp_path, mode, suffix):
+    Image.new(mode, (8, 8)).save(tmp_path / f"a.{suffix}")
+    message = refusal(tmp_path / f"a.{suffix}")
+    if mode.startswith("I;16"):
+        assert "more than 8 bits" in message
+    elif mode in ("I", "F"):
+        assert "more than 8 bits" in message  # 32 in the TIFF
+    else:
+        told = {"CMYK": "without a colour profile: colours are a guess"}
+        assert message == f"{mode} {told.get(mode, 'colours were converted to sRGB')}"
+
+
+def png(width, height, depth, colour, data, before=b""):
+    """A PNG file with the header of one's choice."""
+
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(data))
+    return b"\x89PNG\r\n\x1a\n" + header + before + body + chunk(b"IEND", b"")
+
+
+def test_png_helper_makes_pictures(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(2, 1, 8, 2, b"\0" + bytes(range(6))))
+    np.testing.assert_array_equal(
+        reader.read_image(tmp_path / "a.png"), np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    )
+
+
+def test_16_bit_rgb_png_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(2, 1, 16, 2, b"\0" + bytes(12)))
+    assert opened(tmp_path / "a.png")[0] == "RGB"  # Pillow would cut it
+    assert refusal(tmp_path / "a.png") == "has more than 8 bits a sample"
+
+
+@pytest.mark.parametrize("kind", ["P6", "P3"])
+@pytest.mark.parametrize(("largest", "fits"), [(255, True), (256, False), (65535, False)])
+def test_ppm_with_larger_samples_is_refused(tmp_path, kind, largest, fits):
+    data = b"1 2 3" if kind == "P3" else bytes([1, 2, 3] if fits else [0, 1, 0, 2, 0, 3])
+    (tmp_path / "a.ppm").write_bytes(f"{kind} 1 1 {largest}\n".encode() + data)
+    if fits:
+        np.testing.assert_array_equal(reader.read_image(tmp_path / "a.ppm"), [[[1, 2, 3]]])
+    else:
+        assert "more than 8 bits" in refusal(tmp_path / "a.ppm")
+
+
+@pytest.mark.parametrize(("bits", "planar"), [(8, 1), (16, 1), (16, 2)])
+def test_16_bit_rgb_tiff_is_refused(tmp_path, bits, planar):
+    data = bytes(range(3 * bits // 8))
+    start = 8 + len(data)
+    plane = len(data) // 3
+    counts = 3 if planar == 2 else 1
+    fields = 10
+    tail = start + 2 + 12 * fields + 4  # three shorts of BitsPerSample, then offsets and counts
+    offsets, sizes = tail + 6, tail + 6 + 4 * counts
+    entries = [
+        (256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 3, tail), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, counts, 8 if counts == 1 else offsets), (277, 3, 1, 3), (278, 3, 1, 1),
+        (279, 4, counts, len(data) if counts == 1 else sizes), (284, 3, 1, planar),
+    ]  # fmt: skip
+    ifd = struct.pack("<H", fields) + b"".join(struct.pack("<HHII", *e) for e in entries)
+    extra = struct.pack("<3H", *[bits] * 3)
+    extra += struct.pack("<3I", *(8 + plane * i for i in range(3))) + struct.pack(
+        "<3I", *[plane] * 3
+    )
+    (tmp_path / "a.tif").write_bytes(
+        b"II*\0" + struct.pack("<I", start) + data + ifd + bytes(4) + extra
+    )
+    if bits == 8:
+        np.testing.assert_array_equal(reader.read_image(tmp_path / "a.tif"), [[[0, 1, 2]]])
+    else:
+        assert "more than 8 bits" in refusal(tmp_path / "a.tif")
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+def test_jpeg_2000_of_more_than_8_bits_is_refused(tmp_path):
+    a = pixels(16, 16)
+    Image.fromarray(a).save(tmp_path / "a.jp2", irreversible=False)
+    np.testing.assert_array_equal(reader.read_image(tmp_path / "a.jp2"), a)
+    data = bytearray((tmp_path / "a.jp2").read_bytes())
+    sample_bits = data.index(b"\xff\x4f\xff\x51") + 4 + 38
+    assert data[sample_bits] == 7
+    data[sample_bits] = 9
+    (tmp_path / "a.jp2").write_bytes(data)
+    assert "more than 8 bits" in refusal(tmp_path / "a.jp2")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif_of_more_than_8_bits_is_refused(tmp_path):
+    Image.fromarray(pixels(16, 16)).save(tmp_path / "a.avif")
+    data = (tmp_path / "a.avif").read_bytes()
+    np.testing.assert_array_equal(
+        reader.read_image(tmp_path / "a.avif"), opened(tmp_path / "a.avif")[1]
+    )
+    # Pillow writes 8 bits only, so the property of a deep picture stands in a box that is skipped.
+    box = b"av1C\x81\x20\x4c\x00"
+    (tmp_path / "a.avif").write_bytes(data + struct.pack(">I", 8 + len(box)) + b"free" + box)
+    assert "more than 8 bits" in refusal(tmp_path / "a.avif")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_animation_and_pages_are_refused(tmp_path, suffix):
+    frames = [Image.fromarray(pixels(8, 8, 3, seed)) for seed in range(3)]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    assert (
+        refusal(tmp_path / f"a.{suffix}")
+        == "holds 3 pictures (animation or pages), save the one that is meant"
+    )
+
+
+def test_drawing_is_refused_before_a_program_is_started(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.eps")
+    monkeypatch.setattr(subprocess, "check_call", lambda *_: pytest.fail("started a program"))
+    assert refusal(tmp_path / "a.eps") == "EPS drawings are not handled"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "gif", "bmp", "tif", "ppm"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 0.9])
+def test_truncated_files_are_refused(tmp_path, suffix, share):
+    Image.fromarray(pixels(64, 64)).save(
+        tmp_path / "a", {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix)
+    )
+    data = (tmp_path / "a").read_bytes()
+    (tmp_path / f"b.{suffix}").write_bytes(data[: int(share * len(data))])
+    refusal(tmp_path / f"b.{suffix}")
+
+
+def test_truncated_progressive_jpeg_is_refused(tmp_path):
+    Image.fromarray(pixels(64, 64)).save(tmp_path / "a.jpg", progressive=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "b.jpg").write_bytes(data[: len(data) // 2])
+    assert "truncated" in refusal(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello, this is text\n", bytes(1000), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
+)
+def test_what_is_no_picture_is_refused(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    assert refusal(tmp_path / "a.png") == "not a picture of a known kind"
+
+
+def test_missing_file_and_folder_are_refused(tmp_path):
+    assert refusal(tmp_path / "none.png") == "no such file or directory"
+    assert refusal(tmp_path) == "is a directory"
+
+
+def test_every_flipped_byte_gives_a_picture_or_a_refusal(tmp_path):
+    for suffix in ("png", "jpg", "gif", "tif"):
+        Image.fromarray(pixels(8, 8, 1)).save(tmp_path / f"a.{suffix}")
+        data = (tmp_path / f"a.{suffix}").read_bytes()
+        for place in range(0, len(data), 3):
+            damaged = bytearray(data)
+            damaged[place] ^= 0xFF
+            (tmp_path / "b").write_bytes(damaged)
+            with contextlib.suppress(ImageError):
+                assert reader.read_image(tmp_path / "b").dtype == np.uint8
+
+
+# size
+
+
+def test_limits_are_those_of_the_container():
+    assert container.MAX_SIDE == container.MAX_SIDE
+    assert container.MAX_PIXELS == container.MAX_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(65536, 1), (1, 65536), (32769, 32768), (2**31 - 1, 2**31 - 1)]
+)
+def test_size_bomb_is_refused_by_its_header(tmp_path, width, height):
+    (tmp_path / "a.png").write_bytes(png(width, height, 8, 2, b""))
+    message = refusal(tmp_path / "a.png")
+    assert message == f"{width}x{height} pixels, limits are 65535 a side, 1073741824 in all"
+
+
+def test_size_at_the_limits_passes_and_only_its_data_are_missing(tmp_path, monkeypatch):
+    # Not 2^30 pixels, which need 3 GB: the limit itself is moved.
+    monkeypatch.setattr(reader, "MAX_PIXELS", 12)
+    (tmp_path / "a.png").write_bytes(png(4, 3, 8, 0, bytes(15)))
+    assert reader.read_image(tmp_path / "a.png").shape == (3, 4)
+    (tmp_path / "a.png").write_bytes(png(13, 1, 8, 0, bytes(14)))
+    assert refusal(tmp_path / "a.png").startswith("13x1 pixels")
+    monkeypatch.undo()
+    (tmp_path / "a.png").write_bytes(png(65535, 1, 8, 0, bytes(65536)))
+    assert reader.read_image(tmp_path / "a.png").shape == (1, 65535)
+
+
+@pytest.mark.parametrize("limit", [10, 40])  # a refusal of Pillow's own, and a warning of it
+def test_limit_of_pillow_is_out_of_force_and_back_again(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    Image.fromarray(pixels(8, 8)).save(tmp_path / "a.png")
+    with pytest.raises((Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        Image.open(tmp_path / "a.png")
+    assert reader.read_image(tmp_path / "a.png").shape == (8, 8, 3)
+    assert limit == Image.MAX_IMAGE_PIXELS
+    refusal(tmp_path / "none.png")
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_text_bomb_is_refused(tmp_path):
+    body = b"Comment\0\0" + zlib.compress(bytes(64 * 2**20))
+    text = (
+        struct.pack(">I", len(body))
+        + b"zTXt"
+        + body
+        + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    )
+    (tmp_path / "a.png").write_bytes(png(1, 1, 8, 0, bytes(2), text))
+    assert "too large" in refusal(tmp_path / "a.png")
+
+
+# writing
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".PNG"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_formats_are_written_exactly(tmp_path, suffix, channels):
+    a = pixels(7, 5, channels)
+    writer.write_image(tmp_path / f"a{suffix}", a)
+    _, b = opened(tmp_path / f"a{suffix}")
+    if suffix == ".webp" and channels == 1:
+        a = np.stack([a] * 3, axis=-1)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_jpeg_is_written_well(tmp_path):
+    y, x = np.mgrid[:64, :64]
+    a = np.stack([4 * x, 4 * y, 2 * (x + y)], axis=-1).astype(np.uint8)
+    writer.write_image(tmp_path / "a.jpg", a)
+    with Image.open(tmp_path / "a.jpg") as picture:
+        assert picture.format == "JPEG"
+        assert picture.layer[0][1:3] == (1, 1)  # no chroma subsampling
+        assert np.abs(np.asarray(picture).astype(int) - a).max() <= 8
+
+
+@pytest.mark.parametrize("name", ["a.aic", "a.xyz", "a", "a.gif", ".png"])
+def test_unknown_suffix_is_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(ImageError, match=r"suffix '.*' is not one of \.png \.jpg"):
+        writer.check_target(tmp_path / name, force=True)
+    with pytest.raises(ImageError, match="suffix"):
+        writer.write_image(tmp_path / name, pixels(2, 2), force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_picture_too_large_for_its_format_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.webp: .*16383"):
+        writer.write_image(tmp_path / "a.webp", pixels(1, 16384))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_file_is_kept_without_force(tmp_path):
+    target = tmp_path / "a.png"
+    target.write_bytes(b"precious")
+    for write in (
+        lambda: files.write_bytes(target, b"new"),
+        lambda: writer.write_image(target, pixels(2, 2)),
+        lambda: writer.check_target(target, force=False),
+    ):
+        with pytest.raises(AicError, match=r"a\.png: exists, and is kept without --force$"):
+            write()
+        assert target.read_bytes() == b"precious"
+    writer.check_target(target, force=True)
+    files.write_bytes(target, b"new", force=True)
+    assert target.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from imgcodec import files
+from imgcodec.pictures import arrays, reader, writer
+from imgcodec.format import container
+from imgcodec.errors import AicError
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+rows = np.random.default_rng(0).integers(0, 256, (200, 100, 3), np.uint8)
+
+def by_rows(path):
+    with writer.writing(path, 200, 100, 3, True) as take:
+        take(rows[:100])
+        take(rows[100:])
+
+for path in sys.argv[1:]:
+    for write in (lambda path: files.write_bytes(path, bytes(20_000), True), by_rows):
+        try:
+            write(path)
+        except AicError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
+def test_full_disk_leaves_the_old_file(tmp_path):
+    """A limit on the size of files stands for the end of the disk."""
+    paths = [tmp_path / name for name in ("a.png", "a.tif", "a.ppm", "a.webp")]
+    for path in paths:
+        path.write_bytes(b"precious")
+    words = [sys.executable, "-c", FULL, *map(str, paths)]
+    out = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = out.stdout.splitlines()
+    assert out.stderr == ""
+    assert [line.partition(": ")[0] for line in lines] == [str(p) for p in paths for _ in "12"]
+    assert all(line.endswith("file too large") for line in lines), lines
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert {path.read_bytes() for path in paths} == {b"precious"}
+
+
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(AicError, match=r"a\.png: there is no folder .*none$"):
+        writer.check_target(tmp_path / "none" / "a.png", force=False)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(AicError, match=r"there is no folder .*file$"):
+        files.write_bytes(tmp_path / "file" / "a", b"")
+
+
+# padding
+
+
+def test_pad_repeats_the_last_row_and_column():
+    a = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)
+    expected = [[1, 2, 3, 3], [4, 5, 6, 6], [4, 5, 6, 6], [4, 5, 6, 6]]
+    np.testing.assert_array_equal(arrays.pad(a, 4), expected)
+    np.testing.assert_array_equal(arrays.pad(np.stack([a, a + 10], -1), 4)[..., 1] - 10, expected)
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 64), st.sampled_from([1, 3]))
+def test_crop_undoes_pad(height, width, multiple, channels):
+    a = pixels(height, width, channels)
+    padded = arrays.pad(a, multiple)
+    assert padded.shape[0] == -(-height // multiple) * multiple
+    assert padded.shape[1] == -(-width // multiple) * multiple
+    np.testing.assert_array_equal(arrays.crop(padded, height, width), a)
+
+
+def test_import_changes_nothing_in_pillow():
+    code = (
+        "import warnings, numpy; from PIL import Image, ImageFile\n"
+        "def state():\n"
+        "    flags = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES\n"
+        "    return flags, warnings.filters[:]\n"
+        "before = state()\n"
+        "import imgcodec.pictures.image\n"
+        "print(state() == before)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "True"

@@ -1,0 +1,221 @@
+"""Small pictures that go through the model together."""
+
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgcodec.cli import batch
+from imgcodec.cli.jobs import Decoding, Encoding
+from imgcodec.codec import Codec
+from imgcodec.codec.tile_codec import TileCodec
+from imgcodec.errors import AicError, FormatError
+from imgcodec.runtime.exact import exact
+from imgcodec.runtime.lockstep import Lockstep
+
+# threads
+
+
+def test_calls_alike_are_answered_together_in_order():
+    seen = []
+
+    def double(numbers):
+        seen.append((numbers, threading.current_thread()))
+        return [2 * number for number in numbers]
+
+    def work(number, member):
+        found = member.call("double", double, number)
+        return member.call("double", double, found) if number > 1 else found
+
+    assert Lockstep().run([partial(work, i) for i in range(4)]) == [0, 2, 8, 12]
+    assert [numbers for numbers, _ in seen] == [[0, 1, 2, 3], [4, 6]]
+    assert {thread for _, thread in seen} == {threading.current_thread()}
+
+
+def test_other_calls_are_answered_apart():
+    seen = []
+
+    def name(kind, arguments):
+        seen.append((kind, arguments))
+        return [kind] * len(arguments)
+
+    def work(number, member):
+        kind = "even" if number % 2 == 0 else "odd"
+        return member.call(kind, partial(name, kind), number)
+
+    assert Lockstep().run([partial(work, i) for i in range(5)]) == ["even", "odd"] * 2 + ["even"]
+    assert seen == [("even", [0, 2, 4]), ("odd", [1, 3])]
+
+
+def test_an_exception_is_that_of_one_thread():
+    def invert(numbers):
+        return [1 / number for number in numbers]
+
+    def work(number, member):
+        try:
+            return member.call("invert", invert, number)
+        except ZeroDivisionError:
+            return "none"
+
+    assert Lockstep().run([partial(work, i) for i in (1, 0, 2)]) == [1, "none", 0.5]
+
+
+def test_a_panic_of_the_coder_does_not_leave_threads_waiting():
+    """It is no `Exception`, as KeyboardInterrupt is none."""
+
+    class Panic(BaseException):
+        pass
+
+    def fail(numbers):
+        raise Panic
+
+    def work(number, member):
+        return member.call("fail", fail, number)
+
+    with pytest.raises(Panic):
+        Lockstep().run([partial(work, i) for i in range(2)])
+
+
+def test_a_thread_that_fails_does_not_stop_the_others():
+    ended = []
+
+    def work(number, member):
+        if number == 1:
+            raise AicError("no")
+        ended.append(member.call("same", list, number))
+
+    with pytest.raises(AicError, match="no"):
+        Lockstep().run([partial(work, i) for i in range(3)])
+    assert sorted(ended) == [0, 2]
+
+
+# pictures
+
+
+@pytest.fixture
+def pictures(tmp_path, textured):
+    """Twelve small pictures, a broken one and one of another size among them."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(12):
+        Image.fromarray(textured(40, 50 if i != 9 else 30, seed=i)).save(folder / f"{i:02d}.png")
+    (folder / "04.png").write_bytes((folder / "04.png").read_bytes()[:2000])
+    return folder
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many pictures went through the context models at once, of each call."""
+    found = []
+    plan, read = TileCodec.plan, TileCodec.read
+
+    def spy_plan(self, latents, u, raw):
+        found.append(len(latents.e))
+        return plan(self, latents, u, raw)
+
+    def spy_read(self, data, *rest):
+        found.append(len(data))
+        return read(self, data, *rest)
+
+    monkeypatch.setattr(TileCodec, "plan", spy_plan)
+    monkeypatch.setattr(TileCodec, "read", spy_read)
+    return found
+
+
+def encoding(codec, **goal):
+    work = Encoding(
+        goal=goal, roi=None, tune="psnr", effort=1, tile=None, alpha="keep", metadata=(),
+        strict=False, entropy="range", device="cpu", threads=None, force=False, verbose=False,
+        warn=lambda path, note: None,
+    )  # fmt: skip
+    work.codec = codec
+    return work
+
+
+def decoding(codec):
+    return Decoding(
+        region=None, keep_going=False, max_rate=None, max_pixels=10**6, alpha="keep",
+        metadata=(), device="cpu", threads=None, force=False, verbose=False,
+        warn=lambda path, note: None, _codec=codec,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("goal", [{"quality": 40.0}, {"rate": 2.0}, {"psnr": 25.0}])
+def test_files_are_those_of_pictures_alone(pictures, tmp_path, tiny_codec, sizes, goal):
+    todo = batch.tasks(str(pictures), str(tmp_path / "files"), (".png",), ".aic")
+    outcomes = list(batch.run(todo, encoding(tiny_codec, **goal), 1))
+    assert [outcome.task.source.stem for outcome in outcomes] == [f"{i:02d}" for i in range(12)]
+    assert [bool(outcome.error) for outcome in outcomes] == [i == 4 for i in range(12)]
+    assert sizes[0] == 7  # of the first eight, the broken one has no codes
+    for task in todo:
+        if task.source.stem != "04":
+            pixels = np.asarray(Image.open(task.source))
+            assert task.target.read_bytes() == tiny_codec.encode(pixels, **goal)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_pictures_are_those_of_files_alone(pictures, tmp_path, tiny_codec, sizes, jobs):
+    files = tmp_path / "files"
+    files.mkdir()
+    (pictures / "04.png").unlink()
+    for i, path in enumerate(sorted(pictures.iterdir())):
+        data = tiny_codec.encode(np.asarray(Image.open(path)), quality=10.0 * (i % 5))
+        data = bytearray(data)
+        if i == 2:
+            data[-20] ^= 1  # a broken checksum
+        (files / f"{path.stem}.aic").write_bytes(data)
+    sizes.clear()
+    todo = batch.tasks(str(files), str(tmp_path / "restored"), (".aic",), ".png")
+    outcomes = list(batch.run(todo, decoding(tiny_codec), jobs))
+    assert [bool(outcome.error) for outcome in outcomes] == [i == 2 for i in range(11)]
+    assert max(sizes) == 7
+    for task, outcome in zip(todo, outcomes, strict=True):
+        if outcome.error is None:
+            expected = tiny_codec.decode(task.source.read_bytes()).astype(int)
+            assert np.abs(np.asarray(Image.open(task.target)) - expected).max() <= 1
+
+
+def test_what_cannot_be_read_is_refused_for_one_picture_only(tiny_codec, textured):
+    """Bytes that only the entropy decoder can find fault with."""
+    good = tiny_codec.encode(textured(40, 50), quality=50.0)
+    payload = tiny_codec._tile_codec
+
+    def work(data, member):
+        with exact():
+            return tiny_codec.joining(member)._tile_codec.read([data], 30000, (5, 7))
+
+    ends = [b"\xff" * 400, b"\x12\x34\x56\x78" * 2]
+    with exact():
+        for data in ends:
+            with pytest.raises(FormatError):
+                payload.read([data], 30000, (5, 7))
+    for data in ends:
+        with pytest.raises(FormatError):
+            Lockstep().run([partial(work, d) for d in (data, data)])
+    assert tiny_codec.decode(good).shape == (40, 50, 3)
+
+
+def test_large_pictures_and_regions_go_alone(tmp_path, tiny_codec, textured, sizes):
+    for i in range(2):
+        Image.fromarray(textured(168, 160, seed=i)).save(tmp_path / f"{i}.png")
+    todo = batch.tasks(str(tmp_path), str(tmp_path / "files"), (".png",), ".aic")
+    assert all(outcome.error is None for outcome in batch.run(todo, encoding(tiny_codec), 1))
+    assert set(sizes) == {1}
+    work = encoding(tiny_codec)
+    work.effort = 2
+    assert work.size(tmp_path / "0.png") is None
+    assert encoding(tiny_codec).size(tmp_path / "0.png") == (168, 160)
+    assert encoding(tiny_codec).size(tmp_path / "none.png") is None
+
+
+def test_single_bits_are_not_joined(pictures, tmp_path, paper_weights, sizes):
+    codec = Codec("cpu", weights=paper_weights)
+    todo = batch.tasks(str(pictures), str(tmp_path / "files"), (".png",), ".aic")
+    outcomes = list(batch.run(todo, encoding(codec), 1))
+    assert sum(outcome.error is None for outcome in outcomes) == 11
+    assert set(sizes) == {1}
+    todo = batch.tasks(str(tmp_path / "files"), str(tmp_path / "restored"), (".aic",), ".ppm")
+    assert all(outcome.error is None for outcome in batch.run(todo, decoding(codec), 1))
+    assert set(sizes) == {1}
