@@ -23,6 +23,7 @@ from imgcodec.cli.options import (
     QUIET,
     RATE,
     VERBOSE,
+    WEIGHTS,
 )  # fmt: skip
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
@@ -105,6 +106,7 @@ class Decoding:
     max_pixels: int
     alpha: str
     metadata: tuple[str, ...]
+    weights: Path | None
     device: str
     threads: int | None
     force: bool
@@ -202,7 +204,7 @@ class Decoding:
         with LOCK:
             if self._codec is None:
                 self._codec = load_codec(
-                    device=self.device, threads=self.threads, model_id=model_id
+                    model_id, self.weights, device=self.device, threads=self.threads
                 )
             return self._codec
 
@@ -218,6 +220,7 @@ class Decoding:
 @METADATA
 @FORMAT
 @JOBS
+@WEIGHTS
 @MACHINE
 @FORCE
 @VERBOSE

@@ -23,10 +23,12 @@ from imgcodec.cli.options import (
     RATE,
     READ,
     VERBOSE,
+    WEIGHTS,
     Number,
     combine,
 )  # fmt: skip
 from imgcodec.format.container import MAX_U
+from imgcodec.releases import DEFAULT_TUNE, TUNES
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -143,11 +145,11 @@ ROI = click.option(
 )
 TUNE = click.option(
     "--tune",
-    type=click.Choice(["psnr", "ms-ssim"]),
-    default="psnr",
-    show_default=True,
-    help="What to keep at the rate asked: pixel values (psnr), or structure and texture as people "
-    "see them (ms-ssim).",
+    type=click.Choice(TUNES),
+    default=None,
+    show_default=DEFAULT_TUNE,
+    help="What to keep at the rate asked: pixel values (psnr), structure and texture (ms-ssim), or "
+    "what people see, as SSIMULACRA 2 measures it (eye).",
 )
 TILE = click.option(
     "--tile",
@@ -170,7 +172,8 @@ class Encoding:
 
     goal: dict[str, float | None]  # keywords of Target.of
     roi: tuple[Path | None, tuple[int, ...] | None, float | None] | None  # mask, box, weight
-    tune: str
+    tune: str | None
+    weights: Path | None
     effort: int
     tile: int | None
     alpha: str
@@ -186,7 +189,10 @@ class Encoding:
     @cached_property
     def codec(self) -> Codec:
         """The codec, made when the first picture is known to be good: it brings torch."""
-        return load_codec(device=self.device, threads=self.threads, tune=self.tune)
+        return load_codec(
+            weights=self.weights, tune=self.tune or DEFAULT_TUNE, device=self.device,
+            threads=self.threads,
+        )  # fmt: skip
 
     def size(self, source: Path) -> tuple[int, int] | None:
         """See `batch.Work`."""
@@ -243,6 +249,7 @@ class Encoding:
 @TARGET
 @ROI
 @TUNE
+@WEIGHTS
 @EFFORT
 @TILE
 @ALPHA
@@ -271,6 +278,8 @@ def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) ->
         raise click.UsageError(
             "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
         )
+    if settings["tune"] is not None and settings["weights"] is not None:
+        raise click.UsageError("--tune names a released set, --weights one of one's own")
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
     run(work, source, target, PICTURES, ".aic", jobs, quiet)

@@ -94,6 +94,14 @@ JOBS = click.option(
     help="Files that are worked on at a time, of many; the CPU threads are shared by them.",
 )
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
+WEIGHTS = click.option(
+    "--weights",
+    type=READ,
+    default=None,
+    metavar="FILE.safetensors",
+    help="Weights of one's own, as `aic train --export` makes them. Files that were encoded with "
+    "them need them to decode.",
+)
 MACHINE = combine(
     click.option(
         "--device",

@@ -1,6 +1,7 @@
 """GeoTIFF by windows: pixels, georeference, refusals."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def mosaic(tmp_path, textured):
 @pytest.fixture
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
-    monkeypatch.setattr(codec, "find", lambda name: tiny_weights)
+    monkeypatch.setattr(codec, "NEWEST", {"psnr": SimpleNamespace(path=tiny_weights)})
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
