@@ -46,7 +46,7 @@ from imgcodec.pictures.geotiff import Raster
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
-from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, needed
+from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16
@@ -115,10 +115,12 @@ class Codec:
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model)
+            release = find(loaded.model_id)
             self._tile_codecs[loaded.model_id] = TileCodec(
                 model,
                 CoderTables(loaded.tables, model.unit.device),
                 multiplies_bfloat16(self.device),
+                None if release is None else release.tune,
             )
         return loaded.model_id
 

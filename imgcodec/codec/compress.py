@@ -150,7 +150,7 @@ class Whole:
 
     def guess(self, room: int) -> Guess:
         """See `Compressor`."""
-        return guess(self._tile_codec.model, [self._prepared.t], room)
+        return guess(self._tile_codec.model, self._tile_codec.tune, [self._prepared.t], room)
 
     def renew(self, u: int) -> None:
         """See `Compressor`."""
@@ -232,7 +232,7 @@ class Tiled:
         pixels = sum(box.height * box.width for box in chosen)
         share = pixels / (self._grid.height * self._grid.width)
         tiles = [self._prepare(box)[0].t for box in chosen]
-        return guess(self._tile_codec.model, tiles, share * room)
+        return guess(self._tile_codec.model, self._tile_codec.tune, tiles, share * room)
 
     def renew(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
