@@ -95,10 +95,10 @@ def _chosen(names: Sequence[str]) -> tuple[tuple[int, ...], int | None, list[str
     wanted = [*(found[name] for name in _COLOURS), *alphas[:1]]
     further = [number for number in range(1, len(names) + 1) if number not in wanted]
     words = ", ".join(f"{number} ({names[number - 1]})" for number in further[:_MOST_NAMES])
+    words += " and others" * (len(further) > _MOST_NAMES)
     chosen = " ".join(f"-b {number}" for number in wanted)
     raise ImageError(
-        f"{len(further)} bands besides red, green and blue, {words}:"
-        f" choose with gdal_translate {chosen}"
+        f"bands besides red, green and blue: {words}; choose with gdal_translate {chosen}"
     )
 
 

@@ -178,13 +178,14 @@ class Raster:
 def telling(name: str | Path) -> Iterator[None]:
     """Put the name before refusals; GDAL, too, speaks through them and not to the user."""
     import rasterio
+    from rasterio._err import CPLE_BaseError  # where rasterio lets GDAL's own errors through
 
     try:
         with rasterio.Env():
             yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    except (rasterio.errors.RasterioError, UnicodeError) as error:
+    except (rasterio.errors.RasterioError, CPLE_BaseError, UnicodeError) as error:
         raise ImageError(f"{name}: {line_of(error.__cause__ or error)}") from error
 
 

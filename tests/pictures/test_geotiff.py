@@ -10,7 +10,7 @@ from imgcodec import cli, codec
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures import geotiff, georeference
+from imgcodec.pictures import georeference, geotiff
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image
 
@@ -60,7 +60,9 @@ def test_windows_are_those_of_the_picture(tmp_path, shape):
 
 def test_a_raster_is_coded_as_its_pixels_are(tiny_codec, mosaic):
     raster = geotiff.open_raster(mosaic)
-    alike = Picture(read_image(mosaic), None, Metadata(xmp=raster.chunks()[0][1]))  # takes as much room
+    alike = Picture(
+        read_image(mosaic), None, Metadata(xmp=raster.chunks()[0][1])
+    )  # takes as much room
     for tile in (None, 64):
         one, two = (tiny_codec.encode(picture, 1.0, tile=tile) for picture in (raster, alike))
         assert container.unpack(one)[:2] == container.unpack(two)[:2]
