@@ -299,6 +299,14 @@ def test_an_error_of_gdal_itself_says_one_line(tmp_path):
         opened(path)
 
 
+def test_xmp_is_kept(tmp_path):
+    xmp = "<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    path = write(tmp_path / "a.tif", COLOURS, lambda d: d.update_tags(ns="xml:XMP", a=xmp))
+    raster = opened(path)
+    assert raster.metadata.xmp.endswith(xmp.encode())
+    assert raster.notes == ()
+
+
 def test_a_colour_profile_is_kept(aic, tmp_path):  # noqa: F811
     from base64 import b64encode
 
