@@ -146,7 +146,7 @@ class Decoding:
         if not self.keep_going:
             file.check_length()
         from imgcodec.format.metadata import Metadata
-        from imgcodec.pictures import geotiff, modes, picture, writer
+        from imgcodec.pictures import georeference, geotiff, modes, picture, writer
 
         writer.check_target(target, self.force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
@@ -157,7 +157,7 @@ class Decoding:
         codec = self._codec_for(header.model_id).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
         shape = height, width, header.channels
-        georeference = dict(file.chunks).get(geotiff.CHUNK)
+        place = dict(file.chunks).get(georeference.CHUNK)
         kept = Metadata.of(file.chunks).only(self.metadata)
         plane = None
         if self.alpha != "drop":
@@ -169,15 +169,15 @@ class Decoding:
                     f"{target}: cannot be transparent, as {source} is:"
                     " --alpha drop or --alpha white"
                 )
-        if geotiff.has_writer(target) and (
-            georeference is not None or (plane is None and not kept)
-        ):
-            writing = geotiff.writing(target, *shape, georeference, (left, top), self.force)
-            lost = ["transparency"] * (plane is not None) + kept.kinds
+        if geotiff.has_writer(target) and (place is not None or not kept):
+            writing = geotiff.writing(
+                target, *shape, place, (left, top), self.force, plane, background, kept.icc
+            )
+            lost = [kind for kind in kept.kinds if kind != "icc"]
         else:
             writing = writer.writing(target, *shape, self.force, plane, kept, background)
             lost = [] if writer.holds_metadata(target) else kept.kinds
-            lost += ["georeference (.tif and the extra geo have it)"] * (georeference is not None)
+            lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
         if lost:
             self.warn(target, f"without {', '.join(lost)}")
         with writing as take:

@@ -27,6 +27,7 @@ from imgcodec.cli.options import (
     Number,
     combine,
 )  # fmt: skip
+from imgcodec.errors import ImageError
 from imgcodec.format.container import MAX_U
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 from imgcodec.runtime.lockstep import Member
@@ -214,14 +215,14 @@ class Encoding:
 
         files.check_free(target, self.force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
-        picture: Any = geotiff.open_raster(source)
-        if picture is None:
-            picture = reader.read_picture(source, self.strict)
-            for note in picture.notes:
-                self.warn(source, note)
-            picture = picture.keeping(self.metadata)
-            if self.alpha != "keep":
-                picture = picture.flattened(background)
+        picture: Any = geotiff.open_raster(source) or reader.read_picture(source, self.strict)
+        if self.strict and picture.notes:
+            raise ImageError(f"{source}: {picture.notes[0]}")
+        for note in picture.notes:
+            self.warn(source, note)
+        picture = picture.keeping(self.metadata)
+        if self.alpha != "keep":
+            picture = picture.flattened(background)
         roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
         with LOCK:
             codec = self.codec.joining(member)

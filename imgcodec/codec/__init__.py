@@ -42,8 +42,8 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
-from imgcodec.pictures.geotiff import Raster
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
+from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
@@ -147,7 +147,7 @@ class Codec:
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
-                are kept, too; a `Picture`; or a `geotiff.Raster`.
+                are kept, too; a `Picture`; or a `raster.Raster`.
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
@@ -364,10 +364,8 @@ def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
     if hasattr(image, "mode"):
         image = from_pil(image)
     source: Source
-    if isinstance(image, Picture):
+    if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
-    elif isinstance(image, Raster):
-        source, chunks = image, [image.chunk]
     else:
         source, chunks = np.asarray(image), []
     shape = source.shape

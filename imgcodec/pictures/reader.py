@@ -15,6 +15,7 @@ from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.format.metadata import Metadata, bare_exif
 from imgcodec.format.tiles import Box
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.georeference import lost_without_rasterio
 from imgcodec.pictures.modes import is_deep, samples
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.pillow_guard import DAMAGE, reason_of, unlimited
@@ -152,6 +153,8 @@ def _picture(picture: Image.Image, path: Path | None, strict: bool) -> Picture:
     if strict and found.notes:
         raise ImageError(found.notes[0])
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + found.notes
+    if lost := lost_without_rasterio(getattr(picture, "tag_v2", {})):
+        notes += (lost,)
     metadata = Metadata(found.icc, _exif(picture), _xmp(picture))
     pixels, alpha = found.pixels, found.alpha
     if (turn := _TURNS.get(_orientation(picture))) is not None:
