@@ -16,6 +16,7 @@ from imgcodec.cli.options import (
     ALPHA,
     EFFORT,
     FORCE,
+    HELD_PIXELS,
     JOBS,
     MACHINE,
     METADATA,
@@ -25,8 +26,9 @@ from imgcodec.cli.options import (
     VERBOSE,
     Number,
     combine,
+    max_pixels,
 )  # fmt: skip
-from imgcodec.format.container import MAX_U
+from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -176,6 +178,7 @@ class Encoding:
     alpha: str
     metadata: tuple[str, ...]
     strict: bool
+    max_pixels: int | None
     entropy: str
     device: str
     threads: int | None
@@ -210,12 +213,16 @@ class Encoding:
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(source, self.strict)
+            picture = reader.read_picture(
+                source, self.strict, self.max_pixels or HELD_PIXELS
+            )
             for note in picture.notes:
                 self.warn(source, note)
             picture = picture.keeping(self.metadata)
             if self.alpha != "keep":
                 picture = picture.flattened(background)
+        else:
+            check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
         roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
         with LOCK:
             codec = self.codec.joining(member)
@@ -248,6 +255,7 @@ class Encoding:
 @ALPHA
 @METADATA
 @STRICT
+@max_pixels(None, f"{HELD_PIXELS}, or {MAX_PIXELS} of what is read piece by piece")
 @ENTROPY
 @JOBS
 @MACHINE

@@ -1,9 +1,7 @@
 """Pillow's many kinds of pictures -> 8-bit RGB or grey, with or without alpha."""
 
 import io
-import re
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms, ImageColor
@@ -11,12 +9,6 @@ from PIL import Image, ImageCms, ImageColor
 from imgcodec.errors import AicError, ImageError
 from imgcodec.pictures.arrays import ByteArray
 
-_DEEP_RAW = re.compile(r";16[BLN]|SGI16")  # Pillow's raw modes of 16 bits, which it cuts to 8
-_DEEP_HEADER = {  # AVIF: flag high_bitdepth of av1C; JPEG 2000: bits of the first channel, less 1
-    "AVIF": re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL),
-    "JPEG2000": re.compile(rb"\xff\x4f\xff\x51.{38}[^\0-\x07\x80-\x87]", re.DOTALL),
-}
-_DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
 _SPACES = {"CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB ", "L": b"GRAY"}  # as ICC names them
 
 
@@ -30,7 +22,7 @@ class Samples(NamedTuple):
 
 
 def samples(picture: Image.Image) -> Samples:
-    """Return the samples of a loaded picture.
+    """Return the samples of a loaded picture of 8 bits a sample, see `depth.eight_bits`.
 
     Colours of another space than RGB and grey go to sRGB, by the picture's own profile if there
     is one.
@@ -40,11 +32,6 @@ def samples(picture: Image.Image) -> Samples:
     """
     icc = picture.info.get("icc_profile") or None
     notes: list[str] = []
-    if picture.mode in _DEEP_GREY or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
-        if "transparency" in picture.info:
-            raise ImageError("16-bit grey with a transparent colour is not handled")
-        deep = np.asarray(picture).astype(np.int64)
-        return Samples(((deep + 128) // 257).clip(0, 255).astype(np.uint8), None, icc, ())
     if picture.mode in ("CMYK", "LAB", "YCbCr", "HSV", "RGBX"):
         picture, icc, notes = _to_rgb(picture, icc)
     if picture.mode == "1":
@@ -88,23 +75,6 @@ def _to_rgb(
     if turned is None:
         raise ImageError("its colour profile cannot be applied")
     return turned, None, [f"{picture.mode} colours were converted to sRGB"]
-
-
-def is_deep(picture: Image.Image, path: Path | None) -> bool:
-    """Whether an opened picture has more than 8 bits a sample; Pillow itself does not say."""
-    if picture.mode in _DEEP_GREY:
-        return True
-    tiles: list[tuple[Any, ...]] = getattr(picture, "tile", [])  # what the decoders will be told
-    deep = _DEEP_RAW.search(str(tiles[:1])) is not None
-    if picture.format == "TIFF":
-        bits = picture.tag_v2.get(258, 1)  # type: ignore[attr-defined]  # BitsPerSample
-        deep |= int(np.max(bits)) > 8
-    elif picture.format == "PPM" and tiles:
-        args = tiles[0][3]  # "RGB", or ("RGB", largest sample)
-        deep |= isinstance(args, tuple) and args[-1] > 255
-    elif picture.format in _DEEP_HEADER and path is not None:
-        deep |= _DEEP_HEADER[picture.format].search(path.read_bytes()) is not None
-    return deep
 
 
 def colour(name: str) -> tuple[int, int, int]:
