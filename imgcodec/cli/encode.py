@@ -213,9 +213,7 @@ class Encoding:
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(
-                source, self.strict, self.max_pixels or HELD_PIXELS
-            )
+            picture = reader.read_picture(source, self.strict, self.max_pixels or HELD_PIXELS)
             for note in picture.notes:
                 self.warn(source, note)
             picture = picture.keeping(self.metadata)

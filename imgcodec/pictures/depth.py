@@ -1,20 +1,21 @@
 """Samples as files hold them: how many bits, of which sign, which end is white, how many more.
 
-Pillow's modes do not tell: it cuts 16-bit colours to 8 bits, leaves 12-bit grey as it is, and drops
-what follows the colours. So the headers are asked, and what was cut is read anew.
+Pillow's modes do not tell: it cuts 16-bit colours to 8 bits, leaves 12-bit grey as it is, and
+drops what follows the colours. So the headers are asked, and what was cut is read anew.
 """
 
 import re
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImagePalette
+from PIL import Image, ImagePalette, TiffImagePlugin
 
 from imgcodec.errors import ImageError
+from imgcodec.pictures import jxl_header
 
 MOST = 65535  # in Pillow's modes of 16 bits
 _GREY = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -67,6 +68,25 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
     eight = Image.frombytes(mode, picture.size, pixels.tobytes())
     eight.info = {name: value for name, value in picture.info.items() if name != "transparency"}
     return eight
+
+
+def unknown(file: IO[bytes]) -> str:
+    """Return one line on a file that Pillow cannot open."""
+    file.seek(0)
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        bits, signs, polarity = (
+            "/".join(map(str, np.unique(tags.get(tag, default))))
+            for tag, default in ((258, 1), (339, 1), (262, 0))
+        )
+    except Exception:  # of a TIFF that is damaged, or none
+        return "not a picture of a known kind"
+    return (
+        f"a TIFF of {bits} bits a sample (SampleFormat {signs}, PhotometricInterpretation"
+        f" {polarity}, {tags.get(277, 1)} a pixel), which is not handled"
+    )
 
 
 def _raw_mode(picture: Image.Image) -> str:
@@ -203,7 +223,9 @@ def _jpeg_2000(picture: Any) -> Layout:
     if any(size & 128 for size in sizes):
         raise ImageError("signed samples cannot be kept in 8-bit RGB or grey")
     bits = max(sizes) + 1
-    if min(sizes) < 7:
+    if bits > 8 and picture.mode not in _GREY:  # Pillow would round white up, and that to black
+        raise ImageError("more than 8 bits a sample of this kind of JPEG 2000 are not handled")
+    if min(sizes) < 7:  # Pillow would not scale them to the full range
         raise ImageError(f"{min(sizes) + 1} bits a sample of JPEG 2000 are not handled")
     return Layout(bits, (2**bits - 1) << max(0, 16 - bits))
 
@@ -228,6 +250,11 @@ def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
     return np.asarray(open_heif(file, convert_hdr_to_8bit=False))
 
 
+def _jxl(picture: Any) -> Layout:
+    data = _bytes(picture)
+    return Layout(jxl_header.read(data).bits) if data else _by_mode(picture)
+
+
 def _fits(picture: Any) -> Layout:
     if picture.mode != "L":
         raise ImageError("signed samples cannot be kept in 8-bit RGB or grey")
@@ -241,5 +268,5 @@ def _psd(picture: Any) -> Layout:
 
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
-    "FITS": _fits, "PSD": _psd,
+    "JXL": _jxl, "FITS": _fits, "PSD": _psd,
 }  # fmt: skip

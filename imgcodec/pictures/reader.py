@@ -14,8 +14,9 @@ from imgcodec.errors import AicError, ImageError
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
 from imgcodec.format.metadata import Metadata, bare_exif
 from imgcodec.format.tiles import Box
+from imgcodec.pictures import jxl_header
 from imgcodec.pictures.arrays import ByteArray
-from imgcodec.pictures.depth import eight_bits, layout
+from imgcodec.pictures.depth import eight_bits, layout, unknown
 from imgcodec.pictures.modes import samples
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.pillow_guard import refusing, unlimited
@@ -52,7 +53,7 @@ def read_picture(
     with unlimited():
         try:
             # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
-            with refusing(), open(path, "rb") as file, _open(file) as picture:
+            with refusing(), open(path, "rb") as file, _open(file, max_pixels) as picture:
                 return _picture(picture, strict, max_pixels)
         except AicError as error:
             raise ImageError(f"{path}: {error}") from error
@@ -61,8 +62,11 @@ def read_picture(
 def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Return the height and width that a file speaks of, before it is turned; None: of none."""
     with unlimited(), suppress(ImageError), refusing():
-        with open(path, "rb") as file, _open(file) as picture:
-            return picture.height, picture.width
+        with open(path, "rb") as file:
+            if (header := _jxl_header(file)) is not None:  # which is not decoded for this
+                return header.height, header.width
+            with _open(file) as picture:
+                return picture.height, picture.width
     return None
 
 
@@ -108,9 +112,7 @@ def read_roi(
         plane = read_picture(mask).flattened((0, 0, 0)).pixels
         found = plane.shape[0], plane.shape[1]  # turned upright
     if found != (height, width):
-        raise ImageError(
-            f"{mask}: {found[1]}x{found[0]} pixels, the picture has {width}x{height}"
-        )
+        raise ImageError(f"{mask}: {found[1]}x{found[0]} pixels, the picture has {width}x{height}")
     return Roi.mask(plane if plane.ndim == 2 else plane.max(2), weight)
 
 
@@ -120,8 +122,24 @@ def from_pil(picture: Image.Image) -> Picture:
         return _picture(picture)
 
 
-def _open(file: IO[bytes]) -> Image.Image:
+def _jxl_header(file: IO[bytes]) -> jxl_header.Header | None:
+    """Return the header of a JPEG XL file, None of others."""
+    is_jxl = jxl_header.is_jxl(file.read(12))
+    file.seek(0)
+    if not is_jxl:
+        return None
+    header = jxl_header.read(file.read())
+    file.seek(0)
+    return header
+
+
+def _open(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a picture, with the help of a plugin if need be."""
+    header = _jxl_header(file)
+    if header is not None:  # the plugin decodes it as it opens it
+        _check_size(header.width, header.height, max_pixels)
+        if header.animated:
+            raise ImageError("holds an animation, save the picture that is meant")
     try:
         return Image.open(file)
     except UnidentifiedImageError:
@@ -130,19 +148,15 @@ def _open(file: IO[bytes]) -> Image.Image:
                 plugin = import_module(name)  # which registers itself, or wants to be asked
                 getattr(plugin, "register_heif_opener", lambda: None)()
         file.seek(0)
-        return Image.open(file)
+        try:
+            return Image.open(file)
+        except UnidentifiedImageError as error:
+            raise ImageError(unknown(file)) from error
 
 
-def _picture(
-    picture: Image.Image, strict: bool = False, max_pixels: int = MAX_PIXELS
-) -> Picture:
+def _picture(picture: Image.Image, strict: bool = False, max_pixels: int = MAX_PIXELS) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
-    width, height = picture.size
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
-        )
-    check_pixels(width, height, max_pixels)
+    _check_size(*picture.size, max_pixels)
     if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
         raise ImageError(f"{picture.format} drawings are not handled")
     num_frames = getattr(picture, "n_frames", 1)
@@ -164,6 +178,14 @@ def _picture(
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
     return Picture(pixels, alpha, metadata.upright(), notes)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
+        )
+    check_pixels(width, height, max_pixels)
 
 
 def _turned(plane: ByteArray, turn: Image.Transpose) -> ByteArray:
