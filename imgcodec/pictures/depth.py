@@ -78,14 +78,15 @@ def unknown(file: IO[bytes]) -> str:
         file.seek(tags.next)
         tags.load(file)
         bits, signs, polarity = (
-            "/".join(map(str, np.unique(tags.get(tag, default))))
+            "/".join(map(str, np.unique(tags.get(tag, default))[:4]))
             for tag, default in ((258, 1), (339, 1), (262, 0))
         )
     except Exception:  # of a TIFF that is damaged, or none
         return "not a picture of a known kind"
     return (
-        f"a TIFF of {bits} bits a sample (SampleFormat {signs}, PhotometricInterpretation"
-        f" {polarity}, {tags.get(277, 1)} a pixel), which is not handled"
+        f"a TIFF that is damaged or of a kind that is not handled: {bits} bits a sample,"
+        f" SampleFormat {signs}, PhotometricInterpretation {polarity},"
+        f" {tags.get(277, 1)} samples a pixel"
     )
 
 
@@ -102,7 +103,7 @@ def _words(picture: Image.Image, raw: str) -> Words | None:
     Pillow has no mode for them: high and low bytes are decoded one after another.
     """
     found = _COLOURS.fullmatch(raw)
-    if found is None:
+    if found is None or picture.format not in ("PNG", "TIFF"):
         return None
     kind, order = found[1], found[2]
     if kind == "LA":
