@@ -24,6 +24,7 @@ from imgcodec.cli.options import (
     RATE,
     VERBOSE,
     WEIGHTS,
+    max_pixels,
 )  # fmt: skip
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
@@ -77,14 +78,6 @@ MAX_RATE = click.option(
     show_default="all",
     metavar="BPP",
     help="Decode a preview: leave out the finer codes beyond so many bits per pixel.",
-)
-MAX_PIXELS = click.option(
-    "--max-pixels",
-    type=click.IntRange(1, 2**30),
-    default=2**30,
-    show_default=True,
-    metavar="N",
-    help="Refuse to decode more pixels than this.",
 )
 FORMAT = click.option(
     "--format",
@@ -156,11 +149,14 @@ class Decoding:
         header = file.header
         codec = self._codec_for(header.model_id).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
+        container.check_pixels(width, height, self.max_pixels)
         shape = height, width, header.channels
         place = dict(file.chunks).get(georeference.CHUNK)
         kept = Metadata.of(file.chunks).only(self.metadata)
         plane = None
-        if self.alpha != "drop":
+        if self.alpha != "drop" and picture.ALPHA_CHUNK in dict(file.chunks):
+            # of all the picture, whatever the region
+            container.check_pixels(header.width, header.height, self.max_pixels)
             plane = picture.alpha_of(file.chunks, header.height, header.width)
         if plane is not None:
             plane = plane[top : top + height, left : left + width]
@@ -215,7 +211,7 @@ class Decoding:
 @REGION
 @KEEP_GOING
 @MAX_RATE
-@MAX_PIXELS
+@max_pixels()
 @ALPHA
 @METADATA
 @FORMAT

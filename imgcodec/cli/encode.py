@@ -16,6 +16,7 @@ from imgcodec.cli.options import (
     ALPHA,
     EFFORT,
     FORCE,
+    HELD_PIXELS,
     JOBS,
     MACHINE,
     METADATA,
@@ -26,9 +27,10 @@ from imgcodec.cli.options import (
     WEIGHTS,
     Number,
     combine,
+    max_pixels,
 )  # fmt: skip
 from imgcodec.errors import ImageError
-from imgcodec.format.container import MAX_U
+from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
@@ -149,8 +151,8 @@ TUNE = click.option(
     type=click.Choice(TUNES),
     default=None,
     show_default=DEFAULT_TUNE,
-    help="What to keep at the rate asked: pixel values (psnr), structure and texture (ms-ssim), or "
-    "what people see, as SSIMULACRA 2 measures it (eye).",
+    help="What to keep at the rate asked: pixel values (psnr), structure and texture (ms-ssim), "
+    "or what people see, as SSIMULACRA 2 measures it (eye).",
 )
 TILE = click.option(
     "--tile",
@@ -186,6 +188,7 @@ class Encoding:
     force: bool
     verbose: bool
     warn: Warn
+    max_pixels: int | None = None
 
     @cached_property
     def codec(self) -> Codec:
@@ -215,7 +218,11 @@ class Encoding:
 
         files.check_free(target, self.force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
-        picture: Any = geotiff.open_raster(source) or reader.read_picture(source, self.strict)
+        picture: Any = geotiff.open_raster(source)
+        if picture is None:
+            picture = reader.read_picture(source, self.strict, self.max_pixels or HELD_PIXELS)
+        else:
+            check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
         if self.strict and picture.notes:
             raise ImageError(f"{source}: {picture.notes[0]}")
         for note in picture.notes:
@@ -256,6 +263,7 @@ class Encoding:
 @ALPHA
 @METADATA
 @STRICT
+@max_pixels(None, f"{HELD_PIXELS}, or {MAX_PIXELS} of what is read piece by piece")
 @ENTROPY
 @JOBS
 @MACHINE

@@ -6,17 +6,26 @@ import click
 
 from imgcodec import files
 from imgcodec.cli.jobs import check_apart, load_codec
-from imgcodec.cli.options import FORCE, MACHINE, READ, WEIGHTS, WRITE
+from imgcodec.cli.options import (
+    FORCE,
+    HELD_PIXELS,
+    MACHINE,
+    READ,
+    WEIGHTS,
+    WRITE,
+    max_pixels,
+)  # fmt: skip
 
 
 @click.command()
 @click.argument("source", metavar="FILE.aic", type=READ)
 @click.argument("target", metavar="OUT", type=WRITE)
+@max_pixels(HELD_PIXELS)
 @WEIGHTS
 @MACHINE
 @FORCE
 def inspect(
-    source: Path, target: Path, weights: Path | None,
+    source: Path, target: Path, max_pixels: int, weights: Path | None,
     device: str, threads: int | None, force: bool,
 ) -> None:  # fmt: skip
     """Draw where the bits of FILE.aic went, over its picture, to the picture OUT.
@@ -30,6 +39,7 @@ def inspect(
     writer.check_target(target, force)
     data = files.read_bytes(source)
     header, _, _ = container.unpack(data)
+    container.check_pixels(header.width, header.height, max_pixels)
     from imgcodec.pictures.heatmap import heatmap
 
     codec = load_codec(header.model_id, weights, device=device, threads=threads)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imgcodec.format.container import MAX_PIXELS
 from imgcodec.format.metadata import KINDS
 
 READ = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -69,6 +70,21 @@ EFFORT = click.option(
     metavar="1..9",
     help="How long to look for better codes: 1 is fast, 9 makes the best file.",
 )
+HELD_PIXELS = 2**28  # of a picture that is held in memory as a whole, if nobody asks for more
+
+
+def max_pixels(most: int | None = MAX_PIXELS, told: str | bool = True) -> Callable[[Any], Any]:
+    """The option --max-pixels, with its default and what the help tells of it."""
+    return click.option(
+        "--max-pixels",
+        type=click.IntRange(1, MAX_PIXELS),
+        default=most,
+        show_default=told,
+        metavar="N",
+        help="Refuse a picture of more pixels than this, before any work.",
+    )
+
+
 ALPHA = click.option(
     "--alpha",
     default="keep",

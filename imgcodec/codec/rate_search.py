@@ -176,7 +176,7 @@ def _between(points: Sequence[Point], low: int, high: int, aim: float, slope: fl
         slope: octaves for one step of u.
     """
     sizes = dict(points)
-    octaves = STEP * 2 ** len(points)
+    octaves = math.ldexp(STEP, len(points))
     if low < 0 and high in sizes:
         return max(high - 1 - round((octaves + sizes[high] - aim) / slope), (low + high) // 2)
     if high > MAX_U and low in sizes:

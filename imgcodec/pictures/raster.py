@@ -19,7 +19,7 @@ from imgcodec.pictures.bands import bands_of, left_out
 from imgcodec.pictures.georeference import chunk_of
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK
-from imgcodec.pictures.pillow_guard import DAMAGE, unlimited
+from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
 from imgcodec.runtime.stopwatch import stage
 
@@ -196,7 +196,7 @@ def line_of(error: BaseException) -> str:
 
 def _tags(path: Path) -> dict[int, Any]:
     """Return the tags of a TIFF file of which GDAL does not speak."""
-    with unlimited(), suppress(*DAMAGE), Image.open(path, formats=["TIFF"]) as tiff:
+    with unlimited(), suppress(ImageError), refusing(), Image.open(path, formats=["TIFF"]) as tiff:
         found = tiff.tag_v2  # type: ignore[attr-defined]
         return {tag: found[tag] for tag in (_EXTRA_SAMPLES, _ORIENTATION) if tag in found}
     return {}
