@@ -26,13 +26,17 @@ TABLE = {
     "format": ({"errors"}, set[str]()),
     "entropy": ({"errors"}, {"numpy", "constriction"}),
     "model": (set[str](), TORCH),
-    "weights": ({"errors", "model"}, TORCH | {"safetensors"}),
+    "releases": ({"errors"}, set[str]()),
+    "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
     "pictures": (
         {"errors", "files", "format", "metrics", "runtime"},
         {"numpy", "PIL"},
     ),
     "codec": (
-        {"entropy", "errors", "format", "metrics", "model", "pictures", "runtime", "weights"},
+        {
+            "entropy", "errors", "format", "metrics", "model", "pictures", "releases", "runtime",
+            "weights",
+        },
         CODEC,
     ),
     "pillow_plugin": ({"codec", "errors", "format", "pictures"}, {"numpy", "PIL"}),
@@ -51,7 +55,7 @@ TABLE = {
     "cli": (
         {
             "__init__", "bench", "codec", "errors", "files", "format", "model", "pictures",
-            "runtime", "train", "weights",
+            "releases", "runtime", "train",
         },
         {"click"},
     ),

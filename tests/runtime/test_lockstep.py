@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from imgcodec.cli import batch
-from imgcodec.cli.jobs import Decoding, Encoding
+from imgcodec.cli.decode import Decoding
+from imgcodec.cli.encode import Encoding
 from imgcodec.codec import Codec
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, FormatError
@@ -126,7 +127,7 @@ def sizes(monkeypatch):
 
 def encoding(codec, **goal):
     work = Encoding(
-        goal=goal, roi=None, tune="psnr", effort=1, tile=None, alpha="keep", metadata=(),
+        goal=goal, roi=None, tune="psnr", weights=None, effort=1, tile=None, alpha="keep", metadata=(),
         strict=False, entropy="range", device="cpu", threads=None, force=False, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
@@ -137,7 +138,7 @@ def encoding(codec, **goal):
 def decoding(codec):
     return Decoding(
         region=None, keep_going=False, max_rate=None, max_pixels=10**6, alpha="keep",
-        metadata=(), device="cpu", threads=None, force=False, verbose=False,
+        metadata=(), weights=None, device="cpu", threads=None, force=False, verbose=False,
         warn=lambda path, note: None, _codec=codec,
     )  # fmt: skip
 
