@@ -8,27 +8,21 @@ from PIL import Image, PngImagePlugin
 
 from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures import profiles
+from imgcodec.pictures import profiles, tiff_tags
 from imgcodec.pictures.pillow_guard import DAMAGE
 
-# ImageMagick's way to put into PNG what had no place there: a name, a length and hexadecimal digits.
+# How ImageMagick puts into PNG what had no place there: a name, a length, hexadecimal digits.
 _RAW_TYPE = "Raw profile type "
 _RAW = re.compile(r"\s*\S+\s+([0-9]{1,9})\s+([0-9A-Fa-f\s]*)")
 _XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
 _XMP_START = b"http://ns.adobe.com/xap/1.0/\0"  # of JPEG's APP1
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
-_TAKEN = (_XMP_KEYWORD, "xmp", *(_RAW_TYPE + name for name in ("exif", "APP1", "xmp", "icc", "icm")))
+_RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
 _IPTC = 0x0404  # among Photoshop's resources
-# Of TIFF, which has them among its own tags: what describes the picture, and where more stands.
-_EXIF_TAGS = (
-    269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432,
-    *range(40091, 40096),
-)  # fmt: skip
-_EXIF_IFDS = (0x8769, 0x8825)  # Exif, GPS
 _TIFF_NAMES = {33723: "IPTC", 34377: "Photoshop's resources"}
-_TIFF_TOLD = (  # elsewhere: colour profile, what lies where on Earth
-    *_EXIF_TAGS, *_EXIF_IFDS, 34675, 33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
-    *range(32995, 32999),  # the samples
+_TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
+    *tiff_tags.DESCRIBING, tiff_tags.EXIF, tiff_tags.GPS, 34675, *range(32995, 32999),
+    33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
 )  # fmt: skip
 _TIFF_COLOURS = (301, 318, 319)  # transfer function, white, primaries
 _TIFF_PRIVATE = 18246  # tags from here on are no part of TIFF itself
@@ -49,11 +43,12 @@ def metadata_of(
         grey: whether the samples are.
     """
     notes: Notes = []
-    info = {**picture.info, **given}
+    own: dict[Any, Any] = dict(picture.info)
+    info = own | dict(given)
     found = Metadata(
-        _icc(picture.info, given, icc, grey, notes), _exif(picture, info, notes), _xmp(info, notes)
+        _icc(own, given, icc, grey, notes), _exif(picture, info, notes), _xmp(info, notes)
     )
-    left = [name if name.isprintable() else ascii(name) for name in _others(picture)]
+    left = list(_others(picture))
     if left:
         more = [f"{len(left) - _MOST_NAMES} more"] if len(left) > _MOST_NAMES else []
         notes.append(f"not kept: {', '.join(left[:_MOST_NAMES] + more)}")
@@ -100,14 +95,8 @@ def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes 
 
 
 def _exif_of_tiff(picture: Image.Image, notes: Notes) -> bytes | None:
-    kept = Image.Exif()
     try:
-        found = picture.getexif()
-        kept.update({tag: found[tag] for tag in _EXIF_TAGS if tag in found})
-        for ifd in _EXIF_IFDS:
-            if entries := found.get_ifd(ifd):
-                kept[ifd] = dict(entries)
-        return tiff_part(kept.tobytes()) if len(kept) else None
+        return tiff_tags.as_exif(picture.getexif())
     except DAMAGE:
         notes.append("its EXIF data are damaged, and are left out")
         return None
@@ -140,15 +129,20 @@ def _raw(info: Mapping[str, Any], name: str, start: bytes = b"") -> bytes | None
 
 def _others(picture: Image.Image) -> Iterator[str]:
     """Name what a picture's file tells that `Metadata` has no place for."""
-    resources = picture.info.get("photoshop")  # of JPEG
+    info: dict[Any, Any] = dict(picture.info)
+    resources = info.get("photoshop")  # of JPEG
     if isinstance(resources, dict) and resources:
         yield "IPTC" if _IPTC in resources else "Photoshop's resources"
     if any(part.startswith(_XMP_MORE) for _, part in getattr(picture, "applist", ())):
         yield "extended XMP"
     if picture.format == "PNG":
-        texts: Mapping[str, str] = getattr(picture, "text", {})
-        yield from (f"the text {name!r}" for name in texts if name not in _TAKEN)
-    elif picture.info.get("comment"):
+        taken = {_XMP_KEYWORD, "xmp"} | {
+            _RAW_TYPE + name for name in _RAW_TAKEN if _raw(info, name)
+        }
+        yield from (
+            f"the text {name!r}" for name in getattr(picture, "text", {}) if name not in taken
+        )
+    elif info.get("comment"):
         yield "a comment"
     for tag in getattr(picture, "tag_v2", ()):  # of TIFF
         if tag in _TIFF_COLOURS or (tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD):

@@ -75,7 +75,9 @@ def _primaries(points: tuple[float, ...]) -> NDArray[np.float64]:
     seen = _BRADFORD @ white
     if min(abs(seen)) < 1e-6:
         raise ValueError("no white")
-    adapted = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _D50 / seen) @ _BRADFORD @ matrix
+    adapted: NDArray[np.float64] = (
+        np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ _D50 / seen) @ _BRADFORD @ matrix
+    )
     if abs(adapted).max() > 4:
         raise ValueError("colours far from any light")
     return adapted
