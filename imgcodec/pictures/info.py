@@ -144,6 +144,6 @@ def _others(picture: Image.Image) -> Iterator[str]:
         )
     elif info.get("comment"):
         yield "a comment"
-    for tag in getattr(picture, "tag_v2", ()):  # of TIFF
+    for tag in sorted(getattr(picture, "tag_v2", ())):  # of TIFF
         if tag in _TIFF_COLOURS or (tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD):
             yield _TIFF_NAMES.get(tag, f"tag {tag}")

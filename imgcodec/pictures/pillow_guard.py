@@ -14,7 +14,8 @@ from imgcodec.files import reason
 # What Pillow raises on damaged files, over all its plugins.
 DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
-    NotImplementedError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
+    AttributeError, AssertionError, NotImplementedError, MemoryError, struct.error, zlib.error,
+    Image.DecompressionBombError,
 )  # fmt: skip
 PROCESS_LOCK = threading.Lock()  # Pillow's pixel limit and warning filters are the process's
 

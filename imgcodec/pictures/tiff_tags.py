@@ -28,8 +28,8 @@ def as_exif(tags: Image.Exif) -> bytes | None:
     return tiff_part(kept.tobytes()) if len(kept) else None
 
 
-def as_tags(exif: bytes | None) -> Image.Exif | None:
-    """Return what of EXIF data can stand among the tags of a TIFF file; None: they are damaged."""
+def as_tags(exif: bytes | None) -> Image.Exif:
+    """Return what of EXIF data can stand among the tags of a TIFF file, nothing if damaged."""
     with unlimited():
         try:
             tags = Image.Exif()
@@ -38,7 +38,7 @@ def as_tags(exif: bytes | None) -> Image.Exif | None:
             if entries := _entries(tags, EXIF):
                 tags.get_ifd(EXIF).update(entries)
         except DAMAGE:
-            return None
+            return Image.Exif()
     return tags
 
 

@@ -124,8 +124,8 @@ def _refused(name: str, metadata: Metadata) -> Iterator[tuple[str, str]]:
             yield kind, f" ({len(data)} bytes, at most {_JPEG_BYTES[kind]} fit into a JPEG file)"
         elif kind == "exif" and tiff_part(data) != data:
             yield kind, " (no TIFF structure)"
-        elif kind == "exif" and name == "TIFF" and as_tags(data) is None:
-            yield kind, " (damaged)"
+        elif kind == "exif" and name == "TIFF" and not as_tags(data):
+            yield kind, " (nothing that TIFF files have a place for)"
         elif kind == "icc" and name == "WEBP" and fits(data, grey=True):
             yield kind, " (of grey, WebP files have colours)"
         elif kind == "xmp" and name == "PNG" and not _is_utf8(data):
