@@ -160,7 +160,8 @@ TILE = click.option(
 STRICT = click.option(
     "--strict",
     is_flag=True,
-    help="Refuse pictures that 8-bit RGB or grey cannot hold exactly, rather than reduce them.",
+    help="Refuse pictures of which something is lost before they are coded, like more than 8 bits "
+    "a sample or a comment, rather than say so.",
 )
 
 
