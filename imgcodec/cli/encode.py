@@ -211,9 +211,10 @@ class Encoding:
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(source, self.strict, self.metadata)
+            picture = reader.read_picture(source, self.strict, kinds=self.metadata)
             for note in picture.notes:
                 self.warn(source, note)
+            picture = picture.keeping(self.metadata)
             if self.alpha != "keep":
                 picture = picture.flattened(background)
         roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)

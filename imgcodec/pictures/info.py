@@ -6,10 +6,11 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles, tiff_tags
-from imgcodec.pictures.pillow_guard import DAMAGE
+from imgcodec.pictures.pillow_guard import refusing
 
 # How ImageMagick puts into PNG what had no place there: a name, a length, hexadecimal digits.
 _RAW_TYPE = "Raw profile type "
@@ -96,8 +97,9 @@ def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes 
 
 def _exif_of_tiff(picture: Image.Image, notes: Notes) -> bytes | None:
     try:
-        return tiff_tags.as_exif(picture.getexif())
-    except DAMAGE:
+        with refusing():
+            return tiff_tags.as_exif(picture.getexif())
+    except ImageError:
         notes.append("its EXIF data are damaged, and are left out")
         return None
 

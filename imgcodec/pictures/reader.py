@@ -16,6 +16,7 @@ from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.boxes import overlooked
 from imgcodec.pictures.info import metadata_of
 from imgcodec.pictures.modes import is_deep, samples
 from imgcodec.pictures.picture import Picture
@@ -41,7 +42,7 @@ def read_picture(
         path: of a file of a kind that Pillow knows, or one of its plugins for HEIC, AVIF and
             JPEG XL where they are installed.
         strict: refuse what 8-bit RGB or grey cannot hold exactly, and what is not kept.
-        kinds: of metadata that are wanted; where not all are, nothing is said of what is not kept.
+        kinds: of metadata that the caller keeps; where not all, no others are missed, nor noted.
 
     Raises:
         ImageError: not a whole picture, more than one, or one with no way to 8 bits.
@@ -161,6 +162,7 @@ def _picture(
     if deep and strict:
         raise ImageError("has more than 8 bits a sample")
     turned = _turned_by_pillow(picture)
+    given = overlooked(picture) | dict(given)
     picture.load()
     found = samples(picture)
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
@@ -172,7 +174,7 @@ def _picture(
     if turned is None and (turn := _TURNS.get(metadata.orientation)) is not None:
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
-    return Picture(pixels, alpha, metadata.upright(turned).only(kinds), notes)
+    return Picture(pixels, alpha, metadata.upright(turned), notes)
 
 
 def _turned_by_pillow(picture: Image.Image) -> int | None:

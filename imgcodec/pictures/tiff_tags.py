@@ -1,9 +1,12 @@
 """Which of TIFF's tags describe a picture, as EXIF does; the others say how it is stored."""
 
+from contextlib import suppress
+
 from PIL import Image
 
+from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
-from imgcodec.pictures.pillow_guard import DAMAGE, unlimited
+from imgcodec.pictures.pillow_guard import refusing, unlimited
 
 DESCRIBING = (
     269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432,
@@ -16,8 +19,7 @@ XMP = 700
 def as_exif(tags: Image.Exif) -> bytes | None:
     """Return as EXIF data what describes the picture; None where nothing does.
 
-    Raises:
-        Exception: one of `DAMAGE`, as Pillow reads only now.
+    Pillow reads only now: it may raise anything.
     """
     kept = Image.Exif()
     kept.endian = tags.endian
@@ -30,16 +32,14 @@ def as_exif(tags: Image.Exif) -> bytes | None:
 
 def as_tags(exif: bytes | None) -> Image.Exif:
     """Return what of EXIF data can stand among the tags of a TIFF file, nothing if damaged."""
-    with unlimited():
-        try:
-            tags = Image.Exif()
-            tags.load(exif or b"")
-            tags.load(as_exif(tags) or b"")
-            if entries := _entries(tags, EXIF):
-                tags.get_ifd(EXIF).update(entries)
-        except DAMAGE:
-            return Image.Exif()
-    return tags
+    with unlimited(), suppress(ImageError), refusing():
+        tags = Image.Exif()
+        tags.load(exif or b"")
+        tags.load(as_exif(tags) or b"")
+        if entries := _entries(tags, EXIF):
+            tags.get_ifd(EXIF).update(entries)
+        return tags
+    return Image.Exif()
 
 
 def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:

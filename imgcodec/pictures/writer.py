@@ -16,7 +16,7 @@ from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
-from imgcodec.pictures.pillow_guard import DAMAGE, reason_of
+from imgcodec.pictures.pillow_guard import refusing
 from imgcodec.pictures.profiles import fits
 from imgcodec.pictures.tiff_tags import XMP, as_tags
 from imgcodec.runtime.stopwatch import stage
@@ -67,10 +67,11 @@ def write_image(
         raise ImageError(f"{path}: {name} files cannot be transparent")
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
-        options = _SAVE.get(name, {}) | _metadata_options(name, _kept(name, picture.metadata))
-        to_pil(picture).save(buffer, name, **options)
-    except DAMAGE as error:  # each format has its own largest size
-        raise ImageError(f"{path}: {reason_of(error)}") from error
+        with refusing():  # each format has its own largest size
+            options = _SAVE.get(name, {}) | _metadata_options(name, _kept(name, picture.metadata))
+            to_pil(picture).save(buffer, name, **options)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
     write_bytes(path, buffer.getbuffer(), force)
 
 

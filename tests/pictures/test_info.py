@@ -12,6 +12,7 @@ from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles
+from imgcodec.pictures.boxes import overlooked
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil, read_image, read_picture
 from imgcodec.pictures.writer import left_out, write_image
@@ -215,6 +216,73 @@ def test_xmp_alone_turns_a_picture_once(tmp_path, quote):
     np.testing.assert_array_equal(found.pixels, np.rot90(EIGHT, -1))
     upright = b'<x tiff:Orientation="1" tiff:ImageWidth="4" tiff:ImageLength="8"/>'
     assert found.metadata.xmp == upright.replace(b'"', quote)
+
+
+# boxes
+
+
+def box(kind, data, long=False):
+    if long:
+        return struct.pack(">I4sQ", 1, kind, len(data) + 16) + data
+    return struct.pack(">I4s", len(data) + 8, kind) + data
+
+
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def jp2(path, boxes=b"", colour=b"\1\0\0\0\0\0\x10", pixels=EIGHT):
+    """A JPEG 2000 file with another colr box, and with boxes before its codestream."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG2000", irreversible=False)
+    data = file.getvalue()
+    start = data.index(b"jp2h") - 4
+    stream = data[data.index(b"jp2c") + 4 :]
+    header = box(b"jp2h", data[start + 8 : start + 30] + box(b"colr", colour))
+    path.write_bytes(data[:start] + header + boxes + box(b"jp2c", stream))
+    return path
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_metadata_of_jpeg_2000_are_kept(tmp_path, long):
+    exif = tiff_part(exif_of(6))
+    boxes = box(b"uuid", XMP_UUID + XMP, long) + box(b"uuid", b"JpgTiffExif->JP2" + exif, long)
+    found = read_picture(jp2(tmp_path / "a.jp2", boxes, b"\2\0\0" + SRGB))
+    np.testing.assert_array_equal(found.pixels, np.rot90(EIGHT, -1))
+    assert found.metadata == Metadata(SRGB, tiff_part(exif_of(1)), XMP)
+    with Image.open(tmp_path / "a.jp2") as picture:
+        assert from_pil(picture).metadata == found.metadata
+
+
+def test_a_profile_of_others_in_jpeg_2000_is_named(tmp_path):
+    found = read_picture(jp2(tmp_path / "a.jp2", colour=b"\2\0\0" + SRGB, pixels=EIGHT[..., 0]))
+    assert found.metadata == Metadata()
+    assert found.notes[0] == "its colour profile is not one of such pixels, and is left out"
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        b"\0\0\0\7uuid",
+        b"\xff\xff\xff\xffuuid" + XMP_UUID,
+        b"\0\0\0\1uuid" + b"\xff" * 8,
+        b"\0\0\0\1uuid" + bytes(8),
+        box(b"uuid", b"short"),
+        box(b"free", b"") * 3000,
+        b"".join(struct.pack(">I4s", 8 * (2000 - i), b"jp2h") for i in range(2000)),
+    ],
+)
+def test_damaged_boxes_are_passed_over(boxes):
+    file = io.BytesIO(box(b"ftyp", b"jp2 ") + boxes)
+    picture = Image.new("L", (1, 1))
+    picture.format, picture.fp = "JPEG2000", file
+    assert overlooked(picture) == {}
+    assert file.tell() == 0
+
+
+def test_xmp_of_jpeg_xl_is_kept(tmp_path):
+    pytest.importorskip("pillow_jxl")
+    Image.fromarray(EIGHT).save(tmp_path / "a.jxl", lossless=True, xmp=XMP)
+    assert read_picture(tmp_path / "a.jxl").metadata.xmp == XMP
 
 
 # colours by numbers
