@@ -83,7 +83,8 @@ def compare(side: int, label: str, work: Work, folder: Path, names: tuple[str, s
 def encoding(goal: dict[str, float]) -> Encoding:
     """Return what `aic encode` does with each file."""
     return Encoding(
-        goal={**goal}, roi=None, tune="psnr", weights=None, effort=1, tile=None, alpha="keep", metadata=(),
+        goal={**goal}, roi=None, tune="psnr",
+        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
         strict=False, entropy="range", device="cpu", threads=None, force=True, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
@@ -92,7 +93,8 @@ def encoding(goal: dict[str, float]) -> Encoding:
 def decoding() -> Decoding:
     """Return what `aic decode` does with each file."""
     return Decoding(
-        region=None, keep_going=False, max_rate=None, max_pixels=10**9, alpha="keep", metadata=(), weights=None,
+        region=None, keep_going=False, max_rate=None, max_pixels=10**9, alpha="keep", metadata=(),
+        weights=None,
         device="cpu", threads=None, force=True, verbose=False, warn=lambda path, note: None,
     )  # fmt: skip
 

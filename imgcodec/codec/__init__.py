@@ -36,7 +36,7 @@ from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.together import LockstepTileCodec
-from imgcodec.errors import AicError, ImageError
+from imgcodec.errors import AicError, ImageError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
@@ -147,7 +147,8 @@ class Codec:
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
-                are kept, too; a `Picture`; or a `raster.Raster`.
+                are kept, too, an `AicWarning` says of what is not; a `Picture`; or a
+                `raster.Raster`.
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
@@ -231,7 +232,8 @@ class Codec:
             data: the file.
             region: left, top, width and height of the part that is wanted, pixels; None: all.
                 Only the tiles that it needs are read.
-            keep_going: fill damaged tiles from what lies around them, rather than refuse.
+            keep_going: fill damaged tiles from what lies around them, and warn (`AicWarning`),
+                rather than refuse.
             max_rate: bits per pixel after which the finer codes are left out, for a quick preview.
             max_pixels: more than so many are refused before any work.
 
@@ -242,17 +244,18 @@ class Codec:
         """
         wanted = _as_box(region, container.File(data).header)
         canvas = Canvas(wanted.height, wanted.width, 3)
-        self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
+        report = self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
+        warn_of([report.damage] if report.damage else [])
         if canvas.pixels is None:
             raise ValueError("a region without rows")
         return canvas.pixels
 
-    def decode_picture(self, data: bytes) -> Picture:
+    def decode_picture(self, data: bytes, keep_going: bool = False) -> Picture:
         """Return the picture of an .aic file with all that belongs to it.
 
         Grey pixels are (H, W) here. Raises as `decode`.
         """
-        pixels = self.decode(data)
+        pixels = self.decode(data, keep_going=keep_going)
         file = container.File(data)
         if file.header.channels == 1:
             pixels = np.ascontiguousarray(pixels[..., 0])
@@ -363,6 +366,7 @@ def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
     """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks."""
     if hasattr(image, "mode"):
         image = from_pil(image)
+        warn_of(image.notes)
     source: Source
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()

@@ -20,10 +20,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli
-from imgcodec.codec.results import Encoded
+from imgcodec.codec.results import DecodeReport, Encoded
 from imgcodec.codec.target import Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
 from imgcodec.releases import NEWEST
@@ -101,7 +102,7 @@ class FakeCodec:
             pixels = pixels[y : y + height, x : x + width]
         for start in range(0, len(pixels), 5):
             take(pixels[start : start + 5])
-        return types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
+        return DecodeReport({"decoder": 0.125}, 0.75, {})
 
 
 @pytest.fixture
@@ -232,8 +233,7 @@ def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
     def damaged(self, data, take, region, keep_going, *_):
         assert keep_going
         report = work(self, data, take, region)
-        report.damaged = {3: "checksum mismatch in tile 3", 1: "tile 1 is cut"}
-        return report
+        return replace(report, damaged={3: "checksum mismatch in tile 3", 1: "tile 1 is cut"})
 
     monkeypatch.setattr(FakeCodec, "decode_rows", damaged)
     target = tmp_path / "out.png"
@@ -607,6 +607,32 @@ def test_kinds_of_metadata(aic, glass, tmp_path, kinds, kept):
     for words in ({"encode": ["--metadata", kinds]}, {"decode": ["--metadata", kinds]}):
         found, _ = restored(aic, glass, tmp_path, **words)
         assert (found.metadata.exif is not None) is kept
+
+
+def test_metadata_that_a_format_cannot_hold_are_named(aic, tmp_path):
+    long = b"II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(70000, b"m")
+    for exif, suffix, why in (
+        (long, "jpg", "70000 bytes, at most 65527 fit into a JPEG file"),
+        (b"no exif at all", "tif", "no TIFF structure"),
+    ):
+        data = FakeCodec().encode(
+            Picture(np.zeros((6, 8, 3), np.uint8), None, Metadata(exif=exif))
+        )
+        (tmp_path / "a.aic").write_bytes(data)
+        target = tmp_path / f"a.{suffix}"
+        result = aic("decode", tmp_path / "a.aic", target)
+        assert (result.exit_code, result.stderr) == (0, f"{target}: without exif ({why})\n")
+        assert read_picture(target).metadata == Metadata()
+
+
+def test_what_is_not_kept_is_said_or_refused_unless_it_is_not_wanted(aic, tmp_path):
+    source, target = tmp_path / "a.jpg", tmp_path / "a.aic"
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(source, comment=b"by hand")
+    result = aic("encode", source, target)
+    assert (result.exit_code, result.stderr) == (0, f"{source}: not kept: a comment\n")
+    assert_refused(aic("encode", source, target, "--force", "--strict"), "not kept: a comment")
+    result = aic("encode", source, target, "--force", "--strict", "--metadata", "none")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])

@@ -127,7 +127,8 @@ def sizes(monkeypatch):
 
 def encoding(codec, **goal):
     work = Encoding(
-        goal=goal, roi=None, tune="psnr", weights=None, effort=1, tile=None, alpha="keep", metadata=(),
+        goal=goal, roi=None, tune="psnr",
+        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
         strict=False, entropy="range", device="cpu", threads=None, force=False, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
