@@ -51,10 +51,15 @@ def find(name: str) -> Path:
     raise AicError(f"the weights {name} are missing from this installation")
 
 
+def id_of(name: str) -> bytes:
+    """Return the id by which files name shipped weights."""
+    return bytes.fromhex(SHA256[name])[:MODEL_ID_BYTES]
+
+
 def find_id(model_id: bytes) -> Path | None:
     """Return the path of the shipped weights that a file names; None if there are none."""
-    for name, digest in SHA256.items():
-        if bytes.fromhex(digest)[:MODEL_ID_BYTES] == model_id:
+    for name in SHA256:
+        if id_of(name) == model_id:
             return find(name)
     return None
 

@@ -1,0 +1,39 @@
+"""What an .aic file tells of the settings that it was made with."""
+
+from imgcodec.codec.rate_search import TOLERANCE
+from imgcodec.codec.target import Target
+from imgcodec.format.container import ENTROPIES, MAX_U, File
+from imgcodec.format.tiles import plan_grid
+from imgcodec.weights import TUNED, id_of
+
+SLACK_BYTES = 64  # more than the search leaves: sizes of small pictures go in steps
+
+
+def other_settings(file: File, goal: Target, entropy: str, tile: int | None, tune: str) -> str:
+    """Return in words how a file differs from what would be made with these settings.
+
+    Effort, a region of interest and a measured quality leave no trace in a file.
+    """
+    header = file.header
+    found = _other_goal(file, goal)
+    tuned = {id_of(name): kind for kind, name in TUNED.items()}.get(header.model_id, tune)
+    edge = plan_grid(header.height, header.width, tile).edge
+    made, asked = (
+        (f"--entropy {ENTROPIES[header.entropy]}", f"--tune {tuned}", f"tiles of {header.edge}"),
+        (f"--entropy {entropy}", f"--tune {tune}", f"tiles of {edge}"),
+    )
+    pairs = [*found, *zip(made, asked, strict=True)]
+    return ", ".join(f"{there}, not {wanted}" for there, wanted in pairs if there != wanted)
+
+
+def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:
+    """Return what the file reached and what is asked, where the one cannot come of the other."""
+    header = file.header
+    if goal.kind == "quality" and header.u != goal.u:
+        return [(f"quality {100 * header.u / MAX_U:.4g}", f"{goal.value:.12g}")]
+    if goal.kind in ("rate", "size"):
+        most = goal.num_bytes(header.width * header.height)
+        short = most - file.num_bytes > max(TOLERANCE * most, SLACK_BYTES) and header.u < MAX_U
+        if short or file.num_bytes > most:
+            return [(f"{file.num_bytes} bytes", f"{most}")]
+    return []
