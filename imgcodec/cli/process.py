@@ -57,12 +57,11 @@ def one_line(text: str) -> str:
 def refuse(error: OSError) -> NoReturn:
     """Say in one line what the system refused, and end."""
     place = error.filename
-    try:
-        if sys.stdout is not None:
-            sys.stdout.close()  # what is left in it would be tried again at the end
-    except OSError:
-        place = place or "stdout"
+    if place is None and error.errno is not None:
+        place = "stdout"  # files are written and read where errors get their names
+        with suppress(OSError):  # what is left in it would be tried again at the end
+            sys.stdout.close()
+    text = reason(error) if place is None else f"{place}: {reason(error)}"
     with suppress(OSError):
-        text = reason(error) if place is None else f"{place}: {reason(error)}"
         click.echo(f"Error: {one_line(text)}", err=True)
     raise SystemExit(1)
