@@ -1,10 +1,14 @@
 """What an .aic file tells of the settings that it was made with."""
 
-from imgcodec.codec.rate_search import TOLERANCE
-from imgcodec.codec.target import Target
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from imgcodec.format.container import ENTROPIES, MAX_U, File
 from imgcodec.format.tiles import plan_grid
-from imgcodec.weights import TUNED, id_of
+
+if TYPE_CHECKING:
+    from imgcodec.codec.target import Target
 
 SLACK_BYTES = 64  # more than the search leaves: sizes of small pictures go in steps
 
@@ -14,6 +18,8 @@ def other_settings(file: File, goal: Target, entropy: str, tile: int | None, tun
 
     Effort, a region of interest and a measured quality leave no trace in a file.
     """
+    from imgcodec.weights import TUNED, id_of
+
     header = file.header
     found = _other_goal(file, goal)
     tuned = {id_of(name): kind for kind, name in TUNED.items()}.get(header.model_id, tune)
@@ -28,6 +34,8 @@ def other_settings(file: File, goal: Target, entropy: str, tile: int | None, tun
 
 def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:
     """Return what the file reached and what is asked, where the one cannot come of the other."""
+    from imgcodec.codec.rate_search import TOLERANCE
+
     header = file.header
     if goal.kind == "quality" and header.u != goal.u:
         return [(f"quality {100 * header.u / MAX_U:.4g}", f"{goal.value:.12g}")]
