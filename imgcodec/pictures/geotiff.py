@@ -176,8 +176,8 @@ def _open(path: Path, mode: str = "r", **words: Any) -> Any:
 
 def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
     """Refuse a written file that lacks blocks: as it closes, GDAL does not tell of a full disk."""
-    num_bytes = written.stat().st_size
     with _open(written) as dataset:
+        num_bytes = written.stat().st_size
         for band in dataset.indexes:
             for (row, column), _ in dataset.block_windows(band):
                 start, size = (
