@@ -15,14 +15,7 @@ from imgcodec.errors import AicError
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
-
-TUNED = {"psnr": "aic-psnr", "ms-ssim": "aic-msssim"}  # what shipped weights aim at -> their name
-# The shipped files; a file of one of these names with another hash is refused.
-SHA256 = {
-    "aic-psnr": "e0e74c8dbf3d7faf655ee5620118bfec37b166f20dfdd0e78bb7a10928965d0f",
-    "aic-msssim": "dc1a25d2c94ebe8d42aebfac9e2c9b69cd0dba0d952294c23c0a713f0535b9df",
-}
-MODEL_ID_BYTES = 8
+from imgcodec.releases import RELEASES, id_of
 
 
 class Tables(NamedTuple):
@@ -41,29 +34,6 @@ class Weights(NamedTuple):
     model_id: bytes  # first 8 bytes of the file's SHA-256
 
 
-def find(name: str) -> Path:
-    """Return the path of shipped weights: inside the package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    for folder in (package / "_weights", package.parent / "weights"):
-        path = folder / f"{name}.safetensors"
-        if path.is_file():
-            return path
-    raise AicError(f"the weights {name} are missing from this installation")
-
-
-def id_of(name: str) -> bytes:
-    """Return the id by which files name shipped weights."""
-    return bytes.fromhex(SHA256[name])[:MODEL_ID_BYTES]
-
-
-def find_id(model_id: bytes) -> Path | None:
-    """Return the path of the shipped weights that a file names; None if there are none."""
-    for name in SHA256:
-        if id_of(name) == model_id:
-            return find(name)
-    return None
-
-
 def load(path: Path) -> Weights:
     """Load a weights file.
 
@@ -74,10 +44,10 @@ def load(path: Path) -> Weights:
         data = path.read_bytes()
     except OSError as error:
         raise AicError(f"cannot read the weights {path}: {error.strerror}") from error
-    digest = hashlib.sha256(data)
-    expected = SHA256.get(path.stem)
-    if expected and digest.hexdigest() != expected:
-        raise AicError(f"the weights {path} are damaged: SHA-256 is not {expected[:16]}...")
+    digest = hashlib.sha256(data).hexdigest()
+    released = next((r for r in RELEASES if r.file_name == path.name), None)
+    if released is not None and digest != released.sha256:
+        raise AicError(f"the weights {path} are damaged: SHA-256 is not {released.sha256[:16]}...")
     try:
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size])["__metadata__"]
@@ -91,7 +61,7 @@ def load(path: Path) -> Weights:
             raise ValueError("weights that are not numbers")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise AicError(f"{path} is not a weights file of this codec") from error
-    return Weights(model.eval(), tables, digest.digest()[:MODEL_ID_BYTES])
+    return Weights(model.eval(), tables, id_of(data))
 
 
 def save(path: Path, model: Model, tables: Tables) -> str:

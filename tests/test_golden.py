@@ -17,7 +17,7 @@ from imgcodec.codec import Codec
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture, alpha_of
-from imgcodec.weights import TUNED
+from imgcodec.releases import TUNES
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "golden"
@@ -41,7 +41,7 @@ HEAD_BYTES = container.overhead_bytes(1)
 
 @pytest.fixture(scope="module")
 def codecs():
-    return {tune: Codec("cpu", tune=tune) for tune in TUNED}
+    return {tune: Codec("cpu", tune=tune) for tune in TUNES}
 
 
 @pytest.fixture

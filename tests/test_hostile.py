@@ -3,6 +3,7 @@
 import struct
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_more_bytes_are_refused(tiny_codec, data, more):
 @pytest.fixture
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
-    monkeypatch.setattr(codec, "find", lambda name: tiny_weights)
+    monkeypatch.setattr(codec, "NEWEST", {"psnr": SimpleNamespace(path=tiny_weights)})
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 

@@ -15,6 +15,7 @@ from imgcodec.errors import AicError
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.steps import rate_index
 from imgcodec.model.tables import NUM_SCALES, RATE_INDICES
+from imgcodec.releases import Release
 from imgcodec.train.export import LOGIT_LIMIT, make_tables, probability_table
 
 
@@ -177,44 +178,18 @@ def test_missing_and_unreadable_files(tmp_path):
     assert "cannot read the weights" in refusal(tmp_path)
 
 
-def test_shipped_names_are_checked_by_hash(saved, monkeypatch):
-    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
-    monkeypatch.setitem(weights.SHA256, "saved", digest)
-    weights.load(saved)
-    data = bytearray(saved.read_bytes())
-    data[-1] ^= 1
-    saved.write_bytes(data)
-    assert "are damaged: SHA-256 is not" in refusal(saved)
-    saved.rename(saved.with_name("own.safetensors"))
-    weights.load(saved.with_name("own.safetensors"))  # who made it may change it
-
-
-@pytest.mark.parametrize("name", weights.TUNED.values())
-def test_shipped_weights_have_their_hash_in_the_table(name):
-    path = weights.find(name)
+def test_released_names_are_checked_by_hash(saved, monkeypatch):
+    path = saved.rename(saved.with_name("saved-1.0.safetensors"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert digest == weights.SHA256[name]
-    assert weights.find_id(bytes.fromhex(digest[:16])) == path
-
-
-def test_unknown_ids_have_no_weights():
-    assert weights.find_id(bytes(8)) is None
-    assert weights.find_id(b"") is None
-
-
-def test_find_prefers_the_package_and_falls_back_to_the_checkout(tmp_path, monkeypatch):
-    package = tmp_path / "imgcodec"
-    inside, beside = package / "_weights", tmp_path / "weights"
-    for folder in (inside, beside):
-        folder.mkdir(parents=True)
-        (folder / "x.safetensors").touch()
-    monkeypatch.setattr(weights, "__file__", str(package / "weights.py"))
-    assert weights.find("x") == inside / "x.safetensors"
-    (inside / "x.safetensors").unlink()
-    assert weights.find("x") == beside / "x.safetensors"
-    (beside / "x.safetensors").unlink()
-    with pytest.raises(AicError, match="^the weights x are missing from this installation$"):
-        weights.find("x")
+    released = Release("saved", "1.0", "psnr", digest)
+    monkeypatch.setattr(weights, "RELEASES", (released,))
+    weights.load(path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert "are damaged: SHA-256 is not" in refusal(path)
+    path.rename(path.with_name("own.safetensors"))
+    weights.load(path.with_name("own.safetensors"))  # who made it may change it
 
 
 # ---------------------------------------------------------------- tables

@@ -23,6 +23,8 @@ from imgcodec.cli.options import (
     QUIET,
     RATE,
     VERBOSE,
+    WEIGHTS,
+    max_pixels,
 )  # fmt: skip
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError
@@ -78,14 +80,6 @@ MAX_RATE = click.option(
     metavar="BPP",
     help="Decode a preview: leave out the finer codes beyond so many bits per pixel.",
 )
-MAX_PIXELS = click.option(
-    "--max-pixels",
-    type=click.IntRange(1, 2**30),
-    default=2**30,
-    show_default=True,
-    metavar="N",
-    help="Refuse to decode more pixels than this.",
-)
 FORMAT = click.option(
     "--format",
     "suffix",
@@ -106,6 +100,7 @@ class Decoding:
     max_pixels: int
     alpha: str
     metadata: tuple[str, ...]
+    weights: Path | None
     device: str
     threads: int | None
     verbose: bool
@@ -151,7 +146,7 @@ class Decoding:
         if not self.keep_going:
             file.check_length()
         from imgcodec.format.metadata import Metadata
-        from imgcodec.pictures import geotiff, modes, picture, writer
+        from imgcodec.pictures import georeference, geotiff, modes, picture, writer
 
         writer.check_target(target, force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
@@ -161,11 +156,14 @@ class Decoding:
         header = file.header
         codec = self._codec_for(header.model_id).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
+        container.check_pixels(width, height, self.max_pixels)
         shape = height, width, header.channels
-        georeference = dict(file.chunks).get(geotiff.CHUNK)
+        place = dict(file.chunks).get(georeference.CHUNK)
         kept = Metadata.of(file.chunks).only(self.metadata)
         plane = None
-        if self.alpha != "drop":
+        if self.alpha != "drop" and picture.ALPHA_CHUNK in dict(file.chunks):
+            # of all the picture, whatever the region
+            container.check_pixels(header.width, header.height, self.max_pixels)
             plane = picture.alpha_of(file.chunks, header.height, header.width)
         if plane is not None:
             plane = plane[top : top + height, left : left + width]
@@ -174,15 +172,15 @@ class Decoding:
                     f"{target}: cannot be transparent, as {source} is:"
                     " --alpha drop or --alpha white"
                 )
-        if geotiff.has_writer(target) and (
-            georeference is not None or (plane is None and not kept)
-        ):
-            writing = geotiff.writing(target, *shape, georeference, (left, top), force)
-            lost = ["transparency"] * (plane is not None) + kept.kinds
+        if geotiff.has_writer(target) and (place is not None or not kept):
+            writing = geotiff.writing(
+                target, *shape, place, (left, top), force, plane, background, kept.icc
+            )
+            lost = [kind for kind in kept.kinds if kind != "icc"]
         else:
             writing = writer.writing(target, *shape, force, plane, kept, background)
             lost = [] if writer.holds_metadata(target) else kept.kinds
-            lost += ["georeference (.tif and the extra geo have it)"] * (georeference is not None)
+            lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
         if lost:
             self.warn(target, f"without {', '.join(lost)}")
         with writing as take:
@@ -209,7 +207,7 @@ class Decoding:
         with LOCK:
             if self._codec is None:
                 self._codec = load_codec(
-                    device=self.device, threads=self.threads, model_id=model_id
+                    model_id, self.weights, device=self.device, threads=self.threads
                 )
             return self._codec
 
@@ -220,11 +218,12 @@ class Decoding:
 @REGION
 @KEEP_GOING
 @MAX_RATE
-@MAX_PIXELS
+@max_pixels()
 @ALPHA
 @METADATA
 @FORMAT
 @JOBS
+@WEIGHTS
 @MACHINE
 @FORCE
 @VERBOSE

@@ -27,6 +27,7 @@ from imgcodec.cli.options import (
     ALPHA,
     EFFORT,
     FORCE,
+    HELD_PIXELS,
     JOBS,
     MACHINE,
     METADATA,
@@ -34,13 +35,16 @@ from imgcodec.cli.options import (
     RATE,
     READ,
     VERBOSE,
+    WEIGHTS,
     Number,
     combine,
+    max_pixels,
 )  # fmt: skip
 from imgcodec.cli.targets import Task
-from imgcodec.errors import AicError, FormatError
+from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container
-from imgcodec.format.container import MAX_U
+from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
+from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, id_of
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -162,11 +166,11 @@ ROI = click.option(
 )
 TUNE = click.option(
     "--tune",
-    type=click.Choice(["psnr", "ms-ssim"]),
-    default="psnr",
-    show_default=True,
-    help="What to keep at the rate asked: pixel values (psnr), or structure and texture as people "
-    "see them (ms-ssim).",
+    type=click.Choice(TUNES),
+    default=None,
+    show_default=DEFAULT_TUNE,
+    help="What to keep at the rate asked: pixel values (psnr), structure and texture (ms-ssim), "
+    "or what people see, as SSIMULACRA 2 measures it (eye).",
 )
 TILE = click.option(
     "--tile",
@@ -189,7 +193,8 @@ class Encoding:
 
     goal: dict[str, float | None]  # keywords of Target.of
     roi: tuple[Path | None, tuple[int, ...] | None, float | None] | None  # mask, box, weight
-    tune: str
+    tune: str | None
+    weights: Path | None
     effort: int
     tile: int | None
     alpha: str
@@ -200,11 +205,22 @@ class Encoding:
     threads: int | None
     verbose: bool
     warn: Warn
+    max_pixels: int | None = None
 
     @cached_property
     def codec(self) -> Codec:
         """The codec, made when the first picture is known to be good: it brings torch."""
-        return load_codec(device=self.device, threads=self.threads, tune=self.tune)
+        return load_codec(
+            weights=self.weights, tune=self.tune or DEFAULT_TUNE, device=self.device,
+            threads=self.threads,
+        )  # fmt: skip
+
+    @cached_property
+    def _model_id(self) -> bytes:
+        """What files call the weights."""
+        if self.weights is not None:
+            return id_of(files.read_bytes(self.weights))
+        return NEWEST[self.tune or DEFAULT_TUNE].model_id
 
     def size(self, source: Path) -> tuple[int, int] | None:
         """See `batch.Work`."""
@@ -222,7 +238,9 @@ class Encoding:
             file.check_length()
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
-        others = other_settings(file, Target.of(**self.goal), self.entropy, self.tile, self.tune)
+        others = other_settings(
+            file, Target.of(**self.goal), self.entropy, self.tile, self._model_id
+        )
         if others and not outdated:
             raise AicError(f"{target}: exists with {others}, and is kept without --force")
         return outdated
@@ -242,12 +260,16 @@ class Encoding:
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(source, self.strict)
-            for note in picture.notes:
-                self.warn(source, note)
-            picture = picture.keeping(self.metadata)
-            if self.alpha != "keep":
-                picture = picture.flattened(background)
+            picture = reader.read_picture(source, self.strict, self.max_pixels or HELD_PIXELS)
+        else:
+            check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
+        if self.strict and picture.notes:
+            raise ImageError(f"{source}: {picture.notes[0]}")
+        for note in picture.notes:
+            self.warn(source, note)
+        picture = picture.keeping(self.metadata)
+        if self.alpha != "keep":
+            picture = picture.flattened(background)
         roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
         with LOCK:
             codec = self.codec.joining(member)
@@ -275,11 +297,13 @@ class Encoding:
 @TARGET
 @ROI
 @TUNE
+@WEIGHTS
 @EFFORT
 @TILE
 @ALPHA
 @METADATA
 @STRICT
+@max_pixels(None, f"{HELD_PIXELS}, or {MAX_PIXELS} of what is read piece by piece")
 @ENTROPY
 @JOBS
 @MACHINE
@@ -305,6 +329,8 @@ def encode(
         raise click.UsageError(
             "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
         )
+    if settings["tune"] is not None and settings["weights"] is not None:
+        raise click.UsageError("--tune names a released set, --weights one of one's own")
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
     run(work, sources, target, PICTURES, ".aic", force, jobs, quiet)

@@ -5,20 +5,35 @@ from pathlib import Path
 
 import click
 
-from imgcodec import files
-from imgcodec.cli.options import READ
+from imgcodec import files, releases
+from imgcodec.cli.options import READ, WEIGHTS
 
 
 @click.command()
 @click.argument("source", metavar="FILE.aic", type=READ)
+@WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(source: Path, as_json: bool) -> None:
+def info(source: Path, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
     from imgcodec.format import container
 
     facts = container.info(files.read_bytes(source))
+    model_id = bytes.fromhex(facts["model_id"])
+    release = releases.find(model_id)
+    if weights is not None and releases.id_of(files.read_bytes(weights)) == model_id:
+        facts |= {"weights": str(weights), "tune": None}
+    elif release is not None:
+        facts |= {"weights": str(release), "tune": release.tune}
+    else:
+        facts |= {"weights": None, "tune": None}
+    facts["quality"] = 100 * facts["u"]
     if as_json:
         click.echo(json.dumps(facts))
         return
+    if facts["weights"] is None:
+        facts["weights"] = "not known here; a newer aic may know them"
     for name, value in facts.items():
-        click.echo(f"{name + ':':<10} {value if isinstance(value, str) else json.dumps(value)}")
+        if value is not None:
+            click.echo(
+                f"{name + ':':<10} {value if isinstance(value, str) else json.dumps(value)}"
+            )

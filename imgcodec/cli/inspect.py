@@ -6,15 +6,28 @@ import click
 
 from imgcodec import files
 from imgcodec.cli.jobs import check_apart, load_codec
-from imgcodec.cli.options import FORCE, MACHINE, READ, WRITE
+from imgcodec.cli.options import (
+    FORCE,
+    HELD_PIXELS,
+    MACHINE,
+    READ,
+    WEIGHTS,
+    WRITE,
+    max_pixels,
+)  # fmt: skip
 
 
 @click.command()
 @click.argument("source", metavar="FILE.aic", type=READ)
 @click.argument("target", metavar="OUT", type=WRITE)
+@max_pixels(HELD_PIXELS)
+@WEIGHTS
 @MACHINE
 @FORCE
-def inspect(source: Path, target: Path, device: str, threads: int | None, force: bool) -> None:
+def inspect(
+    source: Path, target: Path, max_pixels: int, weights: Path | None,
+    device: str, threads: int | None, force: bool,
+) -> None:  # fmt: skip
     """Draw where the bits of FILE.aic went, over its picture, to the picture OUT.
 
     Above the importance map, below the bits of each place of 8x8 pixels, each with its scale.
@@ -26,9 +39,10 @@ def inspect(source: Path, target: Path, device: str, threads: int | None, force:
     writer.check_target(target, force)
     data = files.read_bytes(source)
     header, _, _ = container.unpack(data)
+    container.check_pixels(header.width, header.height, max_pixels)
     from imgcodec.pictures.heatmap import heatmap
 
-    codec = load_codec(header.model_id, device=device, threads=threads)
+    codec = load_codec(header.model_id, weights, device=device, threads=threads)
     levels, bits = codec.inspect(data)
     writer.write_image(target, heatmap(codec.decode(data), levels, bits), force)
     used = max(0.0, 8 * len(data) - bits.sum()) / (header.width * header.height)

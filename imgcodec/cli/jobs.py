@@ -19,6 +19,7 @@ from imgcodec.cli.options import READ
 from imgcodec.cli.process import one_line
 from imgcodec.errors import AicError
 from imgcodec.format import container
+from imgcodec.releases import needed
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
@@ -33,18 +34,20 @@ LOCK = Lock()
 
 
 @stage("load")
-def load_codec(model_id: bytes | None = None, **settings: Any) -> Codec:
-    """Return a new codec; it brings torch.
+def load_codec(
+    model_id: bytes | None = None, weights: Path | None = None, **settings: Any
+) -> Codec:
+    """Return a new codec, for the weights that a file names or some of one's own; it brings torch.
 
     The garbage collector would walk all that torch is made of while it loads and once more at
     the end: a third of the time of a short command.
     """
     gc.disable()
     try:
+        if model_id is not None and weights is None:
+            weights = needed(model_id).path
         from imgcodec.codec import Codec
-        from imgcodec.weights import find_id
 
-        weights = None if model_id is None else find_id(model_id)
         return Codec(weights=weights, **settings)
     finally:
         gc.freeze()

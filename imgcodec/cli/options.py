@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from imgcodec.files import reason
+from imgcodec.format.container import MAX_PIXELS
 from imgcodec.format.metadata import KINDS
 
 
@@ -86,6 +87,21 @@ EFFORT = click.option(
     metavar="1..9",
     help="How long to look for better codes: 1 is fast, 9 makes the best file.",
 )
+HELD_PIXELS = 2**28  # of a picture that is held in memory as a whole, if nobody asks for more
+
+
+def max_pixels(most: int | None = MAX_PIXELS, told: str | bool = True) -> Callable[[Any], Any]:
+    """The option --max-pixels, with its default and what the help tells of it."""
+    return click.option(
+        "--max-pixels",
+        type=click.IntRange(1, MAX_PIXELS),
+        default=most,
+        show_default=told,
+        metavar="N",
+        help="Refuse a picture of more pixels than this, before any work.",
+    )
+
+
 ALPHA = click.option(
     "--alpha",
     default="keep",
@@ -111,6 +127,14 @@ JOBS = click.option(
     help="Files that are worked on at a time, of many; the CPU threads are shared by them.",
 )
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
+WEIGHTS = click.option(
+    "--weights",
+    type=READ,
+    default=None,
+    metavar="FILE.safetensors",
+    help="Weights of one's own, as `aic train --export` makes them. Files that were encoded with "
+    "them need them to decode.",
+)
 MACHINE = combine(
     click.option(
         "--device",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from imgcodec.format.container import ENTROPIES, MAX_U, File
 from imgcodec.format.tiles import plan_grid
+from imgcodec.releases import find
 
 if TYPE_CHECKING:
     from imgcodec.codec.target import Target
@@ -13,23 +14,33 @@ if TYPE_CHECKING:
 SLACK_BYTES = 64  # more than the search leaves: sizes of small pictures go in steps
 
 
-def other_settings(file: File, goal: Target, entropy: str, tile: int | None, tune: str) -> str:
+def other_settings(
+    file: File, goal: Target, entropy: str, tile: int | None, model_id: bytes
+) -> str:
     """Return in words how a file differs from what would be made with these settings.
 
-    Effort, a region of interest and a measured quality leave no trace in a file.
+    Effort, a region of interest and a measured quality leave no trace in a file. Older weights
+    of the same tune are as good.
     """
-    from imgcodec.weights import TUNED, id_of
-
     header = file.header
     found = _other_goal(file, goal)
-    tuned = {id_of(name): kind for kind, name in TUNED.items()}.get(header.model_id, tune)
     edge = plan_grid(header.height, header.width, tile).edge
     made, asked = (
-        (f"--entropy {ENTROPIES[header.entropy]}", f"--tune {tuned}", f"tiles of {header.edge}"),
-        (f"--entropy {entropy}", f"--tune {tune}", f"tiles of {edge}"),
+        (
+            f"--entropy {ENTROPIES[header.entropy]}",
+            kind(header.model_id),
+            f"tiles of {header.edge}",
+        ),
+        (f"--entropy {entropy}", kind(model_id), f"tiles of {edge}"),
     )
     pairs = [*found, *zip(made, asked, strict=True)]
     return ", ".join(f"{there}, not {wanted}" for there, wanted in pairs if there != wanted)
+
+
+def kind(model_id: bytes) -> str:
+    """Return what weights are for users."""
+    release = find(model_id)
+    return f"weights {model_id.hex()}" if release is None else f"--tune {release.tune}"
 
 
 def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:

@@ -6,7 +6,16 @@ import click
 
 from imgcodec import files
 from imgcodec.cli.jobs import check_apart, check_coded, load_codec
-from imgcodec.cli.options import FORCE, MACHINE, QUIET, RATE, READ, WRITE
+from imgcodec.cli.options import (
+    FORCE,
+    MACHINE,
+    QUIET,
+    RATE,
+    READ,
+    WEIGHTS,
+    WRITE,
+    max_pixels,
+)  # fmt: skip
 
 
 @click.command()
@@ -16,11 +25,13 @@ from imgcodec.cli.options import FORCE, MACHINE, QUIET, RATE, READ, WRITE
     "--rate", type=RATE, required=True, metavar="BPP",
     help="Most bits per pixel that the new file may take.",
 )  # fmt: skip
+@max_pixels()
+@WEIGHTS
 @MACHINE
 @FORCE
 @QUIET
 def trim(
-    source: Path, target: Path, rate: float,
+    source: Path, target: Path, rate: float, max_pixels: int, weights: Path | None,
     device: str, threads: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Make a smaller file OUT.aic of IN.aic, without the original picture."""
@@ -30,7 +41,8 @@ def trim(
     check_coded(target, force)
     data = files.read_bytes(source)
     header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
-    codec = load_codec(header.model_id, device=device, threads=threads)
+    container.check_pixels(header.width, header.height, max_pixels)
+    codec = load_codec(header.model_id, weights, device=device, threads=threads)
     data = codec.trim(data, rate)
     files.write_bytes(target, data, force)
     if not quiet:

@@ -27,8 +27,8 @@ from imgcodec.codec.compress import (
     Source,
     Tiled,
     Whole,
-    compress,
-    compress_to,
+    compress_at,
+    compress_within,
 )
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.plan import CoderTables
@@ -36,21 +36,22 @@ from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.together import LockstepTileCodec
-from imgcodec.errors import AicError, ImageError, ModelMismatchError
+from imgcodec.errors import AicError, ImageError
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
-from imgcodec.pictures.geotiff import Raster
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
+from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
+from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import timing
-from imgcodec.weights import TUNED, find, find_id, load
+from imgcodec.weights import load
 
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
@@ -64,9 +65,10 @@ class Codec:
     Args:
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         threads: CPU threads of torch for the whole process; None leaves them alone.
-        weights: a weights file to encode with; None for the shipped one that `tune` names.
-        tune: what shipped weights aim at, "psnr" or "ms-ssim". Files decode with the weights
-            that they were written with, whatever this says.
+        weights: a weights file of one's own, to encode with, and to decode what was encoded with
+            it; None for the newest released set that `tune` names.
+        tune: what a released set is fitted to, "psnr", "ms-ssim" or "eye". Files decode with
+            the set that they were written with, whatever this says.
 
     Raises:
         AicError: there is no such device, or no such weights.
@@ -77,11 +79,11 @@ class Codec:
         device: str = "auto",
         threads: int | None = None,
         weights: Path | None = None,
-        tune: str = "psnr",
+        tune: str = DEFAULT_TUNE,
     ) -> None:
         """Load the weights once."""
-        if tune not in TUNED:
-            raise AicError(f"tune {tune}, wanted one of {', '.join(TUNED)}")
+        if tune not in TUNES:
+            raise AicError(f"tune {tune}, wanted one of {', '.join(TUNES)}")
         if device not in DEVICES:
             raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
         cuda = torch.cuda.is_available()
@@ -92,7 +94,7 @@ class Codec:
         self.device = "cuda" if cuda and device != "cpu" else "cpu"
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
-        self.model_id = self._add(weights or find(TUNED[tune]))
+        self.model_id = self._add(weights or NEWEST[tune].path)
 
     @property
     def _tile_codec(self) -> TileCodec:
@@ -114,10 +116,12 @@ class Codec:
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model)
+            release = find(loaded.model_id)
             self._tile_codecs[loaded.model_id] = TileCodec(
                 model,
                 CoderTables(loaded.tables, model.unit.device),
                 multiplies_bfloat16(self.device),
+                None if release is None else release.tune,
             )
         return loaded.model_id
 
@@ -144,7 +148,7 @@ class Codec:
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
-                are kept, too; a `Picture`; or a `geotiff.Raster`.
+                are kept, too; a `Picture`; or a `raster.Raster`.
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
@@ -329,7 +333,7 @@ class Codec:
         if target.kind in ("rate", "size"):
             overhead = container.overhead_bytes(math.prod(header.grid), chunks)
             most = target.num_bytes(num_pixels)
-            found = compress(compressor, most - overhead, effort)
+            found = compress_within(compressor, most - overhead, effort)
             if found is None:
                 least = overhead + sum(map(len, compressor.plan(0).write()))
                 needs = f"{least}"
@@ -342,7 +346,7 @@ class Codec:
                     f" which needs {needs}"
                 )
         else:
-            found = compress_to(compressor, target, effort)
+            found = compress_at(compressor, target, effort)
         data = container.pack(replace(header, u=found.u), found.payloads, chunks)
         bpp = 8 * len(data) / num_pixels
         total_s = time.perf_counter() - started
@@ -354,13 +358,7 @@ class Codec:
         """Return what reads a file's tiles; refuse a file that this codec does not understand."""
         container.check_chunks(chunks, ())
         if header.model_id not in self._tile_codecs:
-            weights = find_id(header.model_id)
-            if weights is None:
-                raise ModelMismatchError(
-                    f"the file needs weights {header.model_id.hex()}, these are"
-                    f" {self.model_id.hex()}"
-                )
-            self._add(weights)
+            self._add(needed(header.model_id).path)
         return self._shared(self._tile_codecs[header.model_id])
 
 
@@ -369,10 +367,8 @@ def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
     if hasattr(image, "mode"):
         image = from_pil(image)
     source: Source
-    if isinstance(image, Picture):
+    if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
-    elif isinstance(image, Raster):
-        source, chunks = image, [image.chunk]
     else:
         source, chunks = np.asarray(image), []
     shape = source.shape

@@ -25,7 +25,6 @@ from imgcodec.runtime.stopwatch import stage
 
 Pixels = NDArray[np.uint8]
 SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
-HALO = 64  # pixels around a tile that its networks see; a multiple of the attention's window
 GUESSING_TILES = 6
 # Quality in dB of photographs at u = 0.5, and its growth from u = 0 to 1.
 TYPICAL_QUALITY = {"psnr": (31.0, 29.0), "ms_ssim": (16.0, 23.0)}
@@ -72,7 +71,7 @@ class Compressor(Protocol):
         """Return the quality in dB, psnr or ms_ssim, of what is decoded from `plan(u)`."""
 
 
-def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
+def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
     """Return the payloads of a picture at a trade-off, or at a quality.
 
     Args:
@@ -104,7 +103,7 @@ def compress_to(compressor: Compressor, target: Target, effort: int) -> Found:
     return Found(u, compressor.plan(u).write(), limited)
 
 
-def compress(compressor: Compressor, room: int, effort: int) -> Found | None:
+def compress_within(compressor: Compressor, room: int, effort: int) -> Found | None:
     """Return the payloads of a picture, together at most `room` bytes; None: none is so small.
 
     Args:
@@ -151,7 +150,7 @@ class Whole:
 
     def guess(self, room: int) -> Guess:
         """See `Compressor`."""
-        return guess(self._tile_codec.model, [self._prepared.t], room)
+        return guess(self._tile_codec.model, self._tile_codec.tune, [self._prepared.t], room)
 
     def renew(self, u: int) -> None:
         """See `Compressor`."""
@@ -222,6 +221,9 @@ class Tiled:
         self._roi = roi
         self._rounds = effort - 1
         self._levels: list[Tensor | None] = [None] * len(grid)
+        config = tile_codec.model.config
+        window = config.attention_window  # whose places stay together, as in the whole picture
+        self._halo = STRIDE * window * -(-config.encoder_reach // window)  # pixels
 
     def guess(self, room: int) -> Guess:
         """See `Compressor`."""
@@ -230,7 +232,7 @@ class Tiled:
         pixels = sum(box.height * box.width for box in chosen)
         share = pixels / (self._grid.height * self._grid.width)
         tiles = [self._prepare(box)[0].t for box in chosen]
-        return guess(self._tile_codec.model, tiles, share * room)
+        return guess(self._tile_codec.model, self._tile_codec.tune, tiles, share * room)
 
     def renew(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
@@ -291,7 +293,7 @@ class Tiled:
 
     def _outer(self, box: Box) -> Box:
         """Return a tile with its halo."""
-        return box.grown(HALO, self._grid.height, self._grid.width)
+        return box.grown(self._halo, self._grid.height, self._grid.width)
 
     def _analysed(
         self, number: int, box: Box, u: int

@@ -14,7 +14,6 @@ from imgcodec.model import STRIDE, Codes
 from imgcodec.pictures.arrays import as_grey
 
 Pixels = NDArray[np.uint8]
-HALO = 128  # pixels: what a pixel depends on lies within 15 places of its own
 
 
 class Decompressor:
@@ -74,8 +73,9 @@ class Decompressor:
 
     def _pixels(self, box: Box) -> Pixels:
         """Return the pixels of a box, which lies in one tile."""
+        halo = self._tile_codec.model.config.decoder_reach
         outer = box.places(STRIDE).grown(
-            HALO // STRIDE, -(-self._header.height // STRIDE), -(-self._header.width // STRIDE)
+            halo, -(-self._header.height // STRIDE), -(-self._header.width // STRIDE)
         )
         seen = Box(*(STRIDE * side for side in outer))
         codes = self._gather(outer)

@@ -12,10 +12,10 @@ from imgcodec.model import COEFFICIENTS, STRIDE, Model
 from imgcodec.model.context import slopes
 from imgcodec.model.steps import masking, middle_step
 
-# By metric: how many bits a coefficient that exceeds its step counts for, and how many of those a
+# By tune: how many bits a coefficient that exceeds its step counts for, and how many of those a
 # block mean counts for that is off that of its neighbours by one step. Fitted on training pictures
 # (error 0.10 and 0.25 octaves, of the slope 8 and 18 %), they only shorten the rate search.
-GUESS = {"mse": (4.9, 0.37), "ms-ssim": (2.5, 0.74)}
+GUESS = {"psnr": (4.9, 0.37), "ms-ssim": (2.5, 0.74), "eye": (1.6, 0.74)}
 SAMPLED_STRIDE = 3  # every 3rd place of every 3rd row
 HALVINGS = 14
 SPREAD = 0.05  # of u, for the slope
@@ -23,19 +23,20 @@ LEAST_COUNT = 1e-3  # coefficients a place: flat pictures take bits, too
 LEAST_GROWTH = 2.0  # octaves of the size from u = 0 to 1
 
 
-def guess(model: Model, tiles: Sequence[Tensor], num_bytes: float) -> Guess:
+def guess(model: Model, tune: str, tiles: Sequence[Tensor], num_bytes: float) -> Guess:
     """Return the rate parameter at which the payloads should have about so many bytes.
 
     Told from how many coefficients exceed their step, and how rough the block means are.
 
     Args:
         model: whose coefficients they are.
+        tune: what it is fitted to.
         tiles: (B, 192, h, w) normalised coefficients of each, see `Model.coefficients`.
         num_bytes: of all payloads together.
     """
     sampled = [_sample(model, tile) for tile in tiles]
     size, off = (torch.cat(parts) for parts in zip(*sampled, strict=True))
-    each, mean = GUESS[model.config.metric]
+    each, mean = GUESS[tune]
 
     def octaves(u: float) -> float:
         """Return log2 of the bits a place."""

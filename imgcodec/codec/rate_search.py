@@ -9,6 +9,8 @@ from imgcodec.format.container import MAX_U
 
 TOLERANCE = 0.01  # a file falls short of what it may have by at most this share
 GOOD = 0.9905  # share of the room with which the search is content
+WORD_BYTES = 4  # of the range coder: no file is larger by less
+PATIENCE = 4  # codings after which a word less will do, too
 AIM = 0.995  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
@@ -17,6 +19,7 @@ BEST_DB = 100.0  # that of equal pictures counts as this
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
 NEAR = 0.05  # octaves from an estimate to what is wanted that need no other
+STEP = 0.005  # octaves, of the first step beyond an end of a bracket
 TELLING = 0.1  # octaves or dB between points that tell a slope
 # Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
 # for each octave less, but not more than the last.
@@ -86,12 +89,13 @@ def search(
             high = u
         else:
             low, best = u, (u, chosen, payloads)
-            if size >= GOOD * room or u == MAX_U:
+            words = 1 if tried <= PATIENCE else 2
+            if size >= GOOD * room or size > room - words * WORD_BYTES or u == MAX_U:
                 break
         aim = math.log2(max(AIM * room, 1))
         u = _secant(points, told, aim, slope) if tried < MAX_SECANTS else -1
         if not low < u < high:
-            u = (low + high) // 2
+            u = _between(points, low, high, aim, slope)
     if best is None:
         return None
     u, chosen, payloads = best
@@ -156,6 +160,28 @@ def extrapolate(u: int, size: float, room: int, bpp: float) -> Guess:
     slope = min(max(octaves, OCTAVES / 2), MOST_OCTAVES) / MAX_U
     aim = math.log2(max(AIM * room, 1))
     return Guess(_secant([(u, math.log2(max(size, 1)))], [], aim, slope), slope)
+
+
+def _between(points: Sequence[Point], low: int, high: int, aim: float, slope: float) -> int:
+    """Return where to look inside of a bracket that the secant leaves.
+
+    Where one end of it is unknown, a step beyond the other, the longer the more points there are;
+    else the middle.
+
+    Args:
+        points: measured.
+        low: the finest known to fit, -1: none.
+        high: the coarsest known not to fit, MAX_U + 1: none.
+        aim: log2 of the size.
+        slope: octaves for one step of u.
+    """
+    sizes = dict(points)
+    octaves = math.ldexp(STEP, len(points))
+    if low < 0 and high in sizes:
+        return max(high - 1 - round((octaves + sizes[high] - aim) / slope), (low + high) // 2)
+    if high > MAX_U and low in sizes:
+        return min(low + 1 + round((octaves + aim - sizes[low]) / slope), (low + high) // 2)
+    return (low + high) // 2
 
 
 def _secant(points: Sequence[Point], told: Sequence[Point], aim: float, slope: float) -> int:

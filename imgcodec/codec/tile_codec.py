@@ -25,15 +25,17 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Codes, Model, pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
+from imgcodec.model.distortion import TUNES
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
 from imgcodec.model.tables import MEAN_UNIT
 from imgcodec.runtime.stopwatch import stage
 
-# By metric, coded and raw: the share of the bytes that hidden signs leave at `UNHIDDEN_BPP` bits
+# By tune, coded and raw: the share of the bytes that hidden signs leave at `UNHIDDEN_BPP` bits
 # per pixel and more, and how much larger it is for each octave less, for at most so many octaves.
 UNHIDDEN = {
-    "mse": ((0.923, 0.006), (0.959, 0.013)),
+    "psnr": ((0.923, 0.006), (0.959, 0.013)),
     "ms-ssim": ((0.927, 0.002), (0.963, 0.006)),
+    "eye": ((0.927, 0.002), (0.963, 0.006)),
 }
 UNHIDDEN_BPP, UNHIDDEN_OCTAVES = 0.5, 3.0
 
@@ -69,9 +71,12 @@ class TileCodec:
     context models always compute on integers in float32.
     """
 
-    def __init__(self, model: Model, tables: CoderTables, fast: bool) -> None:
-        """Keep a model and its tables."""
+    def __init__(
+        self, model: Model, tables: CoderTables, fast: bool, tune: str | None = None
+    ) -> None:
+        """Keep a model and its tables; `tune` is what a released set is fitted to."""
         self.model, self.tables, self.fast = model, tables, fast
+        self.tune = tune or TUNES[model.config.metric]
         self.device = model.unit.device
 
     @stage("encoder")
@@ -135,7 +140,7 @@ class TileCodec:
     def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
         """Return about how many bytes each plan takes: one without hidden signs, less some."""
         plans = self._plan(latents, u, raw, hide=False)
-        share, more = UNHIDDEN[self.model.config.metric][raw]
+        share, more = UNHIDDEN[self.tune][raw]
         most = UNHIDDEN_BPP * latents.levels[0].numel() * STRIDE**2 / 8
         found = []
         for size in (plan.estimated_bytes for plan in plans):

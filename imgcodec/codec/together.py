@@ -24,7 +24,7 @@ class LockstepTileCodec(TileCodec):
 
     def __init__(self, tile_codec: TileCodec, member: Member) -> None:
         """Share a tile codec."""
-        super().__init__(tile_codec.model, tile_codec.tables, tile_codec.fast)
+        super().__init__(tile_codec.model, tile_codec.tables, tile_codec.fast, tile_codec.tune)
         self._member = member
 
     @stage("encoder")

@@ -36,7 +36,7 @@ from itertools import accumulate
 from mmap import mmap
 from typing import Any
 
-from imgcodec.errors import FormatError
+from imgcodec.errors import AicError, FormatError
 
 MAGIC = b"\x89AIC"
 VERSION = 1
@@ -193,6 +193,12 @@ def check_chunks(chunks: Sequence[Chunk], known: Collection[bytes]) -> None:
     for kind, _ in chunks:
         if kind[:1].isupper() and kind not in known:
             raise FormatError(f"chunk {_chunk_name(kind)} is mandatory and not known")
+
+
+def check_pixels(width: int, height: int, most: int) -> None:
+    """Refuse a picture of more pixels than the user allows."""
+    if width * height > most:
+        raise AicError(f"{width}x{height} pixels, at most {most} are allowed: --max-pixels")
 
 
 def info(data: bytes) -> dict[str, Any]:

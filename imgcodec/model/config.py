@@ -15,8 +15,8 @@ class ModelConfig:
     levels: int = 16  # L of equation (4)
     skip: bool = True  # linear skips around the trunks
     width: int = 128  # channels of the trunks
-    encoder_blocks: int = 4
-    decoder_blocks: int = 6
+    encoder_blocks: int = 6
+    decoder_blocks: int = 10
     attention_width: int = 64
     attention_heads: int = 4
     attention_blocks: int = 2
@@ -30,7 +30,10 @@ class ModelConfig:
     @classmethod
     def paper(cls) -> "ModelConfig":
         """Return the paper's form: n = 128 single bits, L = 16, uniform prefix, no skip."""
-        return cls(latents=128, digits=0, skip=False, lattice=0, groups=(32, 32, 64))
+        return cls(
+            latents=128, digits=0, skip=False, encoder_blocks=4, decoder_blocks=6, lattice=0,
+            groups=(32, 32, 64),
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `ModelConfig(**...)` takes, for JSON."""
@@ -40,6 +43,16 @@ class ModelConfig:
     def expansion(self) -> bool:
         """Whether latents are binary expansions rather than single bits."""
         return self.digits > 0
+
+    @property
+    def encoder_reach(self) -> int:
+        """How many places away from its own an encoded latent may depend on."""
+        return _reach(self.encoder_blocks)
+
+    @property
+    def decoder_reach(self) -> int:
+        """How many places away from its own the codes are that a decoded pixel may depend on."""
+        return _reach(self.decoder_blocks)
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -56,3 +69,8 @@ class ModelConfig:
         if part < self.pyramid_parts:
             return pyramid.part_size(height, width, part)
         return height, width
+
+
+def _reach(blocks: int) -> int:
+    """Return how far a trunk looks: first, last and two layers of 3x3 a block; and the lapping."""
+    return 1 + 2 * blocks + 1 + 1

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 METRICS = {"psnr": "mse", "ms-ssim": "ms-ssim"}  # what weights are tuned to, and its distortion
+TUNES = {metric: tune for tune, metric in METRICS.items()}
 # 1 - MS-SSIM in units of a squared error: with it, weights fitted to either cover much the same
 # rates with u. Weights fitted to the squared error have 0.019 of it for each 1 - MS-SSIM, on
 # photographs between 0.1 and 1 bit per pixel; those fitted to MS-SSIM need fewer bits.

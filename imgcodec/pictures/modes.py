@@ -1,22 +1,16 @@
 """Pillow's many kinds of pictures -> 8-bit RGB or grey, with or without alpha."""
 
 import io
-import re
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageColor
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.pictures.arrays import ByteArray
 
-_DEEP_RAW = re.compile(r";16[BLN]|SGI16")  # Pillow's raw modes of 16 bits, which it cuts to 8
-_DEEP_HEADER = {  # AVIF: flag high_bitdepth of av1C; JPEG 2000: bits of the first channel, less 1
-    "AVIF": re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL),
-    "JPEG2000": re.compile(rb"\xff\x4f\xff\x51.{38}[^\0-\x07\x80-\x87]", re.DOTALL),
-}
-_DEEP_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
 _SPACES = {"CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB ", "L": b"GRAY"}  # as ICC names them
 
 
@@ -30,7 +24,7 @@ class Samples(NamedTuple):
 
 
 def samples(picture: Image.Image) -> Samples:
-    """Return the samples of a loaded picture.
+    """Return the samples of a loaded picture of 8 bits a sample, see `depth.eight_bits`.
 
     Colours of another space than RGB and grey go to sRGB, by the picture's own profile if there
     is one.
@@ -40,11 +34,6 @@ def samples(picture: Image.Image) -> Samples:
     """
     icc = picture.info.get("icc_profile") or None
     notes: list[str] = []
-    if picture.mode in _DEEP_GREY or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
-        if "transparency" in picture.info:
-            raise ImageError("16-bit grey with a transparent colour is not handled")
-        deep = np.asarray(picture).astype(np.int64)
-        return Samples(((deep + 128) // 257).clip(0, 255).astype(np.uint8), None, icc, ())
     if picture.mode in ("CMYK", "LAB", "YCbCr", "HSV", "RGBX"):
         picture, icc, notes = _to_rgb(picture, icc)
     if picture.mode == "1":
@@ -90,23 +79,6 @@ def _to_rgb(
     return turned, None, [f"{picture.mode} colours were converted to sRGB"]
 
 
-def is_deep(picture: Image.Image, path: Path | None) -> bool:
-    """Whether an opened picture has more than 8 bits a sample; Pillow itself does not say."""
-    if picture.mode in _DEEP_GREY:
-        return True
-    tiles: list[tuple[Any, ...]] = getattr(picture, "tile", [])  # what the decoders will be told
-    deep = _DEEP_RAW.search(str(tiles[:1])) is not None
-    if picture.format == "TIFF":
-        bits = picture.tag_v2.get(258, 1)  # type: ignore[attr-defined]  # BitsPerSample
-        deep |= int(np.max(bits)) > 8
-    elif picture.format == "PPM" and tiles:
-        args = tiles[0][3]  # "RGB", or ("RGB", largest sample)
-        deep |= isinstance(args, tuple) and args[-1] > 255
-    elif picture.format in _DEEP_HEADER and path is not None:
-        deep |= _DEEP_HEADER[picture.format].search(path.read_bytes()) is not None
-    return deep
-
-
 def colour(name: str) -> tuple[int, int, int]:
     """Return the colour of a name like "white" or "#ff8000"; AicError for what is none."""
     try:
@@ -131,12 +103,39 @@ def composed(pixels: ByteArray, alpha: ByteArray, colour: tuple[int, int, int]) 
 
 
 def fill_invisible(pixels: ByteArray, alpha: ByteArray) -> ByteArray:
-    """Return pixels with the colour of the nearest visible one where nobody sees any."""
-    from scipy.ndimage import distance_transform_edt
+    """Return pixels with smooth colours, drawn from the visible ones, where nobody sees any.
 
-    hidden = alpha == 0
-    if not hidden.any() or hidden.all():
+    A pyramid of means of what is visible: from coarse to fine, each level fills the holes of the
+    next. With the colours of the nearest visible pixels instead, files of the same PSNR of what is
+    seen were 1.2 to 1.6 times as large (three masks over a photograph, about 33 dB).
+    """
+    visible = (alpha != 0)[..., None]
+    if visible.all() or not visible.any():
         return pixels
-    rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-    filled: ByteArray = np.ascontiguousarray(pixels[rows, columns])
-    return filled
+    shown = np.atleast_3d(pixels) * visible
+    half = _filled(_halved(shown.astype(np.uint16)), _halved(visible.astype(np.uint16)))
+    smooth = _doubled(np.round(half).astype(np.uint8), alpha.shape)
+    return np.where(visible, shown, smooth).reshape(pixels.shape)
+
+
+def _filled(total: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float32]:
+    """Return sums (h, w, C) over their weights (h, w, 1), filled where nothing has a weight."""
+    mean: NDArray[np.float32] = total.astype(np.float32) / np.maximum(weight, 1)
+    if weight.all():
+        return mean
+    half = _filled(_halved(total.astype(np.float32)), _halved(weight.astype(np.float32)))
+    return np.where(weight > 0, mean, _doubled(half, weight.shape))
+
+
+def _halved(a: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums of 2x2 pixels."""
+    a = np.pad(a, [(0, len(a) % 2), (0, a.shape[1] % 2), (0, 0)])
+    return a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]  # type: ignore[no-any-return]
+
+
+def _doubled(a: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    """Return (h, w, C) of twice the size, without a last row or column that is too much."""
+    size = 2 * a.shape[1], 2 * a.shape[0]
+    planes = (Image.fromarray(plane) for plane in np.moveaxis(a, 2, 0))
+    wide = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in planes]
+    return np.stack(wide, -1)[: shape[0], : shape[1]]

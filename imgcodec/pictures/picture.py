@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
-from imgcodec.errors import FormatError
+from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.modes import composed, fill_invisible
-from imgcodec.pictures.pillow_guard import DAMAGE, reason_of, unlimited
+from imgcodec.pictures.pillow_guard import refusing, unlimited
 
 ALPHA_CHUNK = b"alpH"  # a grey PNG file of the picture's size
 
@@ -66,15 +66,15 @@ def alpha_of(chunks: Sequence[Chunk], height: int, width: int) -> ByteArray | No
         return None
     with unlimited():
         try:
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
+            with refusing(), Image.open(io.BytesIO(data), formats=["PNG"]) as png:
                 if png.mode != "L" or png.size != (width, height):
                     raise FormatError(
                         f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
                         f" the picture has {width}x{height}"
                     )
                 return np.array(png)
-        except DAMAGE as error:
-            raise FormatError(f"the alpha channel cannot be read: {reason_of(error)}") from error
+        except ImageError as error:
+            raise FormatError(f"the alpha channel cannot be read: {error}") from error
 
 
 def to_pil(picture: Picture) -> Image.Image:

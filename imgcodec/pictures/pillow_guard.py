@@ -1,21 +1,15 @@
-"""Pillow's settings of the whole process, and what it raises on damaged files."""
+"""Pillow's settings of the whole process, and what it and its plugins raise."""
 
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
+from imgcodec.errors import AicError, ImageError
 from imgcodec.files import reason
 
-# What Pillow raises on damaged files, over all its plugins.
-DAMAGE = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
-    NotImplementedError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
 PROCESS_LOCK = threading.Lock()  # Pillow's pixel limit and warning filters are the process's
 
 
@@ -29,6 +23,21 @@ def unlimited() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn what Pillow raises on a damaged file into an ImageError.
+
+    That may be anything, over all its plugins; those written in Rust panic with what is not even
+    an Exception.
+    """
+    try:
+        yield
+    except (AicError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise ImageError(reason_of(error)) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -10,14 +10,17 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from imgcodec.errors import ImageError
-from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
+from imgcodec.errors import AicError, ImageError
+from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
 from imgcodec.format.metadata import Metadata, bare_exif
 from imgcodec.format.tiles import Box
+from imgcodec.pictures import jxl_header
 from imgcodec.pictures.arrays import ByteArray
-from imgcodec.pictures.modes import is_deep, samples
+from imgcodec.pictures.depth import eight_bits, layout, unknown
+from imgcodec.pictures.georeference import lost_without_rasterio
+from imgcodec.pictures.modes import samples
 from imgcodec.pictures.picture import Picture
-from imgcodec.pictures.pillow_guard import DAMAGE, reason_of, unlimited
+from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
 from imgcodec.runtime.stopwatch import stage
 
@@ -33,13 +36,16 @@ _TURNS = {  # by orientation; 1 is upright
 
 
 @stage("read")
-def read_picture(path: str | os.PathLike[str], strict: bool = False) -> Picture:
+def read_picture(
+    path: str | os.PathLike[str], strict: bool = False, max_pixels: int = MAX_PIXELS
+) -> Picture:
     """Read a picture, turned upright by its EXIF orientation.
 
     Args:
         path: of a file of a kind that Pillow knows, or one of its plugins for HEIC, AVIF and
             JPEG XL where they are installed.
         strict: refuse what 8-bit RGB or grey cannot hold exactly.
+        max_pixels: more than so many are refused before any is read.
 
     Raises:
         ImageError: not a whole picture, more than one, or one with no way to 8 bits.
@@ -48,19 +54,20 @@ def read_picture(path: str | os.PathLike[str], strict: bool = False) -> Picture:
     with unlimited():
         try:
             # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
-            with open(path, "rb") as file, _open(file) as picture:
-                return _picture(picture, path, strict)
-        except ImageError as error:
+            with refusing(), open(path, "rb") as file, _open(file, max_pixels) as picture:
+                return _picture(picture, strict, max_pixels)
+        except AicError as error:
             raise ImageError(f"{path}: {error}") from error
-        except DAMAGE as error:
-            raise ImageError(f"{path}: {reason_of(error)}") from error
 
 
 def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     """Return the height and width that a file speaks of, before it is turned; None: of none."""
-    with unlimited(), suppress(ImageError, *DAMAGE), open(path, "rb") as file:
-        with _open(file) as picture:
-            return picture.height, picture.width
+    with unlimited(), suppress(ImageError), refusing():
+        with open(path, "rb") as file:
+            if (header := _jxl_header(file)) is not None:  # which is not decoded for this
+                return header.height, header.width
+            with _open(file) as picture:
+                return picture.height, picture.width
     return None
 
 
@@ -101,24 +108,39 @@ def read_roi(
     if mask is None:
         left, top, w, h = box or (0, 0, width, height)
         return Roi.box(height, width, Box(top, left, top + h, left + w), weight)
-    plane = read_picture(mask).flattened((0, 0, 0)).pixels
-    if plane.shape[:2] != (height, width):
-        raise ImageError(
-            f"{mask}: {plane.shape[1]}x{plane.shape[0]} pixels, the picture has {width}x{height}"
-        )
+    found = size_of(mask)  # it may be a small file of very many pixels
+    if found is None or sorted(found) == sorted((height, width)):
+        plane = read_picture(mask).flattened((0, 0, 0)).pixels
+        found = plane.shape[0], plane.shape[1]  # turned upright
+    if found != (height, width):
+        raise ImageError(f"{mask}: {found[1]}x{found[0]} pixels, the picture has {width}x{height}")
     return Roi.mask(plane if plane.ndim == 2 else plane.max(2), weight)
 
 
 def from_pil(picture: Image.Image) -> Picture:
     """Return a PIL image under the same rules as `read_picture`."""
-    try:
-        return _picture(picture, None, False)
-    except DAMAGE as error:  # an opened file is read only now
-        raise ImageError(reason_of(error)) from error
+    with refusing():  # an opened file is read only now
+        return _picture(picture)
 
 
-def _open(file: IO[bytes]) -> Image.Image:
+def _jxl_header(file: IO[bytes]) -> jxl_header.Header | None:
+    """Return the header of a JPEG XL file, None of others."""
+    is_jxl = jxl_header.is_jxl(file.read(12))
+    file.seek(0)
+    if not is_jxl:
+        return None
+    header = jxl_header.read(file.read())
+    file.seek(0)
+    return header
+
+
+def _open(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a picture, with the help of a plugin if need be."""
+    header = _jxl_header(file)
+    if header is not None:  # the plugin decodes it as it opens it
+        _check_size(header.width, header.height, max_pixels)
+        if header.animated:
+            raise ImageError("holds an animation, save the picture that is meant")
     try:
         return Image.open(file)
     except UnidentifiedImageError:
@@ -127,16 +149,15 @@ def _open(file: IO[bytes]) -> Image.Image:
                 plugin = import_module(name)  # which registers itself, or wants to be asked
                 getattr(plugin, "register_heif_opener", lambda: None)()
         file.seek(0)
-        return Image.open(file)
+        try:
+            return Image.open(file)
+        except UnidentifiedImageError as error:
+            raise ImageError(unknown(file)) from error
 
 
-def _picture(picture: Image.Image, path: Path | None, strict: bool) -> Picture:
+def _picture(picture: Image.Image, strict: bool = False, max_pixels: int = MAX_PIXELS) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
-    width, height = picture.size
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
-        )
+    _check_size(*picture.size, max_pixels)
     if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
         raise ImageError(f"{picture.format} drawings are not handled")
     num_frames = getattr(picture, "n_frames", 1)
@@ -144,20 +165,30 @@ def _picture(picture: Image.Image, path: Path | None, strict: bool) -> Picture:
         raise ImageError(
             f"holds {num_frames} pictures (animation or pages), save the one that is meant"
         )
-    deep = is_deep(picture, path)
+    held = layout(picture)
+    deep = held.bits > 8
     if deep and strict:
         raise ImageError("has more than 8 bits a sample")
-    picture.load()
-    found = samples(picture)
-    if strict and found.notes:
-        raise ImageError(found.notes[0])
-    notes = ("more than 8 bits a sample were reduced to 8",) * deep + found.notes
+    found = samples(eight_bits(picture, held))
+    notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
+    if strict and notes:
+        raise ImageError(notes[0])
+    if lost := lost_without_rasterio(getattr(picture, "tag_v2", {})):
+        notes += (lost,)
     metadata = Metadata(found.icc, _exif(picture), _xmp(picture))
     pixels, alpha = found.pixels, found.alpha
     if (turn := _TURNS.get(_orientation(picture))) is not None:
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
     return Picture(pixels, alpha, metadata.upright(), notes)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
+        )
+    check_pixels(width, height, max_pixels)
 
 
 def _turned(plane: ByteArray, turn: Image.Transpose) -> ByteArray:
@@ -172,15 +203,14 @@ def _exif(picture: Image.Image) -> bytes | None:
     if picture.format != "TIFF":
         return None
     kept = Image.Exif()
-    try:
+    with suppress(ImageError), refusing():
         found = picture.getexif()
         kept.update({tag: found[tag] for tag in _EXIF_TAGS if tag in found})
         for ifd in _EXIF_IFDS:
             if entries := found.get_ifd(ifd):
                 kept[ifd] = dict(entries)
         return bare_exif(kept.tobytes()) if len(kept) else None
-    except DAMAGE:
-        return None
+    return None
 
 
 def _xmp(picture: Image.Image) -> bytes | None:
@@ -192,7 +222,6 @@ def _xmp(picture: Image.Image) -> bytes | None:
 
 def _orientation(picture: Image.Image) -> int:
     """Return the EXIF orientation, 1 (upright) where there is none or it is damaged."""
-    try:
+    with suppress(ImageError), refusing():
         return int(picture.getexif().get(0x0112, 1))
-    except DAMAGE:
-        return 1
+    return 1

@@ -18,10 +18,22 @@ def float32() -> Iterator[None]:
 
 
 @contextmanager
+def _full_products() -> Iterator[None]:
+    """Multiply float32 in full, where a caller let CPUs with AMX round factors to bfloat16."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
 def exact() -> Iterator[None]:
     """Compute without gradients, in the precision that the code asks for."""
     with (
         float32(),
+        _full_products(),
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),

@@ -26,8 +26,9 @@ from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
+from imgcodec.releases import NEWEST
 
-MODEL_ID = bytes(range(8))
+MODEL_ID = NEWEST["psnr"].model_id
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
 COMMANDS = ("encode", "decode", "trim", "bench", "info", "inspect", "train")
 
@@ -273,6 +274,44 @@ def test_the_limit_of_pixels_reaches_the_codec(aic, coded, tmp_path):
     assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-pixels", "0"), "--max-pixels")
 
 
+def test_the_limit_of_pixels_of_each_command(aic, photo, coded, tmp_path):
+    for number, words in enumerate(
+        (
+            ("encode", photo),
+            ("trim", coded, "--rate", "0.25"),
+            ("inspect", coded),
+            ("decode", coded),
+        )
+    ):
+        suffix = "aic" if words[0] in ("encode", "trim") else "png"
+        target = tmp_path / f"{number}.{suffix}"
+        result = aic(words[0], words[1], target, *words[2:], "--max-pixels", "191")
+        assert_refused(result, "16x12 pixels, at most 191 are allowed: --max-pixels")
+        assert not target.exists()
+    assert aic("encode", photo, tmp_path / "b.aic", "--max-pixels", "192").exit_code == 0
+    result = aic("trim", coded, tmp_path / "c.aic", "--rate", "0.25", "--max-pixels", "192")
+    assert result.exit_code == 0
+
+
+def test_a_small_file_of_very_many_pixels_is_refused(aic, tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5\n16385 16384\n255\n")
+    result = aic("encode", tmp_path / "a.pgm", tmp_path / "a.aic")
+    assert_refused(result, "16385x16384 pixels, at most 268435456 are allowed: --max-pixels")
+    result = aic("encode", tmp_path / "a.pgm", tmp_path / "a.aic", "--max-pixels", 2**30)
+    assert_refused(result, "truncated")
+
+
+def test_transparency_counts_whole_for_a_part_of_a_picture(aic, tmp_path, monkeypatch):
+    Image.new("LA", (300, 200), (9, 9)).save(tmp_path / "a.png")
+    assert aic("encode", tmp_path / "a.png", tmp_path / "a.aic").exit_code == 0
+    words = ("decode", tmp_path / "a.aic", "--region", "0,0,9,9", "--max-pixels")
+    result = aic(*words[:2], tmp_path / "b.png", *words[2:], "59999")
+    assert_refused(result, "300x200 pixels, at most 59999 are allowed")
+    assert aic(*words[:2], tmp_path / "b.png", *words[2:], "60000").exit_code == 0
+    result = aic(*words[:2], tmp_path / "c.png", *words[2:], "81", "--alpha", "drop")
+    assert result.exit_code == 0
+
+
 def test_the_rate_of_a_preview_reaches_the_codec(aic, coded, tmp_path):
     assert aic("decode", coded, tmp_path / "a.png", "--max-rate", "0.1").exit_code == 0
     assert aic("decode", coded, tmp_path / "b.png").exit_code == 0
@@ -385,6 +424,22 @@ def test_a_folder_there_and_back(aic, album, tmp_path, jobs):
     assert (result.exit_code, result.stderr) == (0, "")
     assert names(back) == [name[:-4] + ".ppm" for name in wanted]
     assert np.array_equal(read_image(back / "a.png.ppm"), read_image(album / "a.png"))
+
+
+def test_a_folder_goes_on_after_what_a_plugin_raises(aic, album, tmp_path, monkeypatch):
+    opened = Image.open
+
+    def fail(file, *words):
+        if file.name.endswith("a.bmp"):
+            raise RuntimeError("Generic Error.")
+        return opened(file, *words)
+
+    monkeypatch.setattr(Image, "open", fail)
+    result = aic("encode", album, tmp_path / "coded")
+    assert result.exit_code == 1
+    assert f"{album / 'a.bmp'}: generic Error\n" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Error: 2 of 5 files failed"
+    assert len(names(tmp_path / "coded")) == 3
 
 
 def test_what_is_up_to_date_is_left_alone(aic, album, tmp_path):
@@ -662,7 +717,7 @@ def test_info_json_is_the_whole_header(aic, coded):
     size = coded.stat().st_size
     expected = {
         "version": 1, "width": 16, "height": 12, "channels": 3, "entropy": "range",
-        "u": round(65535 / 2) / 65535, "grid": [1, 1], "model_id": "0001020304050607",
+        "u": round(65535 / 2) / 65535, "grid": [1, 1], "model_id": MODEL_ID.hex(),
         "bytes": size, "bpp": 8 * size / (12 * 16), "tiles": [{"bytes": size - 41}], "chunks": [],
     }  # fmt: skip
     assert expected == {k: v for k, v in json.loads(result.stdout).items() if k in expected}
@@ -914,7 +969,7 @@ def test_verbose_explains(aic, photo, tmp_path):
     told = result.stdout.splitlines()[1:]
     assert told[0] == "  asked: 1 bpp, found: rate parameter 0.1250"
     assert told[1] == "  tiles: 1 x 1; header and index 41 bytes, chunks 0"
-    assert told[2] == "  weights 0001020304050607 on cpu, 2 threads, float32"
+    assert told[2] == f"  weights {MODEL_ID.hex()} on cpu, 2 threads, float32"
     seconds = r"\d+\.\d\d s"
     assert re.fullmatch(rf"  read {seconds}, load {seconds}, write {seconds}", told[3])
     result = aic("decode", tmp_path / "a.aic", tmp_path / "b.png", "--verbose")

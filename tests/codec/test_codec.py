@@ -3,6 +3,7 @@
 import re
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -299,7 +300,7 @@ def test_bfloat16_only_where_it_is_faster(tiny_weights, monkeypatch, isa, onednn
         warnings.simplefilter("ignore")  # torch's own, about Intel GPUs
         with torch.backends.mkldnn.flags(enabled=onednn):
             codec = Codec("cpu", weights=tiny_weights)
-    assert [payload.fast for payload in codec._payloads.values()] == [fast]
+    assert [one.fast for one in codec._tile_codecs.values()] == [fast]
 
 
 def test_threads_argument(tiny_weights, threads):
@@ -494,9 +495,10 @@ def test_devices(tiny_weights, monkeypatch):
 
 
 def test_tunes(monkeypatch, tiny_weights, other_weights):
-    shipped = {"aic-psnr": tiny_weights, "aic-msssim": other_weights}
-    monkeypatch.setattr(imgcodec.codec, "find", shipped.__getitem__)
-    with pytest.raises(AicError, match="^tune ssim, wanted one of psnr, ms-ssim$"):
+    shipped = {"psnr": tiny_weights, "ms-ssim": other_weights}
+    newest = {tune: SimpleNamespace(path=path) for tune, path in shipped.items()}
+    monkeypatch.setattr(imgcodec.codec, "NEWEST", newest)
+    with pytest.raises(AicError, match="^tune ssim, wanted one of psnr, ms-ssim, eye$"):
         Codec("cpu", tune="ssim")
     assert Codec("cpu").model_id == Codec("cpu", tune="psnr").model_id
     assert Codec("cpu", tune="ms-ssim").model_id == Codec("cpu", weights=other_weights).model_id
@@ -507,9 +509,8 @@ def test_tunes(monkeypatch, tiny_weights, other_weights):
 def test_files_bring_the_weights_that_they_name(monkeypatch, tiny_weights, other_weights):
     other = Codec("cpu", weights=other_weights)
     data = other.encode(ramp(64, 64), 8)
-    monkeypatch.setattr(
-        imgcodec.codec, "find_id", lambda name: other_weights if name == other.model_id else None
-    )
+    released = {other.model_id: SimpleNamespace(path=other_weights)}
+    monkeypatch.setattr(imgcodec.codec, "needed", released.__getitem__)
     codec = Codec("cpu", weights=tiny_weights)
     mine = codec.encode(ramp(64, 64), 8)
     assert np.array_equal(codec.decode(data), other.decode(data))
@@ -520,7 +521,7 @@ def test_files_bring_the_weights_that_they_name(monkeypatch, tiny_weights, other
 def test_files_of_other_weights_are_refused(tiny_codec, other_weights):
     other = Codec("cpu", weights=other_weights)
     data = other.encode(ramp(16, 16), 8)
-    expected = f"needs weights {other.model_id.hex()}, these are {tiny_codec.model_id.hex()}$"
+    expected = f"needs weights {other.model_id.hex()}, which are none of aic-psnr 1.0, "
     with pytest.raises(ModelMismatchError, match=expected):
         tiny_codec.decode(data)
     assert other.decode(data).shape == (16, 16, 3)

@@ -70,7 +70,7 @@ def test_prefix_of_tensors_is_the_same():
 
 
 def test_levels_are_rounded_towards_what_is_predicted_where_that_is_cheaper():
-    from imgcodec.codec.tile_codec import _CheapLevels
+    from imgcodec.codec.level_choice import _CheapLevels
     from imgcodec.model.tables import cost_table, mass_table
 
     wanted = torch.tensor([7.1, 7.6, 7.6, 8.6, 6.4, 5.9]).view(1, 1, 1, 6)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import decode_reporting
+import torch
+from conftest import TINY, build, decode_reporting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +16,13 @@ from imgcodec.codec.decompress import Decompressor
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.tiles import Box, Grid, plan_grid
-from imgcodec.model import Codes
+from imgcodec.model import Codes, ModelConfig
+from imgcodec.model.winograd import Conv3x3
 from imgcodec.pictures.reader import read_image
+from imgcodec.releases import TUNES
 from imgcodec.runtime.exact import exact
-from imgcodec.weights import TUNED
+from imgcodec.train.export import make_tables
+from imgcodec.weights import save
 
 # ---------------------------------------------------------------- geometry
 
@@ -177,7 +181,7 @@ def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled):
     assert largest_seam(tiny_codec, tiled) <= 1
 
 
-@pytest.mark.parametrize("tune", TUNED)
+@pytest.mark.parametrize("tune", TUNES)
 def test_the_shipped_weights_leave_no_seams(tune):
     codec = Codec("cpu", tune=tune)
     photograph = read_image(Path(__file__).parents[2] / "docs" / "kodim23.png")
@@ -189,8 +193,46 @@ def test_the_shipped_weights_leave_no_seams(tune):
 def test_seams_would_be_seen_without_the_halo(tiny_codec, tiled, monkeypatch):
     """The test above can fail."""
     smooth = tiny_codec.decode(tiled).astype(int)
-    monkeypatch.setattr("imgcodec.codec.decompress.HALO", 0)
+    monkeypatch.setattr(ModelConfig, "decoder_reach", 0)
     assert np.abs(tiny_codec.decode(tiled) - smooth).max() > 4
+
+
+@pytest.fixture(scope="module")
+def far_codec(tmp_path_factory):
+    """A codec whose decoder passes on what stands as far to the left as it can see, undamped."""
+    model = build(TINY)
+    with torch.no_grad():
+        layers = [m for m in model.g_s.modules() if isinstance(m, Conv3x3)]
+        assert len(layers) == 2 + 2 * TINY.decoder_blocks
+        for layer in layers:
+            layer.weight.zero_()
+            layer.weight[0, 0, 1, 0] = 1
+        layers[-1].weight.mul_(8)
+    path = tmp_path_factory.mktemp("far") / "far.safetensors"
+    save(path, model, make_tables(model))
+    return Codec("cpu", weights=path)
+
+
+@pytest.fixture(scope="module")
+def far_tiles(far_codec):
+    """A file of tiles, 64 pixels a side, with structure at the borders."""
+    rows, columns = np.mgrid[:256, :320] // 8
+    squares = 90 + 70 * ((rows + columns // 2) % 2)
+    return far_codec.encode(np.repeat(squares[..., None], 3, 2).astype(np.uint8), 2.0, tile=64)
+
+
+def test_the_halo_is_as_wide_as_the_decoder_sees(far_codec, far_tiles):
+    assert TINY.decoder_reach == 7
+    assert largest_seam(far_codec, far_tiles) <= 1
+
+
+def test_a_halo_one_place_smaller_leaves_seams(far_codec, far_tiles, monkeypatch):
+    monkeypatch.setattr(ModelConfig, "decoder_reach", TINY.decoder_reach - 1)
+    assert largest_seam(far_codec, far_tiles) > 8
+
+
+def test_reach_of_the_released_weights():
+    assert (ModelConfig().encoder_reach, ModelConfig().decoder_reach) == (15, 23)
 
 
 def test_gathered_codes_are_those_of_the_tiles(tiny_codec, tiled):
@@ -234,7 +276,7 @@ def test_a_region_reads_the_tiles_around_it_only(tiny_codec, textured):
         pixels = decompressor.strip(4)
     assert pixels.shape == (40, 40, 3)
     around = {9 * row + column for row in range(2, 7) for column in range(2, 7)}
-    assert set(asked) <= around  # a halo of 128 pixels, two tiles
+    assert set(asked) <= around  # a halo of at most two tiles
     assert len(asked) == len(set(asked))
 
 

@@ -513,7 +513,7 @@ def small_codes():
 def steps_of_parts(levels, follow=False):
     """Return the steps of the small model's pyramid, in eighths of an octave."""
     metric = "ms-ssim" if follow else "mse"
-    return Model(ModelConfig(latents=12, groups=(4, 5), width=8, metric=metric)).eighths(levels)
+    return eighths(levels, ModelConfig(latents=12, groups=(4, 5), width=8, metric=metric))
 
 
 SMALL_LAYERS = [n for n, m in small_codes().named_modules() if isinstance(m, IntegerLayer)]

@@ -75,16 +75,31 @@ def test_what_is_opaque_has_no_alpha(tmp_path):
     assert read_picture(tmp_path / "a.png").alpha is None
 
 
-def test_what_nobody_sees_gets_the_nearest_colour():
-    a = pixels(5, 8, 3)
-    alpha = np.full((5, 8), 9, np.uint8)
-    alpha[:, 5:] = 0
+def test_what_nobody_sees_is_filled_smoothly():
+    a = pixels(37, 50, 3)
+    alpha = np.full((37, 50), 9, np.uint8)
+    alpha[5:35, 12:] = 0
+    a[alpha != 0] = (10, 200, 60)
     filled = fill_invisible(a, alpha)
-    np.testing.assert_array_equal(filled[:, :5], a[:, :5])
-    np.testing.assert_array_equal(filled[:, 5:], np.repeat(a[:, 4:5], 3, 1))
-    hidden = np.zeros((5, 8), np.uint8)
+    np.testing.assert_array_equal(filled, np.broadcast_to([10, 200, 60], a.shape))
+    a[:, :12] = (10, 100, 60)  # now from one colour to another
+    filled = fill_invisible(a, alpha)
+    np.testing.assert_array_equal(filled[alpha != 0], a[alpha != 0])
+    assert 100 <= filled[..., 1].min() <= filled[..., 1].max() <= 200
+    assert np.abs(np.diff(filled[10:30, 11:, 1].astype(int))).max() < 50
+    assert np.array_equal(fill_invisible(a[..., 1], alpha), filled[..., 1])
+    hidden = np.zeros((37, 50), np.uint8)
     np.testing.assert_array_equal(fill_invisible(a, hidden), a)
-    assert fill_invisible(a[..., 0], alpha).shape == (5, 8)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (1, 65), (65, 3), (64, 64)])
+@pytest.mark.parametrize("corner", [0, -1])
+def test_one_visible_pixel_fills_all(shape, corner):
+    alpha = np.zeros(shape, np.uint8)
+    alpha[corner, corner] = 1
+    a = pixels(*shape, 3)
+    filled = fill_invisible(a, alpha)
+    np.testing.assert_array_equal(filled, np.broadcast_to(a[corner, corner], a.shape))
 
 
 def test_laid_over_a_colour():

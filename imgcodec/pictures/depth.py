@@ -1,0 +1,273 @@
+"""Samples as files hold them: how many bits, of which sign, which end is white, how many more.
+
+Pillow's modes do not tell: it cuts 16-bit colours to 8 bits, leaves 12-bit grey as it is, and
+drops what follows the colours. So the headers are asked, and what was cut is read anew.
+"""
+
+import re
+import struct
+import sys
+from collections.abc import Callable
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImagePalette, TiffImagePlugin
+
+from imgcodec.errors import ImageError
+from imgcodec.pictures import jxl_header
+
+MOST = 65535  # in Pillow's modes of 16 bits
+_GREY = ("I;16", "I;16B", "I;16L", "I;16N")
+_COLOURS = re.compile(r"(RGB[aAX]?|CMYK|LA);16([BLN])")  # Pillow's raw modes of 16 bits, cut to 8
+_SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_CUT = re.compile(r";16[BLN]|SGI16|BC6H")  # these and others, cut in decoders of their own
+_SMALL_GREY = {"1": 1, "L;2": 85, "L;4": 17}  # raw modes of PNG, and by how much Pillow multiplies
+_DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
+_SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
+Words = NDArray[np.uint16]
+
+
+class Layout(NamedTuple):
+    """What the samples of an opened picture are, beyond what its mode tells."""
+
+    bits: int = 8  # of the deepest sample
+    white: int = MOST  # what Pillow makes of the largest sample of deep grey
+    inverted: bool = False  # deep grey whose 0 is white
+    notes: tuple[str, ...] = ()  # what does not come along
+
+
+def layout(picture: Image.Image) -> Layout:
+    """Return what the headers of an opened picture say.
+
+    Raises:
+        ImageError: there is no way to 8 bits, or Pillow would decode something else.
+    """
+    ask = _LAYOUTS.get(picture.format or "", _by_mode)
+    return ask(picture)
+
+
+def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
+    """Load a picture and return it with 8 bits a sample, rounded, and its transparent colour."""
+    raw = _raw_mode(picture)
+    key = picture.info.get("transparency")
+    words = _heif_words(picture, found) if picture.format == "HEIF" else _words(picture, raw)
+    picture.load()
+    if picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM"):
+        words = np.asarray(picture)[..., None]
+    if words is None:
+        return _with_small_key(picture, raw, key)
+    steps = np.arange(MOST + 1).clip(0, found.white)
+    if found.inverted:
+        steps = found.white - steps
+    pixels = ((steps * 510 + found.white) // (2 * found.white)).astype(np.uint8)[words]
+    if key is not None:
+        opaque = np.uint8(255) * (words != np.array(key)).any(-1, keepdims=True)
+        pixels = np.concatenate([pixels, opaque], -1)
+    mode = "CMYK" if picture.mode == "CMYK" else ("L", "LA", "RGB", "RGBA")[pixels.shape[-1] - 1]
+    eight = Image.frombytes(mode, picture.size, pixels.tobytes())
+    eight.info = {name: value for name, value in picture.info.items() if name != "transparency"}
+    return eight
+
+
+def unknown(file: IO[bytes]) -> str:
+    """Return one line on a file that Pillow cannot open."""
+    file.seek(0)
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(tags.next)
+        tags.load(file)
+        bits, signs, polarity = (
+            "/".join(map(str, np.unique(tags.get(tag, default))[:4]))
+            for tag, default in ((258, 1), (339, 1), (262, 0))
+        )
+    except Exception:  # of a TIFF that is damaged, or none
+        return "not a picture of a known kind"
+    return (
+        f"a TIFF that is damaged or of a kind that is not handled: {bits} bits a sample,"
+        f" SampleFormat {signs}, PhotometricInterpretation {polarity},"
+        f" {tags.get(277, 1)} samples a pixel"
+    )
+
+
+def _raw_mode(picture: Image.Image) -> str:
+    """Return how Pillow's decoder will read samples, "" if it has done so or says nothing."""
+    tiles: list[Any] = getattr(picture, "tile", [])
+    args = tiles[0][3] if tiles else ""
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def _words(picture: Image.Image, raw: str) -> Words | None:
+    """Return the samples (H, W, C) of a picture of deep colours, None of others.
+
+    Pillow has no mode for them: high and low bytes are decoded one after another.
+    """
+    found = _COLOURS.fullmatch(raw)
+    if found is None or picture.format not in ("PNG", "TIFF"):
+        return None
+    kind, order = found[1], found[2]
+    if kind == "LA":
+        both = np.asarray(_again(picture, "I", "I;32B")).view(np.uint32)
+        return np.stack([both >> 16, both & MOST], -1).astype(np.uint16)
+    straight = kind.replace("a", "A")
+    high, low = (
+        np.asarray(_again(picture, picture.mode, f"{straight};16{half}"))
+        for half in (order, _SWAPPED[order])
+    )
+    words: Words = high.astype(np.uint16) << 8 | low
+    if kind == "RGBa":
+        alpha = words[..., 3:].astype(np.uint32)
+        colours = (words[..., :3] * np.uint32(MOST) + alpha // 2) // alpha.clip(1)
+        words[..., :3] = colours.clip(0, MOST)
+    return words
+
+
+def _again(picture: Image.Image, mode: str, raw: str) -> Image.Image:
+    """Open the file of a picture once more and load it in another way."""
+    file: Any = getattr(picture, "fp", None)
+    file.seek(0)
+    twin: Any = Image.open(file)
+    twin._mode = mode
+    twin.tile = [
+        tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))
+        for tile in twin.tile
+    ]
+    twin.load()
+    return twin  # type: ignore[no-any-return]
+
+
+def _with_small_key(picture: Image.Image, raw: str, key: Any) -> Image.Image:
+    """Return a picture with the transparent colour of its file scaled as Pillow scales samples."""
+    if key is None or picture.format != "PNG" or picture.mode not in ("L", "RGB"):
+        return picture
+    if picture.mode == "RGB" and max(key) > 255:
+        raise ImageError("its transparent colour has more bits than its samples")
+    scale = _SMALL_GREY.get(raw, 1)
+    if scale > 1:
+        picture = picture.copy()
+        picture.info["transparency"] = (key * scale) & 255
+    return picture
+
+
+def _by_mode(picture: Image.Image) -> Layout:
+    deep = picture.mode in _GREY or _CUT.search(str(getattr(picture, "tile", [])[:1])) is not None
+    return Layout(16 if deep else 8)
+
+
+def _bytes(picture: Image.Image) -> bytes:
+    """Return the file of a picture that is not loaded yet, else nothing."""
+    file: Any = getattr(picture, "fp", None)
+    if file is None:
+        return b""
+    position = file.tell()
+    file.seek(0)
+    data: bytes = file.read()
+    file.seek(position)
+    return data
+
+
+def _tiff(picture: Any) -> Layout:
+    tags = picture.tag_v2
+    bits = int(np.max(tags.get(258, 1)))
+    signs = {2: "signed", 3: "floating-point"}
+    kinds = {signs[kind] for kind in np.ravel(tags.get(339, 1)).tolist() if kind in signs}
+    if kinds and picture.mode not in ("I", "F") or bits == 16 and kinds:
+        raise ImageError(f"{kinds.pop()} samples cannot be kept in 8-bit RGB or grey")
+    compression, polarity = tags.get(259, 1), tags.get(262, 0)
+    more = sum(kind == 0 for kind in tags.get(338, ()))
+    if tags.get(284, 1) == 2:
+        wrong = picture.mode in ("LA", "La", "PA") or (bits > 8 and picture.mode not in _GREY)
+        if compression == 1:
+            wrong |= bits != 8 or polarity in (0, 6) or tags.get(266, 1) != 1
+        if wrong:
+            raise ImageError("separate planes of such samples are not handled")
+    if polarity == 6 and compression == 1 and tags.get(530, (2, 2)) != (1, 1):
+        raise ImageError("uncompressed YCbCr of a lower resolution is not handled")
+    notes = _left_out(more) + (_tiff_palette(picture) if picture.mode in ("P", "PA") else ())
+    white = 2**bits - 1 if picture.mode in _GREY else MOST
+    return Layout(bits, white, polarity == 0, notes)
+
+
+def _tiff_palette(picture: Any) -> tuple[str, ...]:
+    """Set a palette as its 16 bits mean it, and tell whether they fit into 8."""
+    words = np.array(picture.tag_v2.get(320, ()))
+    if words.size == 0 or not picture.tile:
+        return ()
+    if words.max() < 256:  # of programs that did not know better; libtiff takes it so, too
+        eight, fits = words, True
+    elif (words % 256 == 0).all():
+        eight, fits = words // 256, True
+    else:
+        eight, fits = (words + 128) // 257, bool((words % 257 == 0).all())
+    picture.palette = ImagePalette.raw("RGB;L", eight.astype(np.uint8).tobytes())
+    return () if fits else ("a palette of 16-bit colours was reduced to 8 bits",)
+
+
+def _left_out(more: int) -> tuple[str, ...]:
+    if not more:
+        return ()
+    return (f"{more} further sample{'s' * (more > 1)} of each pixel left out",)
+
+
+def _ppm(picture: Any) -> Layout:
+    args = picture.tile[0][3] if picture.tile else ""  # "RGB", or ("RGB", largest sample)
+    most = args[-1] if isinstance(args, tuple) else 0
+    return Layout(16 if picture.mode == "I" or most > 255 else 8)
+
+
+def _jpeg_2000(picture: Any) -> Layout:
+    data = _bytes(picture)
+    found = _SIZ.search(data)
+    if found is None:
+        return _by_mode(picture)
+    sizes = data[found.end() :: 3][: int.from_bytes(found[1], "big")]
+    if any(size & 128 for size in sizes):
+        raise ImageError("signed samples cannot be kept in 8-bit RGB or grey")
+    bits = max(sizes) + 1
+    if bits > 8 and picture.mode not in _GREY:  # Pillow would round white up, and that to black
+        raise ImageError("more than 8 bits a sample of this kind of JPEG 2000 are not handled")
+    if min(sizes) < 7:  # Pillow would not scale them to the full range
+        raise ImageError(f"{min(sizes) + 1} bits a sample of JPEG 2000 are not handled")
+    return Layout(bits, (2**bits - 1) << max(0, 16 - bits))
+
+
+def _avif(picture: Any) -> Layout:
+    return Layout(10 if _DEEP_AVIF.search(_bytes(picture)) else 8)
+
+
+def _heif(picture: Any) -> Layout:
+    bits = int(picture.info.get("bit_depth", 8))
+    return Layout(bits, (2**bits - 1) << max(0, 16 - bits))
+
+
+def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
+    """Return the samples of deep colours, which the plugin would cut."""
+    file: Any = getattr(picture, "fp", None)
+    if found.bits <= 8 or picture.mode in _GREY or file is None:
+        return None
+    from pillow_heif import open_heif
+
+    file.seek(0)
+    return np.asarray(open_heif(file, convert_hdr_to_8bit=False))
+
+
+def _jxl(picture: Any) -> Layout:
+    data = _bytes(picture)
+    return Layout(jxl_header.read(data).bits) if data else _by_mode(picture)
+
+
+def _fits(picture: Any) -> Layout:
+    if picture.mode != "L":
+        raise ImageError("signed samples cannot be kept in 8-bit RGB or grey")
+    return Layout()
+
+
+def _psd(picture: Any) -> Layout:
+    (channels,) = struct.unpack(">H", _bytes(picture)[12:14] or b"\0\0")
+    return Layout(notes=_left_out(max(0, channels - len(picture.getbands()))))
+
+
+_LAYOUTS: dict[str, Callable[[Any], Layout]] = {
+    "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
+    "JXL": _jxl, "FITS": _fits, "PSD": _psd,
+}  # fmt: skip

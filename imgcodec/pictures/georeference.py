@@ -1,0 +1,104 @@
+"""Where a map lies on Earth: what rasterio says of it <-> the chunk `geoR` of a file."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from imgcodec.errors import FormatError, ImageError
+from imgcodec.format.container import Chunk
+
+if TYPE_CHECKING:
+    import rasterio
+
+CHUNK = b"geoR"  # JSON, see docs/format.md
+_RPC_COEFFICIENTS = 20
+_TIFF_TAGS = (33550, 33922, 34264, 34735, 50844)  # scale, tie points, matrix, keys, RPCs
+_NODATA_TAG = 42113
+
+
+def chunk_of(dataset: "rasterio.DatasetReader") -> Chunk | None:
+    """Return the georeference of a dataset as a chunk of a file; None: it has none.
+
+    Raises:
+        ImageError: its RPCs are damaged.
+    """
+    facts: dict[str, Any] = {}
+    points, system = dataset.gcps
+    system = dataset.crs or system
+    if system is not None:
+        facts["crs"] = system.to_wkt()
+    if points:
+        facts["gcps"] = [[p.row, p.col, p.x, p.y, p.z or 0.0] for p in points]
+    elif system is not None or not dataset.transform.is_identity:
+        facts["transform"] = list(dataset.transform)[:6]
+    try:
+        if dataset.rpcs is not None:
+            facts["rpcs"] = dataset.rpcs.to_dict()
+    except (LookupError, ValueError, TypeError) as error:
+        raise ImageError(f"RPCs cannot be read: {error}") from error
+    if facts and dataset.tags().get("AREA_OR_POINT") == "Point":
+        facts["area_or_point"] = "Point"
+    return (CHUNK, json.dumps(facts, separators=(",", ":")).encode()) if facts else None
+
+
+def place_of(
+    georeference: bytes, corner: tuple[int, int]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a georeference as rasterio's words for a new file, and the tags to be set in it.
+
+    Args:
+        georeference: data of the chunk.
+        corner: column and row of the first pixel of the file in the picture that it is of.
+
+    Raises:
+        FormatError: it is none.
+    """
+    from rasterio.control import GroundControlPoint
+    from rasterio.crs import CRS
+    from rasterio.errors import RasterioError
+    from rasterio.rpc import RPC
+    from rasterio.transform import Affine
+
+    left, top = corner
+    place: dict[str, Any] = {}
+    try:
+        facts = json.loads(georeference)
+        if "crs" in facts:
+            place["crs"] = CRS.from_wkt(facts["crs"])
+        if "rpcs" in facts:
+            place["rpcs"] = RPC(**_shifted(facts["rpcs"], left, top))
+        if "gcps" in facts:
+            place["gcps"] = [
+                GroundControlPoint(row - top, column - left, x, y, z)
+                for row, column, x, y, z in facts["gcps"]
+            ]
+        elif "transform" in facts or "rpcs" not in facts:
+            a, b, c, d, e, f = map(float, facts["transform"])
+            place["transform"] = Affine(a, b, a * left + b * top + c, d, e, d * left + e * top + f)
+        tags = {"AREA_OR_POINT": "Point"} if facts.get("area_or_point") == "Point" else {}
+    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, RasterioError) as bad:
+        raise FormatError(
+            f"chunk geoR cannot be read: {' '.join(str(bad).split())[:200]}"
+        ) from bad
+    return place, tags
+
+
+def lost_without_rasterio(tags: Any) -> str | None:
+    """Return what of a TIFF file with these tags goes with Pillow, in words; None: nothing."""
+    kinds = ["georeference"] * any(tag in tags for tag in _TIFF_TAGS)
+    kinds += ["nodata value"] * (_NODATA_TAG in tags)
+    if not kinds:
+        return None
+    return f"without its {' and '.join(kinds)}, kept with the extra geo: pip install imgcodec[geo]"
+
+
+def _shifted(rpcs: dict[str, Any], left: int, top: int) -> dict[str, Any]:
+    """Return RPCs, checked, of the part of a picture that begins at this column and row."""
+    found: dict[str, Any] = {}
+    for name, value in rpcs.items():
+        if name.endswith("_coeff"):
+            found[name] = [float(number) for number in value]
+            if len(value) != _RPC_COEFFICIENTS:
+                raise ValueError(f"{len(value)} coefficients {name}, not {_RPC_COEFFICIENTS}")
+        elif value is not None:
+            found[name] = float(value)
+    return found | {"line_off": found["line_off"] - top, "samp_off": found["samp_off"] - left}

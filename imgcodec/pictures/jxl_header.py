@@ -1,0 +1,116 @@
+"""The start of a JPEG XL file (ISO/IEC 18181-1): what is known of it before it is decoded.
+
+The plugin of Pillow decodes all pixels as it opens a file. So this says first how many there are.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from imgcodec.errors import ImageError
+
+_BARE, _BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+_SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits that follow, and what is added to them
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width : height
+_ENOUGH_BYTES = 64  # for all that is read here
+
+
+class Header(NamedTuple):
+    """What the header says."""
+
+    height: int
+    width: int
+    animated: bool
+    bits: int  # of a colour sample
+
+
+def is_jxl(start: bytes) -> bool:
+    """Whether the first 12 bytes of a file are those of a JPEG XL file."""
+    return start.startswith((_BARE, _BOXED))
+
+
+def read(data: bytes) -> Header:
+    """Read the header of a file.
+
+    Raises:
+        ImageError: there is none.
+    """
+    bits = _Bits(_codestream(data))
+    height, width = _size(bits)
+    animated, depth = False, 8
+    if not bits.take(1):  # all_default
+        if bits.take(1):  # extra_fields
+            bits.take(3)  # orientation
+            if bits.take(1):
+                _size(bits)  # intrinsic size
+            if bits.take(1):
+                raise ImageError("JPEG XL with a preview is not handled")
+            animated = bool(bits.take(1))
+            if animated:
+                _skip_animation(bits)
+        is_float = bits.take(1)
+        usual = (32, 16, 24) if is_float else (8, 10, 12)
+        depth = bits.choose((*((0, most) for most in usual), (6, 1)))
+    return Header(height, width, animated, depth)
+
+
+class _Bits:
+    """Bits from the lowest of each byte on."""
+
+    def __init__(self, data: bytes) -> None:
+        self._number = int.from_bytes(data[:_ENOUGH_BYTES], "little")
+        self._left = 8 * len(data[:_ENOUGH_BYTES])
+
+    def take(self, count: int) -> int:
+        """Return the next bits as a number."""
+        self._left -= count
+        if self._left < 0:
+            raise ImageError("the JPEG XL header is cut off")
+        found = self._number & ((1 << count) - 1)
+        self._number >>= count
+        return found
+
+    def choose(self, ways: Sequence[tuple[int, int]]) -> int:
+        """Return a number that is written in one of four ways."""
+        count, offset = ways[self.take(2)]
+        return self.take(count) + offset
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Return height and width."""
+    small = bits.take(1)
+
+    def side() -> int:
+        return 8 * (bits.take(5) + 1) if small else bits.choose(_SIDE)
+
+    height = side()
+    ratio = bits.take(3)
+    if ratio == 0:
+        return height, side()
+    across, down = _RATIOS[ratio - 1]
+    return height, height * across // down
+
+
+def _skip_animation(bits: _Bits) -> None:
+    bits.choose(((0, 100), (0, 1000), (10, 1), (30, 1)))  # ticks a second, over
+    bits.choose(((0, 1), (0, 1001), (8, 1), (10, 1)))
+    bits.choose(((0, 0), (3, 0), (16, 0), (32, 0)))  # loops
+    bits.take(1)  # timecodes
+
+
+def _codestream(data: bytes) -> bytes:
+    """Return the codestream from its size on, as much of it as is needed."""
+    if not data.startswith(_BOXED):
+        return data.removeprefix(_BARE)
+    found, position = b"", 0
+    while position + 16 <= len(data) and len(found) < _ENOUGH_BYTES:
+        length, kind, longer = struct.unpack_from(">I4sQ", data, position)
+        start = position + (16 if length == 1 else 8)
+        end = {0: len(data), 1: position + longer}.get(length, position + length)
+        if end <= start:
+            break
+        if kind in (b"jxlc", b"jxlp"):
+            start += 4 * (kind == b"jxlp")  # the number of the part
+            found += data[start : min(end, start + 2 + _ENOUGH_BYTES)]
+        position = end
+    return found.removeprefix(_BARE)

@@ -1,0 +1,225 @@
+"""A GeoTIFF as a picture that is read by windows: its samples, alpha and metadata."""
+
+import base64
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imgcodec.errors import ImageError
+from imgcodec.format.container import Chunk
+from imgcodec.format.metadata import Metadata
+from imgcodec.pictures.arrays import ByteArray, as_colour
+from imgcodec.pictures.bands import bands_of, left_out
+from imgcodec.pictures.georeference import chunk_of
+from imgcodec.pictures.modes import composed, fill_invisible
+from imgcodec.pictures.picture import ALPHA_CHUNK
+from imgcodec.pictures.pillow_guard import refusing, unlimited
+from imgcodec.pictures.png import GreyPng
+from imgcodec.runtime.stopwatch import stage
+
+if TYPE_CHECKING:
+    import rasterio
+
+_STRIP = 256  # rows of alpha that are read at a time
+_EXTRA_SAMPLES, _ORIENTATION = 338, 274  # tags that GDAL does not tell
+_PREMULTIPLIED = 1
+_HIDDEN = 128  # samples where a window has nothing to be seen
+_Window = tuple[slice, slice]
+
+
+class Raster:
+    """A georeferenced picture that is read by windows, in place of a `Picture`.
+
+    Attributes:
+        dtype: uint8.
+        metadata: its colour profile and XMP.
+        notes: what is lost, to be told.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, dataset: "rasterio.DatasetReader", path: Path) -> None:
+        """Take an open dataset of a file.
+
+        Raises:
+            ImageError: it holds what 8-bit RGB or grey cannot.
+        """
+        from rasterio.enums import MaskFlags
+
+        tags = _tags(path)
+        self._dataset = dataset
+        self._bands = bands = bands_of(dataset)
+        self._chunk = chunk_of(dataset)
+        flags = dataset.mask_flag_enums[bands.colours[0] - 1]
+        self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        self._nodata = dataset.nodata if MaskFlags.nodata in flags else None
+        self._premultiplied = _PREMULTIPLIED in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
+        self._transparent = self._has_mask or self._nodata is not None or bands.alpha is not None
+        self._background: tuple[int, int, int] | None = None
+        self.metadata, notes = _metadata(dataset, b"GRAY" if self.ndim == 2 else b"RGB ")
+        if tags.get(_ORIENTATION, 1) != 1:
+            notes.append("without its orientation, which GDAL does not heed")
+        self.notes = (*bands.notes, *filter(None, [left_out(dataset)]), *notes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3), or (H, W) of a grey picture."""
+        size = (self._dataset.height, self._dataset.width)
+        coloured = self._background is not None and len(set(self._background)) > 1
+        grey = len(self._bands.colours) == self._bands.table.ndim == 1 and not coloured
+        return size if grey else (*size, 3)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def flattened(self, colour: tuple[int, int, int] | None) -> "Raster":
+        """Return it without alpha: laid over a colour, or as if all were opaque."""
+        found = copy(self)
+        found._background = colour if self._transparent else None
+        found._transparent = found._background is not None
+        return found
+
+    def keeping(self, kinds: Collection[str]) -> "Raster":
+        """Return it with these kinds of metadata."""
+        found = copy(self)
+        found.metadata = self.metadata.only(kinds)
+        return found
+
+    def coded(self) -> "Raster":
+        """Return what is read as the pixels that are worth their bits."""
+        return self
+
+    def chunks(self) -> list[Chunk]:
+        """Return as chunks of a file what is not pixels; alpha is read through for it."""
+        found = self.metadata.chunks()
+        if self._chunk is not None:
+            found.insert(0, self._chunk)
+        if self._transparent and self._background is None:
+            alpha = self._alpha_png()
+            found = [(ALPHA_CHUNK, alpha), *found] if alpha is not None else found
+        return found
+
+    @stage("read")
+    def __getitem__(self, window: _Window) -> ByteArray:
+        """Read rows and columns, two slices without steps: uint8 (h, w, 3) or (h, w)."""
+        with telling(self._dataset.name):
+            return self._pixels(*self._read(window))
+
+    def _pixels(self, raw: NDArray[Any], mask: ByteArray | None) -> ByteArray:
+        """Return the pixels of what `_read` gives."""
+        colours = raw[: len(self._bands.colours)]
+        pixels: ByteArray = self._bands.table.take(colours, 0, mode="clip")
+        pixels = pixels[0] if len(colours) == 1 else np.moveaxis(pixels, 0, -1)
+        alpha = self._alpha(raw, mask) if self._transparent else None
+        negative = (colours < 0).any(0)
+        if alpha is not None:
+            negative &= alpha > 0
+            if self._premultiplied:
+                pixels = _unmultiplied(pixels, alpha)
+            pixels = self._seen(pixels, alpha)
+        if negative.any():
+            raise ImageError(
+                "samples below 0: choose how they become 8 bits, like"
+                " gdal_translate -ot Byte -scale MIN MAX 0 255"
+            )
+        return np.ascontiguousarray(pixels)
+
+    def _seen(self, pixels: ByteArray, alpha: ByteArray) -> ByteArray:
+        """Return pixels over the background; without one, what nobody sees is filled smoothly."""
+        if self._background is not None:
+            pixels = composed(pixels, alpha, self._background)
+            return pixels if pixels.ndim == self.ndim else as_colour(pixels)
+        return fill_invisible(pixels, alpha) if alpha.any() else np.full_like(pixels, _HIDDEN)
+
+    def _read(self, window: _Window) -> tuple[NDArray[Any], ByteArray | None]:
+        """Read the bands of colours, that of alpha behind them, (bands, h, w); and the mask."""
+        rows, columns = (s.indices(n) for s, n in zip(window, self.shape[:2], strict=True))
+        part = ((rows[0], rows[1]), (columns[0], columns[1]))
+        wanted = [*self._bands.colours]
+        if self._bands.alpha is not None:
+            wanted.append(self._bands.alpha)
+        mask = self._dataset.read_masks(wanted[0], window=part) if self._has_mask else None
+        return self._dataset.read(wanted, window=part), mask
+
+    def _alpha(self, raw: NDArray[Any], mask: ByteArray | None) -> ByteArray:
+        """Return the alpha of what `_read` gives, uint8 (h, w): one reason hides a pixel."""
+        planes = [] if mask is None else [mask]
+        if self._bands.alpha is not None:
+            planes.append(self._bands.alpha_table.take(raw[-1], mode="clip"))
+        if self._nodata is not None:
+            visible = (raw[: len(self._bands.colours)] != self._nodata).any(0)
+            planes.append(np.where(visible, np.uint8(255), np.uint8(0)))
+        found: ByteArray = np.minimum.reduce(planes)
+        return found
+
+    @stage("read")
+    def _alpha_png(self) -> bytes | None:
+        """Return all alpha as a grey PNG file, made piece by piece; None: all is opaque."""
+        height, width = self.shape[:2]
+        png = GreyPng(height, width)
+        opaque = True
+        with telling(self._dataset.name):
+            for top in range(0, height, _STRIP):
+                alpha = self._alpha(*self._read((slice(top, top + _STRIP), slice(None))))
+                opaque = opaque and bool(alpha.min() == 255)
+                png.take(alpha)
+        return None if opaque else png.finish()
+
+
+@contextmanager
+def telling(name: str | Path) -> Iterator[None]:
+    """Put the name before refusals; GDAL, too, speaks through them and not to the user."""
+    import rasterio
+    from rasterio._err import CPLE_BaseError  # where rasterio lets GDAL's own errors through
+
+    try:
+        with rasterio.Env():
+            yield
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except (rasterio.errors.RasterioError, CPLE_BaseError, UnicodeError) as error:
+        raise ImageError(f"{name}: {line_of(error.__cause__ or error)}") from error
+
+
+def line_of(error: BaseException) -> str:
+    """Return one line for what rasterio reports."""
+    return " ".join(str(error).split())[:200]
+
+
+def _tags(path: Path) -> dict[int, Any]:
+    """Return the tags of a TIFF file of which GDAL does not speak."""
+    with unlimited(), suppress(ImageError), refusing(), Image.open(path, formats=["TIFF"]) as tiff:
+        found = tiff.tag_v2  # type: ignore[attr-defined]
+        return {tag: found[tag] for tag in (_EXTRA_SAMPLES, _ORIENTATION) if tag in found}
+    return {}
+
+
+def _metadata(dataset: "rasterio.DatasetReader", space: bytes) -> tuple[Metadata, list[str]]:
+    """Return metadata, and notes; `space` is that of the pixels, as ICC names it."""
+    notes = []
+    icc, profile = None, dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE")
+    if profile is not None:
+        with suppress(ValueError):
+            icc = base64.b64decode(profile)
+        if icc is None or icc[16:20] != space:
+            icc = None
+            notes.append("its colour profile is not one of such pixels, and is left out")
+    xmp = dataset.tags(ns="xml:XMP").get("xml:XMP")
+    return Metadata(icc=icc, xmp=None if xmp is None else xmp.encode()), notes
+
+
+def _unmultiplied(pixels: ByteArray, alpha: ByteArray) -> ByteArray:
+    """Return pixels that were multiplied with their alpha as they were before."""
+    share = np.maximum(alpha, 1).astype(np.uint32)
+    share = share[..., None] if pixels.ndim == 3 else share
+    restored = (pixels * np.uint32(255) + share // 2) // share
+    found: ByteArray = np.minimum(restored, 255).astype(np.uint8)
+    return found

@@ -1,0 +1,96 @@
+"""Released sets of weights: a list that only grows.
+
+A file names the set that it was written with, and decodes with no other. So what is released is
+never changed and never taken out: its files decode for ever. May import `errors` alone.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from imgcodec.errors import AicError, ModelMismatchError
+
+MODEL_ID_BYTES = 8  # of the SHA-256 of a weights file
+
+
+class Release(NamedTuple):
+    """A released set of weights."""
+
+    name: str
+    version: str  # of the package that brought it
+    tune: str  # what it is fitted to
+    sha256: str  # of its file
+
+    @property
+    def model_id(self) -> bytes:
+        """What files name it by: the first bytes of its SHA-256."""
+        return bytes.fromhex(self.sha256)[:MODEL_ID_BYTES]
+
+    @property
+    def file_name(self) -> str:
+        """Of its weights file."""
+        return f"{self.name}-{self.version}.safetensors"
+
+    @property
+    def path(self) -> Path:
+        """Where its file is: inside the package, or beside it in a checkout.
+
+        Raises:
+            AicError: it is missing from this installation.
+        """
+        package = Path(__file__).parent
+        for folder in (package / "_weights", package.parent / "weights"):
+            path = folder / self.file_name
+            if path.is_file():
+                return path
+        raise AicError(f"the weights {self} are missing from this installation")
+
+    def __str__(self) -> str:
+        """Say name and version."""
+        return f"{self.name} {self.version}"
+
+
+# By age. A new set of a name goes to the end; nothing else ever changes here.
+RELEASES = (
+    Release(
+        "aic-psnr", "1.0", "psnr",
+        "c44bbd5de9d10e5b8e0c69904b161b2168b79e1d119c7e680cc2c16c8fc7f5eb",
+    ),
+    Release(
+        "aic-msssim", "1.0", "ms-ssim",
+        "1f69c1d27a60d1206700ad3441531274aa78199091f98e221adfa27b8307f8e3",
+    ),
+    Release(
+        "aic-eye", "1.0", "eye",
+        "14c2ed76091cc4f9d7fcc73eabd48ce5c1a728945c92cb50a3361f88a4605320",
+    ),
+)  # fmt: skip
+NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with
+TUNES = tuple(NEWEST)
+DEFAULT_TUNE = "psnr"
+
+
+def id_of(weights: bytes) -> bytes:
+    """Return what files call the weights of this file's bytes."""
+    return hashlib.sha256(weights).digest()[:MODEL_ID_BYTES]
+
+
+def find(model_id: bytes) -> Release | None:
+    """Return the set that a file names, None where it is none of the released."""
+    return next((release for release in RELEASES if release.model_id == model_id), None)
+
+
+def needed(model_id: bytes) -> Release:
+    """Return the set that a file names.
+
+    Raises:
+        ModelMismatchError: it is none of the released.
+    """
+    release = find(model_id)
+    if release is None:
+        raise ModelMismatchError(
+            f"the file needs weights {model_id.hex()}, which are none of"
+            f" {', '.join(map(str, RELEASES))}: a newer aic may know them, and weights of one's"
+            " own are given by --weights"
+        )
+    return release

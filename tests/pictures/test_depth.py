@@ -1,0 +1,342 @@
+"""Samples of every depth, sign, polarity and number: scaled to 8 bits, told, or refused."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+from imgcodec.errors import ImageError
+from imgcodec.pictures.reader import from_pil, read_picture
+
+REDUCED = "more than 8 bits a sample were reduced to 8"
+UNKNOWN = "a TIFF that is damaged or of a kind that is not handled:"
+
+
+def eight(values, bits):
+    """Samples of so many bits as those of 8, rounded."""
+    return np.floor(np.asarray(values, float) * 255 / (2**bits - 1) + 0.5)
+
+
+def packed(values, bits, order=">"):
+    """The bytes of rows (H, n) of samples, each row filled up to a byte."""
+    if bits >= 8 and bits % 8 == 0 and bits & (bits - 1) == 0:
+        return [row.astype(f"{order}u{bits // 8}").tobytes() for row in values]
+    rows = []
+    for row in values:
+        text = "".join(format(value, f"0{bits}b") for value in row.tolist())
+        text += "0" * (-len(text) % 8)
+        rows.append(int(text, 2).to_bytes(len(text) // 8, "big"))
+    return rows
+
+
+def tiff(values, bits, photometric=1, sign=1, order="<", planar=1, extra=(), more=None):
+    """An uncompressed TIFF of samples (H, W, C)."""
+    height, width, channels = values.shape
+    planes = [values.reshape(height, -1)] if planar == 1 else list(np.moveaxis(values, 2, 0))
+    parts = [b"".join(packed(plane, bits, order)) for plane in planes]
+    tags = {
+        256: ("I", [width]), 257: ("I", [height]), 258: ("H", [bits] * channels), 259: ("H", [1]),
+        262: ("H", [photometric]), 277: ("H", [channels]), 278: ("I", [height]),
+        284: ("H", [planar]), 339: ("H", [sign] * channels),
+    }  # fmt: skip
+    tags |= {338: ("H", list(extra))} if extra else {}
+    tags |= more or {}
+    offsets = [8 + sum(map(len, parts[:i])) for i in range(len(parts))]
+    tags |= {273: ("I", offsets), 279: ("I", list(map(len, parts)))}
+    start = 8 + sum(map(len, parts))
+    entries, behind = b"", b""
+    for tag in sorted(tags):
+        kind, numbers = tags[tag]
+        body = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
+        if len(body) > 4:
+            place = start + 6 + 12 * len(tags) + len(behind)
+            behind += body
+            body = struct.pack(order + "I", place)
+        entries += struct.pack(order + "HHI", tag, {"H": 3, "I": 4}[kind], len(numbers))
+        entries += body.ljust(4, b"\0")
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, start)
+    ifd = struct.pack(order + "H", len(tags)) + entries + bytes(4)
+    return head + b"".join(parts) + ifd + behind
+
+
+def png(values, bits, colour, *before):
+    """A PNG file of samples (H, W, C), with chunks before the pixels."""
+    height, width = values.shape[:2]
+
+    def chunk(name, body):
+        check = zlib.crc32(name + body)
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", check)
+
+    rows = packed(values.reshape(height, -1), bits)
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = [(b"IHDR", header), *before, (b"IDAT", data), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
+
+
+def random(bits, *shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 2**bits, shape)
+
+
+def read(tmp_path, data):
+    (tmp_path / "a").write_bytes(data)
+    return read_picture(tmp_path / "a")
+
+
+def refusal(tmp_path, data, strict=False):
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(ImageError) as caught:
+        read_picture(tmp_path / "a", strict)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text.removeprefix(f"{tmp_path / 'a'}: ")
+
+
+# PNG
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "channels"),
+    [(1, 0, 1), (2, 0, 1), (4, 0, 1), (8, 0, 1), (16, 0, 1), (8, 2, 3), (16, 2, 3)],
+)
+def test_the_transparent_colour_of_a_png(tmp_path, bits, colour, channels):
+    a = random(bits, 6, 8, channels)
+    key = a[2, 3]
+    found = read(tmp_path, png(a, bits, colour, (b"tRNS", struct.pack(f">{channels}H", *key))))
+    np.testing.assert_array_equal(found.alpha, np.where((a == key).all(-1), 0, 255))
+    np.testing.assert_array_equal(found.pixels, eight(a, bits).squeeze())
+
+
+@pytest.mark.parametrize("key", [(256, 512, 768), (65535, 0, 0)])
+def test_only_that_colour_is_transparent_to_the_last_bit(tmp_path, key):
+    a = np.array([[key, (key[0] ^ 254, *key[1:]), (key[0], key[1] ^ 1, key[2])]])
+    found = read(tmp_path, png(a, 16, 2, (b"tRNS", struct.pack(">3H", *key))))
+    np.testing.assert_array_equal(found.alpha, [[0, 255, 255]])
+    with Image.open(tmp_path / "a") as opened:  # and where Pillow has opened the file already
+        np.testing.assert_array_equal(from_pil(opened).alpha, [[0, 255, 255]])
+    with Image.open(tmp_path / "a") as opened:
+        opened.load()  # what it cut is lost
+        with pytest.raises(ImageError, match="more bits than its samples"):
+            from_pil(opened)
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bits_of_png_are_rounded(tmp_path, colour, channels):
+    a = random(16, 9, 11, channels)
+    found = read(tmp_path, png(a, 16, colour))
+    colours = a if channels % 2 else a[..., :-1]
+    np.testing.assert_array_equal(found.pixels, eight(colours, 16).squeeze())
+    if channels % 2 == 0:
+        np.testing.assert_array_equal(found.alpha, eight(a[..., -1], 16))
+    assert found.notes == (REDUCED,)
+
+
+# TIFF
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+def test_grey_of_tiff(tmp_path, bits, photometric, order):
+    a = random(bits, 7, 10, 1)
+    data = tiff(a, bits, photometric, order=order)
+    if (bits, photometric, order) in ((12, 1, ">"), (12, 0, "<"), (12, 0, ">"), (16, 0, ">")):
+        assert refusal(tmp_path, data) == (
+            f"{UNKNOWN} {bits} bits a sample, SampleFormat 1,"
+            f" PhotometricInterpretation {photometric}, 1 samples a pixel"
+        )
+        return
+    found = read(tmp_path, data)
+    light = a if photometric else 2**bits - 1 - a
+    np.testing.assert_array_equal(found.pixels, eight(light, bits)[..., 0])
+    assert found.notes == (REDUCED,) * (bits > 8)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("extra", [(), (0,), (1,), (2,)])
+def test_16_bit_colours_of_tiff(tmp_path, order, extra):
+    a = random(16, 5, 6, 3 + len(extra))
+    if extra == (1,):  # colours times alpha
+        a[..., 3] |= 1
+        a[..., :3] = a[..., :3] * a[..., 3:] // 65535
+    found = read(tmp_path, tiff(a, 16, 2, order=order, extra=extra))
+    wanted = eight(a[..., :3] * (65535 / a[..., 3:] if extra == (1,) else 1), 16)
+    np.testing.assert_allclose(found.pixels, wanted, atol=extra == (1,))
+    if extra in ((1,), (2,)):
+        np.testing.assert_array_equal(found.alpha, eight(a[..., 3], 16))
+    left = ("1 further sample of each pixel left out",) * (extra == (0,))
+    assert found.notes == (REDUCED, *left)
+
+
+@pytest.mark.parametrize(
+    ("bits", "sign", "words"),
+    [
+        (8, 2, "signed samples cannot be kept"),
+        (16, 2, "signed samples cannot be kept"),
+        (32, 2, "mode I cannot be kept"),
+        (32, 1, "mode I cannot be kept"),
+        (16, 3, f"{UNKNOWN} 16 bits a sample, SampleFormat 3"),
+        (32, 3, "mode F cannot be kept"),
+        (64, 3, f"{UNKNOWN} 64 bits a sample, SampleFormat 3"),
+        (10, 1, f"{UNKNOWN} 10 bits a sample"),
+        (14, 1, f"{UNKNOWN} 14 bits a sample"),
+    ],
+)
+def test_what_has_no_way_to_8_bits_is_refused(tmp_path, bits, sign, words):
+    assert refusal(tmp_path, tiff(random(7, 4, 5, 1), bits, sign=sign)).startswith(words)
+
+
+@pytest.mark.parametrize("extra", [(0,), (0, 0), (2, 0)])
+def test_further_samples_are_told(tmp_path, extra):
+    a = random(8, 5, 6, 3 + len(extra))
+    found = read(tmp_path, tiff(a, 8, 2, extra=extra))
+    np.testing.assert_array_equal(found.pixels, a[..., :3])
+    count = extra.count(0)
+    words = f"{count} further sample{'s' if count > 1 else ''} of each pixel left out"
+    assert found.notes == (words,)
+    assert refusal(tmp_path, tiff(a, 8, 2, extra=extra), strict=True) == words
+    if 2 in extra:
+        np.testing.assert_array_equal(found.alpha, a[..., 3])
+
+
+def test_what_pillow_saves_as_rgbx_has_a_further_sample(tmp_path):
+    Image.new("RGBX", (4, 4)).save(tmp_path / "a.tif")
+    assert read_picture(tmp_path / "a.tif").notes == ("1 further sample of each pixel left out",)
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "extra", "more"),
+    [
+        (16, 2, (), None), (8, 2, (), {266: ("H", [2])}), (12, 1, (), None),
+        (16, 1, (), None), (8, 0, (), None), (8, 6, (), {530: ("H", [1, 1])}), (4, 1, (), None),
+    ],
+)  # fmt: skip
+def test_planes_that_pillow_would_mix_up_are_refused(tmp_path, bits, photometric, extra, more):
+    channels = (3 if photometric in (2, 6) else 1) + len(extra)
+    data = tiff(random(bits, 4, 6, channels), bits, photometric, planar=2, extra=extra, more=more)
+    assert refusal(tmp_path, data) == "separate planes of such samples are not handled"
+
+
+def test_uncompressed_ycbcr_of_a_lower_resolution_is_refused(tmp_path):
+    assert "of a lower resolution" in refusal(tmp_path, tiff(random(8, 4, 6, 3), 8, 6))
+
+
+@pytest.mark.parametrize(
+    ("largest", "step", "told"), [(255, 1, False), (65535, 257, False), (65280, 256, False)]
+)
+def test_palettes_of_16_bits_that_mean_8(tmp_path, largest, step, told):
+    colours = random(8, 3, 256)
+    colours[:, 0] = 255
+    data = tiff(random(8, 5, 6, 1), 8, 3, more={320: ("H", (colours * step).ravel().tolist())})
+    found = read(tmp_path, data)
+    assert (colours * step).max() == largest
+    index = random(8, 5, 6, 1)[..., 0]
+    np.testing.assert_array_equal(found.pixels, np.moveaxis(colours[:, index], 0, -1))
+    assert bool(found.notes) == told
+
+
+def test_palettes_of_more_than_8_bits_are_rounded(tmp_path):
+    colours = random(16, 3, 256)
+    found = read(
+        tmp_path, tiff(random(8, 5, 6, 1), 8, 3, more={320: ("H", colours.ravel().tolist())})
+    )
+    index = random(8, 5, 6, 1)[..., 0]
+    wanted = np.moveaxis(eight(colours, 16)[:, index], 0, -1)
+    np.testing.assert_array_equal(found.pixels, wanted)
+    assert found.notes == ("a palette of 16-bit colours was reduced to 8 bits",)
+
+
+# others
+
+
+@pytest.mark.parametrize("kind", ["P5", "P6"])
+@pytest.mark.parametrize("largest", [1, 15, 255, 511, 1023, 4095, 65535])
+def test_ppm_of_any_depth(tmp_path, kind, largest):
+    a = np.random.default_rng(0).integers(0, largest + 1, (8, 9) if kind == "P5" else (8, 3, 3))
+    size = b"%d 8" % a.shape[1]
+    data = a.astype(">u2" if largest > 255 else "u1").tobytes()
+    found = read(tmp_path, kind.encode() + b"\n" + size + b"\n%d\n" % largest + data)
+    np.testing.assert_array_equal(found.pixels, np.floor(a * 255 / largest + 0.5))
+    assert found.notes == (REDUCED,) * (largest > 255)
+
+
+@pytest.mark.parametrize("mode", ["RGB;16", "L;16"])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_deep_heif(tmp_path, mode, bits, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    monkeypatch.setattr(heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    shape = (64, 64, 3) if mode == "RGB;16" else (64, 64)
+    smooth = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    a = np.broadcast_to(smooth.reshape(64, 64, *[1] * (len(shape) - 2)), shape)
+    file = io.BytesIO()
+    heif.from_bytes(mode, (64, 64), a.tobytes()).save(file, quality=-1, chroma=444)
+    held = np.asarray(heif.open_heif(file, convert_hdr_to_8bit=False)) >> (16 - bits)
+    found = read(tmp_path, file.getvalue())
+    np.testing.assert_array_equal(found.pixels, eight(held, bits))
+    assert found.notes == (REDUCED,)
+    assert "more than 8 bits" in refusal(tmp_path, file.getvalue(), strict=True)
+
+
+def jpeg_2000(values, bits):
+    """A JPEG 2000 file of samples (C, H, W)."""
+    rasterio = pytest.importorskip("rasterio")
+    count, height, width = values.shape
+    grid = {"count": count, "height": height, "width": width, "dtype": values.dtype}
+    words = {"quality": 100, "reversible": "yes", "ycc": "no", "nbits": bits}
+    with warnings.catch_warnings(), rasterio.MemoryFile(ext="jp2") as file:
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with file.open(driver="JP2OpenJPEG", **grid, **words) as dataset:
+            dataset.write(values)
+        return file.read()
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_grey_of_jpeg_2000(tmp_path, bits):
+    a = random(bits, 1, 32, 32).astype("u2" if bits > 8 else "u1")
+    found = read(tmp_path, jpeg_2000(a, bits))
+    np.testing.assert_array_equal(found.pixels, eight(a[0], bits))
+    assert found.notes == (REDUCED,) * (bits > 8)
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+@pytest.mark.parametrize(
+    ("bits", "channels", "kind", "words"),
+    [
+        (4, 1, "u1", "4 bits a sample of JPEG 2000 are not handled"),
+        (9, 1, "u2", "more than 8 bits a sample of this kind of JPEG 2000"),  # white gets black
+        (12, 3, "u2", "more than 8 bits a sample of this kind of JPEG 2000"),
+        (16, 1, "i2", "signed samples cannot be kept"),
+    ],
+)
+def test_jpeg_2000_that_pillow_would_get_wrong(tmp_path, bits, channels, kind, words):
+    a = random(4, channels, 32, 32).astype(kind)
+    assert refusal(tmp_path, jpeg_2000(a, bits)).startswith(words)
+
+
+def fits(bits):
+    lines = [
+        "SIMPLE  = T",
+        f"BITPIX  = {bits}",
+        "NAXIS   = 2",
+        "NAXIS1  = 2",
+        "NAXIS2  = 2",
+        "END",
+    ]
+    return "".join(line.ljust(80) for line in lines).ljust(2880).encode() + bytes(2880)
+
+
+def test_fits_is_signed(tmp_path):
+    assert read(tmp_path, fits(8)).pixels.shape == (2, 2)
+    assert refusal(tmp_path, fits(16)).startswith("signed samples cannot be kept")
+
+
+def test_further_channels_of_photoshop(tmp_path):
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 5, 2, 2, 8, 3)
+    found = read(tmp_path, head + bytes(12) + bytes(2) + bytes(range(20)))
+    np.testing.assert_array_equal(found.pixels[..., 1], [[4, 5], [6, 7]])
+    assert found.notes == ("2 further samples of each pixel left out",)

@@ -1,0 +1,67 @@
+"""The list of released weights: it only grows, and what it names is what is shipped."""
+
+import hashlib
+
+import pytest
+
+from imgcodec import releases
+from imgcodec.errors import AicError, ModelMismatchError
+from imgcodec.releases import NEWEST, RELEASES, Release
+
+# Name, version and hash of every set that was ever released. Lines are added, never changed.
+PROMISED = [
+    ("aic-psnr", "1.0", "c44bbd5de9d10e5b8e0c69904b161b2168b79e1d119c7e680cc2c16c8fc7f5eb"),
+    ("aic-msssim", "1.0", "1f69c1d27a60d1206700ad3441531274aa78199091f98e221adfa27b8307f8e3"),
+    ("aic-eye", "1.0", "14c2ed76091cc4f9d7fcc73eabd48ce5c1a728945c92cb50a3361f88a4605320"),
+]
+
+
+def test_nothing_that_was_released_is_gone_or_changed():
+    found = [(release.name, release.version, release.sha256) for release in RELEASES]
+    assert found[: len(PROMISED)] == PROMISED
+    assert len(found) == len(PROMISED), "add what is new to PROMISED, at its end"
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=str)
+def test_shipped_files_are_those_of_the_list(release):
+    data = release.path.read_bytes()
+    assert hashlib.sha256(data).hexdigest() == release.sha256
+    assert releases.id_of(data) == release.model_id
+    assert releases.find(release.model_id) is releases.needed(release.model_id) is release
+
+
+def test_ids_differ():
+    assert len({release.model_id for release in RELEASES}) == len(RELEASES)
+
+
+def test_unknown_ids_are_refused_with_what_is_known():
+    assert releases.find(bytes(8)) is None
+    assert releases.find(b"") is None
+    with pytest.raises(ModelMismatchError) as refused:
+        releases.needed(bytes(8))
+    for words in (bytes(8).hex(), "aic-psnr 1.0", "aic-eye 1.0", "a newer aic may know"):
+        assert words in str(refused.value)
+
+
+def test_encoding_takes_the_newest_of_a_tune():
+    newer = Release("aic-psnr", "1.1", "psnr", "0" * 64)
+    assert {r.tune: r for r in (*RELEASES, newer)}["psnr"] is newer
+    assert {tune: release.name for tune, release in NEWEST.items()} == {
+        "psnr": "aic-psnr", "ms-ssim": "aic-msssim", "eye": "aic-eye",
+    }  # fmt: skip
+
+
+def test_files_are_looked_for_in_the_package_and_then_in_the_checkout(tmp_path, monkeypatch):
+    release = Release("x", "1.0", "psnr", "0" * 64)
+    package = tmp_path / "imgcodec"
+    inside, beside = package / "_weights", tmp_path / "weights"
+    for folder in (inside, beside):
+        folder.mkdir(parents=True)
+        (folder / "x-1.0.safetensors").touch()
+    monkeypatch.setattr(releases, "__file__", str(package / "releases.py"))
+    assert release.path == inside / "x-1.0.safetensors"
+    release.path.unlink()
+    assert release.path == beside / "x-1.0.safetensors"
+    release.path.unlink()
+    with pytest.raises(AicError, match="^the weights x 1.0 are missing from this installation$"):
+        assert release.path
