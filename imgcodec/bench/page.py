@@ -67,7 +67,7 @@ def write(
             continue  # its rows say why
     data = json.dumps({**result, "views": views}, allow_nan=False).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace(RESULT, data)
-    files.write_bytes(folder / "index.html", page.encode(), force=True)
+    files.write_bytes(folder / "index.html", page.encode(errors="backslashreplace"), force=True)
 
 
 def _chosen(items: list[Any], most: int) -> list[Any]:

@@ -29,7 +29,7 @@ def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     writer.writerow(field.name for field in fields(Row))
     for row in rows:
         writer.writerow("" if value != value else value for value in astuple(row))
-    files.write_bytes(path, text.getvalue().encode(), force=True)
+    files.write_bytes(path, text.getvalue().encode(errors="backslashreplace"), force=True)
 
 
 def to_json(result: dict[str, Any], path: str | os.PathLike[str]) -> None:

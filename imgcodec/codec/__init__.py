@@ -56,6 +56,7 @@ from imgcodec.weights import load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 EFFORTS = 9
+MOST_BPP = 24  # of samples as they are; only tiny pictures need more, and are asked by size
 
 
 class Codec:
@@ -337,13 +338,15 @@ class Codec:
             most = target.num_bytes(num_pixels)
             found = compress_within(compressor, most - overhead, effort)
             if found is None:
-                least: float = overhead + sum(map(len, compressor.plan(0).write()))
+                least = overhead + sum(map(len, compressor.plan(0).write()))
+                needs = f"{least}"
                 if target.kind == "rate":
                     # half a byte more, so that rounding does not take the last one away
-                    least = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
+                    bpp = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
+                    needs = f"{bpp:.12g}" if bpp <= MOST_BPP else f"a size of {least} bytes"
                 raise AicError(
                     f"{target.kind} {target.value:.12g} is too low for this picture,"
-                    f" which needs {least:.12g}"
+                    f" which needs {needs}"
                 )
         else:
             found = compress_at(compressor, target, effort)

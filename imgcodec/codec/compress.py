@@ -92,7 +92,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         u = reach(measure, target.decibels, start, slope)
         limited = u in (0, MAX_U)
     else:
-        u = round(target.value / 100 * MAX_U)
+        u = target.u
     compressor.renew(u)
     if compressor.refines and effort > 1:
         for _ in range(effort - 1):
