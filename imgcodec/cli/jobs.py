@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,7 @@ import click
 from imgcodec.cli.options import READ
 from imgcodec.errors import AicError
 from imgcodec.format import container
+from imgcodec.runtime.forks import Lock
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:

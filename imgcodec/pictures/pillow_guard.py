@@ -1,7 +1,6 @@
 """Pillow's settings of the whole process, and what it raises on damaged files."""
 
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -10,13 +9,14 @@ from contextlib import contextmanager
 from PIL import Image, UnidentifiedImageError
 
 from imgcodec.files import reason
+from imgcodec.runtime.forks import Lock
 
 # What Pillow raises on damaged files, over all its plugins.
 DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError,
     NotImplementedError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
-PROCESS_LOCK = threading.Lock()  # Pillow's pixel limit and warning filters are the process's
+PROCESS_LOCK = Lock()  # Pillow's pixel limit and warning filters are the process's
 
 
 @contextmanager
