@@ -18,7 +18,8 @@ from PIL import Image
 from imgcodec.bench import find_pictures
 from imgcodec.cli import batch
 from imgcodec.cli.batch import Task, Work
-from imgcodec.cli.jobs import Decoding, Encoding
+from imgcodec.cli.decode import Decoding
+from imgcodec.cli.encode import Encoding
 
 SIDES = (64, 128, 256)
 GOALS = {"quality 50": {"quality": 50.0}, "1 bpp": {"rate": 1.0}}

@@ -299,7 +299,7 @@ def test_bfloat16_only_where_it_is_faster(tiny_weights, monkeypatch, isa, onednn
         warnings.simplefilter("ignore")  # torch's own, about Intel GPUs
         with torch.backends.mkldnn.flags(enabled=onednn):
             codec = Codec("cpu", weights=tiny_weights)
-    assert [payload.fast for payload in codec._payloads.values()] == [fast]
+    assert [tile_codec.fast for tile_codec in codec._tile_codecs.values()] == [fast]
 
 
 def test_threads_argument(tiny_weights, threads):

@@ -75,8 +75,8 @@ def test_bfloat16_stays_where_it_is_asked_for(layer):
 
 def test_decoded_pixels_are_those_of_direct_convolutions(available, monkeypatch):
     codec = Codec("cpu")
-    for payload in codec._payloads.values():
-        monkeypatch.setattr(payload, "fast", False)
+    for tile_codec in codec._tile_codecs.values():
+        monkeypatch.setattr(tile_codec, "fast", False)
     with Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png") as picture:
         data = codec.encode(np.asarray(picture)[:256, :320], 0.5)
     calls = []
@@ -109,9 +109,9 @@ def test_other_threads_rest_meanwhile(available):
 
 def test_processors_without_it_are_not_asked(monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
-    winograd._is_available.cache_clear()
+    winograd._home.cache_clear()
     try:
         with torch.no_grad():
             assert not pays(maps(*LARGE))
     finally:
-        winograd._is_available.cache_clear()
+        winograd._home.cache_clear()

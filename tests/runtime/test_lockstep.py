@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from imgcodec.cli import batch
-from imgcodec.cli.jobs import Decoding, Encoding
+from imgcodec.cli.decode import Decoding
+from imgcodec.cli.encode import Encoding
 from imgcodec.codec import Codec
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, FormatError
