@@ -40,7 +40,7 @@ TABLE = {
         CODEC,
     ),
     "pillow_plugin": ({"codec", "errors", "format", "pictures"}, {"numpy", "PIL"}),
-    "__init__": ({"codec", "pillow_plugin"}, set[str]()),
+    "__init__": ({"codec", "pillow_plugin", "runtime"}, set[str]()),
     "train": (
         {
             "codec", "entropy", "errors", "format", "metrics", "model", "runtime",
@@ -62,7 +62,8 @@ TABLE = {
     "__main__": ({"cli"}, {"click"}),
 }  # fmt: skip
 LIGHT = {  # modules that load less than their package may
-    "runtime.lockstep", "runtime.stopwatch", "format.container", "bench",
+    "runtime.forks", "runtime.lockstep", "runtime.openmp", "runtime.stopwatch", "format.container",
+    "bench",
 }  # fmt: skip
 ROOT = Path(imgcodec.__file__).parent
 

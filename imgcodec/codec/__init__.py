@@ -47,6 +47,7 @@ from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
+from imgcodec.runtime import openmp
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16
@@ -86,12 +87,11 @@ class Codec:
             raise AicError(f"tune {tune}, wanted one of {', '.join(TUNES)}")
         if device not in DEVICES:
             raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
-        cuda = torch.cuda.is_available()
-        if device == "cuda" and not cuda:
-            raise AicError("no CUDA device found")
+        self.device = _found(device)
         if threads is not None:
+            if threads > 1 and openmp.has_lost_threads():
+                raise AicError(f"threads {threads}, this forked process can have 1")
             torch.set_num_threads(threads)
-        self.device = "cuda" if cuda and device != "cpu" else "cpu"
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
         self.model_id = self._add(weights or NEWEST[tune].path)
@@ -102,6 +102,8 @@ class Codec:
         return self._shared(self._tile_codecs[self.model_id])
 
     def _shared(self, tile_codec: TileCodec) -> TileCodec:
+        if self.device == "cuda" and torch.cuda._is_in_bad_fork():
+            raise AicError("a forked process cannot use its parent's CUDA; start it by spawn")
         return tile_codec if self._member is None else LockstepTileCodec(tile_codec, self._member)
 
     def joining(self, member: Member | None) -> "Codec":
@@ -363,6 +365,20 @@ class Codec:
         if header.model_id not in self._tile_codecs:
             self._add(needed(header.model_id).path)
         return self._shared(self._tile_codecs[header.model_id])
+
+
+def _found(device: str) -> str:
+    """Return "cuda" or "cpu"; of "auto", "cuda" where it works."""
+    reason = "no CUDA device found"
+    if device != "cpu" and torch.cuda.is_available():  # once asked, no forked child can use it
+        try:
+            torch.zeros(1, device="cuda")
+            return "cuda"
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+    if device == "cuda":
+        raise AicError(reason)
+    return "cpu"
 
 
 def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:

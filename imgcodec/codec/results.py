@@ -51,3 +51,7 @@ class Encoded(bytes):
         encoded = super().__new__(cls, data)
         encoded.report = report
         return encoded
+
+    def __reduce__(self) -> tuple[type["Encoded"], tuple[bytes, EncodeReport]]:
+        """Return what makes a copy, as when a worker process hands over its result."""
+        return Encoded, (bytes(self), self.report)
