@@ -19,7 +19,7 @@ from imgcodec.bench.compare import Comparison
 from imgcodec.bench.rows import Row, means
 
 SCHEMA = 1  # of the JSON; a change that breaks a reader counts it up
-_PACKAGES = ("torch", "numpy", "pillow", "constriction", "pytorch-msssim")
+_PACKAGES = ("torch", "numpy", "pillow", "constriction")
 
 
 def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
