@@ -2,8 +2,8 @@
 
 As pytorch-msssim has it: a Gaussian window over places that lie wholly in the picture, averages of
 2x2 pixels (zeros beyond an odd side) between the scales, and all channels alike. The five maps of
-a scale are filtered together, which takes half the time: 0.09 s for 768x512 RGB on one core, 0.15 s
-with gradient. The order of operations is the same, since white areas show how float32 rounds.
+a scale are filtered together, which takes half the time: 0.09 s for 768x512 RGB on one core, and
+0.15 s with gradient. The order of operations is the same, as white areas show how float32 rounds.
 """
 
 import torch
