@@ -14,7 +14,6 @@ icc_profile, exif and xmp, of which those of the image are kept where nothing el
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -24,6 +23,7 @@ from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import ALPHA_CHUNK, to_pil
 from imgcodec.pictures.reader import from_pil
+from imgcodec.runtime.forks import Lock
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec

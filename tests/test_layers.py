@@ -11,7 +11,7 @@ import pytest
 import imgcodec
 
 HEAVY = {
-    "PIL", "click", "constriction", "matplotlib", "numpy", "pytorch_msssim", "rasterio",
+    "PIL", "click", "constriction", "matplotlib", "numpy", "rasterio",
     "safetensors", "scipy", "torch", "tqdm",
 }  # fmt: skip
 TORCH = {"torch", "numpy", "tqdm"}  # torch brings numpy and tqdm along
@@ -22,10 +22,10 @@ TABLE = {
     "errors": (set[str](), set[str]()),
     "runtime": (set[str](), TORCH),
     "files": ({"errors", "runtime"}, set[str]()),
-    "metrics": ({"errors"}, {"numpy"}),
     "format": ({"errors"}, set[str]()),
     "entropy": ({"errors"}, {"numpy", "constriction"}),
     "model": (set[str](), TORCH),
+    "metrics": ({"errors", "model"}, {"numpy"}),
     "releases": ({"errors"}, set[str]()),
     "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
     "pictures": (
@@ -46,7 +46,7 @@ TABLE = {
             "codec", "entropy", "errors", "format", "metrics", "model", "runtime",
             "weights",
         },
-        CODEC | {"scipy"},
+        CODEC,
     ),
     "bench": (
         {"__init__", "codec", "errors", "files", "metrics", "pictures"},

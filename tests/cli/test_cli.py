@@ -840,8 +840,28 @@ def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
     shown = aic("bench", photo.parent, *words)
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert (site / "index.html").is_file()
+    found = json.loads((site / "results.json").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", found["date"])
+    assert found["command"].startswith("aic ")
+    assert found["outcome"].startswith("Nothing but jpeg was measured")
+    with open(site / "results.csv", newline="") as file:
+        assert [row["codec"] for row in csv.DictReader(file)] == ["jpeg"] * len(found["rows"])
     assert_refused(aic("bench", photo.parent, *words), "not empty")
     assert aic("bench", photo.parent, *words, "--force").exit_code == 0
+
+
+def test_bench_without_scipy_lacks_bd_rates_only(aic, photo, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.interpolate", None)
+    words = ("--codec", "jpeg", "--codec", "webp", "--rate", 3, "--quiet", "--json")
+    result = aic("bench", photo.parent, *words, tmp_path / "a.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "BD-rates need pip install 'imgcodec[bench]'" in result.stdout.splitlines()
+    assert "mean of 1" in result.stdout
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["comparisons"] == []
+    assert found["outcome"] == "BD-rates need pip install 'imgcodec[bench]'"
+    alone = aic("bench", photo.parent, "--codec", "jpeg", "--quiet")
+    assert "BD-rate" not in alone.stdout  # nothing to compare
 
 
 def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypatch):
