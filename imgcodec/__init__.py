@@ -58,7 +58,7 @@ def encode(
             them.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
-        **target: in place of the rate, one of size (bytes), quality (0..100, default 50), psnr
+        **target: in place of the rate, one of size (bytes), quality (0..100), psnr
             (dB) and ms_ssim (0..1); and roi, see `imgcodec.pictures.roi`.
     """
     codec = _load()(device=device, threads=threads, tune=tune)
