@@ -127,8 +127,8 @@ def sizes(monkeypatch):
 
 def encoding(codec, **goal):
     work = Encoding(
-        goal=goal, roi=None, tune="psnr", effort=1, tile=None, alpha="keep", metadata=(),
-        strict=False, entropy="range", device="cpu", threads=None, verbose=False,
+        goal=goal, roi=None, tune="psnr", weights=None, effort=1, tile=None, alpha="keep",
+        metadata=(), strict=False, entropy="range", device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
     work.codec = codec
@@ -138,7 +138,7 @@ def encoding(codec, **goal):
 def decoding(codec):
     return Decoding(
         region=None, keep_going=False, max_rate=None, max_pixels=10**6, alpha="keep",
-        metadata=(), device="cpu", threads=None, verbose=False,
+        metadata=(), weights=None, device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None, _codec=codec,
     )  # fmt: skip
 
