@@ -8,10 +8,16 @@
     imgcodec.register()  # from now on, PIL.Image opens and saves .aic files
 
 `imgcodec.encode` and `imgcodec.decode` do the same for a single picture. Importing the package
-loads neither torch nor numpy; the first use does.
+loads neither torch nor numpy; the first use does. It changes two things. Where torch is not loaded
+yet, and the user has set none of GOMP_SPINCOUNT, KMP_BLOCKTIME and OMP_WAIT_POLICY, the first two
+are set, so that torch's threads wait for each other in a way that leaves other programs their
+cores. And a fork waits until no thread is in the midst of coding, so that the child can go on.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from imgcodec.runtime.forks import undivided
+from imgcodec.runtime.openmp import spin_shortly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Codec", "__version__", "decode", "encode", "register"]
+
+spin_shortly()
 
 
 def encode(
@@ -53,9 +61,7 @@ def encode(
         **target: in place of the rate, one of size (bytes), quality (0..100, default 50), psnr
             (dB) and ms_ssim (0..1); and roi, see `imgcodec.pictures.roi`.
     """
-    from imgcodec.codec import Codec
-
-    codec = Codec(device=device, threads=threads, tune=tune)
+    codec = _load()(device=device, threads=threads, tune=tune)
     return codec.encode(image, rate, entropy, effort, tile, **target)
 
 
@@ -74,9 +80,7 @@ def decode(
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
     """
-    from imgcodec.codec import Codec
-
-    return Codec(device=device, threads=threads).decode(data, region)
+    return _load()(device=device, threads=threads).decode(data, region)
 
 
 def register() -> None:
@@ -89,7 +93,12 @@ def register() -> None:
 def __getattr__(name: str) -> object:
     """Load the codec, and torch with it, when it is first asked for."""
     if name == "Codec":
-        from imgcodec.codec import Codec
-
-        return Codec
+        return _load()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@undivided()
+def _load() -> "type[Codec]":
+    from imgcodec.codec import Codec
+
+    return Codec

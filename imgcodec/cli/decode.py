@@ -179,7 +179,7 @@ class Decoding:
             lost = [kind for kind in kept.kinds if kind != "icc"]
         else:
             writing = writer.writing(target, *shape, force, plane, kept, background)
-            lost = [] if writer.holds_metadata(target) else kept.kinds
+            lost = writer.left_out(target, kept)
             lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
         if lost:
             self.warn(target, f"without {', '.join(lost)}")
@@ -192,11 +192,8 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
-        if report.damaged:
-            reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
-            raise AicError(
-                f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}"
-            )
+        if report.damage:
+            raise AicError(f"{source}: {report.damage}")
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
         if self.verbose:
             line += details(data, codec, stages)

@@ -183,7 +183,8 @@ TILE = click.option(
 STRICT = click.option(
     "--strict",
     is_flag=True,
-    help="Refuse pictures that 8-bit RGB or grey cannot hold exactly, rather than reduce them.",
+    help="Refuse pictures of which something is lost before they are coded, like more than 8 bits "
+    "a sample or a comment, rather than say so.",
 )
 
 
@@ -260,7 +261,9 @@ class Encoding:
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(source, self.strict, self.max_pixels or HELD_PIXELS)
+            picture = reader.read_picture(
+                source, self.strict, self.max_pixels or HELD_PIXELS, self.metadata
+            )
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
         if self.strict and picture.notes:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ from imgcodec.cli.process import one_line
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.releases import needed
+from imgcodec.runtime.forks import Lock
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:

@@ -20,10 +20,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli
-from imgcodec.codec.results import Encoded
+from imgcodec.codec.results import DecodeReport, Encoded
 from imgcodec.codec.target import Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
 from imgcodec.releases import NEWEST
@@ -103,7 +104,7 @@ class FakeCodec:
             pixels = pixels[y : y + height, x : x + width]
         for start in range(0, len(pixels), 5):
             take(pixels[start : start + 5])
-        return types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
+        return DecodeReport({"decoder": 0.125}, 0.75, {})
 
 
 @pytest.fixture
@@ -239,8 +240,7 @@ def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
     def damaged(self, data, take, region, keep_going, *_):
         assert keep_going
         report = work(self, data, take, region)
-        report.damaged = {3: "checksum mismatch in tile 3", 1: "tile 1 is cut"}
-        return report
+        return replace(report, damaged={3: "checksum mismatch in tile 3", 1: "tile 1 is cut"})
 
     monkeypatch.setattr(FakeCodec, "decode_rows", damaged)
     target = tmp_path / "out.png"
@@ -617,6 +617,32 @@ def test_kinds_of_metadata(aic, glass, tmp_path, kinds, kept):
         assert (found.metadata.exif is not None) is kept
 
 
+def test_metadata_that_a_format_cannot_hold_are_named(aic, tmp_path):
+    long = b"II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(70000, b"m")
+    for exif, suffix, why in (
+        (long, "jpg", "70000 bytes, at most 65527 fit into a JPEG file"),
+        (b"no exif at all", "tif", "no TIFF structure"),
+    ):
+        data = FakeCodec().encode(
+            Picture(np.zeros((6, 8, 3), np.uint8), None, Metadata(exif=exif))
+        )
+        (tmp_path / "a.aic").write_bytes(data)
+        target = tmp_path / f"a.{suffix}"
+        result = aic("decode", tmp_path / "a.aic", target)
+        assert (result.exit_code, result.stderr) == (0, f"{target}: without exif ({why})\n")
+        assert read_picture(target).metadata == Metadata()
+
+
+def test_what_is_not_kept_is_said_or_refused_unless_it_is_not_wanted(aic, tmp_path):
+    source, target = tmp_path / "a.jpg", tmp_path / "a.aic"
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(source, comment=b"by hand")
+    result = aic("encode", source, target)
+    assert (result.exit_code, result.stderr) == (0, f"{source}: not kept: a comment\n")
+    assert_refused(aic("encode", source, target, "--force", "--strict"), "not kept: a comment")
+    result = aic("encode", source, target, "--force", "--strict", "--metadata", "none")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])
 def test_unknown_colours_and_kinds(aic, glass, tmp_path, words):
     result = aic("encode", glass, tmp_path / "g.aic", *words)
@@ -814,8 +840,28 @@ def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
     shown = aic("bench", photo.parent, *words)
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert (site / "index.html").is_file()
+    found = json.loads((site / "results.json").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", found["date"])
+    assert found["command"].startswith("aic ")
+    assert found["outcome"].startswith("Nothing but jpeg was measured")
+    with open(site / "results.csv", newline="") as file:
+        assert [row["codec"] for row in csv.DictReader(file)] == ["jpeg"] * len(found["rows"])
     assert_refused(aic("bench", photo.parent, *words), "not empty")
     assert aic("bench", photo.parent, *words, "--force").exit_code == 0
+
+
+def test_bench_without_scipy_lacks_bd_rates_only(aic, photo, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.interpolate", None)
+    words = ("--codec", "jpeg", "--codec", "webp", "--rate", 3, "--quiet", "--json")
+    result = aic("bench", photo.parent, *words, tmp_path / "a.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "BD-rates need pip install 'imgcodec[bench]'" in result.stdout.splitlines()
+    assert "mean of 1" in result.stdout
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["comparisons"] == []
+    assert found["outcome"] == "BD-rates need pip install 'imgcodec[bench]'"
+    alone = aic("bench", photo.parent, "--codec", "jpeg", "--quiet")
+    assert "BD-rate" not in alone.stdout  # nothing to compare
 
 
 def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypatch):

@@ -127,8 +127,9 @@ def sizes(monkeypatch):
 
 def encoding(codec, **goal):
     work = Encoding(
-        goal=goal, roi=None, tune="psnr", weights=None, effort=1, tile=None, alpha="keep",
-        metadata=(), strict=False, entropy="range", device="cpu", threads=None, verbose=False,
+        goal=goal, roi=None, tune="psnr",
+        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
+        strict=False, entropy="range", device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
     work.codec = codec
