@@ -45,14 +45,12 @@ class ModelConfig:
         return self.digits > 0
 
     @property
-    def encoder_reach(self) -> int:
-        """How many places away from its own an encoded latent may depend on."""
-        return _reach(self.encoder_blocks)
-
-    @property
     def decoder_reach(self) -> int:
-        """How many places away from its own the codes are that a decoded pixel may depend on."""
-        return _reach(self.decoder_blocks)
+        """How many places away from its own the codes are that a decoded pixel may depend on.
+
+        First layer, last layer and two layers a block, of 3x3 places each; and the lapping.
+        """
+        return 1 + 2 * self.decoder_blocks + 1 + 1
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -69,8 +67,3 @@ class ModelConfig:
         if part < self.pyramid_parts:
             return pyramid.part_size(height, width, part)
         return height, width
-
-
-def _reach(blocks: int) -> int:
-    """Return how far a trunk looks: first, last and two layers of 3x3 a block; and the lapping."""
-    return 1 + 2 * blocks + 1 + 1
