@@ -339,6 +339,8 @@ def encode(
         )
     if settings["tune"] is not None and settings["weights"] is not None:
         raise click.UsageError("--tune names a released set, --weights one of one's own")
+    if settings["tune"] == "eye" and settings["effort"] > 1 and not quiet:
+        click.echo("--effort does nothing with --tune eye", err=True)
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
     run(work, sources, target, PICTURES, ".aic", force, jobs, quiet)

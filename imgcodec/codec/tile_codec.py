@@ -120,7 +120,7 @@ class TileCodec:
     def refines(self, prepared: Prepared) -> str | None:
         """Return the quality, psnr or ms_ssim, that `refine` raises; None: it does nothing."""
         config = self.model.config
-        if not config.expansion:
+        if not config.expansion or self.tune == "eye":  # whose loss nothing here follows
             return None
         if config.metric == "mse":
             return "psnr"

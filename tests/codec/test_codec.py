@@ -563,3 +563,10 @@ def test_single_bits_know_no_effort(paper_codec, textured):
     data, other = (paper_codec.encode(image, 2, effort=effort) for effort in (5, 9))
     assert data == other
     assert paper_codec.decode(data).shape == image.shape
+
+
+def test_effort_leaves_weights_for_the_eye_alone(textured):
+    """What it follows is not what they are fitted to."""
+    codec = Codec("cpu", tune="eye")
+    picture = textured(176, 192)
+    assert codec.encode(picture, quality=60, effort=3) == codec.encode(picture, quality=60)
