@@ -36,7 +36,7 @@ TABLE = {
         CODEC,
     ),
     "pillow_plugin": ({"codec", "errors", "format", "pictures"}, {"numpy", "PIL"}),
-    "__init__": ({"codec", "pillow_plugin"}, set[str]()),
+    "__init__": ({"codec", "errors", "pictures", "pillow_plugin"}, set[str]()),
     "train": (
         {
             "codec", "entropy", "errors", "format", "metrics", "model", "runtime",
