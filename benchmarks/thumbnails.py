@@ -18,7 +18,8 @@ from PIL import Image
 from imgcodec.bench import find_pictures
 from imgcodec.cli import batch
 from imgcodec.cli.batch import Task, Work
-from imgcodec.cli.jobs import Decoding, Encoding
+from imgcodec.cli.decode import Decoding
+from imgcodec.cli.encode import Encoding
 
 SIDES = (64, 128, 256)
 GOALS = {"quality 50": {"quality": 50.0}, "1 bpp": {"rate": 1.0}}
@@ -82,7 +83,8 @@ def compare(side: int, label: str, work: Work, folder: Path, names: tuple[str, s
 def encoding(goal: dict[str, float]) -> Encoding:
     """Return what `aic encode` does with each file."""
     return Encoding(
-        goal={**goal}, roi=None, tune="psnr", effort=1, tile=None, alpha="keep", metadata=(),
+        goal={**goal}, roi=None, tune="psnr",
+        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
         strict=False, entropy="range", device="cpu", threads=None, force=True, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
@@ -92,6 +94,7 @@ def decoding() -> Decoding:
     """Return what `aic decode` does with each file."""
     return Decoding(
         region=None, keep_going=False, max_rate=None, max_pixels=10**9, alpha="keep", metadata=(),
+        weights=None,
         device="cpu", threads=None, force=True, verbose=False, warn=lambda path, note: None,
     )  # fmt: skip
 

@@ -8,13 +8,19 @@
     imgcodec.register()  # from now on, PIL.Image opens and saves .aic files
 
 `imgcodec.encode` and `imgcodec.decode` do the same for a single picture. Importing the package
-loads neither torch nor numpy; the first use does. docs/api.md describes all that is public.
+loads neither torch nor numpy; the first use does. It changes two things. Where torch is not loaded
+yet, and the user has set none of GOMP_SPINCOUNT, KMP_BLOCKTIME and OMP_WAIT_POLICY, the first two
+are set, so that torch's threads wait for each other in a way that leaves other programs their
+cores. And a fork waits until no thread is in the midst of coding, so that the child can go on.
+docs/api.md describes all that is public.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
+from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
+from imgcodec.runtime.forks import undivided
+from imgcodec.runtime.openmp import spin_shortly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +36,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "AicError", "Codec", "Encoded", "FormatError", "ImageError", "ModelMismatchError", "Picture",
-    "Roi", "__version__", "decode", "encode", "register",
+    "AicError", "AicWarning", "Codec", "Encoded", "FormatError", "ImageError",
+    "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "register",
 ]  # fmt: skip
 _LAZY = {  # public names -> the modules that bring torch or numpy with them
     "Codec": "imgcodec.codec",
@@ -39,6 +45,8 @@ _LAZY = {  # public names -> the modules that bring torch or numpy with them
     "Picture": "imgcodec.pictures.picture",
     "Roi": "imgcodec.pictures.roi",
 }
+
+spin_shortly()
 
 
 def encode(
@@ -69,9 +77,7 @@ def encode(
         **target: in place of the rate, one of size (bytes), quality (0..100, default 50), psnr
             (dB) and ms_ssim (0..1); and roi, a `Roi`.
     """
-    from imgcodec.codec import Codec
-
-    codec = Codec(device=device, threads=threads, tune=tune)
+    codec: Codec = _load("Codec")(device=device, threads=threads, tune=tune)
     return codec.encode(image, rate, entropy, effort, tile, **target)
 
 
@@ -90,9 +96,8 @@ def decode(
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
     """
-    from imgcodec.codec import Codec
-
-    return Codec(device=device, threads=threads).decode(data, region)
+    codec: Codec = _load("Codec")(device=device, threads=threads)
+    return codec.decode(data, region)
 
 
 def register() -> None:
@@ -105,5 +110,10 @@ def register() -> None:
 def __getattr__(name: str) -> object:
     """Load a public name, and torch or numpy with it, when it is first asked for."""
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        return _load(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@undivided()
+def _load(name: str) -> Any:
+    return getattr(import_module(_LAZY[name]), name)

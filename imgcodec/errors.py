@@ -1,4 +1,10 @@
-"""Everything that the package refuses, one class per kind of reason."""
+"""Everything that the package refuses, one class per kind of reason; and what it warns of."""
+
+import sys
+import warnings
+from collections.abc import Iterable
+
+_BETWEEN = (__name__.split(".")[0], "PIL")  # packages
 
 
 class AicError(Exception):
@@ -15,3 +21,19 @@ class ModelMismatchError(AicError):
 
 class ImageError(AicError):
     """A picture that cannot be read, written or represented."""
+
+
+class AicWarning(UserWarning):
+    """A picture is not kept, or not decoded, as it was; told in one line."""
+
+
+def warn_of(notes: Iterable[str]) -> None:
+    """Warn Python's users, at the line of theirs from which the package was called.
+
+    Pillow may stand between: it calls the plugin.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    for note in notes:
+        warnings.warn(note, AicWarning, stacklevel=level)

@@ -4,40 +4,71 @@ import mmap
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from imgcodec.errors import AicError
 from imgcodec.runtime.stopwatch import stage
 
+MAX_STREAM_BYTES = 2**33  # the largest pictures take 6 GiB with 16 bits a sample
+_PIECE_BYTES = 2**20
+
 
 def read_bytes(source: Path) -> bytes:
-    """Return the bytes of a file."""
+    """Return the bytes of a file, or all that a stream gives."""
     try:
-        return source.read_bytes()
+        with source.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return b"".join(pieces(file, source))
+            return file.read()
     except OSError as error:
         raise AicError(f"{source}: {error.strerror}") from error
 
 
 def map_bytes(source: Path) -> bytes | mmap.mmap:
-    """Return the bytes of a file, read only where they are looked at."""
+    """Return the bytes of a file, read where they are looked at; those of a stream at once."""
     try:
         with source.open("rb") as file:
-            empty = source.stat().st_size == 0  # which cannot be mapped
-            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            if os.fstat(file.fileno()).st_size == 0:  # of a stream, or of what cannot be mapped
+                return b"".join(pieces(file, source))
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise AicError(f"{source}: {error.strerror}") from error
 
 
+def pieces(stream: IO[bytes], name: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Yield what a stream gives, up to a limit: it may have no end."""
+    left = MAX_STREAM_BYTES
+    while piece := stream.read(_PIECE_BYTES):
+        left -= len(piece)
+        if left < 0:
+            raise AicError(f"{name}: gives more than {MAX_STREAM_BYTES} bytes")
+        yield piece
+
+
 def check_free(path: str | os.PathLike[str], force: bool) -> None:
     """Refuse a path that `write_bytes` could not write, as far as that can be known before."""
-    if not os.path.isdir(Path(path).parent):  # pathlib's own raises where a folder is closed
-        raise AicError(f"{path}: there is no folder {Path(path).parent}")
-    if os.path.exists(path) and not os.path.isfile(path):
+    folder = Path(path).parent
+    above, there = _mode(folder), _mode(path)
+    if above is None or not stat.S_ISDIR(above):
+        raise AicError(f"{path}: there is no folder {folder}")
+    if there is not None and not stat.S_ISREG(there):
         raise AicError(f"{path}: is not a regular file")
-    if os.path.exists(path) and not force:
+    if there is not None and not force:
         raise AicError(f"{path}: exists, and is kept without --force")
+
+
+def _mode(path: str | os.PathLike[str]) -> int | None:
+    """Return what the system says about the kind of a file; None: there is none."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise AicError(f"{path}: {reason(error)}") from error
 
 
 @stage("write")

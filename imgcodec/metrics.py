@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +44,16 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     _check_pair(a, b)
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
-    import pytorch_msssim
     import torch
+
+    from imgcodec.model.ms_ssim import ms_ssim
 
     def tensor(image: NDArray[np.uint8]) -> torch.Tensor:
         planes = np.atleast_3d(image).transpose(2, 0, 1)[np.newaxis]  # (1, C, H, W)
         return torch.from_numpy(planes.astype(np.float32))
 
     with torch.inference_mode():
-        return float(pytorch_msssim.ms_ssim(tensor(a), tensor(b), data_range=PEAK))
+        return float(ms_ssim(tensor(a), tensor(b), PEAK))
 
 
 def ms_ssim_db(value: float) -> float:
@@ -83,6 +85,19 @@ def _as_file(image: NDArray[np.uint8]) -> BytesIO:
     return BytesIO(head + image.tobytes())
 
 
+def pchip() -> Any:
+    """Return what interpolates the curves of BD-rates.
+
+    Raises:
+        AicError: the package is not installed.
+    """
+    try:
+        from scipy.interpolate import PchipInterpolator
+    except ImportError as error:
+        raise AicError("BD-rates need pip install 'imgcodec[bench]'") from error
+    return PchipInterpolator
+
+
 def bd_rate(
     rates_a: Sequence[float],
     psnrs_a: Sequence[float],
@@ -96,6 +111,7 @@ def bd_rate(
 
     Raises:
         ValueError: the curves have no quality in common, or are no curves.
+        AicError: scipy is not installed.
     """
     low = max(min(psnrs_a), min(psnrs_b))
     high = min(max(psnrs_a), max(psnrs_b))
@@ -111,14 +127,12 @@ def _log_rate_area(
     rates: Sequence[float], psnrs: Sequence[float], low: float, high: float
 ) -> float:
     """Integrate log rate over quality from `low` to `high`; the points come in any order."""
-    from scipy.interpolate import PchipInterpolator
-
     order = np.argsort(psnrs)
     quality = np.asarray(psnrs, dtype=np.float64)[order]
     rate = np.asarray(rates, dtype=np.float64)[order]
     if not (np.all(np.isfinite(quality)) and np.all(np.diff(quality) > 0) and np.all(rate > 0)):
         raise ValueError("a curve needs distinct finite qualities and rates above 0")
-    return float(PchipInterpolator(quality, np.log(rate)).integrate(low, high))
+    return float(pchip()(quality, np.log(rate)).integrate(low, high))
 
 
 def _check_pair(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> None:

@@ -12,15 +12,18 @@ What `save` takes: what `Codec.encode` does, tune, and
 icc_profile, exif and xmp, of which those of the image are kept where nothing else is given.
 """
 
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import ALPHA_CHUNK, to_pil
+from imgcodec.pictures.reader import from_pil
+from imgcodec.runtime.forks import Lock
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
@@ -28,10 +31,14 @@ if TYPE_CHECKING:
 FORMAT = "AIC"
 MIME = "image/x-aic"
 _WORDS = ("rate", "size", "quality", "psnr", "ms_ssim", "entropy", "effort", "tile")
+_METADATA = ("icc_profile", "exif", "xmp")
+_LOCK = Lock()
+_codecs: dict[str, "Codec"] = {}  # by tune
 
 
 def register() -> None:
     """Make `Image.open` and `Image.save` know .aic files. A second time changes nothing."""
+    Image.register_decoder(FORMAT, _Decoder)
     Image.register_open(FORMAT, AicImageFile, _accept)
     Image.register_save(FORMAT, _save)
     Image.register_extension(FORMAT, ".aic")
@@ -45,16 +52,17 @@ class AicImageFile(ImageFile.ImageFile):
     format_description = "aic, a learned image codec"
 
     def _open(self) -> None:
-        self._bytes: bytes | None = self.fp.read() if self.fp else b""
+        data = self.fp.read() if self.fp else b""
         try:
-            file = container.File(self._bytes)
+            file = container.File(data)
         except AicError as error:
             raise SyntaxError(str(error)) from error  # so that others may try
         self._size = file.header.width, file.header.height
         transparent = any(kind == ALPHA_CHUNK for kind, _ in file.chunks)
         self._mode = ("L" if file.header.channels == 1 else "RGB") + "A" * transparent
+        self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self._size), 0, None)]
         metadata = Metadata.of(file.chunks)
-        self.info["bpp"] = 8 * len(self._bytes) / (file.header.width * file.header.height)
+        self.info["bpp"] = 8 * len(data) / (file.header.width * file.header.height)
         if metadata.icc is not None:
             self.info["icc_profile"] = metadata.icc
         if metadata.exif is not None:
@@ -62,23 +70,47 @@ class AicImageFile(ImageFile.ImageFile):
         if metadata.xmp is not None:
             self.info["xmp"] = metadata.xmp
 
-    def load(self) -> Any:
-        """Decode, the first time."""
-        if self._bytes is not None:
-            try:
-                picture = _codec("psnr").decode_picture(self._bytes)
-            except AicError as error:
-                raise OSError(str(error)) from error
-            self.im = to_pil(picture).im
-            self._bytes = None
-        return super().load()
+    def verify(self) -> None:
+        """Refuse, by OSError, a file whose checksums are not all right; pixels are not decoded."""
+        if self.fp is None:
+            raise RuntimeError("verify must be called directly after open")
+        self.fp.seek(0)
+        with _as_oserror():
+            container.unpack(self.fp.read())
+        super().verify()
 
 
-@lru_cache(maxsize=2)
+class _Decoder(ImageFile.PyDecoder):
+    """Decodes a file whole, when Pillow asks for the pixels of its only tile."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: Any) -> tuple[int, int]:
+        """Read the file and set the pixels; damaged ones are filled in where Pillow is told so."""
+        data = self.fd.read() if self.fd else b""
+        with _as_oserror():
+            picture = _codec("psnr").decode_picture(data, ImageFile.LOAD_TRUNCATED_IMAGES)
+        self.set_as_raw(to_pil(picture).tobytes())
+        return -1, 0
+
+
+@contextmanager
+def _as_oserror() -> Iterator[None]:
+    """Raise refusals as what Pillow raises."""
+    try:
+        yield
+    except AicError as error:
+        raise OSError(str(error)) from error
+
+
 def _codec(tune: str) -> "Codec":
+    """Return the codec for files to write, made once; all of them read any file."""
     from imgcodec.codec import Codec
 
-    return Codec(tune=tune)
+    with _LOCK:
+        if tune not in _codecs:
+            _codecs[tune] = Codec(tune=tune)
+        return _codecs[tune]
 
 
 def _accept(prefix: bytes) -> bool:
@@ -87,14 +119,10 @@ def _accept(prefix: bytes) -> bool:
 
 def _save(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     options = picture.encoderinfo
-    picture = picture.copy()
-    for name in ("icc_profile", "exif", "xmp"):
-        if name in options:
-            data = options[name]
-            picture.info[name] = data.tobytes() if isinstance(data, Image.Exif) else data
+    given = {name: options[name] or b"" for name in _METADATA if name in options}
     words = {name: options[name] for name in _WORDS if name in options}
-    try:
-        data = _codec(options.get("tune", "psnr")).encode(picture, **words)
-    except AicError as error:
-        raise OSError(str(error)) from error
+    with _as_oserror():
+        found = from_pil(picture, given)
+        data = _codec(options.get("tune", "psnr")).encode(found, **words)
+    warn_of(found.notes)
     file.write(data)

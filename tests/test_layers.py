@@ -11,7 +11,7 @@ import pytest
 import imgcodec
 
 HEAVY = {
-    "PIL", "click", "constriction", "matplotlib", "numpy", "pytorch_msssim", "rasterio",
+    "PIL", "click", "constriction", "matplotlib", "numpy", "rasterio",
     "safetensors", "scipy", "torch", "tqdm",
 }  # fmt: skip
 TORCH = {"torch", "numpy", "tqdm"}  # torch brings numpy and tqdm along
@@ -22,27 +22,34 @@ TABLE = {
     "errors": (set[str](), set[str]()),
     "runtime": (set[str](), TORCH),
     "files": ({"errors", "runtime"}, set[str]()),
-    "metrics": ({"errors"}, {"numpy"}),
     "format": ({"errors"}, set[str]()),
     "entropy": ({"errors"}, {"numpy", "constriction"}),
     "model": (set[str](), TORCH),
-    "weights": ({"errors", "model"}, TORCH | {"safetensors"}),
+    "metrics": ({"errors", "model"}, {"numpy"}),
+    "releases": ({"errors"}, set[str]()),
+    "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
     "pictures": (
         {"errors", "files", "format", "metrics", "runtime"},
         {"numpy", "PIL"},
     ),
     "codec": (
-        {"entropy", "errors", "format", "metrics", "model", "pictures", "runtime", "weights"},
+        {
+            "entropy", "errors", "format", "metrics", "model", "pictures", "releases", "runtime",
+            "weights",
+        },
         CODEC,
     ),
-    "pillow_plugin": ({"codec", "errors", "format", "pictures"}, {"numpy", "PIL"}),
-    "__init__": ({"codec", "errors", "pictures", "pillow_plugin"}, set[str]()),
+    "pillow_plugin": ({"codec", "errors", "format", "pictures", "runtime"}, {"numpy", "PIL"}),
+    "__init__": (
+        {"codec", "errors", "pictures", "pillow_plugin", "runtime"},
+        set[str](),
+    ),
     "train": (
         {
             "codec", "entropy", "errors", "format", "metrics", "model", "runtime",
             "weights",
         },
-        CODEC | {"scipy"},
+        CODEC,
     ),
     "bench": (
         {"__init__", "codec", "errors", "files", "metrics", "pictures"},
@@ -51,14 +58,15 @@ TABLE = {
     "cli": (
         {
             "__init__", "bench", "codec", "errors", "files", "format", "model", "pictures",
-            "runtime", "train", "weights",
+            "releases", "runtime", "train",
         },
         {"click"},
     ),
     "__main__": ({"cli"}, {"click"}),
 }  # fmt: skip
 LIGHT = {  # modules that load less than their package may
-    "runtime.lockstep", "runtime.stopwatch", "format.container", "bench",
+    "runtime.forks", "runtime.lockstep", "runtime.openmp", "runtime.stopwatch", "format.container",
+    "bench",
 }  # fmt: skip
 ROOT = Path(imgcodec.__file__).parent
 

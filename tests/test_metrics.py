@@ -2,12 +2,14 @@
 
 import math
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imgcodec import metrics
+from imgcodec.errors import AicError
 
 KODAK = Path(os.environ.get("AIC_KODAK", Path(__file__).parents[2] / "shared" / "data" / "kodak"))
 
@@ -200,6 +202,12 @@ def test_bd_rate_does_not_mind_the_order_of_points():
 def test_bd_rate_refuses_what_is_no_curve(rates, psnrs, match):
     with pytest.raises(ValueError, match=match):
         metrics.bd_rate(RATES, PSNRS, rates, psnrs)
+
+
+def test_bd_rate_without_scipy_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.interpolate", None)
+    with pytest.raises(AicError, match=r"^BD-rates need pip install 'imgcodec\[bench\]'$"):
+        metrics.bd_rate(RATES, PSNRS, RATES, PSNRS)
 
 
 @pytest.mark.skipif(not KODAK.is_dir(), reason="the Kodak pictures are not here")

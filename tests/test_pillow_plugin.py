@@ -1,15 +1,18 @@
 """The plugin for Pillow, tried as Pillow tries its own."""
 
 import io
+import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 import imgcodec
 from imgcodec import pillow_plugin
+from imgcodec.errors import AicWarning
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 
@@ -142,3 +145,96 @@ def test_opening_does_not_load_torch(file, tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["(80,", "64)", "False"]
+
+
+def test_loaded_pictures_keep_no_file_open(file, tmp_path):
+    (tmp_path / "a.aic").write_bytes(file().getvalue())
+    opened = Image.open(tmp_path / "a.aic")
+    stream = opened.fp
+    assert not stream.closed
+    opened.load()
+    assert stream.closed
+    assert opened.fp is None
+    data = file()
+    with Image.open(data) as picture:
+        picture.load()
+    assert not data.closed  # it is the caller's
+
+
+def test_opened_pictures_hold_no_bytes_of_their_file(file):
+    data = file()
+    with Image.open(data) as picture:
+        held = [value for value in vars(picture).values() if isinstance(value, bytes)]
+        assert sum(map(len, held)) < len(data.getvalue()) / 2
+
+
+def test_verify_sees_damage_without_decoding(file, monkeypatch):
+    monkeypatch.setattr(pillow_plugin, "_codec", None)
+    whole = file().getvalue()
+    with Image.open(io.BytesIO(whole)) as picture:
+        picture.verify()
+        with pytest.raises(RuntimeError, match="directly after open"):
+            picture.verify()
+    for data in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole + b"x"):
+        with (
+            Image.open(io.BytesIO(data)) as picture,
+            pytest.raises(OSError, match="tile|bytes"),
+        ):
+            picture.verify()
+
+
+def test_damage_is_filled_in_where_pillow_is_told_to(file, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    cut = file().getvalue()[:-1]
+    with Image.open(io.BytesIO(cut)) as picture:
+        with pytest.warns(
+            AicWarning, match="1 damaged tiles are filled in: tile 0 is cut"
+        ) as told:
+            picture.load()
+        assert told[0].filename == __file__
+        assert np.array(picture).shape == (64, 80, 3)
+
+
+def test_copies_frames_and_pickles(file):
+    with Image.open(file()) as picture:
+        assert picture.tell() == 0
+        picture.seek(0)
+        with pytest.raises(EOFError):
+            picture.seek(1)
+        found = np.array(picture.copy())
+    for other in (pickle.loads(pickle.dumps(Image.open(file()))), Image.open(file())):  # noqa: S301
+        np.testing.assert_array_equal(np.array(other), found)
+
+
+def test_saving_keeps_what_encoding_keeps(tmp_path, tiny_codec, textured):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    Image.fromarray(textured(64, 64)).save(tmp_path / "a.tif", exif=exif)
+    with Image.open(tmp_path / "a.tif") as picture:
+        picture.save(tmp_path / "a.aic", quality=50)
+    with Image.open(tmp_path / "a.tif") as picture:
+        assert (tmp_path / "a.aic").read_bytes() == tiny_codec.encode(picture)
+    with Image.open(tmp_path / "a.aic") as found:
+        assert found.getexif()[0x010F] == "a maker"
+
+
+def test_users_are_warned_at_their_own_line(tmp_path, tiny_codec, textured):
+    grey = Image.fromarray(textured(64, 64)[..., 0].astype(np.uint16) * 257)
+    inks = Image.fromarray(textured(64, 64)).convert("CMYK")
+    for picture, note in ((grey, "more than 8 bits"), (inks, "colours are a guess")):
+        for call in (
+            lambda p=picture: p.save(tmp_path / "a.aic"),
+            lambda p=picture: tiny_codec.encode(p),
+        ):
+            with pytest.warns(AicWarning, match=note) as told:
+                call()
+            assert [warning.filename for warning in told] == [__file__]
+
+
+def test_nothing_is_written_where_a_warning_is_an_error(tmp_path, textured):
+    inks = Image.fromarray(textured(64, 64)).convert("CMYK")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(AicWarning):
+            inks.save(tmp_path / "a.aic")
+    assert not (tmp_path / "a.aic").exists()

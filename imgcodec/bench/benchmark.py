@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,9 @@ from imgcodec import files
 from imgcodec.bench import COMPRESSAI, commands, compare, page, plot, report
 from imgcodec.bench.cache import Cache, default_folder
 from imgcodec.bench.coders import Aic, Coder, Peer
+from imgcodec.bench.compare import Comparison
 from imgcodec.bench.measure import find_pictures, run
-from imgcodec.bench.rows import Row, means
+from imgcodec.bench.rows import MeanRow, Row, means
 from imgcodec.bench.table import table
 from imgcodec.errors import AicError
 
@@ -25,6 +28,7 @@ class Benchmark:
     """Settings of `aic bench`, and what it found."""
 
     folder: Path
+    command: str  # that asked for it
     codecs: tuple[str, ...]
     rates: tuple[float, ...]
     qualities: tuple[float, ...]
@@ -62,6 +66,7 @@ class Benchmark:
         threads, gpu = self._machine()
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
         self._commands: list[commands.CommandRow] = []
+        self._started = datetime.now().astimezone().isoformat(timespec="seconds")
 
     def _coders_of(self, name: str) -> list[Coder]:
         if name.startswith(COMPRESSAI):
@@ -120,9 +125,11 @@ class Benchmark:
         """Return what a terminal shows."""
         averages = means(self.rows)
         parts = [table(self.rows, averages)]
-        comparisons = compare.compare(self.rows, averages)
+        comparisons, missing = self._compared(averages)
         if comparisons:
             parts.append(compare.table(comparisons, self._anchor()))
+        if missing:
+            parts.append(missing)
         if self._commands:
             parts.append(commands.table(self._commands))
         machine = self._environment
@@ -130,17 +137,31 @@ class Benchmark:
         parts.append(f"{where}, {machine['threads']} CPU threads")
         return "\n\n".join(parts)
 
+    def _compared(self, averages: Sequence[MeanRow]) -> tuple[list[Comparison], str]:
+        """Return the comparisons, or none and why there are none."""
+        try:
+            return compare.compare(self.rows, averages), ""
+        except AicError as error:
+            return [], str(error)
+
     def _anchor(self) -> str:
         """Return the codec that the others are compared with: the first that is not aic."""
         names = [coder.name for coder in self._coders]
-        return next((name for name in names if not name.startswith("aic")), names[0])
+        return next((name for name in names if not compare.is_aic(name)), names[0])
 
     def write(self) -> None:
         """Write the files that were asked for."""
         averages = means(self.rows)
-        comparisons = compare.compare(self.rows, averages)
+        comparisons, missing = self._compared(averages)
+        names = [coder.name for coder in self._coders]
+        measured = {row.picture for row in self.rows if not row.error}
+        run = {
+            "date": self._started,
+            "command": self.command,
+            "outcome": missing or compare.outcome(comparisons, names, len(measured)),
+        }
         result: dict[str, Any] = report.as_result(
-            self.rows, self._coders, comparisons, self._commands, self._environment
+            self.rows, self._coders, comparisons, self._commands, self._environment, run
         )
         if self.csv_file is not None:
             report.to_csv(self.rows, self.csv_file)
@@ -152,10 +173,11 @@ class Benchmark:
             from tqdm import tqdm
 
             progress = partial(tqdm, unit="view", disable=self.quiet)
-            measured = {row.picture for row in self.rows if not row.error}
             paths = [path for path in self._paths if path.name in measured]
             if not paths:
                 raise AicError(f"{self.report_dir}: no picture was measured")
+            report.to_csv(self.rows, self.report_dir / page.CSV)
+            report.to_json(result, self.report_dir / page.JSON)
             page.write(
                 self.report_dir, result, self._coders, paths, self.rates, progress,
                 reuse=not self.no_cache,

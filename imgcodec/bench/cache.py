@@ -14,8 +14,11 @@ from imgcodec.errors import AicError
 
 def default_folder() -> Path:
     """Return where rows are kept if nothing else is said."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "aic" / "bench"
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base or Path.home() / ".cache") / "aic" / "bench"
+    except RuntimeError as error:  # pathlib's, where neither HOME nor the system tells
+        raise AicError("no home folder for the cache: --cache DIR or --no-cache") from error
 
 
 _SAMPLE = Row("", "", 0.0)  # for the types of its fields

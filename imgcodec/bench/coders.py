@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 RATES = (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5)  # bits per pixel
+OVER = 1.02  # times the bytes of another file that one may have which is shown as its equal
 
 
 class Coded(NamedTuple):
@@ -56,7 +58,7 @@ class Coder(Protocol):
         """Whether sizes and quality mean anything; else only times are measured."""
 
     @property
-    def candidates(self) -> Sequence[int]:
+    def candidates(self) -> Sequence[float]:
         """All settings between which a file of a certain size may be looked for."""
 
     def encode(self, pixels: Pixels, setting: float) -> Coded:
@@ -70,7 +72,7 @@ class Aic:
     """aic with one set of weights; a setting is the rate or the quality that is asked."""
 
     trained = True
-    candidates = range(101)
+    candidates = tuple(quality / 4 for quality in range(401))
 
     def __init__(
         self,
@@ -117,10 +119,19 @@ class _Format:
     settings: tuple[float, ...] = QUALITIES
     by_rate: bool = False
     plugin: str | None = None  # module that Pillow needs for it
+    steps: int = 1  # of quality from one whole number to the next, that it can tell apart
+
+
+def installed(package: str) -> str | None:
+    """Return the version of a package, None where its metadata is not there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _of_package(name: str) -> Callable[[], str]:
-    return lambda: f"{name} {importlib.metadata.version(name)}"
+    return lambda: f"{name} {installed(name)}"
 
 
 _FORMATS = {
@@ -136,13 +147,15 @@ _FORMATS = {
         settings=RATES,
         by_rate=True,
     ),
-    "webp": _Format("WEBP", lambda: f"libwebp {features.version('webp')}", {"method": 6}),
+    "webp": _Format("WEBP", lambda: f"libwebp {features.version('webp')}", {"method": 6}, steps=4),
     "avif": _Format(
         "AVIF",
         lambda: f"libavif {features.version('avif')}",
         {"codec": "aom", "speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}},
     ),
-    "jpegxl": _Format("JXL", _of_package("pillow-jxl-plugin"), {"effort": 7}, plugin="pillow_jxl"),
+    "jpegxl": _Format(
+        "JXL", _of_package("pillow-jxl-plugin"), {"effort": 7}, plugin="pillow_jxl", steps=4
+    ),
     "heic": _Format("HEIF", _of_package("pillow-heif"), {"chroma": 444}, plugin="pillow_heif"),
 }
 
@@ -152,7 +165,6 @@ class Peer:
 
     cuda = False
     trained = True
-    candidates = range(1, 101)
 
     def __init__(self, name: str) -> None:
         """Load what the codec needs.
@@ -172,6 +184,11 @@ class Peer:
         if form.pillow not in Image.SAVE:
             raise AicError(f"{name}: this Pillow was built without it")
         self.name, self.settings, self.by_rate = name, form.settings, form.by_rate
+        whole = form.steps == 1  # as integers: libjpeg and others take nothing else
+        self.candidates: Sequence[float] = [
+            quality if whole else quality / form.steps
+            for quality in range(form.steps, 100 * form.steps + 1)
+        ]
         setting = "bits per pixel asked" if form.by_rate else "quality"
         self.about = {"version": form.version(), **form.options, "setting": setting}
 
@@ -184,7 +201,7 @@ class Peer:
             if samples == 1:
                 del options["mct"]
         else:
-            options["quality"] = round(setting)
+            options["quality"] = setting if self._form.steps > 1 else round(setting)
         file = io.BytesIO()
         try:
             Image.fromarray(pixels).save(file, self._form.pillow, **options)
@@ -199,17 +216,25 @@ class Peer:
 
 
 def nearest(coder: Coder, pixels: Pixels, num_bytes: int) -> tuple[float, bytes]:
-    """Return the setting whose file is largest below so many bytes, or its smallest, and it."""
+    """Return the setting whose file comes closest to so many bytes, and that file.
+
+    Closest is the least ratio of the two sizes; a file may be larger by no more than `OVER`. A
+    codec without one so small gives its smallest.
+    """
     if coder.by_rate:
         setting = 8 * num_bytes / (pixels.shape[0] * pixels.shape[1])
         return setting, coder.encode(pixels, setting).data
     low, high = 0, len(coder.candidates)  # fits or is the least, does not fit
-    best = coder.encode(pixels, coder.candidates[0]).data
+    tried = {coder.candidates[0]: coder.encode(pixels, coder.candidates[0]).data}
     while high - low > 1:
         middle = (low + high) // 2
-        data = coder.encode(pixels, coder.candidates[middle]).data
+        setting = coder.candidates[middle]
+        data = tried[setting] = coder.encode(pixels, setting).data
         if len(data) <= num_bytes:
-            low, best = middle, data
+            low = middle
         else:
             high = middle
-    return coder.candidates[low], best
+    fitting = [item for item in tried.items() if len(item[1]) <= OVER * num_bytes]
+    if not fitting:
+        return min(tried.items(), key=lambda item: len(item[1]))
+    return min(fitting, key=lambda item: abs(math.log(len(item[1]) / num_bytes)))

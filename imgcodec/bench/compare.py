@@ -9,6 +9,7 @@ from imgcodec.bench.table import aligned
 from imgcodec.metrics import bd_rate
 
 METRICS = ("psnr", "ms_ssim_db", "ssimulacra2")
+NAMES = {"psnr": "PSNR", "ms_ssim_db": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,16 @@ class Comparison:
 
 
 def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
-    """Return the comparisons of all pairs of codecs, in each metric that was measured."""
+    """Return the comparisons of all pairs of codecs, in each metric that was measured.
+
+    Curves of the set have the settings that all pictures were measured at: means over others, as
+    of an interrupted run or where a codec refused some, are those of easier or harder pictures.
+
+    Raises:
+        AicError: there are pairs, but not the package for BD-rates.
+    """
+    most = max((mean.pictures for mean in means), default=0)
+    means = [mean for mean in means if mean.pictures == most]
     names = list(dict.fromkeys(row.codec for row in rows))
     found = []
     for metric in METRICS:
@@ -37,7 +47,11 @@ def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
         }
         for anchor in names:
             for codec in names:
-                if codec != anchor and sets[anchor] and sets[codec]:
+                if (
+                    codec != anchor
+                    and any(pictures[anchor].values())
+                    and any(pictures[codec].values())
+                ):
                     single = [
                         rate
                         for picture, curve in pictures[codec].items()
@@ -73,6 +87,8 @@ def _by_picture(rows: Sequence[Row], metric: str) -> dict[str, _Curve]:
 
 
 def _overlap(anchor: _Curve, codec: _Curve) -> tuple[float | None, float | None]:
+    if not anchor or not codec:
+        return None, None
     low, high = max(anchor[0][0], codec[0][0]), min(anchor[-1][0], codec[-1][0])
     return (low, high) if low < high else (None, None)
 
@@ -95,15 +111,63 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:+.1f} %"
 
 
+def outcome(comparisons: Sequence[Comparison], names: Sequence[str], pictures: int) -> str:
+    """Return one sentence: what the first aic, or the first codec, gains or loses.
+
+    It is held against the codec that does best in that metric, aic's other settings left out.
+
+    Args:
+        comparisons: see `compare`.
+        names: the codecs, in their order.
+        pictures: how many were measured.
+    """
+    ours = next((name for name in names if is_aic(name)), names[0])
+    rivals = [name for name in names if name != ours and not (is_aic(ours) and is_aic(name))]
+    if not rivals:
+        return f"Nothing but {_listed(names)} was measured: there is nothing to compare with."
+    parts = []
+    for metric in METRICS:
+        found = {
+            c.anchor: c
+            for c in comparisons
+            if (c.codec, c.metric) == (ours, metric) and c.anchor in rivals
+        }
+        rates = {name: c.of_set for name, c in found.items() if c.of_set is not None}
+        if rates:
+            best = max(rates, key=lambda name: rates[name])
+            parts.append(_clause(found[best], rates[best], len(rates)))
+    if not parts:
+        return f"{ours} and {_listed(rivals)} have no quality in common that could be compared."
+    on = "this picture" if pictures == 1 else f"these {pictures} pictures"
+    return f"On {on} {ours} needs {'; '.join(parts)}."
+
+
+def is_aic(name: str) -> bool:
+    """Return whether a codec is aic, with whatever weights and settings."""
+    return name.startswith("aic")
+
+
+def _clause(c: Comparison, rate: float, rivals: int) -> str:
+    least = f", the best of {rivals} others," if rivals > 1 else ""
+    gain = f"{abs(rate):.1f} % {'fewer' if rate < 0 else 'more'} bits than {c.anchor}{least}"
+    if abs(rate) < 0.05:
+        gain = f"as many bits as {c.anchor}{least}"
+    unit = "" if c.metric == "ssimulacra2" else " dB"
+    return f"{gain} at equal {NAMES[c.metric]} ({c.low:.1f} to {c.high:.1f}{unit})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def table(comparisons: Sequence[Comparison], anchor: str) -> str:
     """Return a table of all codecs against one, as text for a terminal."""
     chosen = [c for c in comparisons if c.anchor == anchor]
     metrics = list(dict.fromkeys(c.metric for c in chosen))
     names = list(dict.fromkeys(c.codec for c in chosen))
-    heads = {"psnr": "PSNR", "ms_ssim_db": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
     lines = [["BD-rate against " + anchor]]
     for metric in metrics:
-        lines[0] += [f"{heads[metric]}, set", "of pictures", "overlap"]
+        lines[0] += [f"{NAMES[metric]}, set", "of pictures", "overlap"]
     for name in names:
         line = [name]
         for metric in metrics:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from imgcodec import __version__, files, metrics
-from imgcodec.bench.coders import Aic, Coder, Pixels, nearest
+from imgcodec.bench.coders import OVER, Aic, Coder, Pixels, nearest
 from imgcodec.errors import AicError
 from imgcodec.pictures import reader, writer
 from imgcodec.pictures.arrays import as_colour
@@ -21,6 +21,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 RESULT = "{{result}}"  # where the page holds its data
 MAX_PICTURES = 6  # in the viewer, evenly chosen
 MAX_RATES = 4
+CSV, JSON = "results.csv", "results.json"  # beside the page, which links to them
 _FILES = ("file", "bits", "levels")  # of what is found
 
 
@@ -52,7 +53,7 @@ def write(
     Args:
         folder: see `check`.
         result: that of `report.as_result`.
-        coders: those of the viewer; files are as large as that of the first, at most.
+        coders: those of the viewer; files are as large as that of the first, see `nearest`.
         paths: pictures.
         rates: bits per pixel.
         progress: wraps the pictures chosen.
@@ -67,7 +68,7 @@ def write(
             continue  # its rows say why
     data = json.dumps({**result, "views": views}, allow_nan=False).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace(RESULT, data)
-    files.write_bytes(folder / "index.html", page.encode(), force=True)
+    files.write_bytes(folder / "index.html", page.encode(errors="backslashreplace"), force=True)
 
 
 def _chosen(items: list[Any], most: int) -> list[Any]:
@@ -92,7 +93,7 @@ def _view(
         room = int(rate * height * width / 8)
         for coder in coders:
             stem = folder / f"{path.name}.{coder.name}.{rate:g}"
-            decided_by = [content, coder.name, coder.about, room]
+            decided_by = [content, coder.name, coder.about, room, OVER, list(coder.candidates)]
             try:
                 shot = _once(stem, decided_by, reuse, partial(_shot, stem, coder, pixels, room))
             except AicError:

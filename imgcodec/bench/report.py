@@ -1,7 +1,6 @@
 """What a benchmark found, and on what machine, as CSV and JSON."""
 
 import csv
-import importlib.metadata
 import io
 import json
 import math
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from imgcodec import __version__, files
-from imgcodec.bench.coders import Coder
+from imgcodec.bench.coders import Coder, installed
 from imgcodec.bench.commands import CommandRow
 from imgcodec.bench.compare import Comparison
 from imgcodec.bench.rows import Row, means
 
 SCHEMA = 1  # of the JSON; a change that breaks a reader counts it up
-_PACKAGES = ("torch", "numpy", "pillow", "constriction", "pytorch-msssim")
+_PACKAGES = ("torch", "numpy", "pillow", "constriction")
 
 
 def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
@@ -29,7 +28,7 @@ def to_csv(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     writer.writerow(field.name for field in fields(Row))
     for row in rows:
         writer.writerow("" if value != value else value for value in astuple(row))
-    files.write_bytes(path, text.getvalue().encode(), force=True)
+    files.write_bytes(path, text.getvalue().encode(errors="backslashreplace"), force=True)
 
 
 def to_json(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -44,8 +43,18 @@ def as_result(
     comparisons: Sequence[Comparison],
     commands: Sequence[CommandRow],
     environment: dict[str, Any],
+    run: dict[str, str],
 ) -> dict[str, Any]:
-    """Return all that was found, for JSON; what is no finite number is None."""
+    """Return all that was found, for JSON; what is no finite number is None.
+
+    Args:
+        rows: measured.
+        coders: that measured them.
+        comparisons: of them.
+        commands: whole ones.
+        environment: see `environment`.
+        run: what else tells of it: its date, command and outcome.
+    """
     lists: dict[str, Sequence[Any]] = {
         "rows": rows,
         "means": means(rows),
@@ -57,12 +66,12 @@ def as_result(
         for name, some in lists.items()
     }
     codecs = {coder.name: coder.about for coder in coders}
-    return {"schema": SCHEMA, "environment": environment, "codecs": codecs, **found}
+    return {"schema": SCHEMA, **run, "environment": environment, "codecs": codecs, **found}
 
 
 def environment(threads: int, gpu: str | None, repeat: int, jobs: int) -> dict[str, Any]:
     """Return what times depend on: versions, machine, threads, and how they were taken."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    versions = {name: installed(name) for name in _PACKAGES}
     return {
         "versions": {"imgcodec": __version__, "python": platform.python_version(), **versions},
         "gpu": gpu,

@@ -4,10 +4,12 @@ May import everything, but what is slow to import only inside the commands: `aic
 click alone. Nothing imports it.
 """
 
+from typing import Any
+
 import click
 
 from imgcodec import __version__
-from imgcodec.cli import bench, decode, encode, info, inspect, train, trim
+from imgcodec.cli import bench, decode, encode, info, inspect, process, train, trim
 from imgcodec.errors import AicError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it: 128 + SIGINT
@@ -16,12 +18,21 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it: 128 + SIGINT
 class _Group(click.Group):
     """Shows an expected error as one line with exit code 1; a bug keeps its traceback."""
 
+    def main(self, *args: Any, **words: Any) -> Any:
+        """Run as the process's command."""
+        process.escape_output()
+        with process.ending_by_signals():
+            try:
+                return super().main(*args, **words)
+            except OSError as error:
+                process.refuse(error)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
         try:
             return super().invoke(ctx)
         except AicError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(process.one_line(str(error))) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -32,7 +43,8 @@ class _Group(click.Group):
 def main() -> None:
     """A learned image codec: small files of photographs, at the rate asked.
 
-    Exit codes: 0 done, 1 refused (stderr says why), 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 refused (stderr says why), 2 wrong usage, 130 interrupted, 143
+    terminated.
     """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +159,8 @@ def bench(folder: Path, force: bool, quiet: bool, **settings: Any) -> None:
     """Measure size, quality and time of codecs on the pictures in DIR."""
     from imgcodec.bench.benchmark import Benchmark
 
-    benchmark = Benchmark(folder=folder, force=force, quiet=quiet, **settings)
+    command = shlex.join(["aic", *sys.argv[1:]])
+    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     interrupted = benchmark.measure()
     click.echo(benchmark.text())
     benchmark.write()

@@ -26,6 +26,7 @@ from imgcodec.cli.options import (
     WEIGHTS,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.runtime.lockstep import Member
@@ -102,7 +103,6 @@ class Decoding:
     weights: Path | None
     device: str
     threads: int | None
-    force: bool
     verbose: bool
     warn: Warn
     _codec: Codec | None = None
@@ -116,32 +116,39 @@ class Decoding:
             return header.height, header.width
         return None
 
-    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
+    def is_due(self, target: Path, outdated: bool) -> bool:
+        """See `batch.Work`; an older picture may be what its file was made of."""
+        if outdated:
+            raise AicError(f"{target}: exists, is older, and is kept without --force")
+        return False
+
+    def __call__(self, task: Task, member: Member | None = None) -> str:
         """Decompress a file, and return what to tell about it."""
+        source, target, _ = task
         check_apart(source, target)
         data = files.map_bytes(source)
         try:
             with timing() as stages:
-                return self._decode(source, target, data, container.File(data), member, stages)
+                return self._decode(task, data, container.File(data), member, stages)
         except FormatError as error:
             raise AicError(f"{source}: {error}") from error
 
     def _decode(
         self,
-        source: Path,
-        target: Path,
+        task: Task,
         data: bytes | mmap.mmap,
         file: container.File,
         member: Member | None,
         stages: dict[str, float],
     ) -> str:
+        source, target, force = task
         # a damaged file is refused before anything large is loaded
         if not self.keep_going:
             file.check_length()
         from imgcodec.format.metadata import Metadata
         from imgcodec.pictures import georeference, geotiff, modes, picture, writer
 
-        writer.check_target(target, self.force)
+        writer.check_target(target, force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         if not self.keep_going and self.region is None:
             for number in range(file.num_tiles):
@@ -167,12 +174,12 @@ class Decoding:
                 )
         if geotiff.has_writer(target) and (place is not None or not kept):
             writing = geotiff.writing(
-                target, *shape, place, (left, top), self.force, plane, background, kept.icc
+                target, *shape, place, (left, top), force, plane, background, kept.icc
             )
             lost = [kind for kind in kept.kinds if kind != "icc"]
         else:
-            writing = writer.writing(target, *shape, self.force, plane, kept, background)
-            lost = [] if writer.holds_metadata(target) else kept.kinds
+            writing = writer.writing(target, *shape, force, plane, kept, background)
+            lost = writer.left_out(target, kept)
             lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
         if lost:
             self.warn(target, f"without {', '.join(lost)}")
@@ -185,11 +192,8 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
-        if report.damaged:
-            reasons = "; ".join(report.damaged[number] for number in sorted(report.damaged))
-            raise AicError(
-                f"{source}: {len(report.damaged)} damaged tiles are filled in: {reasons}"
-            )
+        if report.damage:
+            raise AicError(f"{source}: {report.damage}")
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"
         if self.verbose:
             line += details(data, codec, stages)
@@ -206,7 +210,7 @@ class Decoding:
 
 
 @click.command(epilog=DECODE_EXAMPLES)
-@click.argument("source", metavar="IN.aic")
+@click.argument("sources", metavar="IN.aic...", nargs=-1)
 @click.argument("target", metavar="OUT")
 @REGION
 @KEEP_GOING
@@ -221,15 +225,18 @@ class Decoding:
 @FORCE
 @VERBOSE
 @QUIET
-def decode(source: str, target: str, suffix: str, jobs: int, quiet: bool, **settings: Any) -> None:
+def decode(
+    sources: tuple[str, ...], target: str, suffix: str, force: bool, jobs: int, quiet: bool,
+    **settings: Any,
+) -> None:  # fmt: skip
     """Decompress IN.aic to the picture OUT.
 
     The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg. As .ppm, and with the
     extra "geo" as .tif, too, a large picture is written piece by piece.
 
-    IN.aic may be a folder or a quoted pattern, and OUT the folder to write into: what is up to
-    date is left alone. Either may be -, stdin or stdout.
+    IN.aic may be several files, folders or quoted patterns, and OUT the folder to write into:
+    what is up to date is left alone. Either may be -, stdin or stdout.
     """
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Decoding(warn=partial(warn, quiet), **settings)
-    run(work, source, target, (".aic",), f".{suffix}", jobs, quiet)
+    run(work, sources, target, (".aic",), f".{suffix}", force, jobs, quiet)

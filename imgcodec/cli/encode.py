@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,7 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import LOCK, Warn, check_apart, details, load_codec, run, threads_of, warn
+from imgcodec.cli.jobs import (
+    LOCK,
+    Warn,
+    check_apart,
+    check_coded,
+    details,
+    load_codec,
+    run,
+    threads_of,
+    warn,
+)
 from imgcodec.cli.options import (
     ALPHA,
     EFFORT,
@@ -29,9 +40,11 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
-from imgcodec.errors import ImageError
+from imgcodec.cli.targets import Task
+from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
-from imgcodec.releases import DEFAULT_TUNE, TUNES
+from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, id_of
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -81,17 +94,22 @@ class _Edge(click.IntRange):
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes, with k or M for thousands and millions."""
+    """Bytes: k, M and G are thousands, millions and billions, KiB, MiB and GiB powers of 1024."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse a value."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)B?", str(value), re.ASCII)
-        size = int(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6}[found[2]]) if found else 0
-        if size < 1:
+        found = re.fullmatch(
+            r"(\d+(?:\.\d+)?) ?(?:([kMG])(i?))?B?", str(value), re.ASCII | re.IGNORECASE
+        )
+        size = 0.0
+        if found:
+            power = " kmg".index((found[2] or " ").lower())
+            size = float(found[1]) * (1024 if found[3] else 1000) ** power
+        if not 1 <= size <= sys.maxsize:
             self.fail(f"{value!r} is not a size like 150000, 150k or 1.5M.", param, ctx)
-        return size
+        return int(size)
 
 
 # What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
@@ -165,7 +183,8 @@ TILE = click.option(
 STRICT = click.option(
     "--strict",
     is_flag=True,
-    help="Refuse pictures that 8-bit RGB or grey cannot hold exactly, rather than reduce them.",
+    help="Refuse pictures of which something is lost before they are coded, like more than 8 bits "
+    "a sample or a comment, rather than say so.",
 )
 
 
@@ -185,7 +204,6 @@ class Encoding:
     entropy: str
     device: str
     threads: int | None
-    force: bool
     verbose: bool
     warn: Warn
     max_pixels: int | None = None
@@ -198,29 +216,54 @@ class Encoding:
             threads=self.threads,
         )  # fmt: skip
 
+    @cached_property
+    def _model_id(self) -> bytes:
+        """What files call the weights."""
+        if self.weights is not None:
+            return id_of(files.read_bytes(self.weights))
+        return NEWEST[self.tune or DEFAULT_TUNE].model_id
+
     def size(self, source: Path) -> tuple[int, int] | None:
         """See `batch.Work`."""
         from imgcodec.pictures import reader
 
         return None if self.roi is not None or self.effort > 1 else reader.size_of(source)
 
-    def __call__(self, source: Path, target: Path, member: Member | None = None) -> str:
+    def is_due(self, target: Path, outdated: bool) -> bool:
+        """See `batch.Work`; what is no .aic file, or has other settings, is kept."""
+        from imgcodec.cli.settings import other_settings
+        from imgcodec.codec.target import Target
+
+        try:
+            file = container.File(files.map_bytes(target))
+            file.check_length()
+        except FormatError as error:
+            raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
+        others = other_settings(
+            file, Target.of(**self.goal), self.entropy, self.tile, self._model_id
+        )
+        if others and not outdated:
+            raise AicError(f"{target}: exists with {others}, and is kept without --force")
+        return outdated
+
+    def __call__(self, task: Task, member: Member | None = None) -> str:
         """Compress a picture, and return what to tell about it."""
         with timing() as stages:
-            return self._encode(source, target, member, stages)
+            return self._encode(task, member, stages)
 
-    def _encode(
-        self, source: Path, target: Path, member: Member | None, stages: dict[str, float]
-    ) -> str:
+    def _encode(self, task: Task, member: Member | None, stages: dict[str, float]) -> str:
+        source, target, force = task
         check_apart(source, target)
         from imgcodec.pictures import geotiff, modes, reader
         from imgcodec.pictures.picture import Picture
 
-        files.check_free(target, self.force)
+        check_coded(target, force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(source, self.strict, self.max_pixels or HELD_PIXELS)
+            picture = reader.read_picture(
+                source, self.strict, self.max_pixels or HELD_PIXELS, self.metadata
+            )
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
         if self.strict and picture.notes:
@@ -237,7 +280,7 @@ class Encoding:
             picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi, **self.goal
         )
         report = data.report
-        files.write_bytes(target, data, self.force)
+        files.write_bytes(target, data, force)
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
@@ -252,7 +295,7 @@ class Encoding:
 
 
 @click.command(epilog=ENCODE_EXAMPLES)
-@click.argument("source", metavar="IN")
+@click.argument("sources", metavar="IN...", nargs=-1)
 @click.argument("target", metavar="OUT.aic")
 @TARGET
 @ROI
@@ -270,15 +313,17 @@ class Encoding:
 @FORCE
 @VERBOSE
 @QUIET
-def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) -> None:
+def encode(
+    sources: tuple[str, ...], target: str, force: bool, jobs: int, quiet: bool, **settings: Any
+) -> None:
     """Compress the picture IN to OUT.aic.
 
     IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
     georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
 
-    IN may be a folder or a quoted pattern like "**/*.png", and OUT.aic the folder to write into:
-    what is up to date is left alone. Either may be -, stdin or stdout.
+    IN may be several files, folders or quoted patterns like "**/*.png", and OUT.aic the folder to
+    write into: what is up to date is left alone. Either may be -, stdin or stdout.
     """
     from imgcodec.codec.target import KINDS
 
@@ -291,4 +336,4 @@ def encode(source: str, target: str, jobs: int, quiet: bool, **settings: Any) ->
         raise click.UsageError("--tune names a released set, --weights one of one's own")
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
-    run(work, source, target, PICTURES, ".aic", jobs, quiet)
+    run(work, sources, target, PICTURES, ".aic", force, jobs, quiet)

@@ -7,22 +7,25 @@ import mmap
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from imgcodec import files
 from imgcodec.cli.options import READ
+from imgcodec.cli.process import one_line
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.releases import needed
+from imgcodec.runtime.forks import Lock
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
-    from imgcodec.cli.batch import Task
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.targets import Listing
     from imgcodec.codec import Codec
 
 Warn = Callable[[Path, str], None]
@@ -69,43 +72,67 @@ def details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> 
 
 def check_apart(source: Path, target: Path) -> None:
     """Refuse to write over the input, whatever --force says."""
-    if target.exists() and target.samefile(source):
-        raise AicError(f"{target}: is input and output at once")
+    with suppress(OSError):  # told where they are opened
+        if target.samefile(source):
+            raise AicError(f"{target}: is input and output at once")
+
+
+def check_coded(target: Path, force: bool) -> None:
+    """Refuse an .aic file that could not be written, or would stand where pictures do."""
+    if target.suffix.lower() != ".aic":
+        raise AicError(f"{target}: suffix {target.suffix!r} is not .aic")
+    files.check_free(target, force)
 
 
 def run(
-    work: Encoding | Decoding, source: str, target: str, suffixes: Sequence[str], suffix: str,
-    jobs: int, quiet: bool,
+    work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
+    suffix: str, force: bool, jobs: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Make one file of another, or many of many."""
-    from imgcodec.cli import batch
+    from imgcodec.cli import streams, targets
 
-    if batch.is_many(source, target):
-        _run_all(work, batch.tasks(source, target, suffixes, suffix), jobs, quiet)
+    if not sources:
+        raise click.UsageError("Missing argument: a file that is read, and one that is written.")
+    if streams.PIPE not in (*sources, target) and targets.is_many(sources, target):
+        _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet)
         return
-    if source != batch.PIPE:
+    if len(sources) > 1:
+        raise click.UsageError(f"{streams.PIPE} is a single file, and others cannot go with it.")
+    source = sources[0]
+    if source != streams.PIPE:
         READ.convert(source, None, None)
-    with batch.piped(source, target, suffix) as (task, told):
+    with streams.as_files(source, target, suffix, force) as (task, told):
         warn = work.warn
         work.warn = lambda path, note: warn(Path(told(str(path))), note)
-        line = told(work(*task))
+        line = told(work(task))
     if not quiet:
-        click.echo(line, err=target == batch.PIPE)
+        click.echo(line, err=target == streams.PIPE)
 
 
-def _run_all(work: Encoding | Decoding, todo: Sequence[Task], jobs: int, quiet: bool) -> None:
+def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool) -> None:
     """Make many files, go on after one that fails, and end with a list of those."""
     from tqdm import tqdm
 
     from imgcodec.cli import batch
 
-    due = [task for task in todo if work.force or not batch.is_up_to_date(task)]
-    failed = []
+    for path, note in listing.notes:
+        work.warn(path, note)
+    failed = list(listing.failed)
+    due = []
+    num_current = 0
+    for asked in listing.tasks:
+        try:
+            task = batch.as_due(asked, work)
+        except AicError as error:
+            failed.append((asked.source, str(error)))
+            continue
+        num_current += task is None
+        due += [] if task is None else [task]
     with tqdm(total=len(due), unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
         read = written = 0
         for outcome in batch.run(due, work, jobs):
             if outcome.line is None:
-                failed.append(outcome)
+                failed.append((outcome.task.source, outcome.error or ""))
             else:
                 read += outcome.read
                 written += outcome.written
@@ -114,13 +141,13 @@ def _run_all(work: Encoding | Decoding, todo: Sequence[Task], jobs: int, quiet: 
                 if not quiet:
                     bar.write(outcome.line)
             bar.update()
-    if len(due) < len(todo) and not quiet:
-        click.echo(f"{len(todo) - len(due)} files are up to date")
-    for outcome in failed:
-        source, error = str(outcome.task.source), outcome.error or ""
-        click.echo(error if source in error else f"{source}: {error}", err=True)
+    if num_current and not quiet:
+        click.echo(f"{num_current} files are up to date")
+    for path, why in failed:
+        click.echo(one_line(why if str(path) in why else f"{path}: {why}"), err=True)
     if failed:
-        raise AicError(f"{len(failed)} of {len(todo)} files failed")
+        num_files = len(listing.tasks) + len(listing.failed)
+        raise AicError(f"{len(failed)} of {num_files} files failed")
 
 
 def threads_of(threads: int | None, jobs: int) -> int | None:
@@ -131,4 +158,4 @@ def threads_of(threads: int | None, jobs: int) -> int | None:
 def warn(quiet: bool, path: Path, note: str) -> None:
     """Say on stderr what is not as it was."""
     if not quiet:
-        click.echo(f"{path}: {note}", err=True)
+        click.echo(one_line(f"{path}: {note}"), err=True)

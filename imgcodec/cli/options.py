@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from imgcodec.files import reason
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.format.metadata import KINDS
 
-READ = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-READ_DIR = click.Path(exists=True, file_okay=False, readable=True, path_type=Path)
+
+class _Existing(click.Path):
+    """A path to read; what cannot be reached is not said to be missing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check a value."""
+        try:
+            os.stat(value)
+        except PermissionError as error:
+            self.fail(f"{click.format_filename(value)!r}: {reason(error)}.", param, ctx)
+        except OSError:
+            pass  # click tells
+        return super().convert(value, param, ctx)
+
+
+READ = _Existing(exists=True, dir_okay=False, readable=True, path_type=Path)
+READ_DIR = _Existing(exists=True, file_okay=False, readable=True, path_type=Path)
 WRITE = click.Path(dir_okay=False, path_type=Path)
 WRITE_DIR = click.Path(file_okay=False, path_type=Path)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import check_apart, load_codec
+from imgcodec.cli.jobs import check_apart, check_coded, load_codec
 from imgcodec.cli.options import (
     FORCE,
     MACHINE,
@@ -38,7 +38,7 @@ def trim(
     check_apart(source, target)
     from imgcodec.format import container
 
-    files.check_free(target, force)
+    check_coded(target, force)
     data = files.read_bytes(source)
     header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
     container.check_pixels(header.width, header.height, max_pixels)

@@ -36,7 +36,7 @@ from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.together import LockstepTileCodec
-from imgcodec.errors import AicError, ImageError
+from imgcodec.errors import AicError, ImageError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
@@ -47,6 +47,7 @@ from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
+from imgcodec.runtime import openmp
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16
@@ -56,6 +57,7 @@ from imgcodec.weights import load
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 EFFORTS = 9
+MOST_BPP = 24  # of samples as they are; only tiny pictures need more, and are asked by size
 
 
 class Codec:
@@ -85,12 +87,11 @@ class Codec:
             raise AicError(f"tune {tune}, wanted one of {', '.join(TUNES)}")
         if device not in DEVICES:
             raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
-        cuda = torch.cuda.is_available()
-        if device == "cuda" and not cuda:
-            raise AicError("no CUDA device found")
+        self.device = _found(device)
         if threads is not None:
+            if threads > 1 and openmp.has_lost_threads():
+                raise AicError(f"threads {threads}, this forked process can have 1")
             torch.set_num_threads(threads)
-        self.device = "cuda" if cuda and device != "cpu" else "cpu"
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
         self.model_id = self._add(weights or NEWEST[tune].path)
@@ -101,6 +102,8 @@ class Codec:
         return self._shared(self._tile_codecs[self.model_id])
 
     def _shared(self, tile_codec: TileCodec) -> TileCodec:
+        if self.device == "cuda" and torch.cuda._is_in_bad_fork():
+            raise AicError("a forked process cannot use its parent's CUDA; start it by spawn")
         return tile_codec if self._member is None else LockstepTileCodec(tile_codec, self._member)
 
     def joining(self, member: Member | None) -> "Codec":
@@ -147,7 +150,8 @@ class Codec:
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
-                are kept, too; a `Picture`; or a `raster.Raster`.
+                are kept, too, an `AicWarning` says of what is not; a `Picture`; or a
+                `raster.Raster`.
             rate: most bits per pixel that the file may take, more than 0.
             entropy: "range" (arithmetic coding) or "none" (raw packed bits).
             effort: 1..9; more makes better files and takes longer.
@@ -231,7 +235,8 @@ class Codec:
             data: the file.
             region: left, top, width and height of the part that is wanted, pixels; None: all.
                 Only the tiles that it needs are read.
-            keep_going: fill damaged tiles from what lies around them, rather than refuse.
+            keep_going: fill damaged tiles from what lies around them, and warn (`AicWarning`),
+                rather than refuse.
             max_rate: bits per pixel after which the finer codes are left out, for a quick preview.
             max_pixels: more than so many are refused before any work.
 
@@ -242,17 +247,18 @@ class Codec:
         """
         wanted = _as_box(region, container.File(data).header)
         canvas = Canvas(wanted.height, wanted.width, 3)
-        self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
+        report = self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
+        warn_of([report.damage] if report.damage else [])
         if canvas.pixels is None:
             raise ValueError("a region without rows")
         return canvas.pixels
 
-    def decode_picture(self, data: bytes) -> Picture:
+    def decode_picture(self, data: bytes, keep_going: bool = False) -> Picture:
         """Return the picture of an .aic file with all that belongs to it.
 
         Grey pixels are (H, W) here. Raises as `decode`.
         """
-        pixels = self.decode(data)
+        pixels = self.decode(data, keep_going=keep_going)
         file = container.File(data)
         if file.header.channels == 1:
             pixels = np.ascontiguousarray(pixels[..., 0])
@@ -334,13 +340,15 @@ class Codec:
             most = target.num_bytes(num_pixels)
             found = compress_within(compressor, most - overhead, effort)
             if found is None:
-                least: float = overhead + sum(map(len, compressor.plan(0).write()))
+                least = overhead + sum(map(len, compressor.plan(0).write()))
+                needs = f"{least}"
                 if target.kind == "rate":
                     # half a byte more, so that rounding does not take the last one away
-                    least = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
+                    bpp = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
+                    needs = f"{bpp:.12g}" if bpp <= MOST_BPP else f"a size of {least} bytes"
                 raise AicError(
                     f"{target.kind} {target.value:.12g} is too low for this picture,"
-                    f" which needs {least:.12g}"
+                    f" which needs {needs}"
                 )
         else:
             found = compress_at(compressor, target, effort)
@@ -359,10 +367,25 @@ class Codec:
         return self._shared(self._tile_codecs[header.model_id])
 
 
+def _found(device: str) -> str:
+    """Return "cuda" or "cpu"; of "auto", "cuda" where it works."""
+    reason = "no CUDA device found"
+    if device != "cpu" and torch.cuda.is_available():  # once asked, no forked child can use it
+        try:
+            torch.zeros(1, device="cuda")
+            return "cuda"
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+    if device == "cuda":
+        raise AicError(reason)
+    return "cpu"
+
+
 def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
     """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks."""
     if hasattr(image, "mode"):
         image = from_pil(image)
+        warn_of(image.notes)
     source: Source
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()

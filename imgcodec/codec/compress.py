@@ -21,6 +21,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 from imgcodec.model import STRIDE, Codes
 from imgcodec.pictures.arrays import as_colour, as_grey, pad
 from imgcodec.pictures.roi import Roi
+from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
 
 Pixels = NDArray[np.uint8]
@@ -92,7 +93,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         u = reach(measure, target.decibels, start, slope)
         limited = u in (0, MAX_U)
     else:
-        u = round(target.value / 100 * MAX_U)
+        u = target.u
     compressor.renew(u)
     if compressor.refines and effort > 1:
         for _ in range(effort - 1):
@@ -397,6 +398,7 @@ def _like(decoded: Pixels, like: Pixels) -> Pixels:
     return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
 
 
+@undivided()
 def _similarity(a: Pixels, b: Pixels) -> float:
     """Return the MS-SSIM of two pictures."""
     found = ms_ssim(a, b)

@@ -8,15 +8,18 @@ way to where the error should be least if it were quadratic. Files stay ordinary
 import torch
 from torch import Tensor
 
+from imgcodec.errors import AicError
 from imgcodec.model import Codes, Model
 from imgcodec.model.distortion import distortion, lmbda
 from imgcodec.model.steps import error_weight
+from imgcodec.runtime.forks import undivided
 
 # By metric: the shares of the way to the codes, so that what was chosen is chosen again, and from
 # there to the least error. All latents go at once, and answer for the same errors.
 SHARES = {"mse": (0.2, 0.3), "ms-ssim": (0.1, 0.07)}
 
 
+@undivided()
 def refine(model: Model, x: Tensor, e: Tensor, codes: Codes, u: Tensor) -> Tensor:
     """Return better latents, of the same shape as e.
 
@@ -33,9 +36,25 @@ def refine(model: Model, x: Tensor, e: Tensor, codes: Codes, u: Tensor) -> Tenso
         y_hat = codes.y_hat.clone().requires_grad_()
         decoded = model.reconstruct(Codes(levels, y_hat), u).float()
         error = (lmbda(u) * distortion(x, decoded, metric)).sum() * (x.shape[2] * x.shape[3])
-        (slope,) = torch.autograd.grad(error, [y_hat])
+        (slope,) = _gradient(error, y_hat)
     # of a squared error in the units of e
     weight = error_weight(codes.levels, model.config) / model.steps(codes.levels, u).square()
     to_codes, to_least = SHARES[metric]
     refined: Tensor = e + to_codes * (codes.y_hat - e) - to_least * slope / (2 * weight)
     return refined
+
+
+def _gradient(of: Tensor, to: Tensor) -> tuple[Tensor, ...]:
+    """Return a gradient.
+
+    Raises:
+        AicError: in a forked child, where torch has GPUs and the parent took a gradient already.
+    """
+    try:
+        return torch.autograd.grad(of, [to])
+    except RuntimeError as error:
+        if "fork" not in str(error):
+            raise
+        raise AicError(
+            "effort above 1 in a forked process, after its parent; start it by spawn"
+        ) from error

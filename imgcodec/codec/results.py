@@ -34,6 +34,12 @@ class DecodeReport(_Report):
 
     damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
 
+    @property
+    def damage(self) -> str:
+        """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
+        reasons = "; ".join(self.damaged[number] for number in sorted(self.damaged))
+        return f"{len(self.damaged)} damaged tiles are filled in: {reasons}" if reasons else ""
+
 
 class Encoded(bytes):
     """The bytes of an .aic file, with a report of how they came about."""
@@ -45,3 +51,7 @@ class Encoded(bytes):
         encoded = super().__new__(cls, data)
         encoded.report = report
         return encoded
+
+    def __reduce__(self) -> tuple[type["Encoded"], tuple[bytes, EncodeReport]]:
+        """Return what makes a copy, as when a worker process hands over its result."""
+        return Encoded, (bytes(self), self.report)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from imgcodec.errors import AicError
+from imgcodec.format.container import MAX_U
 from imgcodec.metrics import ms_ssim_db
 
 KINDS = ("rate", "size", "quality", "psnr", "ms_ssim")
@@ -53,6 +54,11 @@ class Target:
     def measured(self) -> bool:
         """Whether it is known only once the picture is decoded."""
         return self.kind in ("psnr", "ms_ssim")
+
+    @property
+    def u(self) -> int:
+        """The rate parameter of a quality, 0..65535."""
+        return round(self.value / 100 * MAX_U)
 
     @property
     def decibels(self) -> float:

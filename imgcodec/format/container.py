@@ -147,6 +147,11 @@ class File:
         self._starts = list(accumulate((length for length, _ in self._entries), initial=position))
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes that are there."""
+        return len(self._data)
+
+    @property
     def num_tiles(self) -> int:
         """Number of tiles."""
         return len(self._entries)

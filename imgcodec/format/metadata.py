@@ -1,22 +1,17 @@
 """What a picture file says besides pixels: colour profile, EXIF and XMP, as chunks of a file.
 
-All three are kept byte for byte, but for the orientation: pixels are stored upright, and whoever
-applied it a second time would turn them again.
+All three are kept byte for byte, but for what a turn changes: pixels are stored upright, and
+whoever applied the orientation a second time would turn them again.
 """
 
-import re
-import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 
+from imgcodec.format import exif, xmp
 from imgcodec.format.container import Chunk
 
 KINDS = ("icc", "exif", "xmp")
 _CHUNKS = {"icc": b"iccP", "exif": b"exiF", "xmp": b"xmpD"}  # optional, by their first letter
-_EXIF_START = b"Exif\0\0"  # of JPEG's APP1; the TIFF structure follows
-_ORIENTATION = 0x0112
-_SHORT = 3
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))\s*[2-8]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +35,25 @@ class Metadata:
         """Return what is of these kinds, some of `KINDS`."""
         return replace(self, **{kind: None for kind in KINDS if kind not in kinds})
 
-    def upright(self) -> "Metadata":
-        """Return the metadata of the picture turned upright."""
+    @property
+    def orientation(self) -> int:
+        """How the picture is to be turned, as EXIF counts; 1 (upright) where nothing is said."""
+        said = None if self.exif is None else exif.orientation(self.exif)
+        if said is None and self.xmp is not None:
+            said = xmp.orientation(self.xmp)
+        return 1 if said is None else said
+
+    def upright(self, turned: int | None = None) -> "Metadata":
+        """Return the metadata of the picture turned upright.
+
+        Args:
+            turned: the orientation that it had, where they do not say it any more.
+        """
+        turned = turned or self.orientation
         return replace(
             self,
-            exif=None if self.exif is None else _upright_exif(self.exif),
-            xmp=None if self.xmp is None else _XMP_ORIENTATION.sub(rb"\g<1>1", self.xmp),
+            exif=None if self.exif is None else exif.upright(self.exif, turned),
+            xmp=None if self.xmp is None else xmp.upright(self.xmp, turned),
         )
 
     def chunks(self) -> list[Chunk]:
@@ -57,34 +65,3 @@ class Metadata:
         """Return what is among the chunks of a file."""
         found = dict(chunks)
         return cls(*(found.get(_CHUNKS[field.name]) for field in fields(cls)))
-
-
-def bare_exif(data: bytes) -> bytes:
-    """Return EXIF data without the words that JPEG puts before it."""
-    return data.removeprefix(_EXIF_START)
-
-
-def _upright_exif(exif: bytes) -> bytes:
-    """Return EXIF data whose orientation is 1; nothing else is touched."""
-    entry = _find_orientation(exif)
-    if entry is None:
-        return exif
-    order, position = entry
-    return exif[:position] + struct.pack(order + "H", 1) + exif[position + 2 :]
-
-
-def _find_orientation(exif: bytes) -> tuple[str, int] | None:
-    """Return the byte order and where the orientation's value stands, None where there is none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
-        return None
-    try:
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, start)
-        for position in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, number = struct.unpack_from(order + "HHI", exif, position)
-            if (tag, kind, number) == (_ORIENTATION, _SHORT, 1) and position + 10 <= len(exif):
-                return order, position + 8
-    except struct.error:
-        pass  # damaged: it ends early
-    return None

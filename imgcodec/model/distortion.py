@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from imgcodec.model.ms_ssim import ms_ssim
+
 METRICS = {"psnr": "mse", "ms-ssim": "ms-ssim"}  # what weights are tuned to, and its distortion
 TUNES = {metric: tune for tune, metric in METRICS.items()}
 # 1 - MS-SSIM in units of a squared error: with it, weights fitted to either cover much the same
@@ -27,8 +29,6 @@ def distortion(x: Tensor, x_hat: Tensor, metric: str) -> Tensor:
     """
     if metric == "mse":
         return (x_hat - x).square().mean((1, 2, 3))
-    from pytorch_msssim import ms_ssim
-
     with torch.autocast(x.device.type, enabled=False):
-        similarity: Tensor = ms_ssim(x_hat.float(), x, data_range=1, size_average=False)
+        similarity = ms_ssim(x.float(), x_hat.float(), peak=1)
     return SIMILARITY_WEIGHT * (1 - similarity)

@@ -4,6 +4,7 @@ NNPACK, which torch brings along, needs a fifth of the multiplications. It works
 without gradients; its results differ from those of direct convolutions in the fifth digit.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -45,7 +46,7 @@ def pays(x: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and torch.get_num_threads() <= MOST_THREADS
-        and _is_available()
+        and _home() == os.getpid()  # a forked child has none of NNPACK's threads
     )
 
 
@@ -67,16 +68,16 @@ def undisturbed(x: Tensor) -> Iterator[None]:
 
 
 @lru_cache(maxsize=1)
-def _is_available() -> bool:
-    """Whether NNPACK works here; makes it start its threads, as many as torch has now."""
+def _home() -> int | None:
+    """Return the process in which NNPACK works; makes it start threads, as many as torch has."""
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
-        return False  # not x86, or too old for NNPACK, which would say so on stderr
+        return None  # not x86, or too old for NNPACK, which would say so on stderr
     # the operation itself is not part of torch's documented interface
     if (
         not hasattr(torch, "_nnpack_spatial_convolution")
         or not torch.backends.nnpack.is_available()
     ):
-        return False
+        return None
     one = torch.zeros(1, 1, 3, 3, dtype=torch.float32, device="cpu")
     torch._nnpack_spatial_convolution(one, one, None, (1, 1), (1, 1))
-    return True
+    return os.getpid()

@@ -180,7 +180,8 @@ def _tiff(picture: Any) -> Layout:
         if compression == 1:
             wrong |= bits != 8 or polarity in (0, 6) or tags.get(266, 1) != 1
         if wrong:
-            raise ImageError("separate planes of such samples are not handled")
+            what = "more than 8 bits a sample" if bits > 8 else "such samples"
+            raise ImageError(f"{what} in separate planes are not handled")
     if polarity == 6 and compression == 1 and tags.get(530, (2, 2)) != (1, 1):
         raise ImageError("uncompressed YCbCr of a lower resolution is not handled")
     notes = _left_out(more) + (_tiff_palette(picture) if picture.mode in ("P", "PA") else ())

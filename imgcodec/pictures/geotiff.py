@@ -133,6 +133,7 @@ def writing(
                     top = bottom
 
                 yield take
+            _check_whole(temporary, path)
         except rasterio.errors.RasterioError as error:
             raise AicError(f"{path}: {line_of(error)}") from error
 
@@ -159,7 +160,24 @@ def _open(path: Path, mode: str = "r", **words: Any) -> Any:
 
     with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        return rasterio.open(path, mode, **words)
+        try:
+            return rasterio.open(path, mode, **words)
+        except UnicodeEncodeError as error:
+            raise AicError(f"{path}: the name is not UTF-8, which GDAL needs") from error
+
+
+def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
+    """Refuse a written file that lacks blocks: as it closes, GDAL does not tell of a full disk."""
+    with _open(written) as dataset:
+        num_bytes = written.stat().st_size
+        for band in dataset.indexes:
+            for (row, column), _ in dataset.block_windows(band):
+                start, size = (
+                    dataset.get_tag_item(f"BLOCK_{kind}_{column}_{row}", "TIFF", bidx=band)
+                    for kind in ("OFFSET", "SIZE")
+                )
+                if not start or not size or int(start) + int(size) > num_bytes:
+                    raise AicError(f"{path}: not all of it was written, the disk may be full")
 
 
 def _raster(dataset: "rasterio.DatasetReader", path: Path) -> Raster | None:

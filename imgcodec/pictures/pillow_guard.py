@@ -1,6 +1,5 @@
 """Pillow's settings of the whole process, and what it and its plugins raise."""
 
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +8,9 @@ from PIL import Image, UnidentifiedImageError
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.files import reason
+from imgcodec.runtime.forks import Lock
 
-PROCESS_LOCK = threading.Lock()  # Pillow's pixel limit and warning filters are the process's
+PROCESS_LOCK = Lock()  # Pillow's pixel limit and warning filters are the process's
 
 
 @contextmanager

@@ -1,23 +1,26 @@
 """Picture files and PIL images -> `Picture`; what is not kept is said."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import IO
+from types import MappingProxyType
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
-from imgcodec.format.metadata import Metadata, bare_exif
+from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
 from imgcodec.pictures import jxl_header
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.boxes import overlooked
 from imgcodec.pictures.depth import eight_bits, layout, unknown
 from imgcodec.pictures.georeference import lost_without_rasterio
+from imgcodec.pictures.info import metadata_of
 from imgcodec.pictures.modes import samples
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.pillow_guard import refusing, unlimited
@@ -25,9 +28,6 @@ from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
 from imgcodec.runtime.stopwatch import stage
 
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
-# Of TIFF, which has them among its own tags: what describes the picture, and where more stands.
-_EXIF_TAGS = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432)
-_EXIF_IFDS = (0x8769, 0x8825)  # Exif, GPS
 _TURN = Image.Transpose
 _TURNS = {  # by orientation; 1 is upright
     2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
@@ -37,15 +37,19 @@ _TURNS = {  # by orientation; 1 is upright
 
 @stage("read")
 def read_picture(
-    path: str | os.PathLike[str], strict: bool = False, max_pixels: int = MAX_PIXELS
+    path: str | os.PathLike[str],
+    strict: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    kinds: Collection[str] = KINDS,
 ) -> Picture:
     """Read a picture, turned upright by its EXIF orientation.
 
     Args:
         path: of a file of a kind that Pillow knows, or one of its plugins for HEIC, AVIF and
             JPEG XL where they are installed.
-        strict: refuse what 8-bit RGB or grey cannot hold exactly.
+        strict: refuse what 8-bit RGB or grey cannot hold exactly, and what is not kept.
         max_pixels: more than so many are refused before any is read.
+        kinds: of metadata that the caller keeps; where not all, no others are missed, nor noted.
 
     Raises:
         ImageError: not a whole picture, more than one, or one with no way to 8 bits.
@@ -55,7 +59,7 @@ def read_picture(
         try:
             # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
             with refusing(), open(path, "rb") as file, _open(file, max_pixels) as picture:
-                return _picture(picture, strict, max_pixels)
+                return _picture(picture, strict, max_pixels, kinds)
         except AicError as error:
             raise ImageError(f"{path}: {error}") from error
 
@@ -80,7 +84,7 @@ def read_image(path: str | os.PathLike[str]) -> ByteArray:
     Raises:
         ImageError: as by `read_picture`, and where there is transparency.
     """
-    picture = read_picture(path, strict=True)
+    picture = read_picture(path, strict=True, kinds=())
     if picture.alpha is not None:
         raise ImageError(f"{path}: has transparency")
     return picture.pixels
@@ -117,10 +121,15 @@ def read_roi(
     return Roi.mask(plane if plane.ndim == 2 else plane.max(2), weight)
 
 
-def from_pil(picture: Image.Image) -> Picture:
-    """Return a PIL image under the same rules as `read_picture`."""
+def from_pil(picture: Image.Image, given: Mapping[str, Any] | None = None) -> Picture:
+    """Return a PIL image under the same rules as `read_picture`.
+
+    Args:
+        picture: stays as it is.
+        given: metadata as in its `info`, which count in place of its own; empty ones for none.
+    """
     with refusing():  # an opened file is read only now
-        return _picture(picture)
+        return _picture(picture, given=given or {})
 
 
 def _jxl_header(file: IO[bytes]) -> jxl_header.Header | None:
@@ -155,7 +164,13 @@ def _open(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
             raise ImageError(unknown(file)) from error
 
 
-def _picture(picture: Image.Image, strict: bool = False, max_pixels: int = MAX_PIXELS) -> Picture:
+def _picture(
+    picture: Image.Image,
+    strict: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    kinds: Collection[str] = KINDS,
+    given: Mapping[str, Any] = MappingProxyType({}),
+) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
     _check_size(*picture.size, max_pixels)
     if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
@@ -169,18 +184,30 @@ def _picture(picture: Image.Image, strict: bool = False, max_pixels: int = MAX_P
     deep = held.bits > 8
     if deep and strict:
         raise ImageError("has more than 8 bits a sample")
+    turned = _turned_by_pillow(picture)
+    given = overlooked(picture) | dict(given)
     found = samples(eight_bits(picture, held))
+    metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
+    notes += lost if set(kinds) >= set(KINDS) else ()
     if strict and notes:
         raise ImageError(notes[0])
-    if lost := lost_without_rasterio(getattr(picture, "tag_v2", {})):
-        notes += (lost,)
-    metadata = Metadata(found.icc, _exif(picture), _xmp(picture))
+    if place := lost_without_rasterio(getattr(picture, "tag_v2", {})):
+        notes += (place,)
     pixels, alpha = found.pixels, found.alpha
-    if (turn := _TURNS.get(_orientation(picture))) is not None:
+    if turned is None and (turn := _TURNS.get(metadata.orientation)) is not None:
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
-    return Picture(pixels, alpha, metadata.upright(), notes)
+    return Picture(pixels, alpha, metadata.upright(turned), notes)
+
+
+def _turned_by_pillow(picture: Image.Image) -> int | None:
+    """Return the orientation that Pillow, or a plugin of it, itself applies and then forgets."""
+    if picture.format == "TIFF":
+        said = picture.tag_v2.get(0x0112)  # type: ignore[attr-defined]
+    else:
+        said = picture.info.get("original_orientation")  # of HEIF
+    return said if said in _TURNS else None
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -193,35 +220,3 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _turned(plane: ByteArray, turn: Image.Transpose) -> ByteArray:
     return np.array(Image.fromarray(plane).transpose(turn))
-
-
-def _exif(picture: Image.Image) -> bytes | None:
-    """Return a picture's EXIF data."""
-    data = picture.info.get("exif")
-    if isinstance(data, bytes):
-        return bare_exif(data) or None
-    if picture.format != "TIFF":
-        return None
-    kept = Image.Exif()
-    with suppress(ImageError), refusing():
-        found = picture.getexif()
-        kept.update({tag: found[tag] for tag in _EXIF_TAGS if tag in found})
-        for ifd in _EXIF_IFDS:
-            if entries := found.get_ifd(ifd):
-                kept[ifd] = dict(entries)
-        return bare_exif(kept.tobytes()) if len(kept) else None
-    return None
-
-
-def _xmp(picture: Image.Image) -> bytes | None:
-    data = picture.info.get("xmp")
-    if isinstance(data, str):
-        data = data.encode()
-    return data or None
-
-
-def _orientation(picture: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) where there is none or it is damaged."""
-    with suppress(ImageError), refusing():
-        return int(picture.getexif().get(0x0112, 1))
-    return 1

@@ -2,9 +2,8 @@
 
 import io
 import os
-import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +12,13 @@ from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
 from imgcodec.files import check_free, replacing, write_bytes
+from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
-from imgcodec.pictures.pillow_guard import reason_of
+from imgcodec.pictures.pillow_guard import refusing
+from imgcodec.pictures.profiles import fits
+from imgcodec.pictures.tiff_tags import XMP, as_tags
 from imgcodec.runtime.stopwatch import stage
 
 TakeRows = Callable[[ByteArray], None]
@@ -28,7 +30,7 @@ _SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do 
 }
 _WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 _WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
-_TIFF_XMP = 700
+_JPEG_BYTES = {"icc": 255 * 65519, "exif": 65527, "xmp": 65504}  # most, in its segments
 _XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
 
 
@@ -45,9 +47,9 @@ def holds_alpha(path: str | os.PathLike[str]) -> bool:
     return _format(path) in _WITH_ALPHA
 
 
-def holds_metadata(path: str | os.PathLike[str]) -> bool:
-    """Whether files of this suffix can have a colour profile, EXIF and XMP."""
-    return _format(path) in _WITH_METADATA
+def left_out(path: str | os.PathLike[str], metadata: Metadata) -> list[str]:
+    """Name the kinds of metadata that a file of this suffix cannot have, and why."""
+    return [kind + why for kind, why in _refused(_format(path), metadata)]
 
 
 @stage("write")
@@ -65,10 +67,11 @@ def write_image(
         raise ImageError(f"{path}: {name} files cannot be transparent")
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
-        options = _SAVE.get(name, {}) | _metadata_options(name, picture.metadata)
-        to_pil(picture).save(buffer, name, **options)
-    except (OSError, ValueError, struct.error) as error:  # each format has its own largest size
-        raise ImageError(f"{path}: {reason_of(error)}") from error
+        with refusing():  # each format has its own largest size
+            options = _SAVE.get(name, {}) | _metadata_options(name, _kept(name, picture.metadata))
+            to_pil(picture).save(buffer, name, **options)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
     write_bytes(path, buffer.getbuffer(), force)
 
 
@@ -112,27 +115,53 @@ def writing(
         write_image(path, picture if background is None else picture.flattened(background), force)
 
 
+def _refused(name: str, metadata: Metadata) -> Iterator[tuple[str, str]]:
+    """Yield the kinds of metadata that a format of Pillow's cannot hold, each with the reason."""
+    for kind in metadata.kinds:
+        data = getattr(metadata, kind)
+        if name not in _WITH_METADATA:
+            yield kind, ""
+        elif name == "JPEG" and len(data) > _JPEG_BYTES[kind]:
+            yield kind, f" ({len(data)} bytes, at most {_JPEG_BYTES[kind]} fit into a JPEG file)"
+        elif kind == "exif" and tiff_part(data) != data:
+            yield kind, " (no TIFF structure)"
+        elif kind == "exif" and name == "TIFF" and not as_tags(data):
+            yield kind, " (nothing that TIFF files have a place for)"
+        elif kind == "icc" and name == "WEBP" and fits(data, grey=True):
+            yield kind, " (of grey, WebP files have colours)"
+        elif kind == "xmp" and name == "PNG" and not _is_utf8(data):
+            yield kind, " (no UTF-8, which PNG files want)"
+
+
+def _kept(name: str, metadata: Metadata) -> Metadata:
+    """Return of metadata what a format of Pillow's can hold."""
+    return metadata.only(set(metadata.kinds) - {kind for kind, _ in _refused(name, metadata)})
+
+
+def _is_utf8(data: bytes) -> bool:
+    with suppress(UnicodeDecodeError):
+        data.decode()
+        return True
+    return False
+
+
 def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
-    """Return how Pillow is told to write metadata into a file of a format."""
-    if name not in _WITH_METADATA:
-        return {}
+    """Return how Pillow is told to write metadata, which the format can hold, into a file."""
     options: dict[str, Any] = {}
     if metadata.icc is not None:
         options["icc_profile"] = metadata.icc
-    exif = None if metadata.exif is None else b"Exif\0\0" + metadata.exif
     if name == "TIFF":  # has EXIF and XMP among its own tags
-        options["exif"] = Image.Exif()
-        options["exif"].load(exif or b"")
+        options["exif"] = as_tags(metadata.exif)
         if metadata.xmp is not None:
-            options["exif"][_TIFF_XMP] = metadata.xmp
-        if exif is not None:  # libtiff, which compresses, cannot write the directories inside
+            options["exif"][XMP] = metadata.xmp
+        if metadata.exif is not None:  # libtiff, which compresses, writes no directories inside
             options["compression"] = None
         return options
     if metadata.exif is not None:
-        options["exif"] = metadata.exif if name == "WEBP" else exif
+        options["exif"] = b"Exif\0\0" + metadata.exif
     if metadata.xmp is not None and name == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt(_XMP_KEYWORD, metadata.xmp.decode("utf-8", "replace"))
+        options["pnginfo"].add_itxt(_XMP_KEYWORD, metadata.xmp.decode())
     elif metadata.xmp is not None:
         options["xmp"] = metadata.xmp
     return options

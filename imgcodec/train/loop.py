@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from imgcodec.errors import AicError
-from imgcodec.metrics import MS_SSIM_MIN_SIDE
+from imgcodec.metrics import MS_SSIM_MIN_SIDE, pchip
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
 from imgcodec.runtime.precision import multiplies_bfloat16
@@ -75,6 +75,7 @@ def train(
     """
     if crop % 8:
         raise AicError(f"crop {crop} is not a multiple of 8")
+    pchip()  # a run without it would end at its first BD-rate
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(seed)

@@ -20,14 +20,16 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli
-from imgcodec.codec.results import Encoded
+from imgcodec.codec.results import DecodeReport, Encoded
 from imgcodec.codec.target import Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
+from imgcodec.releases import NEWEST
 
-MODEL_ID = bytes(range(8))
+MODEL_ID = NEWEST["psnr"].model_id
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
 COMMANDS = ("encode", "decode", "trim", "bench", "info", "inspect", "train")
 
@@ -67,6 +69,8 @@ class FakeCodec:
         height, width = image.shape[:2]
         kind = container.ENTROPIES.index(entropy)
         u = round(min(rate, LIMIT) / LIMIT * container.MAX_U)
+        if self.targets[-1].kind == "quality":
+            u = self.targets[-1].u
         header = container.Header(width, height, channels, kind, u, 0, MODEL_ID)
         data = container.pack(header, [zlib.compress(image.tobytes())], chunks)
         bpp = 8 * len(data) / (height * width)
@@ -100,7 +104,7 @@ class FakeCodec:
             pixels = pixels[y : y + height, x : x + width]
         for start in range(0, len(pixels), 5):
             take(pixels[start : start + 5])
-        return types.SimpleNamespace(model_s=0.125, total_s=0.75, damaged={})
+        return DecodeReport({"decoder": 0.125}, 0.75, {})
 
 
 @pytest.fixture
@@ -141,6 +145,11 @@ def assert_refused(result, reason):
     """Exit code 1, one line on stderr, nothing on stdout."""
     assert (result.exit_code, result.stdout) == (1, "")
     assert re.fullmatch(rf"Error: [^\n]*{reason}[^\n]*\n", result.stderr), result.stderr
+
+
+def one_way(command, photo, coded, folder):
+    """What a command reads, and a file that it may write."""
+    return (photo, folder / "out.aic") if command == "encode" else (coded, folder / "out.png")
 
 
 def assert_usage(result, reason):
@@ -231,8 +240,7 @@ def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
     def damaged(self, data, take, region, keep_going, *_):
         assert keep_going
         report = work(self, data, take, region)
-        report.damaged = {3: "checksum mismatch in tile 3", 1: "tile 1 is cut"}
-        return report
+        return replace(report, damaged={3: "checksum mismatch in tile 3", 1: "tile 1 is cut"})
 
     monkeypatch.setattr(FakeCodec, "decode_rows", damaged)
     target = tmp_path / "out.png"
@@ -275,7 +283,8 @@ def test_the_limit_of_pixels_of_each_command(aic, photo, coded, tmp_path):
             ("decode", coded),
         )
     ):
-        target = tmp_path / f"{number}.png"
+        suffix = "aic" if words[0] in ("encode", "trim") else "png"
+        target = tmp_path / f"{number}.{suffix}"
         result = aic(words[0], words[1], target, *words[2:], "--max-pixels", "191")
         assert_refused(result, "16x12 pixels, at most 191 are allowed: --max-pixels")
         assert not target.exists()
@@ -310,9 +319,9 @@ def test_the_rate_of_a_preview_reaches_the_codec(aic, coded, tmp_path):
     assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-rate", "0"), "--max-rate")
 
 
-def test_defaults_are_half_a_bit_and_the_range_coder(aic, coded):
+def test_defaults_are_quality_50_and_the_range_coder(aic, coded):
     header, _, _ = container.unpack(coded.read_bytes())
-    assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 16), "range")
+    assert (header.u, container.ENTROPIES[header.entropy]) == (round(65535 / 2), "range")
 
 
 # ---- refusals: exit code 1, before any work
@@ -320,7 +329,7 @@ def test_defaults_are_half_a_bit_and_the_range_coder(aic, coded):
 
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_existing_output_is_kept_without_force(aic, command, photo, coded, tmp_path):
-    source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
+    source, target = one_way(command, photo, coded, tmp_path)
     target.write_bytes(b"precious")
     assert_refused(aic(command, source, target), "exists")
     assert target.read_bytes() == b"precious"
@@ -329,7 +338,7 @@ def test_existing_output_is_kept_without_force(aic, command, photo, coded, tmp_p
 
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_output_that_appears_meanwhile_is_kept(aic, command, photo, coded, tmp_path, monkeypatch):
-    source, target = (photo if command == "encode" else coded), tmp_path / "out.png"
+    source, target = one_way(command, photo, coded, tmp_path)
     method = {"encode": "encode", "decode": "decode_rows"}[command]
     work = getattr(FakeCodec, method)
 
@@ -377,8 +386,8 @@ def test_unknown_picture_suffix_is_refused(aic, name, coded, tmp_path):
 
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_missing_folder_of_the_output_is_refused(aic, command, photo, coded, tmp_path):
-    source = photo if command == "encode" else coded
-    assert_refused(aic(command, source, tmp_path / "no" / "out.png"), "no folder")
+    source, target = one_way(command, photo, coded, tmp_path / "no")
+    assert_refused(aic(command, source, target), "no folder")
     assert FakeCodec.made == []
 
 
@@ -441,11 +450,11 @@ def test_what_is_up_to_date_is_left_alone(aic, album, tmp_path):
     assert (result.exit_code, result.stdout) == (0, "4 files are up to date\n")
     assert len(aic("encode", album, coded, "--force").stdout.splitlines()) == 4
     os.utime(coded / "b.aic", (1, 1))  # older than the picture
-    before = (coded / "b.aic").read_bytes()
-    result = aic("encode", album, coded, "--quiet")
-    assert result.exit_code == 1
-    assert "exists, and is kept without --force" in result.stderr
-    assert (coded / "b.aic").read_bytes() == before
+    result = aic("encode", album, coded)
+    made, current = result.stdout.splitlines()
+    assert (result.exit_code, current) == (0, "3 files are up to date")
+    assert made.startswith(f"{coded / 'b.aic'}: ")
+    assert (coded / "b.aic").stat().st_mtime > 1
 
 
 def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
@@ -608,6 +617,32 @@ def test_kinds_of_metadata(aic, glass, tmp_path, kinds, kept):
         assert (found.metadata.exif is not None) is kept
 
 
+def test_metadata_that_a_format_cannot_hold_are_named(aic, tmp_path):
+    long = b"II*\0\x08\0\0\0\0\0\0\0\0\0".ljust(70000, b"m")
+    for exif, suffix, why in (
+        (long, "jpg", "70000 bytes, at most 65527 fit into a JPEG file"),
+        (b"no exif at all", "tif", "no TIFF structure"),
+    ):
+        data = FakeCodec().encode(
+            Picture(np.zeros((6, 8, 3), np.uint8), None, Metadata(exif=exif))
+        )
+        (tmp_path / "a.aic").write_bytes(data)
+        target = tmp_path / f"a.{suffix}"
+        result = aic("decode", tmp_path / "a.aic", target)
+        assert (result.exit_code, result.stderr) == (0, f"{target}: without exif ({why})\n")
+        assert read_picture(target).metadata == Metadata()
+
+
+def test_what_is_not_kept_is_said_or_refused_unless_it_is_not_wanted(aic, tmp_path):
+    source, target = tmp_path / "a.jpg", tmp_path / "a.aic"
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(source, comment=b"by hand")
+    result = aic("encode", source, target)
+    assert (result.exit_code, result.stderr) == (0, f"{source}: not kept: a comment\n")
+    assert_refused(aic("encode", source, target, "--force", "--strict"), "not kept: a comment")
+    result = aic("encode", source, target, "--force", "--strict", "--metadata", "none")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])
 def test_unknown_colours_and_kinds(aic, glass, tmp_path, words):
     result = aic("encode", glass, tmp_path / "g.aic", *words)
@@ -708,7 +743,7 @@ def test_info_json_is_the_whole_header(aic, coded):
     size = coded.stat().st_size
     expected = {
         "version": 1, "width": 16, "height": 12, "channels": 3, "entropy": "range",
-        "u": round(65535 / 16) / 65535, "grid": [1, 1], "model_id": "0001020304050607",
+        "u": round(65535 / 2) / 65535, "grid": [1, 1], "model_id": MODEL_ID.hex(),
         "bytes": size, "bpp": 8 * size / (12 * 16), "tiles": [{"bytes": size - 41}], "chunks": [],
     }  # fmt: skip
     assert expected == {k: v for k, v in json.loads(result.stdout).items() if k in expected}
@@ -805,8 +840,28 @@ def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
     shown = aic("bench", photo.parent, *words)
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert (site / "index.html").is_file()
+    found = json.loads((site / "results.json").read_text())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", found["date"])
+    assert found["command"].startswith("aic ")
+    assert found["outcome"].startswith("Nothing but jpeg was measured")
+    with open(site / "results.csv", newline="") as file:
+        assert [row["codec"] for row in csv.DictReader(file)] == ["jpeg"] * len(found["rows"])
     assert_refused(aic("bench", photo.parent, *words), "not empty")
     assert aic("bench", photo.parent, *words, "--force").exit_code == 0
+
+
+def test_bench_without_scipy_lacks_bd_rates_only(aic, photo, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.interpolate", None)
+    words = ("--codec", "jpeg", "--codec", "webp", "--rate", 3, "--quiet", "--json")
+    result = aic("bench", photo.parent, *words, tmp_path / "a.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "BD-rates need pip install 'imgcodec[bench]'" in result.stdout.splitlines()
+    assert "mean of 1" in result.stdout
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["comparisons"] == []
+    assert found["outcome"] == "BD-rates need pip install 'imgcodec[bench]'"
+    alone = aic("bench", photo.parent, "--codec", "jpeg", "--quiet")
+    assert "BD-rate" not in alone.stdout  # nothing to compare
 
 
 def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypatch):
@@ -960,7 +1015,7 @@ def test_verbose_explains(aic, photo, tmp_path):
     told = result.stdout.splitlines()[1:]
     assert told[0] == "  asked: 1 bpp, found: rate parameter 0.1250"
     assert told[1] == "  tiles: 1 x 1; header and index 41 bytes, chunks 0"
-    assert told[2] == "  weights 0001020304050607 on cpu, 2 threads, float32"
+    assert told[2] == f"  weights {MODEL_ID.hex()} on cpu, 2 threads, float32"
     seconds = r"\d+\.\d\d s"
     assert re.fullmatch(rf"  read {seconds}, load {seconds}, write {seconds}", told[3])
     result = aic("decode", tmp_path / "a.aic", tmp_path / "b.png", "--verbose")

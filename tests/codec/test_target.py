@@ -94,6 +94,24 @@ def test_a_size_is_never_exceeded(tiny_codec, textured):
         tiny_codec.encode(picture, size=60)
 
 
+def test_a_rate_too_low_names_one_that_can_be_asked(tiny_codec, textured):
+    """Of a tiny picture, whose header alone is more than 24 bits per pixel, a size."""
+    for side, rate in ((1, 24), (64, 0.01)):
+        picture = textured(side, side)
+        with pytest.raises(AicError, match=f"^rate {rate} is too low") as info:
+            tiny_codec.encode(picture, rate=rate)
+        words = str(info.value).split("which needs ")[1].split()
+        if side == 1:
+            assert (words[:3], words[-1]) == (["a", "size", "of"], "bytes")
+            asked = {"size": int(words[3])}
+        else:
+            (needs,) = words
+            asked = {"rate": float(needs)}
+        assert tiny_codec.encode(picture, **asked)
+        with pytest.raises(AicError, match="too low"):
+            tiny_codec.encode(picture, **{kind: 0.95 * value for kind, value in asked.items()})
+
+
 def test_a_quality_is_the_same_trade_off_for_all(tiny_codec, textured):
     us = []
     for seed in range(2):

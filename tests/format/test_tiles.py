@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imgcodec.codec import Codec
 from imgcodec.codec.decompress import Decompressor
-from imgcodec.errors import AicError, FormatError
+from imgcodec.errors import AicError, AicWarning, FormatError
 from imgcodec.format import container
 from imgcodec.format.tiles import Box, Grid, plan_grid
 from imgcodec.model import Codes, ModelConfig
@@ -417,6 +417,15 @@ def test_a_cut_file_gives_what_there_is(tiny_codec, tiled):
     assert sorted(report.damaged) == [22, 23]
     assert "is cut" in report.damaged[22]
     assert np.abs(found[:64].astype(int) - tiny_codec.decode(tiled)[:64]).max() <= 1
+
+
+def test_python_is_warned_of_what_is_filled_in(tiny_codec, tiled):
+    with pytest.warns(
+        AicWarning, match="1 damaged tiles are filled in: checksum mismatch in"
+    ) as told:
+        tiny_codec.decode(spoil(tiled, 4), keep_going=True)
+    assert [warning.filename for warning in told] == [__file__]
+    tiny_codec.decode(tiled, keep_going=True)
 
 
 def test_a_region_does_not_care_about_damage_elsewhere(tiny_codec, textured):

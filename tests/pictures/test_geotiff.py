@@ -1,6 +1,7 @@
 """GeoTIFF by windows: pixels, georeference, refusals."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,7 +44,9 @@ def mosaic(tmp_path, textured):
 @pytest.fixture
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
-    monkeypatch.setattr(codec, "NEWEST", {"psnr": SimpleNamespace(path=tiny_weights)})
+    tiny = SimpleNamespace(path=tiny_weights)
+    monkeypatch.setattr(codec, "NEWEST", {"psnr": tiny})
+    monkeypatch.setattr("imgcodec.cli.jobs.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
@@ -181,3 +184,27 @@ def test_nothing_is_left_of_a_picture_that_ends_early(tmp_path):
     with pytest.raises(AicError, match="stop"):
         stop()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_a_full_disk_cut_is_refused(tmp_path, monkeypatch):
+    """As it closes, GDAL keeps that to itself."""
+    opened = geotiff._open
+
+    def cut(path, mode="r", **words):
+        if mode == "r":  # the file is written, and looked at
+            os.truncate(path, path.stat().st_size - 5000)
+        return opened(path, mode, **words)
+
+    monkeypatch.setattr(geotiff, "_open", cut)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    with pytest.raises(AicError, match=r"a\.tif: .*disk"):
+        with geotiff.writing(tmp_path / "a.tif", 300, 300, 3, None) as take:
+            take(pixels)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_a_name_that_gdal_cannot_have(mosaic):
+    odd = mosaic.rename(mosaic.with_name("b\udcff.tif"))
+    with pytest.raises(AicError, match="not UTF-8"):
+        geotiff.open_raster(odd)

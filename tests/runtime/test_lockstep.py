@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgcodec.cli import batch
-from imgcodec.cli.jobs import Decoding, Encoding
+from imgcodec.cli import batch, targets
+from imgcodec.cli.decode import Decoding
+from imgcodec.cli.encode import Encoding
 from imgcodec.codec import Codec
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, FormatError
@@ -126,8 +127,9 @@ def sizes(monkeypatch):
 
 def encoding(codec, **goal):
     work = Encoding(
-        goal=goal, roi=None, tune="psnr", effort=1, tile=None, alpha="keep", metadata=(),
-        strict=False, entropy="range", device="cpu", threads=None, force=False, verbose=False,
+        goal=goal, roi=None, tune="psnr",
+        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
+        strict=False, entropy="range", device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
     work.codec = codec
@@ -137,14 +139,14 @@ def encoding(codec, **goal):
 def decoding(codec):
     return Decoding(
         region=None, keep_going=False, max_rate=None, max_pixels=10**6, alpha="keep",
-        metadata=(), device="cpu", threads=None, force=False, verbose=False,
+        metadata=(), weights=None, device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None, _codec=codec,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("goal", [{"quality": 40.0}, {"rate": 2.0}, {"psnr": 25.0}])
 def test_files_are_those_of_pictures_alone(pictures, tmp_path, tiny_codec, sizes, goal):
-    todo = batch.tasks(str(pictures), str(tmp_path / "files"), (".png",), ".aic")
+    todo = targets.find([str(pictures)], str(tmp_path / "files"), (".png",), ".aic").tasks
     outcomes = list(batch.run(todo, encoding(tiny_codec, **goal), 1))
     assert [outcome.task.source.stem for outcome in outcomes] == [f"{i:02d}" for i in range(12)]
     assert [bool(outcome.error) for outcome in outcomes] == [i == 4 for i in range(12)]
@@ -167,7 +169,7 @@ def test_pictures_are_those_of_files_alone(pictures, tmp_path, tiny_codec, sizes
             data[-20] ^= 1  # a broken checksum
         (files / f"{path.stem}.aic").write_bytes(data)
     sizes.clear()
-    todo = batch.tasks(str(files), str(tmp_path / "restored"), (".aic",), ".png")
+    todo = targets.find([str(files)], str(tmp_path / "restored"), (".aic",), ".png").tasks
     outcomes = list(batch.run(todo, decoding(tiny_codec), jobs))
     assert [bool(outcome.error) for outcome in outcomes] == [i == 2 for i in range(11)]
     assert max(sizes) == 7
@@ -200,7 +202,7 @@ def test_what_cannot_be_read_is_refused_for_one_picture_only(tiny_codec, texture
 def test_large_pictures_and_regions_go_alone(tmp_path, tiny_codec, textured, sizes):
     for i in range(2):
         Image.fromarray(textured(168, 160, seed=i)).save(tmp_path / f"{i}.png")
-    todo = batch.tasks(str(tmp_path), str(tmp_path / "files"), (".png",), ".aic")
+    todo = targets.find([str(tmp_path)], str(tmp_path / "files"), (".png",), ".aic").tasks
     assert all(outcome.error is None for outcome in batch.run(todo, encoding(tiny_codec), 1))
     assert set(sizes) == {1}
     work = encoding(tiny_codec)
@@ -212,10 +214,12 @@ def test_large_pictures_and_regions_go_alone(tmp_path, tiny_codec, textured, siz
 
 def test_single_bits_are_not_joined(pictures, tmp_path, paper_weights, sizes):
     codec = Codec("cpu", weights=paper_weights)
-    todo = batch.tasks(str(pictures), str(tmp_path / "files"), (".png",), ".aic")
+    todo = targets.find([str(pictures)], str(tmp_path / "files"), (".png",), ".aic").tasks
     outcomes = list(batch.run(todo, encoding(codec), 1))
     assert sum(outcome.error is None for outcome in outcomes) == 11
     assert set(sizes) == {1}
-    todo = batch.tasks(str(tmp_path / "files"), str(tmp_path / "restored"), (".aic",), ".ppm")
+    todo = targets.find(
+        [str(tmp_path / "files")], str(tmp_path / "restored"), (".aic",), ".ppm"
+    ).tasks
     assert all(outcome.error is None for outcome in batch.run(todo, decoding(codec), 1))
     assert set(sizes) == {1}

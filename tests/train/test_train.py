@@ -486,6 +486,13 @@ def test_training_does_without_matplotlib(clock, pictures, tmp_path):
     assert (tmp_path / "run" / "last.pt").exists()
 
 
+def test_training_without_scipy_is_refused_before_it_starts(clock, pictures, tmp_path):
+    clock.setitem(sys.modules, "scipy.interpolate", None)
+    with pytest.raises(AicError, match=r"^BD-rates need pip install 'imgcodec\[bench\]'$"):
+        short(pictures, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_schedule_of_a_run(clock, watch, pictures, tmp_path):
     clock.setattr(loop, "WARM_UP_STEPS", 2)
     clock.setattr(loop, "REAL_FROM", 0.75)

@@ -1,0 +1,67 @@
+"""The process that a command runs in: its signals, its streams, and what the system refuses."""
+
+import io
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from imgcodec.files import reason
+
+ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
+BY_SIGNAL = 128  # exit code of a command that a signal ends, less the signal's number
+
+
+@contextmanager
+def ending_by_signals() -> Iterator[None]:
+    """Let signals that end the process leave its blocks first, as Ctrl-C does: files are removed.
+
+    A second one ends it at once. Signals that are ignored, as by nohup, or handled stay so.
+    """
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    taken = []
+    with suppress(ValueError):  # signals are for the main thread
+        for number in numbers:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, _end)
+                taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    raise SystemExit(BY_SIGNAL + number)
+
+
+def escape_output() -> None:
+    """Write what a stream's encoding lacks, as in names that are not UTF-8, with backslashes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def one_line(text: str) -> str:
+    """Return a text with backslashes for what would end the line or move the cursor."""
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)
+
+
+def refuse(error: OSError) -> NoReturn:
+    """Say in one line what the system refused, and end."""
+    place = error.filename
+    if place is None and error.errno is not None:
+        place = "stdout"  # files are written and read where errors get their names
+        with suppress(OSError):  # what is left in it would be tried again at the end
+            sys.stdout.close()
+    text = reason(error) if place is None else f"{place}: {reason(error)}"
+    with suppress(OSError):
+        click.echo(f"Error: {one_line(text)}", err=True)
+    raise SystemExit(1)

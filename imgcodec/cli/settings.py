@@ -1,0 +1,58 @@
+"""What an .aic file tells of the settings that it was made with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgcodec.format.container import ENTROPIES, MAX_U, File
+from imgcodec.format.tiles import plan_grid
+from imgcodec.releases import find
+
+if TYPE_CHECKING:
+    from imgcodec.codec.target import Target
+
+SLACK_BYTES = 64  # more than the search leaves: sizes of small pictures go in steps
+
+
+def other_settings(
+    file: File, goal: Target, entropy: str, tile: int | None, model_id: bytes
+) -> str:
+    """Return in words how a file differs from what would be made with these settings.
+
+    Effort, a region of interest and a measured quality leave no trace in a file. Older weights
+    of the same tune are as good.
+    """
+    header = file.header
+    found = _other_goal(file, goal)
+    edge = plan_grid(header.height, header.width, tile).edge
+    made, asked = (
+        (
+            f"--entropy {ENTROPIES[header.entropy]}",
+            kind(header.model_id),
+            f"tiles of {header.edge}",
+        ),
+        (f"--entropy {entropy}", kind(model_id), f"tiles of {edge}"),
+    )
+    pairs = [*found, *zip(made, asked, strict=True)]
+    return ", ".join(f"{there}, not {wanted}" for there, wanted in pairs if there != wanted)
+
+
+def kind(model_id: bytes) -> str:
+    """Return what weights are for users."""
+    release = find(model_id)
+    return f"weights {model_id.hex()}" if release is None else f"--tune {release.tune}"
+
+
+def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:
+    """Return what the file reached and what is asked, where the one cannot come of the other."""
+    from imgcodec.codec.rate_search import TOLERANCE
+
+    header = file.header
+    if goal.kind == "quality" and header.u != goal.u:
+        return [(f"quality {100 * header.u / MAX_U:.4g}", f"{goal.value:.12g}")]
+    if goal.kind in ("rate", "size"):
+        most = goal.num_bytes(header.width * header.height)
+        short = most - file.num_bytes > max(TOLERANCE * most, SLACK_BYTES) and header.u < MAX_U
+        if short or file.num_bytes > most:
+            return [(f"{file.num_bytes} bytes", f"{most}")]
+    return []

@@ -1,0 +1,72 @@
+"""Stdin, stdout and other streams in place of files: in a temporary folder, as regular ones."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from imgcodec.cli.targets import Task
+from imgcodec.errors import AicError
+from imgcodec.files import pieces, reason
+
+PIPE = "-"  # stdin or stdout in place of a file
+
+
+def is_stream(source: str) -> bool:
+    """Whether a source can only be read once and in order, as `<(command)` of a shell."""
+    return source == PIPE or (os.path.exists(source) and not os.path.isfile(source))
+
+
+@contextmanager
+def as_files(
+    source: str, target: str, suffix: str, force: bool
+) -> Iterator[tuple[Task, Callable[[str], str]]]:
+    """Yield files in place of streams; the target then goes to stdout.
+
+    And what takes their folder, which nobody asked for, out of a text.
+    """
+    if not is_stream(source) and target != PIPE:
+        yield Task(Path(source), Path(target), force), lambda text: text
+        return
+    if target == PIPE and sys.stdout is None:
+        raise AicError("stdout: is closed")
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="aic-")
+    except OSError as error:
+        raise AicError(f"no temporary folder: {reason(error)}") from error
+    with temporary as folder:
+        name = "stdin" if source == PIPE else source
+        task = Task(Path(source), Path(target), force)
+
+        def told(text: str) -> str:
+            text = text.replace(os.path.join(folder, "stdin"), name)
+            return text.replace(os.path.join(folder, ""), "")
+
+        if is_stream(source):
+            task = task._replace(source=Path(folder) / "stdin")
+            _keep(source, name, task.source)
+        if target == PIPE:
+            task = task._replace(target=Path(folder) / f"stdout{suffix}")
+        try:
+            yield task, told
+        except AicError as error:
+            raise AicError(told(str(error))) from error
+        if target == PIPE:
+            with task.target.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
+def _keep(source: str, name: str, path: Path) -> None:
+    """Write what a stream gives to a file."""
+    if source == PIPE and sys.stdin is None:
+        raise AicError(f"{name}: is closed")
+    try:
+        opened = nullcontext(sys.stdin.buffer) if source == PIPE else open(source, "rb")
+        with opened as stream, path.open("wb") as file:
+            file.writelines(pieces(stream, name))
+    except OSError as error:
+        raise AicError(f"{name}: {reason(error)}, on its way through {path.parent}") from error

@@ -1,0 +1,208 @@
+"""Which files become which: words of the command line, and the files to be made of them."""
+
+import glob
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+from imgcodec.errors import AicError
+from imgcodec.files import reason
+
+
+class Task(NamedTuple):
+    """A file to be made from another."""
+
+    source: Path
+    target: Path
+    force: bool = False  # whether an existing target is replaced
+
+
+@dataclass
+class Listing:
+    """What words mean."""
+
+    tasks: list[Task] = field(default_factory=list)
+    failed: list[tuple[Path, str]] = field(default_factory=list)  # what is not to be had, and why
+    notes: list[tuple[Path, str]] = field(default_factory=list)  # what is left out, to be told
+
+
+def is_many(sources: Sequence[str], target: str) -> bool:
+    """Whether words name several files, a folder, a pattern, or a folder to write into."""
+    if len(sources) > 1 or os.path.isdir(target) or target.endswith(("/", os.sep)):
+        return True
+    return os.path.isdir(sources[0]) or _is_pattern(sources[0])
+
+
+def find(
+    sources: Sequence[str],
+    folder: str,
+    suffixes: Collection[str],
+    suffix: str,
+    force: bool = False,
+) -> Listing:
+    """Return the files to be made.
+
+    Args:
+        sources: folders, which are searched with all folders in them, patterns like `**/*.png`,
+            and files. Of several, a folder keeps its name in `folder`; a single one does not.
+        folder: what to write into; folders below the sources are made there, too.
+        suffixes: of the files to be taken from a folder, lower case.
+        suffix: of those to be made. Two files that would get one name keep their own suffix in it.
+        force: whether existing files are replaced.
+
+    Raises:
+        AicError: there is nothing to be done.
+    """
+    if not os.path.isdir(folder) and (os.path.exists(folder) or folder.endswith(suffix)):
+        raise AicError(f"{folder}: is no folder, and {sources[0]} may be many files")
+    listing = Listing()
+    found: dict[tuple[str, Path], Path] = {}
+    for word in sources:
+        for path, name in _of_word(word, len(sources) > 1, suffixes, suffix, listing):
+            found.setdefault((os.path.abspath(path), name), path)
+    names = target_names([name for _, name in found], suffix)
+    paths = list(found.values())
+    for path, (name, rival) in zip(paths, names, strict=True):
+        target = Path(folder) / name
+        if rival is None:
+            listing.tasks.append(Task(path, target, force))
+        else:
+            listing.failed.append((path, f"{target} would be made of {paths[rival]}, too"))
+    if not found and len(listing.failed) <= 1:
+        for path, why in listing.failed:
+            raise AicError(f"{path}: {why}")
+        raise AicError(f"{' '.join(sources)}: no files ({' '.join(sorted(suffixes))})")
+    return listing
+
+
+def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | None]]:
+    """Return what files are called once they are made, and the first that would be called alike.
+
+    `a.png` becomes `a.aic`. All that would share this name keep their suffix, `a.png.aic`, and so
+    does a file that would be called like one of these. So a name depends on sources alone, and
+    no two files are made under one.
+    """
+    made = [name.with_suffix(suffix) for name in names]
+    short = [True] * len(names)
+    owners: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(made):
+        owners[os.path.normcase(name)].append(number)
+    shared = [key for key, numbers in owners.items() if len(numbers) > 1]
+    while shared:
+        key = shared.pop()
+        movers = [number for number in owners[key] if short[number]]
+        owners[key] = [number for number in owners[key] if not short[number]]
+        for number in movers:
+            short[number] = False
+            made[number] = names[number].with_name(names[number].name + suffix)
+            key = os.path.normcase(made[number])
+            owners[key].append(number)
+            if len(owners[key]) > 1:
+                shared.append(key)
+    found: list[tuple[Path, int | None]] = []
+    for number, name in enumerate(made):
+        others = owners[os.path.normcase(name)]
+        rival = None if len(others) == 1 else others[others[0] == number]
+        found.append((name, rival))
+    return found
+
+
+def _of_word(
+    word: str, several: bool, suffixes: Collection[str], suffix: str, listing: Listing
+) -> Iterator[tuple[Path, Path]]:
+    """Yield the files that a word names, and where they lie below the folder to write into."""
+    if os.path.isdir(word):
+        base = Path(word)
+        root = Path(base.name if several and base.name != ".." else "")
+        others = 0
+        for names in _walk(base, listing):
+            path = base.joinpath(*names)
+            kind = path.suffix.lower()
+            if kind in suffixes and _may_be_read(path):
+                yield path, root.joinpath(*names)
+            elif kind != suffix:
+                others += 1
+        if others:
+            listing.notes.append((base, f"left alone: {others} of other kinds"))
+    elif _is_pattern(word):
+        parts = Path(word).parts
+        first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+        base, pattern = Path(*parts[:first]), parts[first:]
+        for names in _walk(base, listing, lambda names: _fits(names, pattern, partly=True)):
+            path = base.joinpath(*names)
+            if _fits(names, pattern) and _may_be_read(path):
+                yield path, Path(*names)
+    elif os.path.isfile(word):
+        yield Path(word), Path(Path(word).name)
+    else:
+        there = os.path.lexists(word)
+        listing.failed.append((Path(word), "is not a regular file" if there else "is not there"))
+
+
+def _walk(
+    base: Path, listing: Listing, enters: Callable[[tuple[str, ...]], bool] = lambda _: True
+) -> Iterator[tuple[str, ...]]:
+    """Yield the files below a folder, each as the names that lead to it, sorted.
+
+    Links are followed, but no folder is read twice: where one is reached by several ways, the
+    way without links counts.
+    """
+    files: list[tuple[str, ...]] = []
+    seen: set[tuple[int, int]] = set()
+    folders: deque[tuple[str, ...]] = deque([()])
+    links: deque[tuple[str, ...]] = deque()
+    while folders or links:
+        names = folders.popleft() if folders else links.popleft()
+        path = base.joinpath(*names)
+        try:
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in seen:
+                listing.notes.append((path, "leads to a folder that is read already"))
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            listing.failed.append((path, reason(error)))
+            continue
+        for entry in entries:
+            inner = (*names, entry.name)
+            if not _is_folder(entry):
+                files.append(inner)
+            elif enters(inner):
+                (links if entry.is_symlink() else folders).append(inner)
+    yield from sorted(files)
+
+
+def _fits(names: Sequence[str], pattern: Sequence[str], partly: bool = False) -> bool:
+    """Whether names match a pattern as in a shell; `partly`: as the first ones of more names."""
+    if not names:
+        return bool(pattern) if partly else set(pattern) <= {"**"}
+    if not pattern:
+        return False
+    hidden = names[0].startswith(".") and not pattern[0].startswith(".")
+    if pattern[0] == "**":
+        further = not hidden and _fits(names[1:], pattern, partly)
+        return further or _fits(names, pattern[1:], partly)
+    return not hidden and fnmatch(names[0], pattern[0]) and _fits(names[1:], pattern[1:], partly)
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether a path is a file, or something that has to be told when it is read."""
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder or leads to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # what it is has to be told when it is read
+        return False
+
+
+def _is_pattern(source: str) -> bool:
+    return glob.has_magic(source) and not os.path.lexists(source)

@@ -1,0 +1,122 @@
+"""EXIF data, a TIFF structure: its orientation, and what changes when the picture is turned.
+
+Numbers are changed where they stand: makers' own data are pointed at by where they are.
+"""
+
+import re
+import struct
+
+_START = re.compile(rb"(?:.{4})??(?:Exif\0\0){0,2}(?=II\*\0|MM\0\*)", re.DOTALL)
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_NUMBERS = {1: "B", 3: "H", 4: "I"}  # by TIFF's types: BYTE, SHORT, LONG
+_ENTRY_BYTES = 12  # tag, type, count, and the value or where it stands
+_ORIENTATION = 0x0112
+_INNER = (0x8769, 0xA005)  # directories: Exif in the first one, Interoperability in Exif
+_SIDES = (  # tags of width and height, or of the densities along them
+    (0x0100, 0x0101), (0x011A, 0x011B), (0xA002, 0xA003), (0xA20E, 0xA20F), (0x1001, 0x1002),
+)  # fmt: skip
+_THUMBNAIL = (0x0201, 0x0202)  # where it stands, and its length
+_JPEG = b"\xff\xd8"
+
+
+def tiff_part(data: bytes) -> bytes | None:
+    """Return EXIF data without the words that JPEG, HEIF and others put before them.
+
+    None where there is no TIFF structure behind.
+    """
+    start = _START.match(data)
+    return data[start.end() :] if start else None
+
+
+def orientation(exif: bytes) -> int | None:
+    """Return the orientation, None where none is said."""
+    tiff = _Tiff(exif)
+    return tiff.number(tiff.directory(tiff.first), _ORIENTATION)
+
+
+def upright(exif: bytes, turned: int) -> bytes:
+    """Return the EXIF data of a picture that was turned upright.
+
+    After a turn, the thumbnail is removed: it would lie on its side, and is made anew by whoever
+    needs one.
+
+    Args:
+        exif: a TIFF structure.
+        turned: the orientation that the picture had.
+    """
+    tiff = _Tiff(exif)
+    directory = tiff.directory(tiff.first)
+    tiff.set(directory, _ORIENTATION, 1)
+    if turned in range(2, 9):
+        tiff.remove_thumbnail()
+    for tag in (*_INNER, None):
+        if turned in range(5, 9):
+            for sides in _SIDES:
+                tiff.swap(directory, *sides)
+        if tag is not None:
+            directory = tiff.directory(tiff.number(directory, tag))
+    return bytes(tiff.data)
+
+
+class _Tiff:
+    """A TIFF structure whose numbers can be changed; of a damaged one, what can be read."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = bytearray(data)
+        self._order = _ORDERS.get(data[:4])
+        self.first = self._read("I", 4)
+
+    def directory(self, start: int | None) -> dict[int, int]:
+        """Return where the entries of a directory stand, by tag."""
+        found: dict[int, int] = {}
+        for number in range(self._read("H", start) or 0):
+            position = (start or 0) + 2 + _ENTRY_BYTES * number
+            tag = self._read("H", position)
+            if tag is None or position + _ENTRY_BYTES > len(self.data):
+                break
+            found.setdefault(tag, position)
+        return found
+
+    def number(self, directory: dict[int, int], tag: int) -> int | None:
+        """Return the value of an entry that is a single number."""
+        form = self._form(directory, tag)
+        return None if form is None else self._read(form, directory[tag] + 8)
+
+    def set(self, directory: dict[int, int], tag: int, value: int) -> None:
+        """Change the value of an entry that is a single number."""
+        form = self._form(directory, tag)
+        if form is not None:
+            struct.pack_into(f"{self._order}{form}", self.data, directory[tag] + 8, value)
+
+    def swap(self, directory: dict[int, int], one: int, two: int) -> None:
+        """Exchange the values of two entries, whatever their types."""
+        if one in directory and two in directory:
+            a, b = (slice(directory[tag] + 2, directory[tag] + _ENTRY_BYTES) for tag in (one, two))
+            self.data[a], self.data[b] = self.data[b], self.data[a]
+
+    def remove_thumbnail(self) -> None:
+        """Take the second directory out, and its picture where that stands at the end."""
+        link = (self.first or 0) + 2 + _ENTRY_BYTES * (self._read("H", self.first) or 0)
+        second = self.directory(self._read("I", link) or None)
+        if not second:
+            return
+        struct.pack_into("I", self.data, link, 0)
+        start, length = (self.number(second, tag) for tag in _THUMBNAIL)
+        if start and length and self.data[start : start + 2] == _JPEG:
+            if not any(self.data[start + length :]):
+                del self.data[start:]
+
+    def _form(self, directory: dict[int, int], tag: int) -> str | None:
+        """Return how `struct` names the type of an entry, None where it is no single number."""
+        position = directory.get(tag)
+        if position is None or self._read("I", position + 4) != 1:
+            return None
+        return _NUMBERS.get(self._read("H", position + 2) or 0)
+
+    def _read(self, form: str, position: int | None) -> int | None:
+        """Return a number, None where there is none."""
+        if self._order is None or position is None:
+            return None
+        if position + struct.calcsize(f"<{form}") > len(self.data):
+            return None
+        return int(struct.unpack_from(f"{self._order}{form}", self.data, position)[0])

@@ -1,0 +1,59 @@
+"""Metadata in the boxes of JPEG 2000 and JPEG XL files that Pillow, or its plugin, passes over."""
+
+import struct
+from collections.abc import Iterator
+from typing import IO
+
+from PIL import Image
+
+_FORMATS = ("JPEG2000", "JXL")
+_MOST_BOXES = 1000  # what is behind them is not looked at
+_UUIDS = {
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
+    b"JpgTiffExif->JP2": "exif",
+}
+_ICC_METHODS = (b"\2", b"\3")  # of a colr box: a profile follows
+
+
+def overlooked(picture: Image.Image) -> dict[str, bytes]:
+    """Return what is missing in the `info` of a picture, named alike; it is not loaded yet."""
+    file = getattr(picture, "fp", None)
+    if picture.format not in _FORMATS or file is None:
+        return {}
+    before = file.tell()
+    found = dict(_metadata(file, 0, file.seek(0, 2)))
+    file.seek(before)
+    return {name: data for name, data in found.items() if name not in picture.info}
+
+
+def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, bytes]]:
+    """Yield names and data of the metadata in some boxes."""
+    for kind, first, last in _boxes(file, start, end):
+        file.seek(first)
+        if kind == b"jp2h" and start == 0:  # has the others that matter in it
+            yield from _metadata(file, first, last)
+        elif kind == b"xml ":
+            yield "xmp", file.read(last - first)
+        elif kind == b"uuid" and (name := _UUIDS.get(file.read(16))):
+            yield name, file.read(last - first - 16)
+        elif kind == b"colr" and file.read(3)[:1] in _ICC_METHODS:
+            yield "icc_profile", file.read(last - first - 3)
+
+
+def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each box, and where its data start and end."""
+    for _ in range(_MOST_BOXES):
+        file.seek(start)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        length, kind = struct.unpack_from(">I4s", head)
+        first = start + 8
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack_from(">Q", head, 8)
+            first += 8
+        last = start + length if length else end
+        if not first <= last <= end:
+            return
+        yield kind, first, last
+        start = last

@@ -1,0 +1,151 @@
+"""What Pillow tells of a picture besides pixels -> `Metadata`; what of it is not kept is named."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from imgcodec.errors import ImageError
+from imgcodec.format.exif import tiff_part
+from imgcodec.format.metadata import Metadata
+from imgcodec.pictures import profiles, tiff_tags
+from imgcodec.pictures.pillow_guard import refusing
+
+# How ImageMagick puts into PNG what had no place there: a name, a length, hexadecimal digits.
+_RAW_TYPE = "Raw profile type "
+_RAW = re.compile(r"\s*\S+\s+([0-9]{1,9})\s+([0-9A-Fa-f\s]*)")
+_XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
+_XMP_START = b"http://ns.adobe.com/xap/1.0/\0"  # of JPEG's APP1
+_XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
+_RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
+_IPTC = 0x0404  # among Photoshop's resources
+_TIFF_NAMES = {33723: "IPTC", 34377: "Photoshop's resources"}
+_TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
+    *tiff_tags.DESCRIBING, tiff_tags.EXIF, tiff_tags.GPS, 34675, *range(32995, 32999),
+    33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
+)  # fmt: skip
+_TIFF_COLOURS = (301, 318, 319)  # transfer function, white, primaries
+_TIFF_PRIVATE = 18246  # tags from here on are no part of TIFF itself
+_MOST_NAMES = 4  # of what is left out, in a line
+
+Notes = list[str]
+
+
+def metadata_of(
+    picture: Image.Image, given: Mapping[str, Any], icc: bytes | None, grey: bool
+) -> tuple[Metadata, tuple[str, ...]]:
+    """Return the metadata of a loaded picture as they are, and what is left out of them.
+
+    Args:
+        picture: of Pillow.
+        given: values that count in place of those in its `info`, empty ones for none.
+        icc: the profile that came with the samples, None where none is theirs.
+        grey: whether the samples are.
+    """
+    notes: Notes = []
+    own: dict[Any, Any] = dict(picture.info)
+    info = own | dict(given)
+    found = Metadata(
+        _icc(own, given, icc, grey, notes), _exif(picture, info, notes), _xmp(info, notes)
+    )
+    left = list(_others(picture))
+    if left:
+        more = [f"{len(left) - _MOST_NAMES} more"] if len(left) > _MOST_NAMES else []
+        notes.append(f"not kept: {', '.join(left[:_MOST_NAMES] + more)}")
+    return found, tuple(notes)
+
+
+def _icc(
+    info: Mapping[str, Any], given: Mapping[str, Any], icc: Any, grey: bool, notes: Notes
+) -> bytes | None:
+    if "icc_profile" in given:
+        other = given["icc_profile"]
+    elif isinstance(icc, bytes):
+        return icc
+    elif isinstance(info.get("icc_profile"), bytes):
+        return None  # which the samples' notes tell
+    else:
+        other = _raw(info, "icc") or _raw(info, "icm")
+        if info.get("icc_profile", b"") is None:
+            notes.append("its colour profile is damaged, and is left out")
+    if isinstance(other, bytes) and profiles.fits(other, grey):
+        return other
+    if other:
+        notes.append("its colour profile is not one of such pixels, and is left out")
+    try:
+        return None if "icc_profile" in given else profiles.of_png(info, grey)
+    except ValueError as error:
+        notes.append(f"its gAMA and cHRM are left out: {error}")
+        return None
+
+
+def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes | None:
+    given = info.get("exif")
+    if isinstance(given, Image.Exif):
+        given = given.tobytes()
+    data = given if isinstance(given, bytes) else None
+    if data is None:
+        data = _raw(info, "exif") or _raw(info, "APP1", b"Exif\0\0")
+    if data is None and picture.format == "TIFF":
+        return _exif_of_tiff(picture, notes)
+    found = tiff_part(data) if data else None
+    if data and found is None:
+        notes.append("its EXIF data are no TIFF structure, and are left out")
+    return found
+
+
+def _exif_of_tiff(picture: Image.Image, notes: Notes) -> bytes | None:
+    try:
+        with refusing():
+            return tiff_tags.as_exif(picture.getexif())
+    except ImageError:
+        notes.append("its EXIF data are damaged, and are left out")
+        return None
+
+
+def _xmp(info: Mapping[str, Any], notes: Notes) -> bytes | None:
+    if "xmp" in info:
+        data = info["xmp"]
+    else:
+        data = info.get(_XMP_KEYWORD) or _raw(info, "xmp") or _raw(info, "APP1", _XMP_START)
+    if isinstance(data, str):
+        latin = data is info.get(_XMP_KEYWORD) and not isinstance(data, PngImagePlugin.iTXt)
+        data = data.encode("latin-1" if latin else "utf-8", "replace")
+    if data and not isinstance(data, bytes):
+        notes.append("its XMP data are no text, and are left out")
+        return None
+    return data.rstrip(b"\0") or None if data else None
+
+
+def _raw(info: Mapping[str, Any], name: str, start: bytes = b"") -> bytes | None:
+    """Return the data in a text of ImageMagick's, if they are whole and start with some bytes."""
+    text = info.get(_RAW_TYPE + name)
+    found = _RAW.fullmatch(text) if isinstance(text, str) else None
+    digits = "".join(found[2].split()) if found else ""
+    if found is None or len(digits) != 2 * int(found[1]):
+        return None
+    data = bytes.fromhex(digits)
+    return data.removeprefix(start) if data.startswith(start) else None
+
+
+def _others(picture: Image.Image) -> Iterator[str]:
+    """Name what a picture's file tells that `Metadata` has no place for."""
+    info: dict[Any, Any] = dict(picture.info)
+    resources = info.get("photoshop")  # of JPEG
+    if isinstance(resources, dict) and resources:
+        yield "IPTC" if _IPTC in resources else "Photoshop's resources"
+    if any(part.startswith(_XMP_MORE) for _, part in getattr(picture, "applist", ())):
+        yield "extended XMP"
+    if picture.format == "PNG":
+        taken = {_XMP_KEYWORD, "xmp"} | {
+            _RAW_TYPE + name for name in _RAW_TAKEN if _raw(info, name)
+        }
+        yield from (
+            f"the text {name!r}" for name in getattr(picture, "text", {}) if name not in taken
+        )
+    elif info.get("comment"):
+        yield "a comment"
+    for tag in sorted(getattr(picture, "tag_v2", ())):  # of TIFF
+        if tag in _TIFF_COLOURS or (tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD):
+            yield _TIFF_NAMES.get(tag, f"tag {tag}")

@@ -1,0 +1,50 @@
+"""Which of TIFF's tags describe a picture, as EXIF does; the others say how it is stored."""
+
+from contextlib import suppress
+
+from PIL import Image
+
+from imgcodec.errors import ImageError
+from imgcodec.format.exif import tiff_part
+from imgcodec.pictures.pillow_guard import refusing, unlimited
+
+DESCRIBING = (
+    269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432,
+    *range(40091, 40096), 50341,
+)  # fmt: skip
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last one is in the first
+XMP = 700
+
+
+def as_exif(tags: Image.Exif) -> bytes | None:
+    """Return as EXIF data what describes the picture; None where nothing does.
+
+    Pillow reads only now: it may raise anything.
+    """
+    kept = Image.Exif()
+    kept.endian = tags.endian
+    kept.update({tag: tags[tag] for tag in DESCRIBING if tag in tags})
+    for directory in (EXIF, GPS):
+        if entries := _entries(tags, directory):
+            kept[directory] = entries
+    return tiff_part(kept.tobytes()) if len(kept) else None
+
+
+def as_tags(exif: bytes | None) -> Image.Exif:
+    """Return what of EXIF data can stand among the tags of a TIFF file, nothing if damaged."""
+    with unlimited(), suppress(ImageError), refusing():
+        tags = Image.Exif()
+        tags.load(exif or b"")
+        tags.load(as_exif(tags) or b"")
+        if entries := _entries(tags, EXIF):
+            tags.get_ifd(EXIF).update(entries)
+        return tags
+    return Image.Exif()
+
+
+def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:
+    """Return the entries of a directory, and of the one inside it."""
+    entries = dict(tags.get_ifd(directory))
+    if entries.pop(INTEROPERABILITY, None) and (inner := tags.get_ifd(INTEROPERABILITY)):
+        entries[INTEROPERABILITY] = dict(inner)
+    return entries

@@ -1,0 +1,362 @@
+"""Many files: which become which, what is done again, and how often the system is asked."""
+
+import os
+import stat
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import FakeCodec, assert_refused, assert_usage, names
+
+from imgcodec.cli import batch, targets
+from imgcodec.format import container
+from imgcodec.releases import NEWEST
+
+
+def picture(path, grey=9):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (6, 4), grey).save(path, "PNG")
+    return path
+
+
+def made(words):
+    """What files are called once they are made; ! for those that are not."""
+    found = targets.target_names([Path(word) for word in words.split()], ".aic")
+    return " ".join("!" if rival is not None else str(name) for name, rival in found)
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("sources", "wanted"),
+    [
+        ("a.png b.jpg", "a.aic b.aic"),
+        ("a.png a.jpg", "a.png.aic a.jpg.aic"),
+        ("a.png a.PNG", "a.png.aic a.PNG.aic"),
+        ("a.png a.png.png", "a.aic a.png.aic"),
+        ("a.png a.jpg a.png.png", "a.png.aic a.jpg.aic a.png.png.aic"),
+        ("a.png a.jpg a.jpg.png b.tif", "a.png.aic a.jpg.aic a.jpg.png.aic b.aic"),
+        ("a a.png", "a.aic a.png.aic"),
+        ("x/a.png y/a.jpg", "x/a.aic y/a.aic"),
+        ("a.png b.png a.png", "! b.aic !"),
+    ],
+)  # fmt: skip
+def test_no_two_files_get_one_name(sources, wanted):
+    assert made(sources) == wanted
+    backwards = " ".join(reversed(sources.split()))
+    assert made(backwards) == " ".join(reversed(wanted.split()))
+
+
+def test_each_of_similar_names_is_made(aic, tmp_path):
+    for number, name in enumerate(("a.png", "a.jpg", "a.png.png")):
+        picture(tmp_path / "in" / name, number)
+    out = tmp_path / "out"
+    assert aic("encode", tmp_path / "in", out, "--force").exit_code == 0
+    assert names(out) == ["a.jpg.aic", "a.png.aic", "a.png.png.aic"]
+    assert len({path.read_bytes() for path in out.iterdir()}) == 3
+
+
+def test_work_grows_as_the_number_of_files(tmp_path, monkeypatch):
+    for number in range(300):
+        (tmp_path / f"{number}.png").touch()
+        (tmp_path / f"{number // 10}" / "in").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{number // 10}" / "in" / f"{number}.jpg").touch()
+    calls = Counter()
+    equal, scandir = PurePath.__eq__, os.scandir
+
+    def counted(name, function):
+        def call(*words):
+            calls[name] += 1
+            return function(*words)
+
+        return call
+
+    monkeypatch.setattr(PurePath, "__eq__", counted("compare", equal))
+    monkeypatch.setattr(os, "scandir", counted("scan", scandir))
+    listing = targets.find([str(tmp_path)], str(tmp_path), (".png", ".jpg"), ".aic")
+    monkeypatch.undo()
+    assert len(listing.tasks) == 600
+    assert calls["compare"] <= 2 * 600
+    assert calls["scan"] == 61  # one for each folder
+
+
+@pytest.mark.parametrize("size", [None, (64, 64)])
+def test_the_first_file_is_made_before_the_last_is_looked_at(tmp_path, size):
+    class Work:
+        looked = made = 0
+
+        def size(self, source):
+            self.looked += 1
+            assert self.made or self.looked <= 300
+            return size
+
+        def __call__(self, task, member=None):
+            self.made += 1
+            task.target.touch()
+            return "done"
+
+    (tmp_path / "a.png").touch()
+    todo = [targets.Task(tmp_path / "a.png", tmp_path / f"{n}.aic") for n in range(1000)]
+    work = Work()
+    outcomes = batch.run(todo, work, 1)
+    assert next(outcomes).line == "done"
+    assert work.looked <= 300
+    assert len(list(outcomes)) == 999
+
+
+# ---- words
+
+
+def test_several_files_go_into_a_folder(aic, tmp_path):
+    a, b, c = (picture(tmp_path / name) for name in ("a.png", "b.png", "more/c.png"))
+    for number, out in enumerate((tmp_path / "o0", f"{tmp_path}/o1/")):
+        assert aic("encode", a, b, c.parent, a, out, "--quiet").exit_code == 0
+        assert names(tmp_path / f"o{number}") == ["a.aic", "b.aic", os.path.join("more", "c.aic")]
+    made = sorted((tmp_path / "o0").glob("*.aic"))
+    assert aic("decode", *made, tmp_path / "back", "--quiet").exit_code == 0
+    assert names(tmp_path / "back") == ["a.png", "b.png"]
+
+
+def test_files_of_one_name_from_several_folders_are_refused(aic, tmp_path):
+    one, two = picture(tmp_path / "1" / "a.png"), picture(tmp_path / "2" / "a.png")
+    other = picture(tmp_path / "b.png")
+    result = aic("encode", one, two, other, tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"{one}: {tmp_path / 'out' / 'a.png.aic'} would be made of {two}, too" in result.stderr
+    assert result.stderr.endswith("Error: 2 of 3 files failed\n")
+    assert names(tmp_path / "out") == ["b.aic"]
+
+
+def test_a_target_with_a_slash_is_a_folder(aic, photo, tmp_path):
+    assert aic("encode", photo, f"{tmp_path}/new/").exit_code == 0
+    assert names(tmp_path / "new") == ["photo.aic"]
+
+
+def test_words_that_cannot_be_meant(aic, photo, coded, tmp_path):
+    assert_usage(aic("encode", "-", photo, tmp_path), "single file")
+    assert_usage(aic("encode", photo, photo, "-"), "single file")
+    assert_refused(aic("encode", photo, photo, coded), "is no folder")
+    assert_refused(aic("encode", tmp_path / "no.png", tmp_path), "no.png: is not there")
+    result = aic("encode", tmp_path / "no.png", photo, tmp_path / "out")
+    assert (result.exit_code, names(tmp_path / "out")) == (1, ["photo.aic"])
+    assert result.stderr.startswith(f"{tmp_path / 'no.png'}: is not there\n")
+
+
+@pytest.mark.parametrize("name", ["victim.png", "victim", "victim.aic.bak"])
+@pytest.mark.parametrize("command", ["encode", "trim"])
+def test_only_aic_files_are_replaced_by_aic_files(aic, command, name, photo, coded, tmp_path):
+    victim = tmp_path / name
+    victim.write_bytes(b"precious")
+    words = [photo, victim] if command == "encode" else [coded, victim, "--rate", "1"]
+    assert_refused(aic(command, *words, "--force"), "is not .aic")
+    assert victim.read_bytes() == b"precious"
+
+
+# ---- folders
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+def test_links_are_followed_once(aic, tmp_path):
+    inside, beside = tmp_path / "in", tmp_path / "beside"
+    picture(inside / "z" / "a.png")
+    picture(beside / "b.png")
+    (inside / "z" / "up").symlink_to(inside)
+    (inside / "again").symlink_to(inside / "z")
+    (inside / "far").symlink_to(beside)
+    (beside / "back").symlink_to(inside)
+    (inside / "lost.png").symlink_to(tmp_path / "nothing")
+    (inside / "loop.png").symlink_to(inside / "loop.png")
+    for source, out in ((inside, "o1"), (inside / "**" / "*.png", "o2")):
+        result = aic("encode", source, tmp_path / out)
+        assert result.exit_code == 1
+        assert names(tmp_path / out) == [os.path.join("far", "b.aic"), os.path.join("z", "a.aic")]
+        assert f"{inside / 'again'}: leads to a folder that is read already\n" in result.stderr
+        assert result.stderr.count("lost.png: no such file or directory\n") == 1
+        assert result.stderr.endswith("Error: 2 of 4 files failed\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files on Windows")
+def test_files_of_other_kinds_are_counted(aic, album, tmp_path):
+    (album / "broken.png").unlink()
+    os.mkfifo(album / "pipe.png")  # which nobody writes to
+    (album / "old.aic").touch()
+    result = aic("encode", album, tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (0, f"{album}: left alone: 2 of other kinds\n")
+    assert aic("encode", album, tmp_path / "out", "--quiet").output == ""
+    assert_refused(aic("encode", album / "pipe.png", tmp_path / "out"), "is not a regular file")
+
+
+def refusing(monkeypatch, closed):
+    """Let the system refuse a folder, which it does not do for every user."""
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.png", "*/*.png"])
+def test_a_closed_folder_is_named(aic, tmp_path, monkeypatch, pattern):
+    picture(tmp_path / "in" / "open" / "a.png")
+    picture(tmp_path / "in" / "closed" / "b.png")
+    refusing(monkeypatch, tmp_path / "in" / "closed")
+    result = aic("encode", tmp_path / "in" / pattern, tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{tmp_path / 'in' / 'closed'}: permission denied", "Error: 1 of 2 files failed",
+    ]  # fmt: skip
+    assert names(tmp_path / "out") == [os.path.join("open", "a.aic")]
+    refusing(monkeypatch, tmp_path / "in")
+    assert_refused(aic("encode", tmp_path / "in" / pattern, tmp_path / "o2"), "in: permission")
+
+
+def test_patterns_are_those_of_shells(aic, tmp_path):
+    for name in ("a.png", "b1.png", "x/c.png", "x/y/d.png", ".hidden/e.png", ".f.png"):
+        picture(tmp_path / "in" / name)
+    for pattern, wanted in (
+        ("*.png", "a b1"), ("[ab].png", "a"), ("b?.png", "b1"), ("*/*.png", "x/c"),
+        ("**/*.png", "a b1 x/c x/y/d"), ("x/**/d.*", "y/d"), ("**", "a b1 x/c x/y/d"),
+        (".*/*.png", ".hidden/e"), ("**/x/**/*.png", "x/c x/y/d"),
+    ):  # fmt: skip
+        found = targets.find([str(tmp_path / "in" / pattern)], "out", (".png",), ".aic")
+        assert [t.target for t in found.tasks] == [Path("out", f"{w}.aic") for w in wanted.split()]
+
+
+# ---- what is done again
+
+
+@pytest.fixture
+def archive(aic, tmp_path):
+    """A folder with two pictures, and their files."""
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "in" / name)
+    assert aic("encode", tmp_path / "in", tmp_path / "out").exit_code == 0
+    return tmp_path / "in", tmp_path / "out"
+
+
+def test_outdated_files_are_made_again(aic, archive):
+    pictures, out = archive
+    Image.fromarray(np.arange(70, dtype=np.uint8).reshape(7, 10)).save(pictures / "a.png")
+    os.utime(out / "a.aic", (1, 1))
+    result = aic("encode", pictures, out)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert container.unpack((out / "a.aic").read_bytes())[0].width == 10
+    assert result.stdout.endswith("1 files are up to date\n")
+
+
+@pytest.mark.parametrize("age", ["older", "newer"])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"handmade", "8 bytes, a header has"), (None, "bytes, the header claims"), (b"", "0 bytes")],
+)
+def test_what_aic_did_not_make_is_kept(aic, archive, age, data, reason):
+    pictures, out = archive
+    data = (out / "a.aic").read_bytes()[:-1] if data is None else data
+    (out / "a.aic").write_bytes(data)
+    if age == "older":
+        os.utime(out / "a.aic", (1, 1))
+    result = aic("encode", pictures, out, "--quiet")
+    assert result.exit_code == 1
+    assert "a.aic: exists (" in result.stderr
+    assert reason in result.stderr
+    assert "and is kept without --force\nError: 1 of 2 files failed\n" in result.stderr
+    assert (out / "a.aic").read_bytes() == data
+
+
+def test_pictures_are_not_replaced_by_decoding_newer_files(aic, archive):
+    """They may be the originals."""
+    pictures, out = archive
+    before = (pictures / "a.png").read_bytes()
+    os.utime(pictures / "a.png", (1, 1))
+    result = aic("decode", out, pictures, "--quiet")
+    assert result.exit_code == 1
+    assert "a.png: exists, is older, and is kept without --force" in result.stderr
+    assert (pictures / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--quality", "50"], ""),
+        (["--quality", "70"], "quality 50, not 70"),
+        (["--size", "20"], "bytes, not 20"),
+        (["--size", "5000"], "bytes, not 5000"),
+        (["--rate", "0.5"], "bytes, not 1"),
+        (["--entropy", "none"], "--entropy range, not --entropy none"),
+        (["--tile", "64"], ""),  # more than the picture has
+        (["--psnr", "30"], ""),  # a file does not tell
+        (["--effort", "2"], ""),
+    ],
+)
+def test_other_settings_are_named(aic, archive, words, told):
+    pictures, out = archive
+    result = aic("encode", pictures, out, *words)
+    if not told:
+        assert (result.exit_code, result.stdout) == (0, "2 files are up to date\n")
+        return
+    assert result.exit_code == 1
+    assert result.stderr.count(f"{told}, and is kept without --force\n") == 2
+    assert aic("encode", pictures, out, *words, "--force").exit_code == 0
+
+
+def test_other_weights_and_tiles_are_named(aic, archive):
+    pictures, out = archive
+    path = out / "a.aic"
+    (pictures / "b.png").unlink()
+    header, tiles, _ = container.unpack(path.read_bytes())
+    path.write_bytes(container.pack(replace(header, model_id=NEWEST["ms-ssim"].model_id), tiles))
+    assert "with --tune ms-ssim, not --tune psnr" in aic("encode", pictures, out).stderr
+    assert aic("encode", pictures, out, "--tune", "ms-ssim").exit_code == 0
+    header = replace(header, width=100, height=80, tile=1)
+    path.write_bytes(container.pack(header, [b""] * 4))
+    assert "with tiles of 64, not tiles of 0" in aic("encode", pictures, out).stderr
+    assert aic("encode", pictures, out, "--tile", "64").exit_code == 0
+
+
+def test_a_file_that_a_rate_made_is_of_that_rate(aic, archive, monkeypatch):
+    """The codec keeps to the room, and comes near it."""
+    pictures, out = archive
+    size = 4000
+
+    def encode(self, image, **_):
+        header = container.Header(6, 4, 1, 1, 9, 0, NEWEST["psnr"].model_id)
+        data = container.pack(header, [bytes(size - 41)])
+        return whole(self, image).__class__(data, whole(self, image).report)
+
+    whole = FakeCodec.encode
+    monkeypatch.setattr(FakeCodec, "encode", encode)
+    assert aic("encode", pictures, out, "--size", "4000", "--force").exit_code == 0
+    for asked, current in (("4000", True), ("4040", True), ("4100", False), ("3999", False)):
+        assert (aic("encode", pictures, out, "--size", asked).exit_code == 0) is current
+
+
+def test_modes_of_files_made_again_are_kept(aic, archive):
+    pictures, out = archive
+    (out / "a.aic").chmod(0o600)
+    os.utime(out / "a.aic", (1, 1))
+    assert aic("encode", pictures, out).exit_code == 0
+    assert stat.S_IMODE((out / "a.aic").stat().st_mode) == (0o600 if os.name == "posix" else 0o666)
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        ("20K", 20000), ("20kb", 20000), ("20KB", 20000), ("1.5MB", 1500000), ("1 MiB", 2**20),
+        ("20KiB", 20480), ("3m", 3000000), ("100b", 100), ("1g", 10**9), ("2 kib", 2048),
+    ],
+)  # fmt: skip
+def test_sizes(aic, photo, tmp_path, words, size):
+    assert aic("encode", photo, tmp_path / "a.aic", "--size", words).exit_code == 0
+    assert FakeCodec.targets[-1].value == size
+
+
+@pytest.mark.parametrize("words", ["1i", "iB", "k", "1kk", "0.5", "9" * 400, "1e3", "1  k", "٣k"])
+def test_sizes_that_are_none(aic, photo, tmp_path, words):
+    assert_usage(aic("encode", photo, tmp_path / "a.aic", "--size", words), "is not a size")

@@ -1,0 +1,273 @@
+"""What the system does to a command: streams, signals, names, and what it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from test_cli import FakeCodec, assert_refused
+
+from imgcodec import cli, files
+from imgcodec.bench import cache
+from imgcodec.cli import process, streams
+from imgcodec.errors import AicError
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="not on Windows")
+FULL = Path("/dev/full")
+NEEDS_FULL = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+
+
+def shell(words, **named):
+    """Run the command as a process of its own."""
+    command = [sys.executable, "-m", "imgcodec", *map(str, words)]
+    return subprocess.run(command, stderr=subprocess.PIPE, check=False, **named)
+
+
+# ---- streams
+
+
+@NEEDS_FULL
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["info", "-h"], ["info", "coded"]])
+def test_a_full_stdout_is_one_line(words, coded):
+    words = [coded if word == "coded" else word for word in words]
+    with FULL.open("wb") as full:
+        result = shell(words, stdout=full)
+    assert result.returncode == 1
+    assert result.stderr == b"Error: stdout: no space left on device\n"
+
+
+@POSIX
+def test_a_stdout_that_nobody_reads_ends_quietly(coded):
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = shell(["info", coded], stdout=writing)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (1, b"")
+
+
+def test_closed_streams_are_refused(aic, photo, tmp_path, monkeypatch):
+    target = tmp_path / "a.aic"
+    for stream, words in (("stdin", ("-", str(target))), ("stdout", (str(photo), "-"))):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, stream, None)
+            with pytest.raises(AicError, match=f"{stream}: is closed"):
+                streams.as_files(*words, ".aic", False).__enter__()
+    assert not target.exists()
+
+
+@POSIX
+@pytest.mark.parametrize("command", ["encode", "decode", "info", "trim"])
+def test_pipes_with_names(aic, command, photo, coded, tmp_path):
+    """As a shell makes them of <(command)."""
+    source = photo if command == "encode" else coded
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(source.read_bytes()))
+    writer.start()
+    target = tmp_path / ("out.png" if command == "decode" else "out.aic")
+    words = {"info": [pipe], "trim": [pipe, target, "--rate", "1"]}.get(command, [pipe, target])
+    result = aic(command, *words)
+    writer.join()
+    assert (result.exit_code, result.stderr) == (0, "")
+    if command == "encode":
+        assert target.read_bytes() == coded.read_bytes()
+    if command == "decode":
+        with Image.open(target) as one, Image.open(photo) as two:
+            assert one.tobytes() == two.tobytes()
+
+
+@POSIX
+def test_messages_name_the_pipe(aic, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(b"nothing"))
+    writer.start()
+    result = aic("encode", pipe, tmp_path / "a.aic")
+    writer.join()
+    assert_refused(result, f"{pipe}: not a picture of a known kind")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no such file system")
+def test_files_without_a_size_are_read():
+    """Those of /proc say that they have 0 bytes."""
+    path = Path("/proc/self/environ")
+    assert path.stat().st_size == 0
+    assert files.map_bytes(path) == files.read_bytes(path) == path.read_bytes() != b""
+
+
+@POSIX
+def test_streams_have_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MAX_STREAM_BYTES", 3)
+    for number, refused in ((3, False), (4, True)):
+        pipe = tmp_path / f"{number}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(bytes(number),))
+        writer.start()
+        if refused:
+            with pytest.raises(AicError, match="4: gives more than 3 bytes"):
+                files.read_bytes(pipe)
+        else:
+            assert files.read_bytes(pipe) == bytes(3)
+        writer.join()
+
+
+def test_a_temporary_folder_that_is_missing_or_full(aic, photo, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    words, data = ["encode", "-", str(tmp_path / "a.aic")], photo.read_bytes()
+    for place in ("imgcodec.cli.streams.tempfile.TemporaryDirectory", "pathlib.Path.open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, refuse)
+            result = CliRunner().invoke(cli.main, words, input=data)
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert "no space left on device" in result.stderr
+    assert not (tmp_path / "a.aic").exists()
+
+
+def test_a_file_needs_no_temporary_folder(aic, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.TemporaryDirectory", None)
+    assert aic("encode", photo, tmp_path / "a.aic").exit_code == 0
+
+
+# ---- signals
+
+SLOW = """
+import sys, time
+from imgcodec.cli import main
+from imgcodec.cli.encode import Encoding
+
+def work(self, task, member=None):
+    from imgcodec.files import replacing
+    with replacing(task.target):
+        print("ready", file=sys.stderr, flush=True)
+        time.sleep(60)
+
+Encoding.__call__ = work
+main(prog_name="aic")
+"""
+
+
+@POSIX
+@pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("HUP", 129), ("INT", 130)])
+def test_signals_leave_no_temporary_files(photo, tmp_path, name, code):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    before = sorted(tmp_path.iterdir())
+    words = [sys.executable, "-c", SLOW, "encode", "-", str(tmp_path / "a.aic")]
+    with (
+        photo.open("rb") as source,
+        subprocess.Popen(
+            words, stdin=source, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": temporary}
+        ) as running,
+    ):
+        assert running.stderr.readline() == b"ready\n"
+        assert len(list(temporary.iterdir())) == 1
+        running.send_signal(getattr(signal, f"SIG{name}"))
+        told = running.stderr.read()
+    assert (running.returncode, told) == (code, b"interrupted\n" if name == "INT" else b"")
+    assert list(temporary.iterdir()) == []
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@POSIX
+def test_signals_are_left_as_they_were():
+    def handled(*_):
+        pass
+
+    for before in (signal.SIG_IGN, handled):
+        kept = signal.signal(signal.SIGTERM, before)
+        with process.ending_by_signals():
+            assert signal.getsignal(signal.SIGTERM) == before
+        signal.signal(signal.SIGTERM, kept)
+    with process.ending_by_signals():
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_other_threads_may_run_the_command(aic):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(aic("--version").exit_code))
+    thread.start()
+    thread.join()
+    assert found == [0]
+
+
+# ---- names
+
+ODD = "b\udcff"  # as Python spells a name of bytes that are not UTF-8
+
+
+@pytest.fixture
+def odd(photo):
+    try:
+        return photo.rename(photo.with_name(f"{ODD}.png"))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+
+
+def test_names_that_are_not_utf_8(aic, odd, tmp_path):
+    target = tmp_path / f"{ODD}.aic"
+    result = aic("encode", odd, target)
+    assert (result.exit_code, result.exception) == (0, None)
+    assert result.stdout.startswith(f"{tmp_path}/b\\udcff.aic: ")
+    assert target.exists()
+    assert aic("encode", tmp_path, tmp_path / "out").exit_code == 0
+    assert_refused(aic("encode", odd, target), r"b\\udcff\.aic: exists")
+    result = aic("bench", tmp_path, "--rate", 1, "--quiet", "--csv", tmp_path / "rows.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "b\\udcff.png" in (tmp_path / "rows.csv").read_text()
+
+
+@POSIX
+def test_names_do_not_break_lines(aic, tmp_path):
+    for name in ("a\nError: b.png", "c\x1b[2J.png"):
+        (tmp_path / name).write_bytes(b"none")
+        assert_refused(aic("encode", tmp_path / name, tmp_path / "a.aic"), r"(\\n|\\x1b)")
+    result = aic("encode", tmp_path, tmp_path / "out")
+    assert len(result.stderr.splitlines()) == 3
+
+
+# ---- refusals
+
+
+def test_what_else_the_system_refuses_is_one_line(aic, photo, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "some/place")
+
+    monkeypatch.setattr(FakeCodec, "encode", refuse)
+    result = aic("encode", photo, tmp_path / "a.aic")
+    assert_refused(result, "some/place: permission denied")
+
+
+def test_a_folder_that_may_not_be_entered(aic, photo, tmp_path, monkeypatch):
+    look = os.stat
+
+    def closed(path, *words, **named):
+        if "closed" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *words, **named)
+
+    monkeypatch.setattr(os, "stat", closed)
+    inside = tmp_path / "closed" / "a.aic"
+    assert_refused(aic("encode", photo, inside), "permission denied")
+    result = aic("decode", inside, tmp_path / "b.png")
+    assert result.exit_code == 2
+    assert "permission denied" in result.stderr
+    assert "exist" not in result.stderr
+
+
+def test_no_home_for_the_cache(monkeypatch):
+    def missing():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", missing)
+    with pytest.raises(AicError, match="no home folder.*--no-cache"):
+        cache.default_folder()

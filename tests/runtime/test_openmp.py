@@ -1,0 +1,48 @@
+"""How long OpenMP's threads spin, told before it is loaded."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from imgcodec.runtime.openmp import SPINS
+
+SHOW = "import os; print(*(os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')))"
+
+
+def run(code, **said):
+    """What a new process says, in which the user has said something."""
+    kept = {name: os.environ[name] for name in os.environ.keys() - {*SPINS, "OMP_WAIT_POLICY"}}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=kept | said, capture_output=True, text=True, check=True
+    )
+
+
+@pytest.mark.parametrize("name", ["imgcodec", "imgcodec.cli", "imgcodec.codec"])
+def test_spins_are_short(name):
+    assert run(f"import {name}; {SHOW}").stdout.split() == ["1000", "1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"GOMP_SPINCOUNT": "7"}, ["7", "None"]),
+        ({"KMP_BLOCKTIME": "7"}, ["None", "7"]),
+        ({"OMP_WAIT_POLICY": "passive"}, ["None", "None"]),
+        ({"GOMP_SPINCOUNT": ""}, ["None"]),
+    ],
+)
+def test_what_the_user_said_stays(said, found):
+    assert run(f"import imgcodec; {SHOW}", **said).stdout.split() == found
+
+
+def test_nothing_is_said_too_late():
+    assert run(f"import torch, imgcodec; {SHOW}").stdout.split() == ["None", "None"]
+
+
+def test_the_library_has_heard_it():
+    told = run("import imgcodec, torch", OMP_DISPLAY_ENV="verbose").stderr
+    if "GOMP_SPINCOUNT" not in told:
+        pytest.skip("torch computes with another library")
+    assert "GOMP_SPINCOUNT = '1000'" in told
