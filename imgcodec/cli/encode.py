@@ -44,7 +44,7 @@ from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
-from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, id_of
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, id_of
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -120,13 +120,14 @@ PICTURES = (
 ENCODE_EXAMPLES = """
 \b
 Examples:
-  aic encode photo.jpg photo.aic                      quality 50
+  aic encode photo.jpg photo.aic                      the default quality
   aic encode photo.png photo.aic --rate 0.25          at most 0.25 bits per pixel
   aic encode photo.png photo.aic --size 100k          at most 100,000 bytes
   aic encode map.tif map.aic --roi 800,600,400,300:16
   aic encode photos/ archive/ --psnr 36 --jobs 2
   cat photo.png | aic encode - - > photo.aic
 """
+_QUALITIES = ", ".join(f"{quality:g} ({tune})" for tune, quality in DEFAULT_QUALITIES.items())
 TARGET = combine(
     click.option(
         "--rate", type=RATE, metavar="BPP",
@@ -137,7 +138,7 @@ TARGET = combine(
         help="Most bytes that the file may take, like 150000 or 150k.",
     ),
     click.option(
-        "--quality", type=Number(100, above=False), show_default="50", metavar="0..100",
+        "--quality", type=Number(100, above=False), show_default=_QUALITIES, metavar="0..100",
         help="The same trade-off of bits against errors for all pictures; easy ones get small.",
     ),
     click.option(
@@ -240,7 +241,11 @@ class Encoding:
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
         others = other_settings(
-            file, Target.of(**self.goal), self.entropy, self.tile, self._model_id
+            file,
+            Target.of(self.tune or DEFAULT_TUNE, **self.goal),
+            self.entropy,
+            self.tile,
+            self._model_id,
         )
         if others and not outdated:
             raise AicError(f"{target}: exists with {others}, and is kept without --force")

@@ -94,6 +94,7 @@ class Codec:
             torch.set_num_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
+        self._tune = tune
         self.model_id = self._add(weights or NEWEST[tune].path)
 
     @property
@@ -146,7 +147,8 @@ class Codec:
     ) -> Encoded:
         """Return the .aic file of a picture, as large or as good as asked: bytes with a report.
 
-        At most one of rate, size, quality, psnr and ms_ssim is given; quality=50 is the default.
+        At most one of rate, size, quality, psnr and ms_ssim is given; the default is a
+        quality that suits the tune, see `imgcodec.releases`.
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
@@ -165,7 +167,7 @@ class Codec:
             AicError: the rate is too low for this picture, or what is asked out of range.
         """
         started = time.perf_counter()
-        goal = Target.of(rate=rate, **target)
+        goal = Target.of(self._tune, rate=rate, **target)
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
@@ -206,7 +208,7 @@ class Codec:
             AicError: it is as small already, or the rate is too low for this picture.
         """
         started = time.perf_counter()
-        goal = Target.of(rate=rate)
+        goal = Target.of(self._tune, rate=rate)
         header, tiles, chunks = container.unpack(data)
         tile_codec = self._tile_codec_for(header, chunks)
         bpp = 8 * len(data) / (header.width * header.height)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import ms_ssim_db
+from imgcodec.releases import DEFAULT_QUALITIES
 
 KINDS = ("rate", "size", "quality", "psnr", "ms_ssim")
-DEFAULT_QUALITY = 50.0
 _RANGES = {  # above, up to
     "rate": (0.0, math.inf),
     "size": (0.0, math.inf),
@@ -33,8 +33,8 @@ class Target:
     value: float
 
     @classmethod
-    def of(cls, **asked: float | None) -> "Target":
-        """Return the target among keywords of which all but one are None, or the default.
+    def of(cls, tune: str, **asked: float | None) -> "Target":
+        """Return the target among keywords of which all but one are None, or a tune's default.
 
         Raises:
             AicError: there is more than one, or it is out of range.
@@ -42,7 +42,7 @@ class Target:
         given = {kind: value for kind, value in asked.items() if value is not None}
         if len(given) > 1:
             raise AicError(f"{' and '.join(given)} are asked at once, only one of them is meant")
-        kind, value = next(iter(given.items()), ("quality", DEFAULT_QUALITY))
+        kind, value = next(iter(given.items()), ("quality", DEFAULT_QUALITIES[tune]))
         if kind not in KINDS:
             raise TypeError(f"unknown target {kind}")
         above, limit = _RANGES[kind]

@@ -46,7 +46,7 @@ def pays(x: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and torch.get_num_threads() <= MOST_THREADS
-        and _home() == os.getpid()  # a forked child has none of NNPACK's threads
+        and _home() == os.getpid()  # NNPACK's threads may be missing in a child
     )
 
 

@@ -59,7 +59,7 @@ class FakeCodec:
         self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, **target
     ):  # fmt: skip
         self.rois.append(roi)
-        self.targets.append(Target.of(rate=rate, **target))
+        self.targets.append(Target.of("psnr", rate=rate, **target))
         rate = 0.5 if rate is None else rate
         self.tiles.append(tile)
         chunks = []

@@ -22,18 +22,18 @@ from imgcodec.format.container import MAX_U
 def test_one_of_them(asked):
     (kind, value), *_ = asked.items()
     none = dict.fromkeys(("rate", "size", "quality", "psnr", "ms_ssim"))
-    assert Target.of(**none | asked) == Target(kind, value)
+    assert Target.of("psnr", **none | asked) == Target(kind, value)
 
 
 def test_none_is_quality_50():
-    assert Target.of() == Target.of(rate=None, size=None) == Target("quality", 50)
+    assert Target.of("psnr") == Target.of("psnr", rate=None, size=None) == Target("quality", 72)
 
 
 def test_two_are_too_many():
     with pytest.raises(AicError, match="^rate and psnr are asked at once"):
-        Target.of(rate=1.0, psnr=30.0)
+        Target.of("psnr", rate=1.0, psnr=30.0)
     with pytest.raises(TypeError):
-        Target.of(beauty=1.0)
+        Target.of("psnr", beauty=1.0)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_two_are_too_many():
 def test_out_of_range(kind, values):
     for value in values:
         with pytest.raises(AicError, match=f"^{kind} .*, wanted "):
-            Target.of(**{kind: value})
-    assert Target.of(quality=0).value == 0
+            Target.of("psnr", **{kind: value})
+    assert Target.of("psnr", quality=0).value == 0
 
 
 def test_words_and_bytes():
@@ -119,7 +119,7 @@ def test_a_quality_is_the_same_trade_off_for_all(tiny_codec, textured):
             data = tiny_codec.encode(textured(64, 72, seed), quality=quality)
             us.append(container.unpack(data)[0].u)
     assert us[:3] == us[3:] == [round(q / 100 * MAX_U) for q in (20, 50, 80)]
-    assert tiny_codec.encode(textured(64, 72)) == tiny_codec.encode(textured(64, 72), quality=50)
+    assert tiny_codec.encode(textured(64, 72)) == tiny_codec.encode(textured(64, 72), quality=72)
 
 
 @pytest.mark.parametrize("tile", [None, 64])

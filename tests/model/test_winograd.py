@@ -1,5 +1,6 @@
 """Winograd's convolutions against direct ones, and when they are taken."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,3 +116,11 @@ def test_processors_without_it_are_not_asked(monkeypatch):
             assert not pays(maps(*LARGE))
     finally:
         winograd._home.cache_clear()
+
+
+def test_children_do_not_wait_for_its_threads(available, monkeypatch):
+    with torch.no_grad():
+        assert pays(maps(*LARGE))
+        parent = os.getpid()
+        monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+        assert not pays(maps(*LARGE))
