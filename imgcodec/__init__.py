@@ -12,10 +12,13 @@ loads neither torch nor numpy; the first use does. It changes two things. Where 
 yet, and the user has set none of GOMP_SPINCOUNT, KMP_BLOCKTIME and OMP_WAIT_POLICY, the first two
 are set, so that torch's threads wait for each other in a way that leaves other programs their
 cores. And a fork waits until no thread is in the midst of coding, so that the child can go on.
+docs/api.md describes all that is public.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.openmp import spin_shortly
 
@@ -27,15 +30,27 @@ if TYPE_CHECKING:
     from PIL.Image import Image  # noqa: TID251 - a name for the type checker only
 
     from imgcodec.codec import Codec
+    from imgcodec.codec.results import Encoded
+    from imgcodec.pictures.picture import Picture
+    from imgcodec.pictures.roi import Roi
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "__version__", "decode", "encode", "register"]
+__all__ = [
+    "AicError", "AicWarning", "Codec", "Encoded", "FormatError", "ImageError",
+    "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "register",
+]  # fmt: skip
+_LAZY = {  # public names -> the modules that bring torch or numpy with them
+    "Codec": "imgcodec.codec",
+    "Encoded": "imgcodec.codec.results",
+    "Picture": "imgcodec.pictures.picture",
+    "Roi": "imgcodec.pictures.roi",
+}
 
 spin_shortly()
 
 
 def encode(
-    image: "NDArray[np.uint8] | Image",
+    image: "NDArray[np.uint8] | Image | Picture",
     rate: float | None = None,
     entropy: str = "range",
     effort: int = 1,
@@ -45,23 +60,24 @@ def encode(
     device: str = "auto",
     threads: int | None = None,
     **target: Any,
-) -> bytes:
+) -> "Encoded":
     """Return the `.aic` file of one picture; for many of them make one `Codec`.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W), or a PIL image, whose transparency and metadata are kept.
+        image: uint8 (H, W, 3) or (H, W), a PIL image, whose transparency and metadata are kept,
+            or a `Picture`.
         rate: most bits per pixel that the whole file may take.
         entropy: "range", or "none" for raw packed bits.
         effort: 1..9, how long to look for better codes.
         tile: edge of the tiles in pixels, a multiple of 64; None chooses.
-        tune: "psnr" to keep pixel values, "ms-ssim" to keep structure and texture as people see
-            them.
+        tune: "psnr" to keep pixel values, "ms-ssim" to keep structure and texture, "eye" to keep
+            what people see.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
-        **target: in place of the rate, one of size (bytes), quality (0..100), psnr
-            (dB) and ms_ssim (0..1); and roi, see `imgcodec.pictures.roi`.
+        **target: in place of the rate, one of size (bytes), quality (0..100), psnr (dB) and
+            ms_ssim (0..1); and roi, a `Roi`.
     """
-    codec = _load()(device=device, threads=threads, tune=tune)
+    codec: Codec = _load("Codec")(device=device, threads=threads, tune=tune)
     return codec.encode(image, rate, entropy, effort, tile, **target)
 
 
@@ -80,7 +96,8 @@ def decode(
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
     """
-    return _load()(device=device, threads=threads).decode(data, region)
+    codec: Codec = _load("Codec")(device=device, threads=threads)
+    return codec.decode(data, region)
 
 
 def register() -> None:
@@ -91,14 +108,12 @@ def register() -> None:
 
 
 def __getattr__(name: str) -> object:
-    """Load the codec, and torch with it, when it is first asked for."""
-    if name == "Codec":
-        return _load()
+    """Load a public name, and torch or numpy with it, when it is first asked for."""
+    if name in _LAZY:
+        return _load(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @undivided()
-def _load() -> "type[Codec]":
-    from imgcodec.codec import Codec
-
-    return Codec
+def _load(name: str) -> Any:
+    return getattr(import_module(_LAZY[name]), name)

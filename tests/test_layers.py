@@ -39,8 +39,11 @@ TABLE = {
         },
         CODEC,
     ),
-    "pillow_plugin": ({"codec", "errors", "format", "pictures"}, {"numpy", "PIL"}),
-    "__init__": ({"codec", "pillow_plugin", "runtime"}, set[str]()),
+    "pillow_plugin": ({"codec", "errors", "format", "pictures", "runtime"}, {"numpy", "PIL"}),
+    "__init__": (
+        {"codec", "errors", "pictures", "pillow_plugin", "runtime"},
+        set[str](),
+    ),
     "train": (
         {
             "codec", "entropy", "errors", "format", "metrics", "model", "runtime",

@@ -1,6 +1,6 @@
 """Draws a sheet of parts of pictures as the codec gives them back, beside the originals.
 
-    python docs/scripts/sheet.py kodak/ weights/aic-psnr-sheet.png
+    python docs/scripts/sheet.py kodak/ weights/aic-psnr-1.0-sheet.png
 
 One row for each part: the original, then the decoded file at each rate.
 """
