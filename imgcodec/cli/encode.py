@@ -238,6 +238,12 @@ class Encoding:
         )
         report = data.report
         files.write_bytes(target, data, self.force)
+        if report.detail_limit_db is not None:
+            self.warn(
+                source,
+                "has fine detail that this codec keeps badly, PSNR is limited to about"
+                f" {report.detail_limit_db:.0f} dB; PNG or lossless WebP suit it better",
+            )
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
