@@ -290,6 +290,12 @@ class Encoding:
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
             line += f"; this picture {nearest} {report.target} asked"
+        if report.detail_limit_db is not None:
+            self.warn(
+                source,
+                "has fine detail that this codec keeps badly, PSNR is limited to about"
+                f" {report.detail_limit_db:.0f} dB; PNG or lossless WebP suit it better",
+            )
         if roi is not None and isinstance(picture, Picture):
             inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
             line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"

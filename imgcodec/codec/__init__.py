@@ -29,6 +29,7 @@ from imgcodec.codec.compress import (
     Whole,
     compress_at,
     compress_within,
+    detail_limit_db,
 )
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.plan import CoderTables
@@ -356,8 +357,10 @@ class Codec:
             found = compress_at(compressor, target, effort)
         data = container.pack(replace(header, u=found.u), found.payloads, chunks)
         bpp = 8 * len(data) / num_pixels
+        limit = detail_limit_db(compressor, found.u)
         total_s = time.perf_counter() - started
-        return Encoded(data, EncodeReport(stages, total_s, target, bpp, found.u, found.limited))
+        report = EncodeReport(stages, total_s, target, bpp, found.u, found.limited, limit)
+        return Encoded(data, report)
 
     def _tile_codec_for(
         self, header: container.Header, chunks: Sequence[container.Chunk]

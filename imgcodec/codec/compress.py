@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgcodec.codec.detail import limit_db, unheld
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Found, Guess, Planned, approach, extrapolate, reach, search
@@ -70,6 +71,16 @@ class Compressor(Protocol):
 
     def quality(self, u: int, kind: str) -> float:
         """Return the quality in dB, psnr or ms_ssim, of what is decoded from `plan(u)`."""
+
+    @property
+    def unheld(self) -> float | None:
+        """The error by detail that the last plan could not hold, see `codec.detail`."""
+
+
+def detail_limit_db(compressor: Compressor, u: int) -> float | None:
+    """Return the PSNR that a picture's detail leaves it at a rate parameter, where too low."""
+    middle, growth = TYPICAL_QUALITY["psnr"]
+    return limit_db(compressor.unheld, middle + growth * (u / MAX_U - 0.5))
 
 
 def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
@@ -187,6 +198,14 @@ class Whole:
             return psnr(self._pixels, decoded)
         return ms_ssim_db(_similarity(self._pixels, decoded))
 
+    @property
+    def unheld(self) -> float | None:
+        """See `Compressor`."""
+        if self._last is None:
+            return None
+        u, plan = self._last
+        return unheld(self._tile_codec.model, self._prepared.t, *self._kept(), plan.parts, u)
+
     def _planned(self, u: int) -> Plan:
         if self._last is None or self._last[0] != u:
             # with the latents held fixed, too, the size changes smoothly
@@ -221,6 +240,7 @@ class Tiled:
         self._tile_codec, self._source, self._grid, self._raw = tile_codec, source, grid, raw
         self._roi = roi
         self._rounds = effort - 1
+        self.unheld: float | None = None
         self._levels: list[Tensor | None] = [None] * len(grid)
         # one window of attention; all that the encoder sees would gain nothing (trial 53)
         self._halo = STRIDE * tile_codec.model.config.attention_window  # pixels
@@ -250,18 +270,23 @@ class Tiled:
 
     def plan(self, u: int) -> "_Written":
         """See `Compressor`."""
-        payloads = []
+        payloads, model, errors = [], self._tile_codec.model, 0.0
         for number, box in enumerate(self._grid.boxes()):
-            inner, latents = self._refined(number, box, u)
-            plans = self._tile_codec.plan(_cut(latents, inner), u, self._raw)
-            payloads += [_write(plan, self._raw) for plan in plans]
+            prepared, inner, latents = self._refined(number, box, u)
+            own = _cut(latents, inner)
+            (plan,) = self._tile_codec.plan(own, u, self._raw)
+            payloads.append(_write(plan, self._raw))
+            error = unheld(model, prepared.t[(..., *inner)], *own, plan.parts, u)
+            errors += math.nan if error is None else error * box.height * box.width
+        mean = errors / (self._grid.height * self._grid.width)
+        self.unheld = None if math.isnan(mean) else mean
         return _Written(payloads)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`: around each tile is its halo, coded with it, for its neighbours."""
         errors, similarities, weights = 0.0, 0.0, 0
         for number, box in enumerate(self._grid.boxes()):
-            inner, latents = self._refined(number, box, u)
+            _, inner, latents = self._refined(number, box, u)
             codes, own = self._codes(latents, u), self._codes(_cut(latents, inner), u)
             codes.y_hat[(..., *inner)] = own.y_hat
             pixels = self._source[box.within(Box(0, 0, 0, 0))]
@@ -277,14 +302,16 @@ class Tiled:
             return -10 * math.log10(max(errors / weights, 1e-20))
         return ms_ssim_db(similarities / max(weights, 1))
 
-    def _refined(self, number: int, box: Box, u: int) -> tuple[tuple[slice, slice], Latents]:
-        """Return where a tile's own places are, and its latents, refined as is asked."""
+    def _refined(
+        self, number: int, box: Box, u: int
+    ) -> tuple[Prepared, tuple[slice, slice], Latents]:
+        """Return what `_analysed` does, the latents refined as is asked."""
         prepared, inner, latents = self._analysed(number, box, u)
         if self._tile_codec.refines(prepared):
             for _ in range(self._rounds):
                 (plan,) = self._tile_codec.plan(latents, u, self._raw)
                 latents = self._tile_codec.refine(prepared, latents, plan, u)
-        return inner, latents
+        return prepared, inner, latents
 
     def _codes(self, latents: Latents, u: int) -> Codes:
         """Return what a file would hold of latents."""
@@ -319,6 +346,7 @@ class Recoded:
     """A picture that is known from a file only: its latents are rounded once more, coarser."""
 
     refines = None
+    unheld = None
 
     def __init__(
         self,

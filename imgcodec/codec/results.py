@@ -26,6 +26,8 @@ class EncodeReport(_Report):
     bpp: float  # bits per pixel of the whole file
     u: int  # the rate parameter that was found, 0..65535
     limited: bool  # the picture needs fewer bits than were asked, or cannot be so good
+    # about the PSNR to which detail that the codec cannot hold limits the file; None: no worry
+    detail_limit_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

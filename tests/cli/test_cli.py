@@ -75,7 +75,13 @@ class FakeCodec:
         data = container.pack(header, [zlib.compress(image.tobytes())], chunks)
         bpp = 8 * len(data) / (height * width)
         report = types.SimpleNamespace(
-            target=self.targets[-1], bpp=bpp, u=u, limited=rate > LIMIT, model_s=0.25, total_s=0.5
+            target=self.targets[-1],
+            bpp=bpp,
+            u=u,
+            limited=rate > LIMIT,
+            model_s=0.25,
+            total_s=0.5,
+            detail_limit_db=None,
         )
         return Encoded(data, report)
 
@@ -173,6 +179,26 @@ def test_round_trip_gives_the_picture_and_a_line_each(aic, photo, tmp_path):
     with Image.open(photo) as a, Image.open(decoded) as b:
         assert a.mode == b.mode
         assert a.tobytes() == b.tobytes()
+
+
+def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
+    """Also with --strict: what is coded is lossy anyway."""
+    encode = FakeCodec.encode
+
+    def limited(self, *arguments, **words):
+        data = encode(self, *arguments, **words)
+        data.report.detail_limit_db = 8.6
+        return data
+
+    monkeypatch.setattr(FakeCodec, "encode", limited)
+    result = aic("encode", photo, tmp_path / "a.aic", "--strict")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"{photo}: has fine detail that this codec keeps badly, PSNR is limited to about 9 dB;"
+        " PNG or lossless WebP suit it better\n"
+    )
+    result = aic("encode", photo, tmp_path / "b.aic", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_grey_stays_grey(aic, tmp_path):
