@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 KODAK ?= kodak
 CODECS := aic jpeg jpeg2000 webp avif jpegxl heic
 RATES := 0.1 0.15 0.25 0.35 0.5 0.75 1 1.5
-QUALITIES := 35 41 48 55 62 70 78 86
+QUALITIES := 35 40 47 54 60 67 75 82 90
 PACKAGE := $(VENV)/.package-installed
 TESTS := $(VENV)/.tests-installed
 
@@ -20,7 +20,7 @@ test: $(TESTS)  ## all tests but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 bench: $(TESTS)  ## the record in benchmarks/kodak: aic and its peers on the pictures of KODAK
-	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune psnr --tune ms-ssim \
+	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune psnr --tune ms-ssim --tune eye \
 		$(addprefix --rate ,$(RATES)) $(addprefix --quality ,$(QUALITIES)) \
 		--commands --force --report demo/bench \
 		--json benchmarks/kodak/results.json --plot benchmarks/kodak/results.png

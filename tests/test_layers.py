@@ -52,7 +52,7 @@ TABLE = {
         CODEC,
     ),
     "bench": (
-        {"__init__", "codec", "errors", "files", "metrics", "pictures"},
+        {"__init__", "codec", "errors", "files", "metrics", "pictures", "releases"},
         {"numpy", "PIL"},
     ),
     "cli": (

@@ -18,6 +18,7 @@ from imgcodec.bench.measure import find_pictures, run
 from imgcodec.bench.rows import MeanRow, Row, means
 from imgcodec.bench.table import table
 from imgcodec.errors import AicError
+from imgcodec.releases import DEFAULT_TUNE
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
@@ -33,6 +34,7 @@ class Benchmark:
     rates: tuple[float, ...]
     qualities: tuple[float, ...]
     tunes: tuple[str, ...]
+    weights: tuple[Path, ...]
     effort: int
     repeat: int
     jobs: int
@@ -77,14 +79,17 @@ class Benchmark:
             return [Peer(name)]
         from imgcodec.codec import Codec
 
+        machine: dict[str, Any] = {"device": self.device, "threads": self.threads}
+        tunes = self.tunes if self.tunes or self.weights else (DEFAULT_TUNE,)
+        codecs = {tune: Codec(tune=tune, **machine) for tune in dict.fromkeys(tunes)}
+        codecs |= {path.stem: Codec(weights=path, **machine) for path in self.weights}
         found: list[Coder] = []
-        for tune in dict.fromkeys(self.tunes):
-            codec = Codec(device=self.device, threads=self.threads, tune=tune)
+        for weights, codec in codecs.items():
             self._loaded.append(codec)
             for settings, by_rate in ((self.rates, True), (self.qualities, False)):
                 if settings:
                     chosen = tuple(dict.fromkeys(settings))
-                    found.append(Aic(codec, chosen, self.effort, tune, by_rate))
+                    found.append(Aic(codec, chosen, self.effort, weights, by_rate))
         return found
 
     def _machine(self) -> tuple[int, str | None]:

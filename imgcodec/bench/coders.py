@@ -79,12 +79,12 @@ class Aic:
         codec: Codec,
         settings: Sequence[float],
         effort: int = 1,
-        tune: str = "psnr",
+        weights: str = "psnr",
         by_rate: bool = True,
     ) -> None:
-        """Take a loaded codec."""
+        """Take a loaded codec, and what its weights are called: a tune, or a file's name."""
         self.codec, self.settings, self.effort, self.by_rate = codec, settings, effort, by_rate
-        self.name = "aic" if tune == "psnr" else f"aic-{tune}"
+        self.name = "aic" if weights == "psnr" else f"aic-{weights.removeprefix('aic-')}"
         if not by_rate:
             self.name += "-quality"
         self.cuda = codec.device.startswith("cuda")

@@ -15,6 +15,7 @@ from imgcodec.cli.options import (
     FORCE,
     MACHINE,
     RATE,
+    READ,
     READ_DIR,
     WRITE,
     WRITE_DIR,
@@ -22,6 +23,7 @@ from imgcodec.cli.options import (
     combine,
 )  # fmt: skip
 from imgcodec.errors import AicError
+from imgcodec.releases import DEFAULT_TUNE, TUNES
 
 BENCH_EXAMPLES = """
 \b
@@ -80,11 +82,18 @@ MEASURING = combine(
     click.option(
         "--tune",
         "tunes",
-        type=click.Choice(["psnr", "ms-ssim"]),
-        default=("psnr",),
+        type=click.Choice(TUNES),
         multiple=True,
-        show_default=True,
-        help="Weights of aic; repeat the option for both.",
+        show_default=f"{DEFAULT_TUNE} where no --weights are given",
+        help="Released weights of aic; repeat the option for several.",
+    ),
+    click.option(
+        "--weights",
+        "weights",
+        type=READ,
+        multiple=True,
+        metavar="FILE.safetensors",
+        help="Weights of one's own for aic; repeat the option for several.",
     ),
     click.option(
         "--repeat",

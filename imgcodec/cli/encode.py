@@ -139,7 +139,10 @@ TARGET = combine(
     ),
     click.option(
         "--quality", type=Number(100, above=False), show_default=_QUALITIES, metavar="0..100",
-        help="The same trade-off of bits against errors for all pictures; easy ones get small.",
+        help="The same trade-off of bits against errors for all pictures; easy ones get small. "
+        "40: a preview, texture is gone (0.1 bpp); 60: good at a glance, texture is soft "
+        "(0.5 bpp); 75: much like the original at normal view (1.1 bpp); 90: hard to tell from "
+        "it when enlarged (2 bpp). Mean bpp of photographs with --tune psnr.",
     ),
     click.option(
         "--psnr", type=Number(100), metavar="DB",
