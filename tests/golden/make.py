@@ -1,0 +1,85 @@
+"""Write the golden files of a release, once: python tests/golden/make.py tests/golden/v1.
+
+What is there is never written anew: those files were promised to decode for ever. A release with
+new weights or a new method adds a folder of its own, and its hashes to tests/test_golden.py.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from imgcodec.codec import Codec
+from imgcodec.format.metadata import Metadata
+from imgcodec.format.tiles import Box
+from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.roi import Roi
+from imgcodec.releases import TUNES
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+BOX = (250, 120, 346, 184)  # 96 x 64 pixels: left, top, right, bottom
+CASES = {  # mode of the picture, tune, and what is asked
+    "range": ("RGB", "psnr", {"rate": 0.5}),
+    "none": ("RGB", "psnr", {"rate": 0.5, "entropy": "none"}),
+    "grey": ("L", "psnr", {"rate": 0.5}),
+    "tiles": ("RGB", "psnr", {"rate": 0.5, "tile": 64}),
+    "chunks": ("RGBA", "psnr", {"rate": 0.5}),
+    "effort": ("RGB", "psnr", {"rate": 0.5, "effort": 2}),
+    "finest": ("RGB", "psnr", {"quality": 100}),
+    "coarsest": ("RGB", "psnr", {"quality": 0}),
+    "ms-ssim": ("RGB", "ms-ssim", {"rate": 0.5}),
+    "roi": ("RGB", "ms-ssim", {"rate": 0.5, "roi": (16, 8, 48, 40)}),
+    "ms-ssim-none": ("L", "ms-ssim", {"quality": 76, "entropy": "none"}),
+    "eye": ("RGB", "eye", {"rate": 0.5}),
+    "eye-tiles": ("RGB", "eye", {"quality": 75, "tile": 64}),
+    "one-pixel": ("one", "eye", {"quality": 75}),
+}
+
+
+def source(mode: str) -> Picture:
+    """Return the picture of a case."""
+    with Image.open(ROOT / "docs" / "kodim23.png") as photograph:
+        picture = photograph.crop(BOX)
+    if mode == "one":
+        return Picture(np.array([[[200, 30, 90]]], np.uint8))
+    if mode == "L":
+        return Picture(np.asarray(picture.convert("L")))
+    pixels = np.asarray(picture)
+    if mode == "RGB":
+        return Picture(pixels)
+    alpha = np.full((64, 96), 255, np.uint8)
+    alpha[:, 48:] = 128
+    alpha[:16, :16] = 0
+    return Picture(pixels, alpha, Metadata(icc=b"a profile", exif=b"II*\0", xmp=b"<x/>"))
+
+
+def main() -> None:
+    """Write the files of all cases to a new folder, and print their hashes."""
+    from cross_device import hashes, integers
+
+    folder = Path(sys.argv[1])
+    folder.mkdir()
+    codecs = {tune: Codec("cpu", tune=tune) for tune in TUNES}
+    facts = {}
+    for case, (mode, tune, asked) in CASES.items():
+        codec = codecs[tune]
+        words = dict(asked)
+        if "roi" in words:
+            left, top, width, height = words["roi"]
+            words["roi"] = Roi.box(64, 96, Box(top, left, top + height, left + width))
+        data = codec.encode(source(mode), **words)
+        (folder / f"{case}.aic").write_bytes(data)
+        Image.fromarray(codec.decode(data)).save(folder / f"{case}.png")
+        facts[case] = {"tune": tune, "bytes": len(data), **hashes(*integers(codec, data))}
+    (folder / "expected.json").write_text(json.dumps(facts, indent=1) + "\n")
+    for path in sorted(folder.iterdir()):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        print(f'    "{folder.name}/{path.name}": "{digest}",')
+
+
+if __name__ == "__main__":
+    main()
