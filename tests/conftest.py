@@ -1,4 +1,4 @@
-"""What the tests share: models of a few kilobytes, and the switch that rewrites golden files."""
+"""What the tests share: models of a few kilobytes."""
 
 import numpy as np
 import pytest
@@ -22,12 +22,6 @@ def decode_reporting(codec, data, **words):
     strips = []
     report = codec.decode_rows(data, strips.append, **words)
     return np.concatenate(strips), report
-
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--update-golden", action="store_true", help="rewrite tests/golden, then review the diff"
-    )
 
 
 def build(config, seed=0):
