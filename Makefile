@@ -5,8 +5,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := $(VENV)/bin
 KODAK ?= kodak
 CODECS := aic jpeg jpeg2000 webp avif jpegxl heic
-RATES := 0.1 0.15 0.25 0.35 0.5 0.75 1 1.5
-QUALITIES := 35 40 47 54 60 67 75 82 90
+RATES := 0.1 0.25 0.5 0.75 1 1.5
+QUALITIES := 35 40 50 60 75 90
 PACKAGE := $(VENV)/.package-installed
 TESTS := $(VENV)/.tests-installed
 
