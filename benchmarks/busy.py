@@ -21,6 +21,13 @@ from imgcodec.runtime.openmp import SPINS
 
 BESIDE = (2, 8)
 TIMES = 3
+LOOP = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
 WORK = f"""
 import json, statistics, sys, time
 import numpy as np
@@ -80,7 +87,7 @@ def cell(times: list[float], unit: float) -> str:
 @contextmanager
 def busy(number: int) -> Iterator[None]:
     """Keep some processes busy meanwhile."""
-    command = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+    command = [sys.executable, "-I", "-S", "-c", LOOP]
     others = [subprocess.Popen(command) for _ in range(number)]
     try:
         yield

@@ -95,8 +95,8 @@ def _before() -> None:
 
 
 def _in_child() -> None:
-    openmp.restrict_child()
     _GATE.open()
+    openmp.restrict_child()
 
 
 if hasattr(os, "register_at_fork"):
