@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ORIENTATION, MODEL, COPYRIGHT = 0x0112, 0x0110, 0x8298
 INTRODUCTION = """# A tour
 
-What somebody sees who installs aic and gives it an album of mixed pictures. Written by
+What you see when you install aic and give it an album of mixed pictures. Written by
 `python docs/scripts/tour.py docs/tour.md`; everything below a `$` is what the command printed.
 
     $ python3 -m venv aic && aic/bin/pip install torch==2.13.0 imgcodec-*.whl
 
-The first line of pip chooses a torch for CPUs alone, where that is what the index has; the second
-file is the wheel that `pip wheel --no-deps .` makes, weights inside.
+The first name gives pip the version of torch that the tests use. The second is the wheel that
+`pip wheel --no-deps .` makes, with the weights inside.
 
 """
 
@@ -40,29 +40,34 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         tour = Tour(Path(scratch))
         make_album(tour.folder / "album")
-        tour.say("The album: a phone's JPEG file that lies on its side, a transparent drawing, a")
-        tour.say("grey scan, 16 bits, inks instead of lights, and a file that broke on its way.\n")
+        tour.say(
+            "The album: a phone's JPEG file that is stored on its side, a transparent drawing, a"
+        )
+        tour.say("grey scan, a picture of 16 bits, one in CMYK, and a file that was cut short.\n")
         tour.show("ls album")
         tour.show("aic encode album packed")
         tour.say(
-            "The broken file stopped none of the others. Once more, and nothing is left to do"
+            "The broken file did not stop the others. A second run has only that one left to do:\n"
         )
-        tour.say("but that one:\n")
         tour.show("aic encode album packed")
         tour.show("ls packed")
         tour.show("aic info packed/phone.aic")
         tour.show("aic decode packed back")
-        tour.say("What came back, against what Pillow sees in the originals (turned upright, and")
-        tour.say("with 16 bits and inks converted to 8 bits and lights):\n")
+        tour.say(
+            "What came back, compared with what Pillow reads from the originals (turned upright,"
+        )
+        tour.say("16 bits and CMYK converted to 8-bit grey and RGB):\n")
         tour.table(compare(tour.folder))
-        tour.say("Sizes that must be reached, parts that matter, a part of a picture, a smaller")
-        tour.say("file of a file, and where the bits went:\n")
+        tour.say(
+            "A file of a given size, a region of interest, a part of a picture, a smaller file"
+        )
+        tour.say("without the original, and a map of where the bits went:\n")
         tour.show("aic encode album/phone.jpg small.aic --size 12k --verbose")
         tour.show("aic encode album/phone.jpg roi.aic --size 12k --roi 120,60,200,200:8")
         tour.show("aic decode small.aic part.png --region 100,200,256,128")
         tour.show("aic trim packed/phone.aic trimmed.aic --rate 0.1")
         tour.show("aic inspect roi.aic map.png")
-        tour.say("And what happens to those who err:\n")
+        tour.say("And what mistakes look like:\n")
         tour.show("aic decode small.aic part.png")
         tour.show("aic encode album/broken.jpg broken.aic")
         tour.show("aic decode album/drawing.png picture.png")
