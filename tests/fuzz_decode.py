@@ -32,7 +32,7 @@ class Target:
     """Codecs of tiny models, fitted to the squared error and to MS-SSIM."""
 
     def __init__(self, threads: int | None = None) -> None:
-        from conftest import TINY, decode_reporting, write_weights
+        from tiny import TINY, decode_reporting, write_weights
 
         from imgcodec.codec import Codec
         from imgcodec.errors import AicError

@@ -82,7 +82,9 @@ def test_more_bytes_are_refused(tiny_codec, data, more):
 @pytest.fixture
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
-    monkeypatch.setattr(codec, "NEWEST", {"psnr": SimpleNamespace(path=tiny_weights)})
+    tiny = SimpleNamespace(path=tiny_weights)
+    monkeypatch.setattr(codec, "NEWEST", {"psnr": tiny})
+    monkeypatch.setattr("imgcodec.cli.jobs.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 

@@ -16,6 +16,7 @@ from imgcodec.metrics import ms_ssim_db
 ROOT = Path(__file__).resolve().parents[2]
 
 LARGEST_RATE = 1.6  # bits per pixel
+COLOURS = {"aic": "black", "aic --tune ms-ssim": "grey", "aic --tune eye": "peru"}
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     anchors = json.loads((ROOT / "benchmarks" / "anchors.json").read_text())
     curves = {name: anchor["points"] for name, anchor in anchors.items()}
     for row in json.loads(arguments.results.read_text())["means"]:
-        if row["codec"] in ("aic", "aic-ms-ssim"):
+        if row["codec"] in ("aic", "aic-ms-ssim", "aic-eye"):
             curves.setdefault(row["codec"].replace("aic-", "aic --tune "), []).append(row)
     figure = Figure(figsize=(11, 4.5), layout="tight")
     left, right = figure.subplots(1, 2)
@@ -35,7 +36,7 @@ def main() -> None:
         rows = sorted((r for r in rows if r["bpp"] <= LARGEST_RATE), key=lambda r: r["bpp"])
         style = {"linewidth": 1}
         if name.startswith("aic"):
-            style = {"color": "black" if name == "aic" else "grey", "linewidth": 2.5}
+            style = {"color": COLOURS[name], "linewidth": 2.5}
         rates = [row["bpp"] for row in rows]
         left.plot(rates, [row["psnr"] for row in rows], marker=".", label=name, **style)
         similarities = [ms_ssim_db(row["ms_ssim"]) for row in rows]

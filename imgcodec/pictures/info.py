@@ -17,6 +17,7 @@ _RAW_TYPE = "Raw profile type "
 _RAW = re.compile(r"\s*\S+\s+([0-9]{1,9})\s+([0-9A-Fa-f\s]*)")
 _XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
 _XMP_START = b"http://ns.adobe.com/xap/1.0/\0"  # of JPEG's APP1
+_STAMP = ("Created by OpenJPEG", "b'Created by OpenJPEG")  # that it puts into each of its files
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
 _IPTC = 0x0404  # among Photoshop's resources
@@ -144,7 +145,7 @@ def _others(picture: Image.Image) -> Iterator[str]:
         yield from (
             f"the text {name!r}" for name in getattr(picture, "text", {}) if name not in taken
         )
-    elif info.get("comment"):
+    elif (comment := info.get("comment")) and not str(comment).startswith(_STAMP):
         yield "a comment"
     for tag in sorted(getattr(picture, "tag_v2", ())):  # of TIFF
         if tag in _TIFF_COLOURS or (tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD):

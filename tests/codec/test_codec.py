@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import decode_reporting
 from cross_device import integers
 from PIL import Image
+from tiny import decode_reporting
 
 import imgcodec.codec.compress
 from imgcodec.codec import Codec

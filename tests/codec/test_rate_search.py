@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imgcodec.codec import Codec
-from imgcodec.codec.compress import compress
+from imgcodec.codec.compress import compress_within
 from imgcodec.codec.rate_search import MAX_PLANS, MAX_U, Guess, approach, search
 from imgcodec.codec.tile_codec import TileCodec
 
@@ -293,6 +293,6 @@ class Refined(Picture):
 )
 def test_effort_goes_on_while_files_become_better(changes, kept, tried):
     picture = Refined(changes)
-    found = compress(picture, 9000, effort=4)
+    found = compress_within(picture, 9000, effort=4)
     assert set(found.payloads[0]) == {kept}
     assert picture.refinements == tried

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, build, decode_reporting
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import TINY, build, decode_reporting
 
 from imgcodec.codec import Codec
 from imgcodec.codec.decompress import Decompressor

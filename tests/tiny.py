@@ -1,0 +1,39 @@
+"""Models of a few kilobytes that nobody trained, and what tests do with codecs."""
+
+import numpy as np
+import torch
+
+from imgcodec.model import Model, ModelConfig
+from imgcodec.train.export import make_tables
+from imgcodec.weights import save
+
+SMALL = {
+    "width": 8, "encoder_blocks": 2, "decoder_blocks": 2, "attention_width": 8,
+    "attention_heads": 2, "attention_blocks": 1, "context_width": 8, "context_hidden": 8,
+}  # fmt: skip
+TINY = ModelConfig(latents=12, lattice=3, groups=(4, 5), **SMALL)
+PAPER = ModelConfig(latents=16, digits=0, skip=False, lattice=0, groups=(8, 8), **SMALL)
+
+
+def decode_reporting(codec, data, **words):
+    """The pixels of a file and the report of decoding it."""
+    strips = []
+    report = codec.decode_rows(data, strips.append, **words)
+    return np.concatenate(strips), report
+
+
+def build(config, seed=0):
+    """A model that nobody trained, the same for every test."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Model(config)
+    model.start_from(torch.linspace(2, 0.01, 192))
+    return model.eval()
+
+
+def write_weights(folder, config, seed=0):
+    """The path of that model's weights file."""
+    path = folder / "weights.safetensors"
+    model = build(config, seed)
+    save(path, model, make_tables(model))
+    return path
