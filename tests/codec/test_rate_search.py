@@ -9,7 +9,7 @@ from PIL import Image
 
 from imgcodec.codec import Codec
 from imgcodec.codec.compress import compress_within
-from imgcodec.codec.rate_search import MAX_PLANS, MAX_U, Guess, approach, search
+from imgcodec.codec.rate_search import MAX_PLANS, MAX_U, WORD_BYTES, Guess, approach, search
 from imgcodec.codec.tile_codec import TileCodec
 
 START = 42000
@@ -117,7 +117,7 @@ def test_unusual_pictures_are_found_too(octaves, target):
     room = int(size(target * MAX_U))
     found = picture.search(room)
     assert found is not None
-    assert total(found) >= 0.99 * room
+    assert total(found) >= min(0.99 * room, room - WORD_BYTES)
     assert len(picture.planned) <= 16
 
 
