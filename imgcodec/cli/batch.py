@@ -34,7 +34,7 @@ class Work(Protocol):
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Make the target, alone or as a member of a group; return what to tell about it."""
 
-    def is_due(self, target: Path, outdated: bool) -> bool:
+    def is_due(self, task: Task, outdated: bool) -> bool:
         """Whether an existing target is made again; `AicError`: it is kept, and not as asked."""
 
     def size(self, source: Path) -> tuple[int, int] | None:
@@ -54,7 +54,7 @@ def as_due(task: Task, work: Work) -> Task | None:
         outdated = made.st_mtime < task.source.stat().st_mtime
     except OSError:  # nothing there yet, or told when the task is done
         return task
-    return task._replace(force=True) if work.is_due(task.target, outdated) else None
+    return task._replace(force=True) if work.is_due(task, outdated) else None
 
 
 def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:

@@ -116,10 +116,10 @@ class Decoding:
             return header.height, header.width
         return None
 
-    def is_due(self, target: Path, outdated: bool) -> bool:
+    def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; an older picture may be what its file was made of."""
         if outdated:
-            raise AicError(f"{target}: exists, is older, and is kept without --force")
+            raise AicError(f"{task.target}: exists, is older, and is kept without --force")
         return False
 
     def __call__(self, task: Task, member: Member | None = None) -> str:

@@ -233,17 +233,26 @@ class Encoding:
 
         return None if self.roi is not None or self.effort > 1 else reader.size_of(source)
 
-    def is_due(self, target: Path, outdated: bool) -> bool:
-        """See `batch.Work`; what is no .aic file, or has other settings, is kept."""
-        from imgcodec.cli.settings import other_settings
+    def is_due(self, task: Task, outdated: bool) -> bool:
+        """See `batch.Work`; no .aic file, another picture, or other settings: it is kept."""
+        from imgcodec.cli.settings import more_than, other_settings
         from imgcodec.codec.target import Target
+        from imgcodec.pictures import reader
 
+        target = task.target
         try:
             file = container.File(files.map_bytes(target))
             file.check_length()
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
-        others = other_settings(
+        made = file.header.height, file.header.width
+        size = None if outdated else reader.size_of(task.source)  # an edited one may have another
+        if size is not None and sorted(size) != sorted(made):
+            raise AicError(
+                f"{target}: holds a picture of {made[1]}x{made[0]} pixels, {task.source} has"
+                f" {size[1]}x{size[0]}, and is kept without --force"
+            )
+        others = more_than(file, self.metadata, self.alpha) or other_settings(
             file,
             Target.of(self.tune or DEFAULT_TUNE, **self.goal),
             self.entropy,

@@ -26,7 +26,7 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
         facts |= {"weights": str(release), "tune": release.tune}
     else:
         facts |= {"weights": None, "tune": None}
-    facts["quality"] = 100 * facts["u"]
+    facts["quality"] = round(100 * facts["u"], 3)
     if as_json:
         click.echo(json.dumps(facts))
         return

@@ -79,8 +79,9 @@ def check_apart(source: Path, target: Path) -> None:
 
 def check_coded(target: Path, force: bool) -> None:
     """Refuse an .aic file that could not be written, or would stand where pictures do."""
-    if target.suffix.lower() != ".aic":
-        raise AicError(f"{target}: suffix {target.suffix!r} is not .aic")
+    for name in (target, Path(os.path.realpath(target))):  # which may be a link
+        if name.suffix.lower() != ".aic":
+            raise AicError(f"{name}: suffix {name.suffix!r} is not .aic")
     files.check_free(target, force)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from imgcodec.format.container import ENTROPIES, MAX_U, File
+from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import plan_grid
 from imgcodec.releases import find
 
@@ -35,6 +37,16 @@ def other_settings(
     )
     pairs = [*found, *zip(made, asked, strict=True)]
     return ", ".join(f"{there}, not {wanted}" for there, wanted in pairs if there != wanted)
+
+
+def more_than(file: File, metadata: Collection[str], alpha: str) -> str:
+    """Return in words what a file keeps that is not to be kept."""
+    from imgcodec.pictures.picture import ALPHA_CHUNK
+
+    kept = [kind for kind in Metadata.of(file.chunks).kinds if kind not in metadata]
+    if alpha != "keep" and any(kind == ALPHA_CHUNK for kind, _ in file.chunks):
+        kept.append("transparency")
+    return " and ".join(kept)
 
 
 def kind(model_id: bytes) -> str:

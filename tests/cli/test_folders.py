@@ -315,6 +315,8 @@ def test_other_weights_and_tiles_are_named(aic, archive):
     assert "with --tune ms-ssim, not --tune psnr" in aic("encode", pictures, out).stderr
     words = ("--tune", "ms-ssim", "--quality", "72")
     assert aic("encode", pictures, out, *words).exit_code == 0
+    Image.new("RGB", (100, 80)).save(pictures / "a.png")
+    os.utime(pictures / "a.png", (1, 1))
     header = replace(header, width=100, height=80, tile=1)
     path.write_bytes(container.pack(header, [b""] * 4))
     assert "with tiles of 64, not tiles of 0" in aic("encode", pictures, out).stderr
@@ -361,3 +363,45 @@ def test_sizes(aic, photo, tmp_path, words, size):
 @pytest.mark.parametrize("words", ["1i", "iB", "k", "1kk", "0.5", "9" * 400, "1e3", "1  k", "٣k"])
 def test_sizes_that_are_none(aic, photo, tmp_path, words):
     assert_usage(aic("encode", photo, tmp_path / "a.aic", "--size", words), "is not a size")
+
+
+def test_a_file_of_another_picture_is_not_up_to_date(aic, archive, tmp_path):
+    """Two folders with pictures of one name, into one: the second is neither lost nor skipped."""
+    _, out = archive
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (21, 9), "red").save(other / "a.png")
+    before = (out / "a.aic").read_bytes()
+    os.utime(other / "a.png", (1, 1))
+    result = aic("encode", other, out)
+    assert result.exit_code == 1
+    assert "holds a picture of" in result.stderr
+    assert (out / "a.aic").read_bytes() == before
+
+
+def test_what_is_not_to_be_kept_any_more_is_named(aic, tmp_path):
+    pictures, out = tmp_path / "pictures", tmp_path / "files"
+    pictures.mkdir()
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    Image.new("RGBA", (20, 12), (200, 30, 90, 128)).save(pictures / "a.png", exif=exif)
+    assert aic("encode", pictures, out).exit_code == 0
+    for words, told in (
+        (["--metadata", "none"], "exists with exif, and"),
+        (["--alpha", "drop"], "exists with transparency, and"),
+    ):
+        result = aic("encode", pictures, out, *words)
+        assert (result.exit_code, told in result.stderr) == (1, True), result.stderr
+
+
+def test_a_link_to_a_picture_is_no_place_for_a_file(aic, photo, tmp_path):
+    victim, link = tmp_path / "victim.png", tmp_path / "link.aic"
+    Image.new("RGB", (8, 8)).save(victim)
+    before = victim.read_bytes()
+    link.symlink_to(victim)
+    result = aic("encode", photo, link, "--force")
+    assert (result.exit_code, "victim.png: suffix '.png' is not .aic" in result.stderr) == (
+        1,
+        True,
+    )
+    assert victim.read_bytes() == before
