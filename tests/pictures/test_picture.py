@@ -408,3 +408,23 @@ def grey_png(width, height, mode="L"):
 def test_hostile_alpha_is_refused(data, reason):
     with pytest.raises(FormatError, match=reason):
         alpha_of([(ALPHA_CHUNK, data)], 8, 8)
+
+
+def test_further_pictures_are_named(tmp_path):
+    picture = Image.new("RGB", (20, 12), "red")
+    picture.save(tmp_path / "a.mpo", save_all=True, append_images=[picture.rotate(180)])
+    assert read_picture(tmp_path / "a.mpo").notes == ("1 further picture left out",)
+    with pytest.raises(ImageError, match="1 further picture left out"):
+        read_picture(tmp_path / "a.mpo", strict=True)
+
+
+@pytest.mark.parametrize(("primaries", "noted"), [(1, False), (9, True), (12, True)])
+def test_colours_of_heif_that_are_not_heeded_are_named(tmp_path, primaries, noted):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = pillow_heif.from_pillow(Image.new("RGB", (32, 32), "red"))
+    file.save(
+        tmp_path / "a.heic", save_nclx_profile=True, color_primaries=primaries,
+        transfer_characteristics=13, matrix_coefficients=6, full_range_flag=1,
+    )  # fmt: skip
+    notes = read_picture(tmp_path / "a.heic").notes
+    assert any("colours are not sRGB" in note for note in notes) == noted
