@@ -357,6 +357,11 @@ def encode(
         )
     if settings["tune"] is not None and settings["weights"] is not None:
         raise click.UsageError("--tune names a released set, --weights one of one's own")
+    tune = None if settings["weights"] else settings["tune"] or DEFAULT_TUNE
+    if settings["roi"] is not None and tune == "psnr" and not quiet:
+        click.echo(
+            "--roi makes files of --tune psnr worse, the region too; use --tune eye", err=True
+        )
     if settings["tune"] == "eye" and settings["effort"] > 1 and not quiet:
         click.echo("--effort does nothing with --tune eye", err=True)
     settings["threads"] = threads_of(settings["threads"], jobs)

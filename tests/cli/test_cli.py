@@ -1104,3 +1104,10 @@ def test_training_takes_the_options_of_the_command():
 
     inspect.signature(train).bind("data", "out", **DEFAULTS)
     inspect.signature(export).bind("checkpoint", "target")
+
+
+def test_a_region_that_weights_do_not_know_is_told(aic, photo, tmp_path):
+    words = ("--roi", "0,0,8,8", "--force")
+    assert "use --tune eye" in aic("encode", photo, tmp_path / "a.aic", *words).stderr
+    told = aic("encode", photo, tmp_path / "a.aic", *words, "--tune", "eye")
+    assert (told.exit_code, told.stderr) == (0, "")
