@@ -207,7 +207,7 @@ def _picture(
 def _left_out(picture: Image.Image, icc: bytes | None) -> Iterator[str]:
     """Say what a file holds beside the picture that is read, and colours that are not heeded."""
     # Pillow counts the layers of a Photoshop file: none beside the picture are none left out
-    others = max(0, getattr(picture, "n_frames", 1) - 1)
+    others: int = max(0, getattr(picture, "n_frames", 1) - 1)
     if picture.format == "TIFF" and _SUB_IFDS in picture.tag_v2:  # type: ignore[attr-defined]
         others += int(np.size(picture.tag_v2[_SUB_IFDS]))  # type: ignore[attr-defined]
     if others:
