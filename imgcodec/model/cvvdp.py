@@ -216,7 +216,8 @@ def _opponent(x: Tensor) -> Tensor:
 def _contrast(maps: Tensor, background: Tensor) -> Tensor:
     """Return maps (B, 6, H, W), decoded and original, over the light around each, (B, 2, ...)."""
     relative = maps.unflatten(1, (2, 3)) / background.unsqueeze(2)
-    return relative.clamp_max(MOST_CONTRAST).flatten(1, 2)
+    contrast: Tensor = relative.clamp_max(MOST_CONTRAST).flatten(1, 2)
+    return contrast
 
 
 def _sensitivity(band: int, background: Tensor) -> Tensor:
