@@ -945,7 +945,7 @@ def training(monkeypatch):
 
 DEFAULTS = {
     "minutes": 150.0, "resume": None, "start": None, "device": "cpu", "threads": None,
-    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4,
+    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4, "pages": 0.1,
 }  # fmt: skip
 
 
@@ -963,13 +963,13 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
     result = aic(
         *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
-        "--learning-rate", "0.001",
+        "--learning-rate", "0.001", "--pages", "0",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
         "minutes": 0.5, "resume": None, "start": photo, "device": "cpu", "threads": 2,
         "objective": "paper", "config": ModelConfig.paper(), "seed": 7, "batch": 4,
-        "crop": 256, "learning_rate": 0.001,
+        "crop": 256, "learning_rate": 0.001, "pages": 0.0,
     })  # fmt: skip
 
 
@@ -1004,6 +1004,8 @@ def test_train_wrong_usage(aic, training, tmp_path, photo):
     assert_usage(aic("train", "--export", tmp_path / "w"), "--resume")
     assert_usage(aic(*base, "--resume", photo, "--export", tmp_path / "w"), "--data")
     assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
+    assert_usage(aic(*base, "--out", tmp_path, "--pages", "0.95"), "'--pages'")
+    assert_usage(aic(*base, "--out", tmp_path, "--pages", "-0.1"), "'--pages'")
     both = "--resume", photo, "--start", photo
     assert_usage(aic(*base, "--out", tmp_path, *both), "exclude each other")
     assert training == {}
