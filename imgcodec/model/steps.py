@@ -21,7 +21,7 @@ HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is op
 ROUNDING = {
     "mse": (1.4, 1.2, 0.9, 0.48),
     "ms-ssim": (1.5, 1.7, 1.0, 1.0),
-    "eye": (1.5, 1.7, 1.0, 1.0),
+    "eye": (1.0, 1.9, 1.0, 1.0),
 }
 
 
