@@ -201,6 +201,24 @@ def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+def test_a_drawing_is_told(aic, photo, tmp_path, monkeypatch):
+    """Also with --strict: nothing is lost by it. What has a warning of its own has no second."""
+    source, target = tmp_path / "page.png", tmp_path / "a.aic"
+    letters = np.kron(np.random.default_rng(0).integers(0, 2, (8, 8)), np.full((6, 6), 200))
+    Image.fromarray(letters.astype(np.uint8)).save(source)
+    told = (
+        f"{source}: looks like text, a screenshot or a drawing, which lossless WebP often keeps"
+        " in fewer bytes\n"
+    )
+    result = aic("encode", source, target, "--strict")
+    assert (result.exit_code, result.stderr) == (0, told)
+    assert result.stdout.startswith(f"{target}: ")
+    result = aic("encode", source, target, "--quiet", "--force")
+    assert (result.exit_code, result.output) == (0, "")
+    assert aic("encode", photo, target, "--force").stderr == ""
+    assert aic("encode", source, photo, tmp_path / "folder").stderr.count(told) == 1
+
+
 def test_grey_stays_grey(aic, tmp_path):
     grey, coded, decoded = (tmp_path / name for name in ("a.png", "a.aic", "b.png"))
     Image.fromarray(np.arange(70, dtype=np.uint8).reshape(7, 10)).save(grey)
