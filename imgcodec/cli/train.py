@@ -20,6 +20,7 @@ from imgcodec.cli.options import (
     combine,
 )  # fmt: skip
 from imgcodec.errors import AicError
+from imgcodec.releases import TUNES
 
 TRAINING = combine(
     click.option(
@@ -61,10 +62,11 @@ TRAINING = combine(
     ),
     click.option(
         "--tune",
-        type=click.Choice(["psnr", "ms-ssim"]),
+        type=click.Choice(TUNES),
         default="psnr",
         show_default=True,
-        help="Which quality a new run of --loss rd aims at; ms-ssim needs --crop 168 or more.",
+        help="Which quality a new run of --loss rd aims at: pixel values, structure, or what "
+        "people see; ms-ssim and eye need --crop 168 or more.",
     ),
     click.option(
         "--seed",

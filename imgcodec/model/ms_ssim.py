@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse
 WINDOW, SIGMA = 11, 1.5  # px
+MIN_SIDE = (WINDOW - 1) * 2 ** (len(WEIGHTS) - 1) + 1  # px: the window fits at every scale
 K1, K2 = 0.01, 0.03  # of the peak: what steadies luminance and contrast
 
 

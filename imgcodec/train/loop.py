@@ -13,6 +13,7 @@ from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE, pchip
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.model.context import ContextModel
+from imgcodec.model.distortion import TUNES
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.train import data, loss, validate
 from imgcodec.train.checkpoint import load_checkpoint, load_weights, save_checkpoint
@@ -93,8 +94,9 @@ def train(
 
     state = load_checkpoint(resume) if resume else None
     model = Model(ModelConfig(**state["config"]) if state else config or ModelConfig())
-    if model.config.metric == "ms-ssim" and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
-        raise AicError(f"MS-SSIM needs crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more")
+    if model.config.levelled and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
+        least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
+        raise AicError(f"{TUNES[model.config.metric]} needs {least}")
     fresh = state["fresh"] if state else start is None
     if state:
         model.load_state_dict(state["model"])
@@ -175,7 +177,7 @@ def train(
                 "rates": curve.rates,
                 "level_rates": curve.level_rates,
                 "psnrs": curve.psnrs,
-                "ms_ssims": curve.ms_ssims,
+                "scores": curve.scores,
                 "bd_rate_jpeg": validate.bd_rate_of(anchor, curve),  # None: nothing in common
             }
             sums.zero_()

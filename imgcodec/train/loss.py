@@ -4,11 +4,14 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from imgcodec.model import Rates
+from imgcodec.model import STRIDE, Rates
 from imgcodec.model.distortion import distortion, lmbda
 
 LEAST_COST = 0.01  # bits per pixel; keeps empty patches from counting for more and more
+# The eye's: of the hatch, how much it counts; blocks whose deviation is below `FLAT` are flat.
+HATCH_WEIGHT, FLAT, LEAST_FLAT = 15.0, 3 / 255, 32
 PAPER_LMBDA = 1.0  # lambda of equation (9)
 PAPER_WARM_UP = 20_000  # w_s, steps
 
@@ -26,10 +29,35 @@ def rate_distortion(
         x_hat: same shape.
         rates: estimated bits.
         u: (B,) rate parameter.
-        metric: "mse" or "ms-ssim".
+        metric: "mse", "ms-ssim" or "eye", see `distortion`.
     """
     rate = (rates.codes + rates.levels) / x.shape[2] / x.shape[3]
-    return torch.log(rate + lmbda(u) * distortion(x, x_hat, metric) + LEAST_COST).mean()
+    errors = distortion(x, x_hat, metric)
+    if metric == "eye":
+        errors = errors + HATCH_WEIGHT * hatch(x, x_hat)
+    return torch.log(rate + lmbda(u) * errors + LEAST_COST).mean()
+
+
+def hatch(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return the pattern that the transform's grid leaves in flat places, its variance, (B,).
+
+    Metrics of structure take it for texture. It is that of the mean of all 8x8 blocks, luma less
+    its mean over 3x3 pixels, where the original is flat; 0 where fewer than `LEAST_FLAT` are.
+    """
+    luma, luma_hat = (
+        0.299 * p[:, :1] + 0.587 * p[:, 1:2] + 0.114 * p[:, 2:] for p in (x, x_hat.clamp(0, 1))
+    )
+    around = F.avg_pool2d(F.pad(luma_hat, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    flat = _blocks(luma).var((2, 4), keepdim=True) < FLAT**2
+    count = flat.sum((1, 2, 3, 4))
+    mean = (_blocks(luma_hat - around) * flat).sum((1, 3)) / count.clamp_min(1)[:, None, None]
+    return torch.where(count < LEAST_FLAT, 0 * count, mean.var((1, 2), correction=0))
+
+
+def _blocks(plane: Tensor) -> Tensor:
+    """Return planes (B, 1, H, W) as (B, H / 8, 8, W / 8, 8)."""
+    blocks: Tensor = plane[:, 0].unflatten(2, (-1, STRIDE)).unflatten(1, (-1, STRIDE))
+    return blocks
 
 
 def paper(x: Tensor, x_hat: Tensor, rates: Rates, importance: Tensor, u: Tensor) -> Tensor:

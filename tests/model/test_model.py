@@ -10,9 +10,12 @@ import torch
 
 from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig, lmbda
 from imgcodec.model.binarizer import binarize, round_cheaply, round_through
+from imgcodec.model.cvvdp import visible
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
 from imgcodec.model.distortion import SIMILARITY_WEIGHT, distortion
+from imgcodec.model.ms_ssim import ms_ssim
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
+from imgcodec.model.ssimulacra2 import impairment
 from imgcodec.model.steps import eighths, error_weight, middle_step, rate_index, rounding_weights
 from imgcodec.model.tables import cost_table, mass_table
 from imgcodec.model.visitors import WARMTH, LatentBits, logistic_bits
@@ -585,6 +588,24 @@ def test_distortion_is_the_squared_error_or_a_multiple_of_the_dissimilarity():
     assert 0 < distortion(x, x_hat, "ms-ssim").max() < found.min() < SIMILARITY_WEIGHT
     found.sum().backward()
     assert noisy.grad.abs().sum() > 0
+
+
+def test_distortion_of_the_eye_is_a_sum_of_what_is_seen():
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 168, 176)
+    x_hat = x + 0.05 * torch.randn_like(x)
+    inside = x_hat.clamp(0, 1)
+
+    def seen(x, x_hat):
+        square = (x_hat - x).square().mean((1, 2, 3))
+        return 2.8e-5 * impairment(x, x_hat) + 3e-6 * visible(x, x_hat) + 0.03 * square
+
+    found = distortion(x, x_hat, "eye")
+    expected = seen(x, inside) + 2e-3 * (1 - ms_ssim(x, inside, peak=1))
+    assert torch.allclose(found, expected, rtol=1e-4)
+    assert torch.equal(found, distortion(x, inside, "eye"))  # files of pictures hold no more
+    small = [p[..., :48, :160] for p in (x, inside)]
+    assert torch.allclose(distortion(*small, "eye"), seen(*small), rtol=1e-4)
 
 
 def test_an_error_of_one_step_weighs_the_same_at_every_level_under_ms_ssim(tiny_model):

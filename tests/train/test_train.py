@@ -290,6 +290,27 @@ def test_rate_distortion_by_hand():
     assert value.item() == pytest.approx((first + second) / 2, rel=1e-5)
 
 
+def test_hatch_is_what_repeats_in_flat_blocks():
+    torch.manual_seed(0)
+    x = torch.full((3, 3, 64, 64), 0.5)
+    x[2, :, ::2] = 0.2  # nothing is flat
+    pattern = torch.zeros(8, 8)
+    pattern[2::4, ::2] = 0.01
+    x_hat = x.clone()
+    x_hat[0] += 0.02 * torch.randn(64, 64)  # noise does not repeat
+    x_hat[1:] += pattern.repeat(8, 8)
+    noise, repeated, hidden = loss.hatch(x, x_hat)
+    assert hidden == 0
+    assert repeated == pytest.approx(_variance_of_high_pass(pattern), rel=0.05)
+    assert noise < 0.02**2 / 32
+
+
+def _variance_of_high_pass(pattern):
+    wide = pattern.repeat(3, 3)[None, None]
+    high = (wide - torch.nn.functional.avg_pool2d(wide, 3, 1, 1))[0, 0, 8:16, 8:16]
+    return high.var(correction=0).item()
+
+
 def test_paper_loss_by_hand():
     x, x_hat, rates, u = two_pictures()
     importance = torch.tensor([0.25, 0.75])[:, None, None, None].expand(2, 1, 2, 2)
@@ -650,12 +671,14 @@ def test_patches_in_place_of_minutes(clock, pictures, tmp_path):
     assert state["step"] == 5
 
 
-def test_training_for_ms_ssim(pictures, tmp_path):
-    config = replace(TINY, metric="ms-ssim")
+@pytest.mark.parametrize(("metric", "most"), [("ms-ssim", 40), ("eye", 100)])
+def test_training_for_structure(metric, most, pictures, tmp_path):
+    config = replace(TINY, metric=metric)
     short(pictures, tmp_path / "run", 0.0, patches=4, crop=168, config=config)
     (row,) = read_log(tmp_path / "run")
-    assert row["ms_ssims"] == sorted(row["ms_ssims"])
-    assert 0 < row["ms_ssims"][0] < row["ms_ssims"][-1] < 40
+    assert row["scores"] == sorted(row["scores"])
+    assert row["scores"][0] < row["scores"][-1] < most
+    assert row["scores"][-1] > 0
 
 
 def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
