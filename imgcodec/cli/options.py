@@ -149,7 +149,7 @@ MACHINE = combine(
         default=None,
         show_default="one per core",
         metavar="N",
-        help="CPU threads.",
+        help="CPU threads; fewer while other programs want the cores.",
     ),
 )
 VERBOSE = click.option(
