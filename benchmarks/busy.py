@@ -1,9 +1,9 @@
-"""Encoding and decoding on a busy machine: as torch has it, with short spins, in fewer threads.
+"""Encoding and decoding on a busy machine, with short spins of OpenMP's threads and without.
 
     python benchmarks/busy.py [PICTURE] [--rounds 5] [--spins KEY=VALUE ...]
 
 Prints seconds at 0.5 bpp on an idle machine and, beside two and eight programs that want a core
-each, how many times longer than torch's on an idle one: medians and ranges of rounds. In each
+each, how many times longer than torch's on the idle one: medians and ranges of rounds. In each
 round all take turns, every time in a new process that has coded once before. `--spins` tries other
 settings, too.
 """
@@ -34,15 +34,12 @@ import json, statistics, sys, time
 import numpy as np
 from PIL import Image
 from imgcodec.codec import Codec
-from imgcodec.runtime import load
 
 def seconds(work):
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
-if sys.argv[2] == "all":  # threads, whatever others want
-    load.free_cores = lambda wanted: wanted
 codec, image = Codec("cpu"), np.asarray(Image.open(sys.argv[1]).convert("RGB"))
 data = codec.encode(image, 0.5)
 works = [lambda: codec.encode(image, 0.5), lambda: codec.decode(data)]
@@ -60,25 +57,24 @@ def main() -> None:
     parser.add_argument("--beside", type=int, nargs="+", default=BESIDE, help="busy programs")
     parser.add_argument("--spins", nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    settings = {"as torch has it": ("all", {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"})}
-    settings |= {"short spins": ("all", SPINS), "and fewer threads": ("free", SPINS)}
-    settings |= {word: ("free", dict([word.split("=", 1)])) for word in arguments.spins}
+    settings = {"as torch has it": {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}}
+    settings |= {"short spins": SPINS}
+    settings |= {word: dict([word.split("=", 1)]) for word in arguments.spins}
     found: dict[tuple[str, int], list[list[float]]] = {}
     numbers = [0, *arguments.beside]
     for _ in range(arguments.rounds):
         for beside in numbers:
-            for name, (threads, spins) in settings.items():
+            for name, spins in settings.items():
                 with busy(beside):
-                    times = code(arguments.picture, threads, spins)
-                found.setdefault((name, beside), []).append(times)
+                    found.setdefault((name, beside), []).append(code(arguments.picture, spins))
     heads = [f"beside {beside}" if beside else "idle, s" for beside in numbers]
-    print(f"{'':<26}", *(f"{head:>20}" for head in heads))
+    print(f"{'':<24}", *(f"{head:>20}" for head in heads))
     for kind, label in enumerate(("encode", "decode")):
         idle = statistics.median(one[kind] for one in found["as torch has it", 0])
         for name in settings:
             rounds = {beside: [one[kind] for one in found[name, beside]] for beside in numbers}
             print(
-                f"{name + ', ' + label:<26}",
+                f"{name + ', ' + label:<24}",
                 *(cell(times, idle if beside else 1) for beside, times in rounds.items()),
             )
 
@@ -102,9 +98,9 @@ def busy(number: int) -> Iterator[None]:
             other.wait()
 
 
-def code(picture: Path, threads: str, spins: dict[str, str]) -> list[float]:
+def code(picture: Path, spins: dict[str, str]) -> list[float]:
     """Return the seconds of encoding and decoding in a new process."""
-    command = [sys.executable, "-c", WORK, str(picture), threads]
+    command = [sys.executable, "-c", WORK, str(picture)]
     done = subprocess.run(command, env=os.environ | spins, stdout=subprocess.PIPE, check=True)
     return list(json.loads(done.stdout))
 

@@ -74,8 +74,7 @@ def encode(
         tune: "psnr" to keep pixel values, "ms-ssim" to keep structure and texture, "eye" to keep
             what people see.
         device: "auto", "cpu" or "cuda".
-        threads: CPU threads, fewer while other programs want the cores; None leaves the choice to
-            torch.
+        threads: CPU threads; None leaves the choice to torch.
         **target: in place of the rate, one of size (bytes), quality (0..100), psnr (dB) and
             ms_ssim (0..1); and roi, a `Roi`.
     """
@@ -96,8 +95,7 @@ def decode(
         data: the file.
         region: left, top, width and height of the part that is wanted; None: all.
         device: "auto", "cpu" or "cuda".
-        threads: CPU threads, fewer while other programs want the cores; None leaves the choice to
-            torch.
+        threads: CPU threads; None leaves the choice to torch.
     """
     codec: Codec = _load("Codec")(device=device, threads=threads)
     return codec.decode(data, region)

@@ -167,7 +167,7 @@ MACHINE = combine(
         default=None,
         show_default="one per core",
         metavar="N",
-        help="CPU threads; fewer while other programs want the cores.",
+        help="CPU threads.",
     ),
 )
 VERBOSE = click.option(

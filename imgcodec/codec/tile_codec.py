@@ -4,8 +4,8 @@ Tiles of one size may go through the model together: B of them, each with its ow
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,6 @@ from imgcodec.model.distortion import TUNES
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
 from imgcodec.model.tables import MEAN_UNIT
 from imgcodec.runtime.forks import undivided
-from imgcodec.runtime.load import sharing_cores
 from imgcodec.runtime.stopwatch import stage
 
 # By tune, coded and raw: the share of the bytes that hidden signs leave at `UNHIDDEN_BPP` bits
@@ -40,13 +39,6 @@ UNHIDDEN = {
     "eye": ((0.927, 0.003), (0.970, 0.006)),
 }
 UNHIDDEN_BPP, UNHIDDEN_OCTAVES = 0.5, 3.0
-
-
-@contextmanager
-def _computing() -> Iterator[None]:
-    with undivided(), sharing_cores():
-        yield
-
 
 Us = int | Sequence[int]  # rate parameters 0..65535, one for each tile
 
@@ -89,7 +81,7 @@ class TileCodec:
         self.device = model.unit.device
 
     @stage("encoder")
-    @_computing()
+    @undivided()
     def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
         """Return what every rate needs of tiles (B, H, W, 3), H and W multiples of 8."""
         x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
@@ -98,7 +90,7 @@ class TileCodec:
             return Prepared(x, t, self.model.g_a.features(t))
 
     @stage("encoder")
-    @_computing()
+    @undivided()
     def latents(
         self,
         prepared: Prepared,
@@ -135,7 +127,6 @@ class TileCodec:
         return "ms_ssim" if min(prepared.x.shape[2:]) >= MS_SSIM_MIN_SIDE else None
 
     @stage("refinement")
-    @sharing_cores()
     def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:
         """Return latents that suit this picture better, given what a file would hold of them."""
         codes = self.dequantise(Values(latents.levels, plan.parts), u)
@@ -144,13 +135,13 @@ class TileCodec:
         return latents._replace(e=e)
 
     @stage("codes")
-    @_computing()
+    @undivided()
     def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """Choose the codes of latents at a rate parameter, their own or one close to it."""
         return self._plan(latents, u, raw, hide=True)
 
     @stage("codes")
-    @_computing()
+    @undivided()
     def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
         """Return about how many bytes each plan takes: one without hidden signs, less some."""
         plans = self._plan(latents, u, raw, hide=False)
@@ -176,7 +167,7 @@ class TileCodec:
         return plans
 
     @stage("codes")
-    @_computing()
+    @undivided()
     def read(
         self,
         data: Sequence[bytes],
@@ -216,7 +207,7 @@ class TileCodec:
                 coder.finish()
         return found
 
-    @_computing()
+    @undivided()
     def dequantise(self, values: Values, u: Us) -> Codes:
         """Return levels and latents in their own units."""
         y_hat = self.model.join(values.parts, values.levels)
@@ -224,7 +215,7 @@ class TileCodec:
             y_hat = y_hat * self.model.steps(values.levels, self._rate(u))
         return Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
 
-    @_computing()
+    @undivided()
     def bits(self, values: Values, u: int) -> Tensor:
         """Return about how many bits each place of a tile took, (h, w).
 
@@ -252,7 +243,7 @@ class TileCodec:
             total = total + inside + (spread.sum() - inside.sum()) / inside.numel()
         return total
 
-    @_computing()
+    @undivided()
     def blend(self, edges: Sequence[Tensor | None], rows: int, columns: int) -> Codes:
         """Return codes for a tile of which nothing is known but what lies around it.
 
@@ -279,7 +270,7 @@ class TileCodec:
         return Codes(levels, sums / weights.clamp_min(1e-6))
 
     @stage("decoder")
-    @_computing()
+    @undivided()
     def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
         """Return the pixels of codes of h x w places, uint8 (B, 8 h, 8 w, 3)."""
         rate = self._rate(u)

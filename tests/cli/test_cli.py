@@ -1027,8 +1027,7 @@ def test_help_tells_unit_range_and_default(aic):
     assert "[default: (72 (psnr), 76 (ms-ssim), 75 (eye)); 0<=x<=100]" in text
     for level in ("40: ", "60: ", "75: ", "90: "):
         assert level in text
-    told = "--threads N CPU threads; fewer while other programs want the cores. [default: (one"
-    assert f"{told} per core); 1<=x<=1024]" in text
+    assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
 
 
 def test_the_manual_page_is_that_of_the_help():
