@@ -3,8 +3,9 @@
     python benchmarks/busy.py [PICTURE] [--rounds 5] [--spins KEY=VALUE ...]
 
 Prints seconds at 0.5 bpp on an idle machine and, beside two and eight programs that want a core
-each, how many times longer it takes: medians and ranges of rounds. In each round all take turns,
-every time in a new process that has coded once before. `--spins` tries other settings, too.
+each, how many times longer than torch's on the idle one: medians and ranges of rounds. In each
+round all take turns, every time in a new process that has coded once before. `--spins` tries other
+settings, too.
 """
 
 import argparse
@@ -68,10 +69,10 @@ def main() -> None:
                     found.setdefault((name, beside), []).append(code(arguments.picture, spins))
     heads = [f"beside {beside}" if beside else "idle, s" for beside in numbers]
     print(f"{'':<24}", *(f"{head:>20}" for head in heads))
-    for name in settings:
-        for kind, label in enumerate(("encode", "decode")):
+    for kind, label in enumerate(("encode", "decode")):
+        idle = statistics.median(one[kind] for one in found["as torch has it", 0])
+        for name in settings:
             rounds = {beside: [one[kind] for one in found[name, beside]] for beside in numbers}
-            idle = statistics.median(rounds[0])
             print(
                 f"{name + ', ' + label:<24}",
                 *(cell(times, idle if beside else 1) for beside, times in rounds.items()),

@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
+from imgcodec.releases import DEFAULT_TUNE
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.openmp import spin_shortly
 
@@ -56,7 +57,7 @@ def encode(
     effort: int = 1,
     tile: int | None = None,
     *,
-    tune: str = "psnr",
+    tune: str = DEFAULT_TUNE,
     device: str = "auto",
     threads: int | None = None,
     **target: Any,

@@ -23,6 +23,7 @@ from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import ALPHA_CHUNK, to_pil
 from imgcodec.pictures.reader import from_pil
+from imgcodec.releases import DEFAULT_TUNE
 from imgcodec.runtime.forks import Lock
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 FORMAT = "AIC"
 MIME = "image/x-aic"
 _WORDS = ("rate", "size", "quality", "psnr", "ms_ssim", "entropy", "effort", "tile")
+_OTHERS = ("append", "save_all")  # which Pillow itself heeds
 _METADATA = ("icc_profile", "exif", "xmp")
 _LOCK = Lock()
 _codecs: dict[str, "Codec"] = {}  # by tune
@@ -89,7 +91,7 @@ class _Decoder(ImageFile.PyDecoder):
         """Read the file and set the pixels; damaged ones are filled in where Pillow is told so."""
         data = self.fd.read() if self.fd else b""
         with _as_oserror():
-            picture = _codec("psnr").decode_picture(data, ImageFile.LOAD_TRUNCATED_IMAGES)
+            picture = _codec(DEFAULT_TUNE).decode_picture(data, ImageFile.LOAD_TRUNCATED_IMAGES)
         self.set_as_raw(to_pil(picture).tobytes())
         return -1, 0
 
@@ -119,10 +121,12 @@ def _accept(prefix: bytes) -> bool:
 
 def _save(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     options = picture.encoderinfo
+    if unknown := options.keys() - {*_WORDS, *_METADATA, "tune", *_OTHERS}:
+        warn_of([f"save has no use for {', '.join(sorted(unknown))}"])
     given = {name: options[name] or b"" for name in _METADATA if name in options}
     words = {name: options[name] for name in _WORDS if name in options}
     with _as_oserror():
         found = from_pil(picture, given)
-        data = _codec(options.get("tune", "psnr")).encode(found, **words)
+        data = _codec(options.get("tune", DEFAULT_TUNE)).encode(found, **words)
     warn_of(found.notes)
     file.write(data)

@@ -83,17 +83,23 @@ def find(model_id: bytes) -> Release | None:
     return next((release for release in RELEASES if release.model_id == model_id), None)
 
 
-def needed(model_id: bytes) -> Release:
+def needed(model_id: bytes, own: bytes | None = None) -> Release:
     """Return the set that a file names.
+
+    Args:
+        model_id: what the file calls it.
+        own: what files call the weights of one's own that are at hand.
 
     Raises:
         ModelMismatchError: it is none of the released.
     """
     release = find(model_id)
     if release is None:
+        given = "weights of one's own are given by --weights"
+        if own is not None:
+            given = f"those given are {own.hex()}"
         raise ModelMismatchError(
             f"the file needs weights {model_id.hex()}, which are none of"
-            f" {', '.join(map(str, RELEASES))}: a newer aic may know them, and weights of one's"
-            " own are given by --weights"
+            f" {', '.join(map(str, RELEASES))}: a newer aic may know them, and {given}"
         )
     return release

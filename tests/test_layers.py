@@ -39,9 +39,12 @@ TABLE = {
         },
         CODEC,
     ),
-    "pillow_plugin": ({"codec", "errors", "format", "pictures", "runtime"}, {"numpy", "PIL"}),
+    "pillow_plugin": (
+        {"codec", "errors", "format", "pictures", "releases", "runtime"},
+        {"numpy", "PIL"},
+    ),
     "__init__": (
-        {"codec", "errors", "pictures", "pillow_plugin", "runtime"},
+        {"codec", "errors", "pictures", "pillow_plugin", "releases", "runtime"},
         set[str](),
     ),
     "train": (

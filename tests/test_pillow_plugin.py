@@ -238,3 +238,20 @@ def test_nothing_is_written_where_a_warning_is_an_error(tmp_path, textured):
         with pytest.raises(AicWarning):
             inks.save(tmp_path / "a.aic")
     assert not (tmp_path / "a.aic").exists()
+
+
+def test_words_of_no_use_are_named(tmp_path, textured):
+    picture = Image.fromarray(textured(64, 64))
+    with pytest.warns(AicWarning, match="^save has no use for optimize, roi$") as told:
+        picture.save(tmp_path / "a.aic", rate=0.5, optimize=True, roi=None)
+    assert [warning.filename for warning in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture.save(tmp_path / "b.aic", rate=0.5, tune="psnr", exif=None)
+    assert (tmp_path / "a.aic").read_bytes() == (tmp_path / "b.aic").read_bytes()
+
+
+def test_a_failed_save_leaves_no_file(tmp_path, textured):
+    with pytest.raises(OSError, match="rate"):
+        Image.fromarray(textured(64, 64)).save(tmp_path / "a.aic", rate=-1)
+    assert not (tmp_path / "a.aic").exists()

@@ -11,6 +11,7 @@ from imgcodec.bench.rows import MeanRow
 from imgcodec.errors import AicError
 
 SUFFIXES = (".png", ".svg")
+_COLOURS = 10  # of matplotlib, which then begins anew
 LABELS = {
     "psnr": "PSNR (RGB), dB",
     "ms_ssim_db": "MS-SSIM, dB",
@@ -36,10 +37,11 @@ def draw(means: Sequence[MeanRow], path: str | os.PathLike[str]) -> None:
     names = list(dict.fromkeys(mean.codec for mean in means))
     for number, metric in enumerate(shown):
         axes = figure.add_subplot(1, len(shown), number + 1)
-        for name in names:
+        for order, name in enumerate(names):
             rates, qualities = _points([mean for mean in means if mean.codec == name], metric)
             width = 2.5 if name.startswith("aic") else 1.2
-            axes.plot(rates, qualities, marker=".", label=name, linewidth=width)
+            dashes = "-" if order < _COLOURS else "--"
+            axes.plot(rates, qualities, dashes, marker=".", label=name, linewidth=width)
         axes.set_xscale("log")
         ticks = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

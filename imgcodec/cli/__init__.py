@@ -21,7 +21,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **words: Any) -> Any:
         """Run as the process's command."""
         process.escape_output()
-        with process.ending_by_signals():
+        with process.alone_on_stderr(), process.ending_by_signals():
             try:
                 return super().main(*args, **words)
             except OSError as error:
@@ -30,6 +30,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Run a command."""
         try:
+            process.check_folder()
             return super().invoke(ctx)
         except AicError as error:
             raise click.ClickException(process.one_line(str(error))) from error

@@ -1,5 +1,10 @@
-"""Many files: which of them are due, several at a time, and what happens when one fails."""
+"""Many files: which of them are due, several at a time, and what happens when one fails.
 
+What is made gets the time of what it was made of. So a file is known to be made of this one, and
+not of another of its name.
+"""
+
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +20,7 @@ from imgcodec.runtime.lockstep import Lockstep, Member
 
 TOGETHER_PIXELS = 160 * 160  # at most; larger pictures gain little
 MOST_TOGETHER = 8
+_GRAINS = (2 * 10**9, 10**9, 10**7, 1000, 100)  # nanoseconds: FAT, older ones, exFAT, NTFS
 AHEAD = 16  # groups for each job that are looked at before their turn
 
 
@@ -30,6 +36,10 @@ class Outcome(NamedTuple):
 
 class Work(Protocol):
     """What is done with each of many files."""
+
+    @property
+    def dates(self) -> bool:
+        """Whether what is made is all that can be asked for again, and gets the source's time."""
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Make the target, alone or as a member of a group; return what to tell about it."""
@@ -49,12 +59,32 @@ def as_due(task: Task, work: Work) -> Task | None:
     """
     if task.force:
         return task
-    try:
-        made = task.target.stat()
-        outdated = made.st_mtime < task.source.stat().st_mtime
-    except OSError:  # nothing there yet, or told when the task is done
+    made, source = _time(task.target), _time(task.source)
+    if made is None or source is None:  # nothing there yet, or told when the task is done
         return task
-    return task._replace(force=True) if work.is_due(task, outdated) else None
+    current = work.dates and _is_time_of(made, source)
+    if work.is_due(task, not current and made < source):
+        return task._replace(force=True)
+    if not current:
+        raise AicError(
+            f"{task.target}: exists, and may be made of another file than {task.source} or in"
+            " another way; it is kept without --force"
+        )
+    return None
+
+
+def _time(path: Path) -> int | None:
+    """Return when a file was changed, in nanoseconds; None where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _is_time_of(made: int, source: int) -> bool:
+    """Whether a time, in nanoseconds, is that of a source, as far as its file system keeps it."""
+    grain = next((grain for grain in _GRAINS if made % grain == 0), 1)
+    return made <= source < made + grain
 
 
 def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:
@@ -66,7 +96,10 @@ def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:
     def attempt(task: Task, member: Member | None = None) -> Outcome:
         try:
             task.target.parent.mkdir(parents=True, exist_ok=True)
+            time = _time(task.source)  # it may be edited meanwhile
             line = work(task, member)
+            if work.dates and time is not None:
+                os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
             read, written = (path.stat().st_size for path in (task.source, task.target))
             return Outcome(task, line, None, read, written)
         except AicError as error:

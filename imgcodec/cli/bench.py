@@ -15,7 +15,7 @@ from imgcodec.cli.options import (
     FORCE,
     MACHINE,
     RATE,
-    READ,
+    READ_AGAIN,
     READ_DIR,
     WRITE,
     WRITE_DIR,
@@ -90,7 +90,7 @@ MEASURING = combine(
     click.option(
         "--weights",
         "weights",
-        type=READ,
+        type=READ_AGAIN,
         multiple=True,
         metavar="FILE.safetensors",
         help="Weights of one's own for aic; repeat the option for several.",

@@ -29,6 +29,7 @@ from imgcodec.cli.options import (
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
+from imgcodec.format.metadata import KINDS
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -115,6 +116,12 @@ class Decoding:
             header = container.File(files.map_bytes(source)).header
             return header.height, header.width
         return None
+
+    @property
+    def dates(self) -> bool:
+        """See `batch.Work`; a picture does not tell that more could be had."""
+        parts = self.region or self.max_rate or self.keep_going
+        return not parts and self.alpha == "keep" and set(self.metadata) >= set(KINDS)
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; an older picture may be what its file was made of."""
@@ -234,8 +241,9 @@ def decode(
     The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg. As .ppm, and with the
     extra "geo" as .tif, too, a large picture is written piece by piece.
 
-    IN.aic may be several files, folders or quoted patterns, and OUT the folder to write into:
-    what is up to date is left alone. Either may be -, stdin or stdout.
+    IN.aic may be several files, folders or quoted patterns, and OUT the folder to write into.
+    Files there get the time of what they are made of, and what is up to date is left alone. Either
+    may be -, stdin or stdout.
     """
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Decoding(warn=partial(warn, quiet), **settings)

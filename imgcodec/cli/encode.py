@@ -33,7 +33,7 @@ from imgcodec.cli.options import (
     METADATA,
     QUIET,
     RATE,
-    READ,
+    READ_AGAIN,
     VERBOSE,
     WEIGHTS,
     Number,
@@ -44,7 +44,7 @@ from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
-from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, id_of
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -79,7 +79,7 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
             place = str(value)
         if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):
             return RoiWords(None, tuple(map(int, place.split(","))), weight)
-        return RoiWords(READ.convert(place, param, ctx), None, weight)
+        return RoiWords(READ_AGAIN.convert(place, param, ctx), None, weight)
 
 
 class _Edge(click.IntRange):
@@ -211,6 +211,7 @@ class Encoding:
     verbose: bool
     warn: Warn
     max_pixels: int | None = None
+    dates = True  # other settings can be told from a file
 
     @cached_property
     def codec(self) -> Codec:
@@ -226,6 +227,14 @@ class Encoding:
         if self.weights is not None:
             return id_of(files.read_bytes(self.weights))
         return NEWEST[self.tune or DEFAULT_TUNE].model_id
+
+    @property
+    def _tune(self) -> str:
+        """What the weights are fitted to."""
+        if self.weights is None:
+            return self.tune or DEFAULT_TUNE
+        release = find(self._model_id)
+        return self.codec.tune if release is None else release.tune
 
     def size(self, source: Path) -> tuple[int, int] | None:
         """See `batch.Work`."""
@@ -254,7 +263,7 @@ class Encoding:
             )
         others = more_than(file, self.metadata, self.alpha) or other_settings(
             file,
-            Target.of(self.tune or DEFAULT_TUNE, **self.goal),
+            Target.of(self._tune, **self.goal),
             self.entropy,
             self.tile,
             self._model_id,
@@ -353,7 +362,8 @@ def encode(
     georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
 
     IN may be several files, folders or quoted patterns like "**/*.png", and OUT.aic the folder to
-    write into: what is up to date is left alone. Either may be -, stdin or stdout.
+    write into. Files there get the time of what they are made of, and what is up to date is left
+    alone. Either may be -, stdin or stdout.
     """
     from imgcodec.codec.target import KINDS
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from imgcodec import files, releases
+from imgcodec.cli.jobs import naming
 from imgcodec.cli.options import READ, WEIGHTS
 
 
@@ -17,7 +18,8 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
     from imgcodec.format import container
 
-    facts = container.info(files.read_bytes(source))
+    with naming(source, source):
+        facts = container.info(files.read_bytes(source))
     model_id = bytes.fromhex(facts["model_id"])
     release = releases.find(model_id)
     if weights is not None and releases.id_of(files.read_bytes(weights)) == model_id:
@@ -31,7 +33,8 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     if facts["weights"] is None:
-        facts["weights"] = "not known here; a newer aic may know them"
+        given = "" if weights is None else f"not those of {weights}, and "
+        facts["weights"] = f"{given}not known here; a newer aic may know them"
     for name, value in facts.items():
         if value is not None:
             click.echo(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import check_apart, load_codec
+from imgcodec.cli.jobs import check_apart, load_codec, naming
 from imgcodec.cli.options import (
     FORCE,
     HELD_PIXELS,
@@ -38,13 +38,14 @@ def inspect(
 
     writer.check_target(target, force)
     data = files.read_bytes(source)
-    header, _, _ = container.unpack(data)
-    container.check_pixels(header.width, header.height, max_pixels)
     from imgcodec.pictures.heatmap import heatmap
 
-    codec = load_codec(header.model_id, weights, device=device, threads=threads)
-    levels, bits = codec.inspect(data)
-    writer.write_image(target, heatmap(codec.decode(data), levels, bits), force)
+    with naming(source, target):
+        header, _, _ = container.unpack(data)
+        container.check_pixels(header.width, header.height, max_pixels)
+        codec = load_codec(header.model_id, weights, device=device, threads=threads)
+        levels, bits = codec.inspect(data)
+        writer.write_image(target, heatmap(codec.decode(data), levels, bits), force)
     used = max(0.0, 8 * len(data) - bits.sum()) / (header.width * header.height)
     click.echo(
         f"{target}: levels {levels.min():g}..{levels.max():g},"

@@ -6,8 +6,8 @@ import gc
 import mmap
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,17 @@ def check_coded(target: Path, force: bool) -> None:
     files.check_free(target, force)
 
 
+@contextmanager
+def naming(source: Path, target: Path) -> Iterator[None]:
+    """Put the name of the input before refusals that name no file."""
+    try:
+        yield
+    except AicError as error:
+        if any(str(path) in str(error) for path in (source, target)):
+            raise
+        raise AicError(f"{source}: {error}") from error
+
+
 def run(
     work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
     suffix: str, force: bool, jobs: int, quiet: bool,
@@ -105,7 +116,8 @@ def run(
     with streams.as_files(source, target, suffix, force) as (task, told):
         warn = work.warn
         work.warn = lambda path, note: warn(Path(told(str(path))), note)
-        line = told(work(task))
+        with naming(task.source, task.target):
+            line = told(work(task))
     if not quiet:
         click.echo(line, err=target == streams.PIPE)
 
@@ -128,6 +140,8 @@ def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool
             failed.append((asked.source, str(error)))
             continue
         num_current += task is None
+        if task is not None and task.force and not asked.force:
+            work.warn(task.target, f"is older than {task.source}, and is made again")
         due += [] if task is None else [task]
     with tqdm(total=len(due), unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
         read = written = 0

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from imgcodec.errors import AicError
 from imgcodec.files import reason
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.format.metadata import KINDS
 
 
 class _Existing(click.Path):
-    """A path to read; what cannot be reached is not said to be missing."""
+    """A path to read; that it is missing is wrong usage, that the system refuses it is not."""
+
+    def __init__(self, again: bool = False, **words: Any) -> None:
+        """Take click's words; `again`: it is read more than once, so that no stream will do."""
+        super().__init__(exists=True, path_type=Path, **words)
+        self._again = again
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check a value."""
+        """Check a value.
+
+        Raises:
+            AicError: it is there, and cannot be read.
+        """
         try:
-            os.stat(value)
-        except PermissionError as error:
-            self.fail(f"{click.format_filename(value)!r}: {reason(error)}.", param, ctx)
-        except OSError:
+            there = os.stat(value).st_mode
+            if not os.access(value, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             pass  # click tells
+        except OSError as error:
+            raise AicError(f"{click.format_filename(value)}: {reason(error)}") from error
+        else:
+            if self._again and not stat.S_ISREG(there) and not stat.S_ISDIR(there):
+                raise AicError(f"{click.format_filename(value)}: is not a regular file")
         return super().convert(value, param, ctx)
 
 
-READ = _Existing(exists=True, dir_okay=False, readable=True, path_type=Path)
-READ_DIR = _Existing(exists=True, file_okay=False, readable=True, path_type=Path)
+READ = _Existing(dir_okay=False)
+READ_AGAIN = _Existing(again=True, dir_okay=False)
+READ_DIR = _Existing(file_okay=False)
 WRITE = click.Path(dir_okay=False, path_type=Path)
 WRITE_DIR = click.Path(file_okay=False, path_type=Path)
 
@@ -129,7 +147,7 @@ JOBS = click.option(
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
 WEIGHTS = click.option(
     "--weights",
-    type=READ,
+    type=READ_AGAIN,
     default=None,
     metavar="FILE.safetensors",
     help="Weights of one's own, as `aic train --export` makes them. Files that were encoded with "

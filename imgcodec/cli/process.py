@@ -1,6 +1,7 @@
 """The process that a command runs in: its signals, its streams, and what the system refuses."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from imgcodec.errors import AicError
 from imgcodec.files import reason
 
 ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
@@ -46,6 +48,38 @@ def escape_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def alone_on_stderr() -> Iterator[None]:
+    """Keep libraries in C off stderr, where they tell of files what we refuse in one line."""
+    ours = sys.stderr
+    try:
+        number = ours.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or none of the system's
+        yield
+        return
+    ours.flush()
+    kept = os.dup(number)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), number)
+    sys.stderr = open(kept, "w", 1, ours.encoding, "backslashreplace", closefd=False)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            sys.stderr.close()
+        sys.stderr = ours
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def check_folder() -> None:
+    """Refuse to work in a folder that is gone: libraries end the process there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise AicError(f"the current folder: {reason(error)}") from error
 
 
 def one_line(text: str) -> str:

@@ -57,7 +57,8 @@ def find(
     Raises:
         AicError: there is nothing to be done.
     """
-    if not os.path.isdir(folder) and (os.path.exists(folder) or folder.endswith(suffix)):
+    like_a_file = os.path.splitext(folder)[1].lower() in (suffix, *suffixes)
+    if not os.path.isdir(folder) and (os.path.exists(folder) or like_a_file):
         raise AicError(f"{folder}: is no folder, and {sources[0]} may be many files")
     listing = Listing()
     found: dict[tuple[str, Path], Path] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import check_apart, check_coded, load_codec
+from imgcodec.cli.jobs import check_apart, check_coded, load_codec, naming
 from imgcodec.cli.options import (
     FORCE,
     MACHINE,
@@ -40,10 +40,11 @@ def trim(
 
     check_coded(target, force)
     data = files.read_bytes(source)
-    header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
-    container.check_pixels(header.width, header.height, max_pixels)
-    codec = load_codec(header.model_id, weights, device=device, threads=threads)
-    data = codec.trim(data, rate)
+    with naming(source, target):
+        header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
+        container.check_pixels(header.width, header.height, max_pixels)
+        codec = load_codec(header.model_id, weights, device=device, threads=threads)
+        data = codec.trim(data, rate)
     files.write_bytes(target, data, force)
     if not quiet:
         click.echo(

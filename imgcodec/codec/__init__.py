@@ -95,13 +95,18 @@ class Codec:
             torch.set_num_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
-        self._tune = tune
         self.model_id = self._add(weights or NEWEST[tune].path)
+        self._own = None if weights is None else self.model_id
 
     @property
     def _tile_codec(self) -> TileCodec:
         """What pictures are encoded with."""
         return self._shared(self._tile_codecs[self.model_id])
+
+    @property
+    def tune(self) -> str:
+        """What the weights are fitted to that pictures are encoded with."""
+        return self._tile_codecs[self.model_id].tune
 
     def _shared(self, tile_codec: TileCodec) -> TileCodec:
         if self.device == "cuda" and torch.cuda._is_in_bad_fork():
@@ -168,7 +173,7 @@ class Codec:
             AicError: the rate is too low for this picture, or what is asked out of range.
         """
         started = time.perf_counter()
-        goal = Target.of(self._tune, rate=rate, **target)
+        goal = Target.of(self.tune, rate=rate, **target)
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
@@ -209,7 +214,7 @@ class Codec:
             AicError: it is as small already, or the rate is too low for this picture.
         """
         started = time.perf_counter()
-        goal = Target.of(self._tune, rate=rate)
+        goal = Target.of(self.tune, rate=rate)
         header, tiles, chunks = container.unpack(data)
         tile_codec = self._tile_codec_for(header, chunks)
         bpp = 8 * len(data) / (header.width * header.height)
@@ -368,7 +373,7 @@ class Codec:
         """Return what reads a file's tiles; refuse a file that this codec does not understand."""
         container.check_chunks(chunks, ())
         if header.model_id not in self._tile_codecs:
-            self._add(needed(header.model_id).path)
+            self._add(needed(header.model_id, self._own).path)
         return self._shared(self._tile_codecs[header.model_id])
 
 

@@ -28,7 +28,7 @@ def overlooked(picture: Image.Image) -> dict[str, bytes]:
 
 def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, bytes]]:
     """Yield names and data of the metadata in some boxes."""
-    for kind, first, last in _boxes(file, start, end):
+    for kind, first, last in boxes(file, start, end):
         file.seek(first)
         if kind == b"jp2h" and start == 0:  # has the others that matter in it
             yield from _metadata(file, first, last)
@@ -40,7 +40,7 @@ def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, byte
             yield "icc_profile", file.read(last - first - 3)
 
 
-def _boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind of each box, and where its data start and end."""
     for _ in range(_MOST_BOXES):
         file.seek(start)

@@ -185,8 +185,26 @@ def _tiff(picture: Any) -> Layout:
     if polarity == 6 and compression == 1 and tags.get(530, (2, 2)) != (1, 1):
         raise ImageError("uncompressed YCbCr of a lower resolution is not handled")
     notes = _left_out(more) + (_tiff_palette(picture) if picture.mode in ("P", "PA") else ())
+    if picture.mode in ("RGBA", "LA", "PA") and not {1, 2} & set(tags.get(338, ())):
+        notes += ("a further sample that does not say what it is was taken for transparency",)
+    notes += ycbcr_notes(tags)
     white = 2**bits - 1 if picture.mode in _GREY else MOST
     return Layout(bits, white, polarity == 0, notes)
+
+
+def ycbcr_notes(tags: Any) -> tuple[str, ...]:
+    """Return notes on how a TIFF with these tags means its YCbCr, which nothing here heeds."""
+    if tags.get(262) != 6:
+        return ()
+    usual = {529: (0.299, 0.587, 0.114), 532: (0, 255, 128, 255, 128, 255)}
+    names = {529: "coefficients", 532: "black and white"}
+    found = []
+    for tag, values in usual.items():
+        told = np.array(tags.get(tag, values), np.float64)
+        if told.shape != (len(values),) or not np.allclose(told, values, rtol=0.01, atol=0.002):
+            shown = ", ".join(f"{value:g}" for value in told.flat)
+            found.append(f"its YCbCr has other {names[tag]} ({shown}), and is read as usual")
+    return tuple(found)
 
 
 def _tiff_palette(picture: Any) -> tuple[str, ...]:

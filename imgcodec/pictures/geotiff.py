@@ -191,7 +191,7 @@ def _raster(dataset: "rasterio.DatasetReader", path: Path) -> Raster | None:
         )
     if dataset.subdatasets:
         raise ImageError(
-            f"holds {len(dataset.subdatasets)} pictures: choose with"
+            "holds several pictures (pages, or pictures inside the first): choose with"
             f" gdal_translate GTIFF_DIR:1:{path.name}"
         )
     return Raster(dataset, path)

@@ -1,7 +1,7 @@
 """What Pillow tells of a picture besides pixels -> `Metadata`; what of it is not kept is named."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from PIL import Image, PngImagePlugin
@@ -21,7 +21,10 @@ _STAMP = ("Created by OpenJPEG", "b'Created by OpenJPEG")  # that it puts into e
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
 _IPTC = 0x0404  # among Photoshop's resources
-_TIFF_NAMES = {33723: "IPTC", 34377: "Photoshop's resources"}
+_TIFF_NAMES = {
+    271: "the maker", 272: "the model", 285: "the page's name", 301: "the transfer function",
+    318: "the white point", 319: "the primaries", 33723: "IPTC", 34377: "Photoshop's resources",
+}  # fmt: skip
 _TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
     *tiff_tags.DESCRIBING, tiff_tags.EXIF, tiff_tags.GPS, 34675, *range(32995, 32999),
     33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
@@ -52,8 +55,7 @@ def metadata_of(
     )
     left = list(_others(picture))
     if left:
-        more = [f"{len(left) - _MOST_NAMES} more"] if len(left) > _MOST_NAMES else []
-        notes.append(f"not kept: {', '.join(left[:_MOST_NAMES] + more)}")
+        notes.append(listed(left))
     return found, tuple(notes)
 
 
@@ -147,6 +149,18 @@ def _others(picture: Image.Image) -> Iterator[str]:
         )
     elif (comment := info.get("comment")) and not str(comment).startswith(_STAMP):
         yield "a comment"
-    for tag in sorted(getattr(picture, "tag_v2", ())):  # of TIFF
-        if tag in _TIFF_COLOURS or (tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD):
+    yield from tag_names(getattr(picture, "tag_v2", ()))
+
+
+def tag_names(tags: Iterable[int], lost: Collection[int] = ()) -> Iterator[str]:
+    """Name what of a TIFF's tags is not kept, those of `lost` where they are there, too."""
+    for tag in sorted(tags):
+        private = tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD
+        if private or tag in _TIFF_COLOURS or tag in lost:
             yield _TIFF_NAMES.get(tag, f"tag {tag}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return a line that names the first of what is not kept, and counts the others."""
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return f"not kept: {', '.join([*names[:_MOST_NAMES], *more])}"

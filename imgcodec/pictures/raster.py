@@ -16,7 +16,9 @@ from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.bands import bands_of, left_out
+from imgcodec.pictures.depth import ycbcr_notes
 from imgcodec.pictures.georeference import chunk_of
+from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK
 from imgcodec.pictures.pillow_guard import refusing, unlimited
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
     import rasterio
 
 _STRIP = 256  # rows of alpha that are read at a time
-_EXTRA_SAMPLES, _ORIENTATION = 338, 274  # tags that GDAL does not tell
+_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC = 338, 274, 262  # tags that GDAL does not tell
+_TOLD_BY_GDAL = (34665, 34853, 42112, 42113)  # EXIF, GPS and its own
+_LOST_BY_GDAL = (271, 272, 285, 18246, 18249, *range(40091, 40096), 50341)
+_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 529, 532)
+_SPACES = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}  # of _PHOTOMETRIC
 _PREMULTIPLIED = 1
 _HIDDEN = 128  # samples where a window has nothing to be seen
 _Window = tuple[slice, slice]
@@ -63,6 +69,11 @@ class Raster:
         self._transparent = self._has_mask or self._nodata is not None or bands.alpha is not None
         self._background: tuple[int, int, int] | None = None
         self.metadata, notes = _metadata(dataset, b"GRAY" if self.ndim == 2 else b"RGB ")
+        if lost := list(tag_names(tags, _LOST_BY_GDAL)):
+            notes.append(listed(lost))
+        if (space := tags.get(_PHOTOMETRIC)) in _SPACES:
+            notes.append(f"{_SPACES[space]} colours were converted by GDAL: they are a guess")
+        notes += ycbcr_notes(tags)
         if tags.get(_ORIENTATION, 1) != 1:
             notes.append("without its orientation, which GDAL does not heed")
         self.notes = (*bands.notes, *filter(None, [left_out(dataset)]), *notes)
@@ -195,10 +206,11 @@ def line_of(error: BaseException) -> str:
 
 
 def _tags(path: Path) -> dict[int, Any]:
-    """Return the tags of a TIFF file of which GDAL does not speak."""
+    """Return the tags of a TIFF file but those of which GDAL speaks; None: a value of no use."""
     with unlimited(), suppress(ImageError), refusing(), Image.open(path, formats=["TIFF"]) as tiff:
         found = tiff.tag_v2  # type: ignore[attr-defined]
-        return {tag: found[tag] for tag in (_EXTRA_SAMPLES, _ORIENTATION) if tag in found}
+        tags = (tag for tag in found if tag not in _TOLD_BY_GDAL)
+        return {tag: found[tag] if tag in _HEEDED else None for tag in tags}
     return {}
 
 

@@ -18,6 +18,7 @@ from imgcodec.format.tiles import Box
 from imgcodec.pictures import jxl_header
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.boxes import overlooked
+from imgcodec.pictures.colour_codes import colours_told
 from imgcodec.pictures.depth import eight_bits, layout, unknown
 from imgcodec.pictures.georeference import lost_without_rasterio
 from imgcodec.pictures.info import metadata_of
@@ -30,7 +31,6 @@ from imgcodec.runtime.stopwatch import stage
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
 _TURN = Image.Transpose
 _SUB_IFDS = 330  # of TIFF
-_NCLX_USUAL = {"color_primaries": (1, 2), "transfer_characteristics": (1, 2, 6, 13)}  # as sRGB
 _TURNS = {  # by orientation; 1 is upright
     2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
     6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90,
@@ -188,10 +188,14 @@ def _picture(
         raise ImageError("has more than 8 bits a sample")
     turned = _turned_by_pillow(picture)
     given = overlooked(picture) | dict(given)
+    colours = colours_told(picture)
     found = samples(eight_bits(picture, held))
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
-    notes += tuple(_left_out(picture, found.icc))
+    notes += tuple(_left_out(picture))
+    # a profile counts more, but in PNG, and there what the numbers of gAMA and cHRM make is none
+    if colours and (picture.format == "PNG" or metadata.icc is None):
+        notes += (f"its colours are not sRGB ({colours}), and stay",)
     notes += lost if set(kinds) >= set(KINDS) else ()
     if strict and notes:
         raise ImageError(notes[0])
@@ -204,18 +208,14 @@ def _picture(
     return Picture(pixels, alpha, metadata.upright(turned), notes)
 
 
-def _left_out(picture: Image.Image, icc: bytes | None) -> Iterator[str]:
-    """Say what a file holds beside the picture that is read, and colours that are not heeded."""
+def _left_out(picture: Image.Image) -> Iterator[str]:
+    """Say what a file holds beside the picture that is read."""
     # Pillow counts the layers of a Photoshop file: none beside the picture are none left out
     others: int = max(0, getattr(picture, "n_frames", 1) - 1)
     if picture.format == "TIFF" and _SUB_IFDS in picture.tag_v2:  # type: ignore[attr-defined]
         others += int(np.size(picture.tag_v2[_SUB_IFDS]))  # type: ignore[attr-defined]
     if others:
         yield f"{others} further picture{'s' * (others > 1)} left out"
-    codes: dict[str, int] = picture.info.get("nclx_profile") or {}  # of HEIF
-    for name, usual in _NCLX_USUAL.items():
-        if icc is None and codes.get(name, 2) not in usual:
-            yield f"its colours are not sRGB ({name.replace('_', ' ')} {codes[name]}), and stay"
 
 
 def _turned_by_pillow(picture: Image.Image) -> int | None:

@@ -22,6 +22,12 @@ def picture(path, grey=9):
     return path
 
 
+def date(path, source):
+    """Give a file the time of another."""
+    time = source.stat().st_mtime_ns
+    os.utime(path, ns=(time, time))
+
+
 def made(words):
     """What files are called once they are made; ! for those that are not."""
     found = targets.target_names([Path(word) for word in words.split()], ".aic")
@@ -88,6 +94,7 @@ def test_work_grows_as_the_number_of_files(tmp_path, monkeypatch):
 def test_the_first_file_is_made_before_the_last_is_looked_at(tmp_path, size):
     class Work:
         looked = made = 0
+        dates = False
 
         def size(self, source):
             self.looked += 1
@@ -246,7 +253,8 @@ def test_outdated_files_are_made_again(aic, archive):
     Image.fromarray(np.arange(70, dtype=np.uint8).reshape(7, 10)).save(pictures / "a.png")
     os.utime(out / "a.aic", (1, 1))
     result = aic("encode", pictures, out)
-    assert (result.exit_code, result.stderr) == (0, "")
+    told = f"{out / 'a.aic'}: is older than {pictures / 'a.png'}, and is made again\n"
+    assert (result.exit_code, result.stderr) == (0, told)
     assert container.unpack((out / "a.aic").read_bytes())[0].width == 10
     assert result.stdout.endswith("1 files are up to date\n")
 
@@ -312,6 +320,7 @@ def test_other_weights_and_tiles_are_named(aic, archive):
     (pictures / "b.png").unlink()
     header, tiles, _ = container.unpack(path.read_bytes())
     path.write_bytes(container.pack(replace(header, model_id=NEWEST["ms-ssim"].model_id), tiles))
+    date(path, pictures / "a.png")
     assert "with --tune ms-ssim, not --tune psnr" in aic("encode", pictures, out).stderr
     words = ("--tune", "ms-ssim", "--quality", "72")
     assert aic("encode", pictures, out, *words).exit_code == 0
@@ -319,6 +328,7 @@ def test_other_weights_and_tiles_are_named(aic, archive):
     os.utime(pictures / "a.png", (1, 1))
     header = replace(header, width=100, height=80, tile=1)
     path.write_bytes(container.pack(header, [b""] * 4))
+    date(path, pictures / "a.png")
     assert "with tiles of 64, not tiles of 0" in aic("encode", pictures, out).stderr
     assert aic("encode", pictures, out, "--tile", "64").exit_code == 0
 
@@ -377,6 +387,61 @@ def test_a_file_of_another_picture_is_not_up_to_date(aic, archive, tmp_path):
     assert result.exit_code == 1
     assert "holds a picture of" in result.stderr
     assert (out / "a.aic").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("age", [-100, 100])
+def test_another_picture_of_the_same_name_and_size_is_never_up_to_date(
+    aic, archive, tmp_path, suffix, age
+):
+    pictures, out = archive
+    other = tmp_path / "other"
+    other.mkdir()
+    image = Image.open(pictures / "a.png")
+    image.point(lambda grey: 255 - grey).save(other / f"a{suffix}")
+    time = (pictures / "a.png").stat().st_mtime + age
+    os.utime(other / f"a{suffix}", (time, time))
+    before = (out / "a.aic").read_bytes()
+    result = aic("encode", other, out)
+    if age > 0:  # it may be the same picture, edited
+        assert f"a.aic: is older than {other / f'a{suffix}'}, and is made again" in result.stderr
+        assert (out / "a.aic").read_bytes() != before
+    else:
+        assert result.exit_code == 1
+        assert f"may be made of another file than {other / f'a{suffix}'}" in result.stderr
+        assert (out / "a.aic").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--region", "0,0,2,2"], ["--max-rate", "0.1"], ["--alpha", "drop"], ["--metadata", "none"]],
+)
+def test_pictures_decoded_in_part_are_not_up_to_date(aic, archive, tmp_path, words):
+    _, out = archive
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    for folder, first, second in ((whole, [], words), (part, words, [])):
+        assert aic("decode", out, folder, *first).exit_code == 0
+        result = aic("decode", out, folder, *second)
+        assert result.exit_code == 1
+        assert result.stderr.count("or in another way; it is kept without --force") == 2
+        assert aic("decode", out, folder, *second, "--force").exit_code == 0
+    assert aic("decode", out, part).stdout == "2 files are up to date\n"
+
+
+@pytest.mark.parametrize(
+    ("made", "source", "same"),
+    [
+        (1_700_000_000_123_456_789, 1_700_000_000_123_456_789, True),
+        (1_700_000_000_123_456_789, 1_700_000_000_123_456_790, False),
+        (1_700_000_000_123_456_700, 1_700_000_000_123_456_789, True),  # NTFS
+        (1_700_000_001_000_000_000, 1_700_000_001_987_654_321, True),  # seconds only
+        (1_700_000_000_000_000_000, 1_700_000_001_987_654_321, True),  # FAT
+        (1_700_000_000_000_000_000, 1_700_000_002_000_000_000, False),
+        (1_700_000_002_000_000_000, 1_700_000_001_987_654_321, False),
+    ],
+)
+def test_times_of_coarse_file_systems(made, source, same):
+    assert batch._is_time_of(made, source) is same
 
 
 def test_what_is_not_to_be_kept_any_more_is_named(aic, tmp_path):

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, TiffTags, features
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.reader import from_pil, read_picture
@@ -340,3 +340,87 @@ def test_further_channels_of_photoshop(tmp_path):
     found = read(tmp_path, head + bytes(12) + bytes(2) + bytes(range(20)))
     np.testing.assert_array_equal(found.pixels[..., 1], [[4, 5], [6, 7]])
     assert found.notes == ("2 further samples of each pixel left out",)
+
+
+# what is told of colours, and not heeded
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ((1, 13), None),
+        ((2, 2), None),
+        ((12, 13), "color primaries 12"),
+        ((9, 16), "color primaries 9"),
+        ((1, 16), "transfer characteristics 16"),
+    ],
+)
+def test_codes_of_colours_in_png(tmp_path, codes, told):
+    chunk = (b"cICP", bytes((*codes, 0, 1)))
+    data = png(random(8, 4, 5, 3), 8, 2, (b"tEXt", b"a\0b"), chunk)
+    notes = read(tmp_path, data).notes
+    wanted = [f"its colours are not sRGB ({told}), and stay"] if told else []
+    assert [note for note in notes if "sRGB" in note] == wanted
+    if told:
+        (tmp_path / "b").write_bytes(png(random(8, 4, 5, 3), 8, 2, chunk))
+        with pytest.raises(ImageError, match="its colours are not sRGB"):
+            read_picture(tmp_path / "b", strict=True)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_codes_of_colours_in_avif(tmp_path):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(file, "AVIF")
+    data = file.getvalue()
+    assert read(tmp_path, data).notes == ()
+    at = data.index(b"colrnclx") + 8
+    other = data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :]
+    assert read(tmp_path, other).notes == (
+        "its colours are not sRGB (color primaries 9), and stay",
+    )
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+@pytest.mark.parametrize(("code", "told"), [(16, False), (14, True), (20, True), (21, True)])
+def test_codes_of_colours_in_jpeg_2000(tmp_path, code, told):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(file, "JPEG2000", no_jp2=False)
+    data = file.getvalue()
+    at = data.index(b"colr") + 7
+    assert data[at : at + 4] == bytes((0, 0, 0, 16))
+    found = read(tmp_path, data[:at] + code.to_bytes(4, "big") + data[at + 4 :])
+    wanted = (f"its colours are not sRGB (EnumCS {code}), and stay",)
+    assert found.notes == (wanted if told else ())
+
+
+@pytest.mark.parametrize(("photometric", "channels"), [(2, 4)])
+@pytest.mark.parametrize("extra", [(), (2,), (1,), (999,)])
+def test_a_fourth_sample_that_says_nothing_is_told(tmp_path, photometric, channels, extra):
+    found = read(tmp_path, tiff(random(8, 4, 5, channels), 8, photometric, extra=extra))
+    said = "a further sample that does not say what it is was taken for transparency"
+    assert found.notes == ((said,) if extra in ((), (999,)) else ())
+    assert found.alpha is not None
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, ""),
+        ({529: (0.299, 0.587, 0.114)}, ""),
+        ({529: (0.2126, 0.7152, 0.0722)}, "other coefficients (0.2126, 0.7152, 0.0722)"),
+        ({532: (16, 235, 128, 240, 128, 240)}, "other black and white (16, 235, 128"),
+        ({532: (0, 255, 128, 255, 128, 255)}, ""),
+    ],
+)
+def test_other_ways_to_mean_ycbcr_are_told(tmp_path, more, told):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, values in more.items():
+        tags.tagtype[tag] = TiffTags.RATIONAL
+        tags[tag] = tuple(map(float, values))
+    path = tmp_path / "a.tif"
+    Image.new("RGB", (16, 16), "red").convert("YCbCr").save(path, tiffinfo=tags)
+    with Image.open(path) as picture:
+        assert picture.tag_v2.get(262) == 6
+    notes = " ".join(read_picture(path).notes)
+    assert told in notes
+    assert ("YCbCr" in notes) == bool(told)

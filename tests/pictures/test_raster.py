@@ -275,7 +275,7 @@ def test_an_orientation_is_said(tmp_path):
 def test_pages_are_refused(tmp_path):
     path = write(tmp_path / "a.tif", COLOURS)
     write(path, COLOURS, append_subdataset=True)
-    with pytest.raises(ImageError, match="holds 2 pictures: .* GTIFF_DIR:1:a.tif$"):
+    with pytest.raises(ImageError, match="holds several pictures .* GTIFF_DIR:1:a.tif$"):
         opened(path)
 
 
@@ -469,3 +469,36 @@ def test_points_stay_points(aic, tmp_path):  # noqa: F811
 def test_bigtiff(tmp_path):
     raster = opened(write(tmp_path / "a.tif", COLOURS, bigtiff="yes"))
     assert np.array_equal(raster[ALL], COLOURS)
+
+
+def with_tags(path, more):
+    """Add tags of ASCII to a little-endian TIFF file, in a directory at its end."""
+    data = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    entries = [bytes(data[start + 2 + 12 * i :][:12]) for i in range(count)]
+    after = bytes(data[start + 2 + 12 * count :][:4])
+    entries = [e for e in entries if struct.unpack_from("<H", e)[0] not in more]
+    for tag, entry in more.items():
+        entries.append(struct.pack("<H", tag) + entry)
+    data += bytes(len(data) % 2)
+    struct.pack_into("<I", data, 4, len(data))
+    data += struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=lambda e: e[1::-1]))
+    path.write_bytes(data + after)
+    return path
+
+
+def test_tags_that_gdal_does_not_tell_are_named(tmp_path):
+    short = struct.pack("<HI", 2, 4) + b"abc\0"
+    path = write(tmp_path / "a.tif", COLOURS)
+    assert opened(path).notes == ()
+    with_tags(path, {285: short, 33723: short, 50838: short, 318: short})
+    wanted = "not kept: the page's name, the white point, IPTC, tag 50838"
+    assert opened(path).notes == (wanted,)
+
+
+def test_other_colours_of_a_map_are_told(tmp_path):
+    path = write(tmp_path / "a.tif", COLOURS, interleave="pixel")
+    with_tags(path, {262: struct.pack("<HIHH", 3, 1, 8, 0)})
+    notes = opened(path).notes
+    assert "Lab colours were converted by GDAL: they are a guess" in notes
