@@ -272,6 +272,7 @@ class Encoding:
         source, target, force = task
         check_apart(source, target)
         from imgcodec.pictures import geotiff, modes, reader
+        from imgcodec.pictures.drawn import is_drawn
         from imgcodec.pictures.picture import Picture
 
         check_coded(target, force)
@@ -307,6 +308,12 @@ class Encoding:
                 source,
                 "has fine detail that this codec keeps badly, PSNR is limited to about"
                 f" {report.detail_limit_db:.0f} dB; PNG or lossless WebP suit it better",
+            )
+        elif isinstance(picture, Picture) and is_drawn(picture.pixels):
+            self.warn(
+                source,
+                "looks like text, a screenshot or a drawing, which lossless WebP often keeps in"
+                " fewer bytes",
             )
         if roi is not None and isinstance(picture, Picture):
             inside, outside = roi.psnrs(picture.pixels, codec.decode(data))

@@ -91,6 +91,14 @@ TRAINING = combine(
         help="Side of a crop in pixels, a multiple of 8.",
     ),
     click.option(
+        "--pages",
+        type=Number(0.9, above=False),
+        default=0.1,
+        show_default=True,
+        metavar="SHARE",
+        help="Share of rendered pages (text, tables, charts, screens) among the pictures.",
+    ),
+    click.option(
         "--learning-rate",
         type=Number(1),
         default=6e-4,

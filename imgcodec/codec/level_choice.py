@@ -28,7 +28,7 @@ def choose_levels(model: Model, costs: Tensor, p: Tensor, rate: Tensor) -> Tenso
         (B, 1, h, w) float32 integers 0..L-1.
     """
     num_levels = model.config.levels
-    if model.config.metric == "mse":
+    if not model.config.levelled:
         return quantize(p, num_levels).round()
     wanted = (num_levels * p - 0.5 + LEVEL_BIAS).clamp(0, num_levels - 1)
     values = model.walk_levels(rate, p.shape[2:], _CheapLevels(wanted, costs))

@@ -62,7 +62,7 @@ def _sample(model: Model, tile: Tensor) -> tuple[Tensor, Tensor]:
     Both at some places, (places, coefficients), relative to the step of each place.
     """
     t = tile[:1] * model.deviation[:, None, None]
-    if model.config.metric == "ms-ssim":
+    if model.config.levelled:
         half = model.config.levels // 2
         t = t * torch.exp2(masking(tile[:1], model.deviation).clamp(-half, half - 1) / 2)
     curvature = slopes(t[:, :: STRIDE**2]).chunk(3, 1)[2] / 4

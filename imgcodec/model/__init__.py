@@ -164,15 +164,15 @@ class Model(nn.Module):
         """Return p of normalised coefficients (B, 192, h, w) and features, (B, 1, h, w).
 
         A squared error counts the same everywhere: p is constant where nothing else is asked for.
-        Where MS-SSIM counts, what the quantizer says is added to what texture hides: an error
+        Where structure counts, what the quantizer says is added to what texture hides: an error
         weighs as much as 1 / (variance around it + C2), and levels are logarithms of steps. Single
         bits are masked by p itself, which is the quantizer's alone.
         """
-        if self.config.metric == "mse" and self.config.expansion:
+        if not self.config.levelled and self.config.expansion:
             everywhere = (EVEN_LEVEL + 0.5) / self.config.levels
             return t.new_full((len(t), 1, *t.shape[2:]), everywhere, dtype=torch.float32)
         p: Tensor = self.quantizer(features, u)
-        if self.config.metric == "mse":
+        if not self.config.levelled:
             return p
         return p + masking(t, self.deviation) / self.config.levels
 

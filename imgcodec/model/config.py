@@ -45,6 +45,11 @@ class ModelConfig:
         return self.digits > 0
 
     @property
+    def levelled(self) -> bool:
+        """Whether levels say how much an error matters; under the squared error all are even."""
+        return self.metric != "mse"
+
+    @property
     def decoder_reach(self) -> int:
         """How many places away from its own the codes are that a decoded pixel may depend on.
 

@@ -134,8 +134,8 @@ class LatticeContext(ContextModel):
         b, _, h, w = extras.shape
         extras = to_rows(extras)
         values = extras.new_zeros(b, h * w, self.channels)
-        for number, (places, neighbours) in enumerate(lattice_passes(h, w, self.stride)):
-            places, neighbours = places.to(extras.device), neighbours.to(extras.device)
+        order = lattice_passes(h, w, self.stride, extras.device)
+        for number, (places, neighbours) in enumerate(order):
             if len(places) == 0:
                 continue
             near = values[:, neighbours]  # (B, 4, T, C)
@@ -157,14 +157,17 @@ class LatticeContext(ContextModel):
 
 
 @lru_cache(maxsize=8)
-def lattice_passes(height: int, width: int, stride: int) -> tuple[tuple[Tensor, Tensor], ...]:
+def lattice_passes(
+    height: int, width: int, stride: int, device: torch.device
+) -> tuple[tuple[Tensor, Tensor], ...]:
     """Return per pass the flat indices of its places (T,) and of their neighbours (4, T).
 
     Neighbours 0 and 1 face each other, as do 2 and 3. At the edge of the picture the missing one
     is replaced by the one that faces it, or by one of the other pair.
     """
     with torch.inference_mode(False):  # the result may be used in training later
-        return tuple(_lattice_passes(height, width, stride))
+        order = _lattice_passes(height, width, stride)
+        return tuple((places.to(device), near.to(device)) for places, near in order)
 
 
 def _lattice_passes(height: int, width: int, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -196,7 +199,7 @@ def _lattice_passes(height: int, width: int, stride: int) -> Iterator[tuple[Tens
 
 
 @lru_cache(maxsize=8)
-def phases(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]:
+def phases(height: int, width: int, device: torch.device) -> tuple[tuple[Tensor, Tensor], ...]:
     """Return the three phases in which the places of a map are coded, each (places, neighbours).
 
     First every second place of every second row, without neighbours; then the centres of the
@@ -222,7 +225,8 @@ def phases(height: int, width: int) -> tuple[tuple[Tensor, Tensor], ...]:
         ):
             places = index[mask]
             neighbours = [n[mask] for n in near]
-            found.append((places, torch.stack(neighbours, 1) if near else places[:, None][:, :0]))
+            around = torch.stack(neighbours, 1) if near else places[:, None][:, :0]
+            found.append((places.to(device), around.to(device)))
         return tuple(found)
 
 
@@ -295,7 +299,7 @@ class GroupContext(ContextModel):
         """
         q = self.quantised
         b, _, h, w = known.shape
-        order = [(p.to(known.device), n.to(known.device)) for p, n in phases(h, w)]
+        order = phases(h, w, known.device)
         offset = to_rows(offset)
         known = known.contiguous(memory_format=torch.channels_last)
         collected = self.collect(known, q) + self.far(activation(self.near(known, q), q), q)

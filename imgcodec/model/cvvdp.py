@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.model.filters import Taps, filtered
+from imgcodec.model.filters import Taps, constant, filtered
 
 MIN_SIDE = 8  # px
 PEAK, BLACK, REFLECTED = 200.0, 0.2, 250 / np.pi * 0.005  # of the display, cd/m2
@@ -196,7 +196,7 @@ def visible(x: Tensor, x_hat: Tensor) -> Tensor:
     light = maps[:, ::3].clamp_min(LEAST_LIGHT).mean((2, 3), keepdim=True)
     base = _contrast(maps, light)
     difference = (base[:, :3] - base[:, 3:]).abs() * _sensitivity(MOST_BANDS - 1, light[:, 1:])
-    pooled.append(_norm2(difference) * x.new_tensor(BASE_WEIGHT))
+    pooled.append(_norm2(difference) * constant(BASE_WEIGHT, x.device, x.dtype))
     return PICTURE_WEIGHT * _norm4(_norm4(torch.stack(pooled, 2)))
 
 
@@ -210,7 +210,8 @@ def _opponent(x: Tensor) -> Tensor:
     x = x.clamp(0, 1)
     linear = torch.where(x > 0.04045, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4, x / 12.92)
     light = (PEAK - BLACK) * linear + (BLACK + REFLECTED)
-    return torch.einsum("kc,bchw->bkhw", x.new_tensor(OPPONENT), light)
+    matrix = constant(OPPONENT, x.device, x.dtype)
+    return torch.einsum("kc,bchw->bkhw", matrix, light)
 
 
 def _contrast(maps: Tensor, background: Tensor) -> Tensor:
@@ -222,7 +223,8 @@ def _contrast(maps: Tensor, background: Tensor) -> Tensor:
 
 def _sensitivity(band: int, background: Tensor) -> Tensor:
     """Return the sensitivity of each colour, (B, 3, h, w), at light (B, 1, h, w)."""
-    table = background.new_tensor([colour[band] for colour in SENSITIVITY])  # (3, lights)
+    colours = tuple(colour[band] for colour in SENSITIVITY)
+    table = constant(colours, background.device, background.dtype)  # (3, lights)
     steps = (torch.log10(background.detach().clamp_min(LEAST_LIGHT)) - LIGHT_FIRST) / LIGHT_STEP
     steps = steps.clamp(0, table.shape[1] - 1)
     below = steps.long().clamp_max(table.shape[1] - 2)
@@ -233,14 +235,15 @@ def _sensitivity(band: int, background: Tensor) -> Tensor:
 
 def _masked(contrast: Tensor, sensitivity: Tensor) -> Tensor:
     """Return what is seen of the difference, (B, 3, h, w), less where both pictures are busy."""
-    gain = sensitivity * contrast.new_tensor(GAIN)[:, None, None]
+    kind = contrast.device, contrast.dtype
+    gain = sensitivity * constant(GAIN, *kind)[:, None, None]
     x_hat, x = (part * gain for part in contrast.chunk(2, 1))
     mutual = torch.minimum(x_hat.abs(), x.abs())
     if min(mutual.shape[2:]) > MASK_RADIUS:
         mutual = filtered(mutual, _mask_blur)
-    q = mutual.new_tensor(MASK_Q)[:, None, None]
+    q = constant(MASK_Q, *kind)[:, None, None]
     each = _power(MASK_FACTOR * mutual, q)
-    factors = 2 ** mutual.new_tensor(MASKING)
+    factors = 2 ** constant(MASKING, *kind)
     mask = torch.einsum("kc,bkhw->bchw", factors, each)
     seen = _power((x_hat - x).abs(), MASK_P) / (1 + mask)
     return MOST_DIFFERENCE * seen / (MOST_DIFFERENCE + seen)

@@ -8,7 +8,7 @@ and backwards, where convolutions of one channel are slow.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -59,6 +59,13 @@ def filtered(maps: Tensor, down: Taps, across: Taps | None = None) -> Tensor:
     maps = _joined([maps[..., b.first : b.last] @ b.weights.mT for b in columns], 3)
     rows = blocks(down, maps.shape[2], maps.device, maps.dtype)
     return _joined([b.weights @ maps[..., b.first : b.last, :] for b in rows], 2)
+
+
+@lru_cache(maxsize=256)
+def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return numbers as a tensor, made once: no copy to the device after the first call."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device, dtype=dtype)
 
 
 def _joined(parts: list[Tensor], axis: int) -> Tensor:

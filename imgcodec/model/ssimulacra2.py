@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from imgcodec.model.filters import filtered
+from imgcodec.model.filters import constant, filtered
 
 MIN_SIDE = 8  # px; scales of smaller pictures are left out
 SCALES = 6
@@ -83,16 +83,11 @@ def impairment(x: Tensor, x_hat: Tensor) -> Tensor:
     It is what a loss can use: its slope is finite at equal pictures, where the score's is not.
     """
     features = _features(_linear(x), _linear(x_hat))
-    weights = x.new_tensor(_weights(features.shape[2]))
+    scales = features.shape[2]  # where some are missing, the weights of later ones move up
+    weights = constant(WEIGHTS[: 18 * scales], x.device, x.dtype).view(3, scales, 2, 3)
     total = SUM_FACTOR * (features * weights).sum((1, 2, 3, 4))
     a, b, c = POLYNOMIAL
     return ((c * total + b) * total + a) * total
-
-
-@lru_cache
-def _weights(scales: int) -> NDArray[np.float64]:
-    """Return the weights (3, scales, 2, 3): where scales are missing, the later ones move up."""
-    return np.array(WEIGHTS[: 18 * scales]).reshape(3, scales, 2, 3)
 
 
 def _features(linear: Tensor, linear_hat: Tensor) -> Tensor:
@@ -133,7 +128,8 @@ def _linear(x: Tensor) -> Tensor:
 
 def _xyb(linear: Tensor) -> Tensor:
     """Return XYB, shifted and stretched to about 0..1."""
-    cones = torch.einsum("kc,bchw->bkhw", linear.new_tensor(ABSORBANCE), linear) + BIAS
+    matrix = constant(ABSORBANCE, linear.device, linear.dtype)
+    cones = torch.einsum("kc,bchw->bkhw", matrix, linear) + BIAS
     long, middle, short = (cones ** (1 / 3) - BIAS ** (1 / 3)).unbind(1)
     y = (long + middle) / 2
     return torch.stack([7 * (long - middle) + 0.42, y + 0.01, short - y + 0.55], 1)

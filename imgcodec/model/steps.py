@@ -18,7 +18,11 @@ HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is op
 # How many times errors of the block means, of the first group, of the second and of the others
 # count when latents are rounded: what is coded early tells about what follows, zeros make those
 # beside them cheap, and most of MS-SSIM looks at reduced pictures.
-ROUNDING = {"mse": (1.4, 1.2, 0.9, 0.48), "ms-ssim": (1.5, 1.7, 1.0, 1.0)}
+ROUNDING = {
+    "mse": (1.4, 1.2, 0.9, 0.48),
+    "ms-ssim": (1.5, 1.7, 1.0, 1.0),
+    "eye": (1.0, 1.9, 1.0, 1.0),
+}
 
 
 def middle_step(u: Tensor) -> Tensor:
@@ -40,14 +44,14 @@ def eighths(levels: Tensor, config: ModelConfig) -> list[Tensor]:
     """Return by how much the pyramid's steps are finer than that of the middle level.
 
     Eighths of an octave, integers as float32, (B, 1, h_p, w_p) for each part of the pyramid.
-    Only where MS-SSIM counts do its details follow the levels.
+    Only where levels say how much an error matters do its details follow them.
     """
     if not config.lattice:
         return []
     b, _, h, w = levels.shape
     sizes = [config.part_size(part, h, w) for part in range(config.pyramid_parts)]
     found = [levels.new_zeros(b, 1, *size) for size in sizes]
-    if config.metric == "ms-ssim":
+    if config.levelled:
         for octave, finer in enumerate(pyramid.eighths(levels, config.levels // 2)):
             found[2 * octave + 1] = found[2 * octave + 2] = finer
     return found
@@ -102,6 +106,6 @@ def _rounding(config: ModelConfig) -> list[float]:
 
 def _group_weight(levels: Tensor, config: ModelConfig) -> Tensor:
     weight = torch.full_like(levels, HIGH_RATE_STEP / 3)
-    if config.metric == "mse":
+    if not config.levelled:
         weight = weight * relative_step(levels, config).square()
     return weight

@@ -93,7 +93,8 @@ class LatentBits:
         difference = dearer + weight * (1 - 2 * (size - low))
         p = torch.sigmoid(-difference / WARMTH)
         limit = torch.rand_like(p) if self.training else torch.full_like(p, 0.5)
-        warmth = torch.where(rows >= HIDING_ROW, HIDING_WARMTH, SAMPLING_WARMTH)
+        hiding = (rows >= HIDING_ROW).float()
+        warmth = SAMPLING_WARMTH + (HIDING_WARMTH - SAMPLING_WARMTH) * hiding
         up = (torch.sigmoid(-difference.detach() / warmth) > limit).float()
         sign = torch.sign(residual.detach())
         # the decoder's own gradient is that at the cell; half a step away it differs by weight

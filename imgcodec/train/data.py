@@ -1,4 +1,4 @@
-"""Training pictures: tar files of crops, decoded once and kept in memory."""
+"""Training pictures: tar files of crops, and rendered pages, made once and kept in memory."""
 
 import io
 import tarfile
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.errors import ImageError
+from imgcodec.train.pages import pages
 
 VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994
 MOST_NOISE = 4 / 255  # standard deviation
@@ -44,6 +45,20 @@ def split(crops: Tensor) -> tuple[Tensor, Tensor]:
         raise ImageError("one picture is not enough to train and to validate")
     held = torch.arange(len(crops)) % VALIDATION_EVERY == 0
     return crops[~held], crops[held]
+
+
+def with_pages(crops: Tensor, share: float, seed: int) -> Tensor:
+    """Return crops and rendered pages behind them, `share` of all, uint8 (N, 3, H, W).
+
+    Args:
+        crops: uint8 (N, 3, H, W), on the CPU.
+        share: of the pages, 0 to below 1.
+        seed: of the pages.
+    """
+    count = round(share / (1 - share) * len(crops))
+    height, width = crops.shape[2:]
+    rendered = pages(count, seed, max(height, width), crops)
+    return torch.cat([crops, rendered[:, :, :height, :width]])
 
 
 def middle(crops: Tensor, side: int) -> Tensor:

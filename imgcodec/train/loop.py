@@ -30,6 +30,7 @@ STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it cou
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
 FIT_PICTURES = 80
+PAGES = 0.1  # share of rendered pages
 WORN = 0.4  # share of patches with noise, and of those with coarse colours
 # Share of the time in which a run that starts from other weights trains the context models alone,
 # with a learning rate so many times that of the rest: some of their layers may be new.
@@ -52,6 +53,7 @@ def train(
     crop: int = 128,
     learning_rate: float = LEARNING_RATE,
     patches: int | None = None,
+    pages: float = PAGES,
 ) -> Path:
     """Train a model and return the path of its last checkpoint.
 
@@ -72,6 +74,7 @@ def train(
         crop: side of a patch, px, a multiple of 8.
         learning_rate: peak of the cosine schedule of "rd".
         patches: how many to train on, in place of the minutes: the same work on every machine.
+        pages: share of rendered pages among the pictures that are trained on, 0 to below 1.
     """
     if crop % 8:
         raise AicError(f"crop {crop} is not a multiple of 8")
@@ -85,6 +88,7 @@ def train(
         raise AicError(
             f"crop {crop} is larger than the pictures, {crops.shape[3]}x{crops.shape[2]}"
         )
+    crops = data.with_pages(crops, pages, seed)
     crops, held = crops.to(device), data.middle(held, VALIDATION_SIDE).to(device)
 
     state = load_checkpoint(resume) if resume else None

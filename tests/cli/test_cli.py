@@ -201,6 +201,24 @@ def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+def test_a_drawing_is_told(aic, photo, tmp_path, monkeypatch):
+    """Also with --strict: nothing is lost by it. What has a warning of its own has no second."""
+    source, target = tmp_path / "page.png", tmp_path / "a.aic"
+    letters = np.kron(np.random.default_rng(0).integers(0, 2, (8, 8)), np.full((6, 6), 200))
+    Image.fromarray(letters.astype(np.uint8)).save(source)
+    told = (
+        f"{source}: looks like text, a screenshot or a drawing, which lossless WebP often keeps"
+        " in fewer bytes\n"
+    )
+    result = aic("encode", source, target, "--strict")
+    assert (result.exit_code, result.stderr) == (0, told)
+    assert result.stdout.startswith(f"{target}: ")
+    result = aic("encode", source, target, "--quiet", "--force")
+    assert (result.exit_code, result.output) == (0, "")
+    assert aic("encode", photo, target, "--force").stderr == ""
+    assert aic("encode", source, photo, tmp_path / "folder").stderr.count(told) == 1
+
+
 def test_grey_stays_grey(aic, tmp_path):
     grey, coded, decoded = (tmp_path / name for name in ("a.png", "a.aic", "b.png"))
     Image.fromarray(np.arange(70, dtype=np.uint8).reshape(7, 10)).save(grey)
@@ -966,7 +984,7 @@ def training(monkeypatch):
 
 DEFAULTS = {
     "minutes": 150.0, "resume": None, "start": None, "device": "cpu", "threads": None,
-    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4,
+    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4, "pages": 0.1,
 }  # fmt: skip
 
 
@@ -984,13 +1002,13 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
     result = aic(
         *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
-        "--learning-rate", "0.001",
+        "--learning-rate", "0.001", "--pages", "0",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
         "minutes": 0.5, "resume": None, "start": photo, "device": "cpu", "threads": 2,
         "objective": "paper", "config": ModelConfig.paper(), "seed": 7, "batch": 4,
-        "crop": 256, "learning_rate": 0.001,
+        "crop": 256, "learning_rate": 0.001, "pages": 0.0,
     })  # fmt: skip
 
 
@@ -1025,6 +1043,8 @@ def test_train_wrong_usage(aic, training, tmp_path, photo):
     assert_usage(aic("train", "--export", tmp_path / "w"), "--resume")
     assert_usage(aic(*base, "--resume", photo, "--export", tmp_path / "w"), "--data")
     assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
+    assert_usage(aic(*base, "--out", tmp_path, "--pages", "0.95"), "'--pages'")
+    assert_usage(aic(*base, "--out", tmp_path, "--pages", "-0.1"), "'--pages'")
     both = "--resume", photo, "--start", photo
     assert_usage(aic(*base, "--out", tmp_path, *both), "exclude each other")
     assert training == {}

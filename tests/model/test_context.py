@@ -36,6 +36,7 @@ from imgcodec.model.tables import cost_table, mass_table, squash_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 
+CPU = torch.device("cpu")
 LEVELS = 16
 BATCH = 3
 LATTICE_SIZES = [(1, 1), (1, 9), (9, 1), (5, 7), (16, 24), (17, 33)]
@@ -560,7 +561,7 @@ def test_weights_are_int8_and_rounded():
 def test_lattice_visits_every_place_once_after_its_neighbours(size):
     height, width = size
     known = []
-    for number, (places, neighbours) in enumerate(lattice_passes(height, width, 8)):
+    for number, (places, neighbours) in enumerate(lattice_passes(height, width, 8, CPU)):
         assert neighbours.shape == (4, len(places))
         if number:
             assert set(neighbours.flatten().tolist()) <= set(known)
@@ -570,7 +571,7 @@ def test_lattice_visits_every_place_once_after_its_neighbours(size):
 
 def test_inner_places_lie_between_the_neighbours_that_face_each_other():
     height, width = 17, 33
-    for number, (places, neighbours) in enumerate(lattice_passes(height, width, 8)):
+    for number, (places, neighbours) in enumerate(lattice_passes(height, width, 8, CPU)):
         if number == 0:
             continue
         spacing = (4, 4, 2, 2, 1, 1)[number - 1]
@@ -588,7 +589,7 @@ def test_inner_places_lie_between_the_neighbours_that_face_each_other():
 
 
 def test_phases_of_a_small_map():
-    (first, none), (second, corners), (third, sides) = phases(2, 3)
+    (first, none), (second, corners), (third, sides) = phases(2, 3, CPU)
     assert (first.tolist(), none.shape) == ([0, 2], (2, 0))
     outside = 6
     assert second.tolist() == [4]
@@ -603,7 +604,7 @@ def test_phases_of_a_small_map():
 @pytest.mark.parametrize("size", LATTICE_SIZES, ids=str)
 def test_phases_visit_every_place_once_after_its_neighbours(size):
     known = []
-    for places, neighbours in phases(*size):
+    for places, neighbours in phases(*size, CPU):
         assert set(neighbours.flatten().tolist()) <= {*known, size[0] * size[1]}
         known += places.tolist()
     assert sorted(known) == list(range(size[0] * size[1]))

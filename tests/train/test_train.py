@@ -493,6 +493,21 @@ def test_training_without_scipy_is_refused_before_it_starts(clock, pictures, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_pages_are_trained_on_and_never_validated(clock, watch, pictures, tmp_path):
+    held = []
+    jpeg = validate.jpeg_curve
+    clock.setattr(validate, "jpeg_curve", lambda x, _: held.append(x.clone()) or jpeg(x))
+    clock.setattr(data, "pages", lambda n, *_: torch.full((n, 3, 192, 192), 9, dtype=torch.uint8))
+    clock.setattr(data, "wear", lambda patches, *_: patches)
+    for share in (0.0, 0.8):
+        short(pictures, tmp_path / str(share), pages=share)
+    assert torch.equal(held[0], held[1])
+    rendered = [(seen.x == 9 / 255).flatten(1).all(1).any().item() for seen in watch]
+    assert len(rendered) == 8
+    assert not any(rendered[:4])
+    assert any(rendered[4:])
+
+
 def test_schedule_of_a_run(clock, watch, pictures, tmp_path):
     clock.setattr(loop, "WARM_UP_STEPS", 2)
     clock.setattr(loop, "REAL_FROM", 0.75)
