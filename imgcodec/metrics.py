@@ -74,7 +74,7 @@ def ssimulacra2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     if min(a.shape[:2]) < MIN_SIDE:
         return None
     with torch.inference_mode():
-        return float(ssimulacra2(_colours(a), _colours(b)))
+        return float(ssimulacra2(as_planes(a), as_planes(b)))
 
 
 def ssimulacra2_db(score: float) -> float:
@@ -105,7 +105,7 @@ def cvvdp(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     if min(a.shape[:2]) < MIN_SIDE:
         return None
     with torch.inference_mode():
-        return float(cvvdp(_colours(a), _colours(b)))
+        return float(cvvdp(as_planes(a), as_planes(b)))
 
 
 def _tensor(image: NDArray[np.uint8]) -> "Tensor":
@@ -116,8 +116,12 @@ def _tensor(image: NDArray[np.uint8]) -> "Tensor":
     return torch.from_numpy(planes.astype(np.float32))
 
 
-def _colours(image: NDArray[np.uint8]) -> "Tensor":
-    """Return a picture as (1, 3, H, W) float32, 0..1; grey ones have three equal planes."""
+def as_planes(image: NDArray[np.uint8]) -> "Tensor":
+    """Return a picture as (1, 3, H, W) float32, 0..1; grey ones have three equal planes.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W).
+    """
     return (_tensor(image) / PEAK).expand(-1, 3, -1, -1)
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 FORMAT = "AIC"
 MIME = "image/x-aic"
-_WORDS = ("rate", "size", "quality", "psnr", "ms_ssim", "entropy", "effort", "tile")
+_WORDS = (
+    "rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2", "entropy", "effort", "tile",
+)  # fmt: skip
 _METADATA = ("icc_profile", "exif", "xmp")
 _LOCK = Lock()
 _codecs: dict[str, "Codec"] = {}  # by tune
