@@ -4,7 +4,7 @@ VENV ?= .venv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := $(VENV)/bin
 KODAK ?= kodak
-CODECS := aic jpeg jpeg2000 webp avif jpegxl heic
+CODECS := aic jpeg jpeg2000 webp avif avif-iq avif-iq-speed6 avif-iq-420 avif-iq-420-speed6 jpegxl heic
 RATES := 0.1 0.25 0.5 0.75 1 1.5
 QUALITIES := 35 40 50 60 75 90
 PACKAGE := $(VENV)/.package-installed
@@ -22,6 +22,7 @@ test: $(TESTS)  ## all tests but the slow ones
 bench: $(TESTS)  ## the record in benchmarks/kodak: aic and its peers on the pictures of KODAK
 	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune psnr --tune ms-ssim --tune eye \
 		$(addprefix --rate ,$(RATES)) $(addprefix --quality ,$(QUALITIES)) \
+		--metric ssimulacra2 --metric cvvdp \
 		--commands --force --report demo/bench \
 		--json benchmarks/kodak/results.json --plot benchmarks/kodak/results.png
 	$(BIN)/python benchmarks/bd_rate.py benchmarks/kodak/results.json

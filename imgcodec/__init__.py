@@ -75,8 +75,8 @@ def encode(
             what people see.
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
-        **target: in place of the rate, one of size (bytes), quality (0..100), psnr (dB) and
-            ms_ssim (0..1); and roi, a `Roi`.
+        **target: in place of the rate, one of size (bytes), quality (0..100), psnr (dB),
+            ms_ssim (0..1) and ssimulacra2 (0..100); and roi, a `Roi`.
     """
     codec: Codec = _load("Codec")(device=device, threads=threads, tune=tune)
     return codec.encode(image, rate, entropy, effort, tile, **target)

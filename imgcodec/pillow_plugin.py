@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 FORMAT = "AIC"
 MIME = "image/x-aic"
-_WORDS = ("rate", "size", "quality", "psnr", "ms_ssim", "entropy", "effort", "tile")
+_WORDS = (
+    "rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2", "entropy", "effort", "tile",
+)  # fmt: skip
 _OTHERS = ("append", "save_all")  # which Pillow itself heeds
 _METADATA = ("icc_profile", "exif", "xmp")
 _LOCK = Lock()

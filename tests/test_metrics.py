@@ -63,7 +63,10 @@ def test_psnr_of_equal_pictures_is_infinite():
     assert metrics.psnr(noise(9, 9), noise(9, 9)) == math.inf
 
 
-@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ms_ssim])
+EYE = (metrics.ssimulacra2, metrics.cvvdp)
+
+
+@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ms_ssim, *EYE])
 @pytest.mark.parametrize(
     "other",
     [np.zeros((3, 4, 3), np.uint8), np.zeros((3, 3), np.uint8), np.zeros((3, 3, 3), np.float32)],
@@ -110,6 +113,20 @@ def test_ms_ssim_needs_its_least_side(height, width, measured):
     assert (metrics.ms_ssim(a, a) is not None) == measured
 
 
+@pytest.mark.parametrize(("measure", "best"), [(metrics.ssimulacra2, 100), (metrics.cvvdp, 10)])
+def test_what_the_eye_sees_has_its_bounds_and_order(measure, best):
+    """The values themselves are held against their references in tests/model."""
+    a = smooth(41, 60)
+    values = [measure(a, disturbed(a, sigma)) for sigma in (0, 2, 5, 20)]
+    assert values[0] == pytest.approx(best, abs=1e-3)
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < 0.95 * best
+    grey = a[..., 0].copy(), disturbed(a[..., 0], 5)
+    assert measure(*grey) == measure(*(np.stack([x] * 3, -1) for x in grey))
+    assert measure(a[:8], a[:8]) is not None
+    assert measure(a[:7], a[:7]) is measure(a[:, :7], a[:, :7]) is None
+
+
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 0.0), (0.9, 10.0), (0.99, 20.0)])
 def test_ms_ssim_in_db(value, expected):
     assert metrics.ms_ssim_db(value) == pytest.approx(expected)
@@ -144,6 +161,16 @@ def test_bd_rate_uses_the_whole_overlap_and_nothing_else():
     assert metrics.bd_rate(*a, *b) == pytest.approx(-75, abs=1e-9)
     bent = ([0.5, 1, 2, 4, 8], [32, 34, 36, 38, 39])  # outside the overlap, but next to its end
     assert metrics.bd_rate(*a, *bent) == pytest.approx(-75, abs=1.0)
+
+
+def test_bd_rate_keeps_within_bounds():
+    # Of 30..32 they differ by 1/2 bit on average, of 30..31 by 1/4, of 31..32 by 3/4.
+    curves = [1, 2, 4], [30, 31, 32], [1, math.sqrt(2), 2], [30, 31, 32]
+    for within, bits in (((0, 99), 1 / 2), ((30, 31), 1 / 4), ((31, 99), 3 / 4)):
+        value = metrics.bd_rate(*curves, within)
+        assert value == pytest.approx(100 * (2**-bits - 1), abs=1e-9)
+    with pytest.raises(ValueError, match="in common"):
+        metrics.bd_rate(*curves, (32, 99))
 
 
 def test_bd_rate_is_shape_preserving():

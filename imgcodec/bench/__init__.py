@@ -4,5 +4,9 @@ May import everything but `cli` and `train`; only `cli` imports it. Names that o
 here, so that help loads none of it.
 """
 
-PEERS = ("jpeg", "jpeg2000", "webp", "avif", "jpegxl", "heic")
+PEERS = (
+    "jpeg", "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6", "avif-iq-420",
+    "avif-iq-420-speed6", "jpegxl", "heic",
+)  # fmt: skip
+METRICS = ("ssimulacra2", "cvvdp")  # that are measured where they are asked for: slow ones
 COMPRESSAI = "compressai:"  # before the name of one of its models

@@ -38,7 +38,7 @@ class Benchmark:
     effort: int
     repeat: int
     jobs: int
-    ssimulacra2: bool
+    metrics: tuple[str, ...]  # besides PSNR and MS-SSIM
     commands: bool
     csv_file: Path | None
     json_file: Path | None
@@ -105,11 +105,11 @@ class Benchmark:
 
         cache = None
         if not self.no_cache:
-            circumstances = {**self._environment, "ssimulacra2": self.ssimulacra2}
+            circumstances = {**self._environment, "metrics": list(self.metrics)}
             cache = Cache(self.cache_dir or default_folder(), circumstances)
         progress = partial(tqdm, unit="picture", disable=self.quiet)
         found = run(
-            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.ssimulacra2
+            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.metrics
         )
         try:
             for row in found:
@@ -185,5 +185,5 @@ class Benchmark:
             report.to_json(result, self.report_dir / page.JSON)
             page.write(
                 self.report_dir, result, self._coders, paths, self.rates, progress,
-                reuse=not self.no_cache,
+                not self.no_cache, self.metrics,
             )  # fmt: skip

@@ -134,6 +134,14 @@ def _of_package(name: str) -> Callable[[], str]:
     return lambda: f"{name} {installed(name)}"
 
 
+def _avif(tune: str, speed: int, subsampling: str) -> _Format:
+    return _Format(
+        "AVIF",
+        lambda: f"libavif {features.version('avif')}",
+        {"codec": "aom", "speed": speed, "subsampling": subsampling, "advanced": {"tune": tune}},
+    )
+
+
 _FORMATS = {
     "jpeg": _Format(
         "JPEG",
@@ -148,11 +156,11 @@ _FORMATS = {
         by_rate=True,
     ),
     "webp": _Format("WEBP", lambda: f"libwebp {features.version('webp')}", {"method": 6}, steps=4),
-    "avif": _Format(
-        "AVIF",
-        lambda: f"libavif {features.version('avif')}",
-        {"codec": "aom", "speed": 6, "subsampling": "4:4:4", "advanced": {"tune": "psnr"}},
-    ),
+    "avif": _avif("psnr", 6, "4:4:4"),
+    "avif-iq": _avif("iq", 4, "4:4:4"),
+    "avif-iq-speed6": _avif("iq", 6, "4:4:4"),
+    "avif-iq-420": _avif("iq", 4, "4:2:0"),
+    "avif-iq-420-speed6": _avif("iq", 6, "4:2:0"),
     "jpegxl": _Format(
         "JXL", _of_package("pillow-jxl-plugin"), {"effort": 7}, plugin="pillow_jxl", steps=4
     ),

@@ -1,15 +1,31 @@
 """BD-rates of every codec against every other."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from imgcodec.bench.rows import MeanRow, Row
 from imgcodec.bench.table import aligned
 from imgcodec.metrics import bd_rate
 
-METRICS = ("psnr", "ms_ssim_db", "ssimulacra2")
-NAMES = {"psnr": "PSNR", "ms_ssim_db": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
+
+class Metric(NamedTuple):
+    """A quality over which BD-rates are taken."""
+
+    name: str
+    unit: str
+    digits: int  # behind the point
+    within: tuple[float, float] = (-math.inf, math.inf)  # beyond, its differences mean little
+
+
+METRICS = {  # by the field of rows
+    "psnr": Metric("PSNR", " dB", 1),
+    "ms_ssim_db": Metric("MS-SSIM", " dB", 1),
+    "ssimulacra2": Metric("SSIMULACRA 2", "", 1, (30.0, 85.0)),
+    "cvvdp": Metric("CVVDP", " JOD", 2, (9.0, 9.92)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +34,9 @@ class Comparison:
 
     anchor: str
     codec: str
-    metric: str  # one of METRICS
+    metric: str  # a key of METRICS
     of_set: float | None  # from the curves of means over all pictures
-    low: float | None  # the quality over which those curves overlap, from
+    low: float | None  # the quality over which those curves are compared, from
     high: float | None  # to
     of_pictures: float | None  # mean of the BD-rates of single pictures
     pictures: int  # whose curves overlap
@@ -39,7 +55,7 @@ def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
     means = [mean for mean in means if mean.pictures == most]
     names = list(dict.fromkeys(row.codec for row in rows))
     found = []
-    for metric in METRICS:
+    for metric, (_, _, _, within) in METRICS.items():
         sets = {name: _curve([m for m in means if m.codec == name], metric) for name in names}
         pictures = {
             name: _by_picture([row for row in rows if row.codec == name and not row.error], metric)
@@ -56,13 +72,13 @@ def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
                         rate
                         for picture, curve in pictures[codec].items()
                         if picture in pictures[anchor]
-                        and (rate := _rate(pictures[anchor][picture], curve)) is not None
+                        and (rate := _rate(pictures[anchor][picture], curve, within)) is not None
                     ]
-                    low, high = _overlap(sets[anchor], sets[codec])
+                    low, high = _overlap(sets[anchor], sets[codec], within)
                     found.append(
                         Comparison(
-                            anchor, codec, metric, _rate(sets[anchor], sets[codec]), low, high,
-                            statistics.fmean(single) if single else None, len(single),
+                            anchor, codec, metric, _rate(sets[anchor], sets[codec], within),
+                            low, high, statistics.fmean(single) if single else None, len(single),
                         )
                     )  # fmt: skip
     return found
@@ -86,14 +102,17 @@ def _by_picture(rows: Sequence[Row], metric: str) -> dict[str, _Curve]:
     return {name: _curve([r for r in rows if r.picture == name], metric) for name in names}
 
 
-def _overlap(anchor: _Curve, codec: _Curve) -> tuple[float | None, float | None]:
+def _overlap(
+    anchor: _Curve, codec: _Curve, within: tuple[float, float]
+) -> tuple[float | None, float | None]:
     if not anchor or not codec:
         return None, None
-    low, high = max(anchor[0][0], codec[0][0]), min(anchor[-1][0], codec[-1][0])
+    low = max(anchor[0][0], codec[0][0], within[0])
+    high = min(anchor[-1][0], codec[-1][0], within[1])
     return (low, high) if low < high else (None, None)
 
 
-def _rate(anchor: _Curve, codec: _Curve) -> float | None:
+def _rate(anchor: _Curve, codec: _Curve, within: tuple[float, float]) -> float | None:
     """Return the BD-rate, None where the curves have too little in common."""
     if min(len(anchor), len(codec)) < 2:
         return None
@@ -102,7 +121,7 @@ def _rate(anchor: _Curve, codec: _Curve) -> float | None:
         zip(*codec, strict=True),
     )
     try:
-        return bd_rate(rates_a, qualities_a, rates_b, qualities_b)
+        return bd_rate(rates_a, qualities_a, rates_b, qualities_b, within)
     except ValueError:
         return None
 
@@ -152,8 +171,8 @@ def _clause(c: Comparison, rate: float, rivals: int) -> str:
     gain = f"{abs(rate):.1f} % {'fewer' if rate < 0 else 'more'} bits than {c.anchor}{least}"
     if abs(rate) < 0.05:
         gain = f"as many bits as {c.anchor}{least}"
-    unit = "" if c.metric == "ssimulacra2" else " dB"
-    return f"{gain} at equal {NAMES[c.metric]} ({c.low:.1f} to {c.high:.1f}{unit})"
+    name, unit, digits, _ = METRICS[c.metric]
+    return f"{gain} at equal {name} ({c.low:.{digits}f} to {c.high:.{digits}f}{unit})"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -167,12 +186,15 @@ def table(comparisons: Sequence[Comparison], anchor: str) -> str:
     names = list(dict.fromkeys(c.codec for c in chosen))
     lines = [["BD-rate against " + anchor]]
     for metric in metrics:
-        lines[0] += [f"{NAMES[metric]}, set", "of pictures", "overlap"]
+        lines[0] += [f"{METRICS[metric].name}, set", "of pictures", "overlap"]
     for name in names:
         line = [name]
         for metric in metrics:
             (c,) = [c for c in chosen if (c.codec, c.metric) == (name, metric)]
-            overlap = "-" if c.low is None or c.high is None else f"{c.low:.1f}..{c.high:.1f}"
+            form = f".{METRICS[metric].digits}f"
+            overlap = (
+                "-" if c.low is None or c.high is None else f"{c.low:{form}}..{c.high:{form}}"
+            )
             line += [_percent(c.of_set), _percent(c.of_pictures), overlap]
         lines.append(line)
     return "\n".join(aligned(lines))

@@ -14,14 +14,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-import numpy as np
-
 from imgcodec import files, metrics
 from imgcodec.bench.cache import Cache
 from imgcodec.bench.coders import Coder, Pixels
 from imgcodec.bench.rows import NAN, Row
 from imgcodec.errors import AicError
 from imgcodec.pictures import reader, writer
+from imgcodec.pictures.arrays import as_colour
 
 _Result = TypeVar("_Result")
 
@@ -48,7 +47,7 @@ def run(
     progress: Callable[[list[Any]], Iterable[Any]] = iter,
     jobs: int = 1,
     cache: Cache | None = None,
-    ssimulacra2: bool = False,
+    further: Sequence[str] = (),
 ) -> Iterator[Row]:
     """Encode and decode every picture of a folder with each codec at each of its settings.
 
@@ -59,13 +58,13 @@ def run(
         progress: wraps a list with an item for each codec and picture, as `tqdm.tqdm` does.
         jobs: pictures at once; with more than one, times are those of a busy machine.
         cache: where rows are looked for first, and kept.
-        ssimulacra2: whether to measure it: a slow one.
+        further: metrics besides PSNR and MS-SSIM, of `METRICS`.
 
     Yields:
         A row per codec, picture and setting as soon as it is there; a refused one says why in
         `error`.
     """
-    bench = _Bench(repeat, cache, ssimulacra2, memory=jobs == 1)
+    bench = _Bench(repeat, cache, further, memory=jobs == 1)
     tasks = [(coder, path) for coder in coders for path in find_pictures(folder)]
     if jobs == 1:
         for coder, path in progress(tasks):
@@ -83,9 +82,10 @@ def run(
 class _Bench:
     """Measures rows."""
 
-    def __init__(self, repeat: int, cache: Cache | None, ssimulacra2: bool, memory: bool) -> None:
-        self._repeat, self._cache, self._memory = repeat, cache, memory
-        self._ssimulacra2 = metrics.ssimulacra2() if ssimulacra2 else None
+    def __init__(
+        self, repeat: int, cache: Cache | None, further: Sequence[str], memory: bool
+    ) -> None:
+        self._repeat, self._cache, self._further, self._memory = repeat, cache, further, memory
         self._warm: set[str] = set()
         self._lock = Lock()
 
@@ -157,19 +157,32 @@ class _Bench:
         )
         if not coder.trained:
             return row
-        original = pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
-        similarity = metrics.ms_ssim(original, decoded)
-        similarity = NAN if similarity is None else similarity
-        seen = NAN if self._ssimulacra2 is None else self._ssimulacra2(original, decoded)
         return replace(
             row,
             bytes=len(stored),
             bpp=metrics.bpp(len(stored), row.height, row.width),
-            psnr=metrics.psnr(original, decoded),
-            ms_ssim=similarity,
-            ms_ssim_db=metrics.ms_ssim_db(similarity),
-            ssimulacra2=seen,
+            **qualities(as_colour(pixels), decoded, self._further),
         )
+
+
+def qualities(original: Pixels, decoded: Pixels, further: Sequence[str]) -> dict[str, Any]:
+    """Return fields of a row: how good a picture is, nan where it is too small for a metric.
+
+    Args:
+        original: uint8 (H, W, 3).
+        decoded: like it.
+        further: of `METRICS`.
+    """
+    measured = {
+        "ms_ssim": metrics.ms_ssim,
+        "ssimulacra2": metrics.ssimulacra2,
+        "cvvdp": metrics.cvvdp,
+    }
+    found = {"psnr": metrics.psnr(original, decoded)}
+    for name in ("ms_ssim", *further):
+        value = measured[name](original, decoded)
+        found[name] = NAN if value is None else value
+    return {**found, "ms_ssim_db": metrics.ms_ssim_db(found["ms_ssim"])}
 
 
 def _timed(coder: Coder, call: Callable[[], _Result]) -> tuple[_Result, float]:

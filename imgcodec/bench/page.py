@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from imgcodec import __version__, files, metrics
+from imgcodec import __version__, files
 from imgcodec.bench.coders import OVER, Aic, Coder, Pixels, nearest
+from imgcodec.bench.measure import qualities
+from imgcodec.bench.report import finite
 from imgcodec.errors import AicError
 from imgcodec.pictures import reader, writer
 from imgcodec.pictures.arrays import as_colour
@@ -47,6 +49,7 @@ def write(
     rates: Sequence[float],
     progress: Callable[[list[Path]], Iterable[Path]] = iter,
     reuse: bool = True,
+    further: Sequence[str] = (),
 ) -> None:
     """Write `index.html` and the pictures of its viewer to a folder.
 
@@ -58,12 +61,13 @@ def write(
         rates: bits per pixel.
         progress: wraps the pictures chosen.
         reuse: whether pictures of an earlier report stay where the same decides them.
+        further: metrics besides PSNR and MS-SSIM.
     """
     views = []
     for path in progress(_chosen(list(paths), MAX_PICTURES)):
         try:
             some = _chosen(list(rates), MAX_RATES)
-            views.append(_view(folder / "pictures", path, coders, some, reuse))
+            views.append(_view(folder / "pictures", path, coders, some, reuse, further))
         except AicError:
             continue  # its rows say why
     data = json.dumps({**result, "views": views}, allow_nan=False).replace("<", "\\u003c")
@@ -79,7 +83,12 @@ def _chosen(items: list[Any], most: int) -> list[Any]:
 
 
 def _view(
-    folder: Path, path: Path, coders: Sequence[Coder], rates: Sequence[float], reuse: bool
+    folder: Path,
+    path: Path,
+    coders: Sequence[Coder],
+    rates: Sequence[float],
+    reuse: bool,
+    further: Sequence[str],
 ) -> dict[str, Any]:
     """Write the pictures of one original and return what the viewer needs to know."""
     pixels = reader.read_image(path)
@@ -93,9 +102,12 @@ def _view(
         room = int(rate * height * width / 8)
         for coder in coders:
             stem = folder / f"{path.name}.{coder.name}.{rate:g}"
-            decided_by = [content, coder.name, coder.about, room, OVER, list(coder.candidates)]
+            decided_by = [
+                content, coder.name, coder.about, room, OVER, list(coder.candidates), *further,
+            ]  # fmt: skip
             try:
-                shot = _once(stem, decided_by, reuse, partial(_shot, stem, coder, pixels, room))
+                make = partial(_shot, stem, coder, pixels, room, further)
+                shot = _once(stem, decided_by, reuse, make)
             except AicError:
                 continue  # no file so small
             if coder is coders[0]:
@@ -113,7 +125,9 @@ def _original(stem: Path, pixels: Pixels) -> dict[str, Any]:
     return {"file": f"pictures/{stem.name}.webp"}
 
 
-def _shot(stem: Path, coder: Coder, pixels: Pixels, room: int) -> dict[str, Any]:
+def _shot(
+    stem: Path, coder: Coder, pixels: Pixels, room: int, further: Sequence[str]
+) -> dict[str, Any]:
     """Write what a codec makes of a picture in so many bytes, and where aic spent them."""
     setting, data = nearest(coder, pixels, room)
     original, (decoded, _) = as_colour(pixels), coder.decode(data)
@@ -128,8 +142,7 @@ def _shot(stem: Path, coder: Coder, pixels: Pixels, room: int) -> dict[str, Any]
             writer.write_image(f"{stem}.{kind}.png", heat, force=True)
     return {
         "setting": setting, "bytes": len(data),
-        "psnr": min(metrics.psnr(original, decoded), 100.0),
-        "ms_ssim": metrics.ms_ssim(original, decoded),
+        **{k: finite(v) for k, v in qualities(original, decoded, further).items()},
         "file": f"pictures/{stem.name}.webp", **maps,
     }  # fmt: skip
 

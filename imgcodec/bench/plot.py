@@ -16,6 +16,7 @@ LABELS = {
     "psnr": "PSNR (RGB), dB",
     "ms_ssim_db": "MS-SSIM, dB",
     "ssimulacra2": "SSIMULACRA 2",
+    "cvvdp": "CVVDP, JOD",
 }
 
 

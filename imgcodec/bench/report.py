@@ -62,7 +62,7 @@ def as_result(
         "commands": commands,
     }
     found: dict[str, Any] = {
-        name: [{k: _finite(v) for k, v in asdict(row).items()} for row in some]
+        name: [{k: finite(v) for k, v in asdict(row).items()} for row in some]
         for name, some in lists.items()
     }
     codecs = {coder.name: coder.about for coder in coders}
@@ -85,7 +85,8 @@ def environment(threads: int, gpu: str | None, repeat: int, jobs: int) -> dict[s
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value, None for a number that JSON has not."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

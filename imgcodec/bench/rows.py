@@ -25,6 +25,7 @@ class Row:
     ms_ssim: float = NAN  # 0..1, nan for a picture too small for it
     ms_ssim_db: float = NAN
     ssimulacra2: float = NAN  # 100 is the same; nan where it was not asked for
+    cvvdp: float = NAN  # JOD, 10 is the same; nan where it was not asked for
     encode_model_s: float = NAN  # in encoder or decoder alone, as the codec reports
     encode_s: float = NAN  # pixels to bytes, as timed here
     decode_model_s: float = NAN
@@ -50,6 +51,7 @@ class MeanRow:
     ms_ssim: float  # over the pictures large enough
     ms_ssim_db: float  # of the mean MS-SSIM
     ssimulacra2: float
+    cvvdp: float
     encode_model_s: float
     encode_s: float
     decode_model_s: float
@@ -76,6 +78,7 @@ def _mean(codec: str, setting: float, rows: Sequence[Row]) -> MeanRow:
     return MeanRow(
         codec, setting, len(good), len(rows) - len(good), sum(row.limited for row in good),
         over("bpp"), over("psnr"), over("ms_ssim"), metrics.ms_ssim_db(over("ms_ssim")),
-        over("ssimulacra2"), over("encode_model_s"), over("encode_s"), over("decode_model_s"),
-        over("decode_s"), max((row.peak_memory_bytes for row in good), default=0),
+        over("ssimulacra2"), over("cvvdp"), over("encode_model_s"), over("encode_s"),
+        over("decode_model_s"), over("decode_s"),
+        max((row.peak_memory_bytes for row in good), default=0),
     )  # fmt: skip

@@ -12,6 +12,7 @@ _COLUMNS = (  # of the table: head, field, format, scale
     ("MS-SSIM", "ms_ssim", ".5f", 1.0),
     ("dB", "ms_ssim_db", ".3f", 1.0),
     ("SSIMULACRA 2", "ssimulacra2", ".2f", 1.0),
+    ("CVVDP", "cvvdp", ".3f", 1.0),
     ("enc model s", "encode_model_s", ".3f", 1.0),
     ("enc s", "encode_s", ".3f", 1.0),
     ("dec model s", "decode_model_s", ".3f", 1.0),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from imgcodec.bench import COMPRESSAI, PEERS
+from imgcodec.bench import COMPRESSAI, METRICS, PEERS
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,
@@ -31,6 +31,7 @@ Examples:
   aic bench photos/ --csv results.csv
   aic bench photos/ --codec aic --codec jpeg --codec avif --report report/
   aic bench photos/ --tune psnr --tune ms-ssim --rate 0.25 --rate 0.5
+  aic bench photos/ --codec aic --codec avif-iq --tune eye --metric ssimulacra2 --metric cvvdp
 """
 
 
@@ -112,10 +113,13 @@ MEASURING = combine(
         help="Pictures at once; times are then those of a busy machine.",
     ),
     click.option(
-        "--ssimulacra2",
-        is_flag=True,
-        help="Measure SSIMULACRA 2, too: seconds a row; needs the extra peers.",
+        "--metric",
+        "metrics",
+        type=click.Choice(METRICS),
+        multiple=True,
+        help="Measure this besides PSNR and MS-SSIM; repeat the option for several.",
     ),
+    click.option("--ssimulacra2", is_flag=True, help="The same as --metric ssimulacra2."),
     click.option(
         "--commands",
         is_flag=True,
@@ -164,10 +168,19 @@ MEASURING = combine(
 @EFFORT
 @MACHINE
 @FORCE
-def bench(folder: Path, force: bool, quiet: bool, **settings: Any) -> None:
+def bench(
+    folder: Path,
+    force: bool,
+    quiet: bool,
+    metrics: tuple[str, ...],
+    ssimulacra2: bool,
+    **settings: Any,
+) -> None:
     """Measure size, quality and time of codecs on the pictures in DIR."""
     from imgcodec.bench.benchmark import Benchmark
 
+    asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
+    settings["metrics"] = tuple(metric for metric in METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     interrupted = benchmark.measure()

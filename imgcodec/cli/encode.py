@@ -152,6 +152,11 @@ TARGET = combine(
         "--ms-ssim", type=Number(0.9999999), metavar="0..1",
         help="The smallest file found with this MS-SSIM.",
     ),
+    click.option(
+        "--ssimulacra2", type=Number(99.99), metavar="SCORE",
+        help="The smallest file found with this SSIMULACRA 2, to half a point: 90 is hard to tell "
+        "from the original, 70 much like it at normal view, 50 medium. --tune eye suits it.",
+    ),
 )  # fmt: skip
 ENTROPY = click.option(
     "--entropy",
@@ -359,7 +364,8 @@ def encode(
 
     IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
-    georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
+    georeference kept. At most one of --rate, --size, --quality, --psnr, --ms-ssim and
+    --ssimulacra2 is given.
 
     IN may be several files, folders or quoted patterns like "**/*.png", and OUT.aic the folder to
     write into. Files there get the time of what they are made of, and what is up to date is left
@@ -370,7 +376,8 @@ def encode(
     goal = {kind: settings.pop(kind) for kind in KINDS}
     if sum(value is not None for value in goal.values()) > 1:
         raise click.UsageError(
-            "only one of --rate, --size, --quality, --psnr and --ms-ssim can be reached"
+            "only one of --rate, --size, --quality, --psnr, --ms-ssim and --ssimulacra2 can be"
+            " reached"
         )
     if settings["tune"] is not None and settings["weights"] is not None:
         raise click.UsageError("--tune names a released set, --weights one of one's own")

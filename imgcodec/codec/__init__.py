@@ -153,8 +153,8 @@ class Codec:
     ) -> Encoded:
         """Return the .aic file of a picture, as large or as good as asked: bytes with a report.
 
-        At most one of rate, size, quality, psnr and ms_ssim is given; the default is a
-        quality that suits the tune, see `imgcodec.releases`.
+        At most one of rate, size, quality, psnr, ms_ssim and ssimulacra2 is given; the default is
+        a quality that suits the tune, see `imgcodec.releases`.
 
         Args:
             image: uint8 (H, W, 3) or (H, W) array; a PIL image, whose transparency and metadata
@@ -166,7 +166,8 @@ class Codec:
             tile: edge of the tiles in pixels, a multiple of 64; None chooses.
             roi: where errors weigh more, see `imgcodec.pictures.roi`.
             **target: size, the most bytes that the file may take; quality, 0..100, the same
-                trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1.
+                trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1;
+                ssimulacra2, the score, 0..100.
 
         Raises:
             ImageError: the picture is not of that kind, or too large.

@@ -9,27 +9,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcodec.codec.detail import limit_db, unheld
+from imgcodec.codec.measured import Quality
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Found, Guess, Planned, approach, extrapolate, reach, search
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Values
 from imgcodec.entropy.range_coder import RangeEncoder, RawEncoder
-from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_U
 from imgcodec.format.tiles import Box, Grid
-from imgcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, ms_ssim_db, psnr
 from imgcodec.model import STRIDE, Codes
 from imgcodec.pictures.arrays import as_colour, as_grey, pad
 from imgcodec.pictures.roi import Roi
-from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
 
 Pixels = NDArray[np.uint8]
 SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
 GUESSING_TILES = 6
 # Quality in dB of photographs at u = 0.5, and its growth from u = 0 to 1.
-TYPICAL_QUALITY = {"psnr": (31.0, 29.0), "ms_ssim": (16.0, 23.0)}
+TYPICAL_QUALITY = {"psnr": (31.0, 29.0), "ms_ssim": (16.0, 23.0), "ssimulacra2": (3.5, 25.0)}
 
 
 class Source(Protocol):
@@ -70,7 +68,7 @@ class Compressor(Protocol):
         """Choose the codes for a rate parameter."""
 
     def quality(self, u: int, kind: str) -> float:
-        """Return the quality in dB, psnr or ms_ssim, of what is decoded from `plan(u)`."""
+        """Return a measured quality in dB, see `Target`, of what is decoded from `plan(u)`."""
 
     @property
     def unheld(self) -> float | None:
@@ -88,7 +86,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
 
     Args:
         compressor: what `Whole` or `Tiled` made of the picture.
-        target: quality, psnr or ms_ssim.
+        target: quality, or one that is measured.
         effort: 1..9.
     """
     limited, slope = False, 0.0
@@ -101,7 +99,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         middle, growth = TYPICAL_QUALITY[target.kind]
         start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
         slope = growth / MAX_U
-        u = reach(measure, target.decibels, start, slope)
+        u = reach(measure, target.decibels, start, slope, target.close_db)
         limited = u in (0, MAX_U)
     else:
         u = target.u
@@ -110,7 +108,10 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         for _ in range(effort - 1):
             compressor.refine(u)
         if target.measured:
-            u = reach(lambda u: compressor.quality(u, target.kind), target.decibels, u, slope)
+            u = reach(
+                lambda u: compressor.quality(u, target.kind),
+                target.decibels, u, slope, target.close_db,
+            )  # fmt: skip
             limited = u in (0, MAX_U)
     return Found(u, compressor.plan(u).write(), limited)
 
@@ -193,10 +194,9 @@ class Whole:
         """See `Compressor`."""
         values = Values(self._kept().levels, self._planned(u).parts)
         (whole,) = self._tile_codec.synthesise(self._tile_codec.dequantise(values, u), u)
-        decoded = _like(whole, self._pixels)
-        if kind == "psnr":
-            return psnr(self._pixels, decoded)
-        return ms_ssim_db(_similarity(self._pixels, decoded))
+        quality = Quality(kind, self._pixels.shape)
+        quality.add(self._pixels, _like(whole, self._pixels))
+        return quality.decibels
 
     @property
     def unheld(self) -> float | None:
@@ -284,23 +284,16 @@ class Tiled:
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`: around each tile is its halo, coded with it, for its neighbours."""
-        errors, similarities, weights = 0.0, 0.0, 0
+        quality = Quality(kind, self._source.shape)
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._refined(number, box, u)
             codes, own = self._codes(latents, u), self._codes(_cut(latents, inner), u)
             codes.y_hat[(..., *inner)] = own.y_hat
-            pixels = self._source[box.within(Box(0, 0, 0, 0))]
-            outer = self._tile_codec.synthesise(codes, u)[0]
-            decoded = _like(outer[box.within(self._outer(box))], pixels)
-            if kind == "psnr":
-                errors += pixels.size * 10 ** (-psnr(pixels, decoded) / 10)
-                weights += pixels.size
-            elif min(pixels.shape[:2]) >= MS_SSIM_MIN_SIDE:
-                similarities += pixels.size * _similarity(pixels, decoded)
-                weights += pixels.size
-        if kind == "psnr":
-            return -10 * math.log10(max(errors / weights, 1e-20))
-        return ms_ssim_db(similarities / max(weights, 1))
+            outer = self._outer(box)
+            pixels = self._source[outer.within(Box(0, 0, 0, 0))]
+            decoded = _like(self._tile_codec.synthesise(codes, u)[0], pixels)
+            quality.add(pixels, decoded, box.within(outer))
+        return quality.decibels
 
     def _refined(
         self, number: int, box: Box, u: int
@@ -423,18 +416,6 @@ def _like(decoded: Pixels, like: Pixels) -> Pixels:
     """Return decoded pixels with the size and the channels of others."""
     height, width = like.shape[:2]
     return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
-
-
-@undivided()
-def _similarity(a: Pixels, b: Pixels) -> float:
-    """Return the MS-SSIM of two pictures."""
-    found = ms_ssim(a, b)
-    if found is None:
-        raise AicError(
-            f"MS-SSIM is defined from {MS_SSIM_MIN_SIDE} pixels a side on,"
-            f" this picture has {a.shape[1]}x{a.shape[0]}"
-        )
-    return found
 
 
 @stage("codes")

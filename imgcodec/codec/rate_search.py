@@ -14,7 +14,6 @@ PATIENCE = 4  # codings after which a word less will do, too
 AIM = 0.995  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
-CLOSE_DB = 0.05
 BEST_DB = 100.0  # that of equal pictures counts as this
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
@@ -104,7 +103,9 @@ def search(
     return Found(u, payloads, limited=u == MAX_U and short)
 
 
-def reach(measure: Callable[[int], float], wanted: float, start: int, slope: float) -> int:
+def reach(
+    measure: Callable[[int], float], wanted: float, start: int, slope: float, close: float
+) -> int:
     """Return a rate parameter at which a quality is as wanted, or the nearest there is.
 
     Args:
@@ -112,13 +113,14 @@ def reach(measure: Callable[[int], float], wanted: float, start: int, slope: flo
         wanted: dB.
         start: rate parameter to try first.
         slope: dB for one step of u.
+        close: dB by which it may be off.
     """
     low, high = -1, MAX_U + 1  # worse, better than wanted
     points: list[Point] = []
     u = min(max(start, 0), MAX_U)
     while high - low > 1 and len(points) < MAX_PLANS:
         points.append((u, min(measure(u), BEST_DB)))
-        if abs(points[-1][1] - wanted) <= CLOSE_DB:
+        if abs(points[-1][1] - wanted) <= close:
             break
         if points[-1][1] < wanted:
             low = u

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 
 from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_U
-from imgcodec.metrics import ms_ssim_db
+from imgcodec.metrics import ms_ssim_db, ssimulacra2_db
 from imgcodec.releases import DEFAULT_QUALITIES
 
-KINDS = ("rate", "size", "quality", "psnr", "ms_ssim")
+KINDS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")
+# By how much a measured quality may be off. Scores move by half a point from one file to the next.
+CLOSE_DB, CLOSE_SCORE = 0.05, 0.4
 _RANGES = {  # above, up to
     "rate": (0.0, math.inf),
     "size": (0.0, math.inf),
     "quality": (-math.ulp(0.0), 100.0),
     "psnr": (0.0, math.inf),
     "ms_ssim": (0.0, 1 - 2**-30),
+    "ssimulacra2": (0.0, 100 - 2**-20),
 }
 _WANTED = {
     "rate": "more than 0 bits per pixel",
@@ -22,6 +25,7 @@ _WANTED = {
     "quality": "0..100",
     "psnr": "more than 0 dB",
     "ms_ssim": "more than 0 and less than 1",
+    "ssimulacra2": "more than 0 and less than 100",
 }
 
 
@@ -53,7 +57,7 @@ class Target:
     @property
     def measured(self) -> bool:
         """Whether it is known only once the picture is decoded."""
-        return self.kind in ("psnr", "ms_ssim")
+        return self.kind in ("psnr", "ms_ssim", "ssimulacra2")
 
     @property
     def u(self) -> int:
@@ -63,7 +67,14 @@ class Target:
     @property
     def decibels(self) -> float:
         """A measured quality on its scale in dB."""
-        return ms_ssim_db(self.value) if self.kind == "ms_ssim" else self.value
+        return _decibels(self.kind, self.value)
+
+    @property
+    def close_db(self) -> float:
+        """By how many dB a measured quality may be off."""
+        if self.kind != "ssimulacra2":
+            return CLOSE_DB
+        return self.decibels - _decibels(self.kind, self.value - CLOSE_SCORE)
 
     def num_bytes(self, num_pixels: int) -> int:
         """Return the most bytes that a file of so many pixels may have."""
@@ -73,5 +84,11 @@ class Target:
     def __str__(self) -> str:
         """Say it as on the command line."""
         unit = {"rate": " bpp", "size": " bytes", "psnr": " dB"}.get(self.kind, "")
-        name = {"quality": "quality ", "ms_ssim": "MS-SSIM "}.get(self.kind, "")
-        return f"{name}{self.value:.12g}{unit}"
+        names = {"quality": "quality ", "ms_ssim": "MS-SSIM ", "ssimulacra2": "SSIMULACRA 2 "}
+        return f"{names.get(self.kind, '')}{self.value:.12g}{unit}"
+
+
+def _decibels(kind: str, value: float) -> float:
+    """Return a measured quality on its scale in dB."""
+    scales = {"ms_ssim": ms_ssim_db, "ssimulacra2": ssimulacra2_db}
+    return scales[kind](value) if kind in scales else value

@@ -74,7 +74,12 @@ def ssimulacra2(x: Tensor, x_hat: Tensor) -> Tensor:
         x: (B, 3, H, W) float32 sRGB in 0..1, the original; both sides are at least 8.
         x_hat: same shape; what is outside of 0..1 is clipped.
     """
-    return 100 - 10 * impairment(x, x_hat).clamp_min(0) ** POWER
+    return score_of(impairment(x, x_hat))
+
+
+def score_of(impairment: Tensor) -> Tensor:
+    """Return the score of each impairment, (B,)."""
+    return 100 - 10 * impairment.clamp_min(0) ** POWER
 
 
 def impairment(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -82,23 +87,41 @@ def impairment(x: Tensor, x_hat: Tensor) -> Tensor:
 
     It is what a loss can use: its slope is finite at equal pictures, where the score's is not.
     """
-    features = _features(_linear(x), _linear(x_hat))
-    scales = features.shape[2]  # where some are missing, the weights of later ones move up
-    weights = constant(WEIGHTS[: 18 * scales], x.device, x.dtype).view(3, scales, 2, 3)
-    total = SUM_FACTOR * (features * weights).sum((1, 2, 3, 4))
+    return impairment_of(moments(x, x_hat))
+
+
+def impairment_of(moments: Tensor) -> Tensor:
+    """Return the impairment, (B,), of `moments`, or of their means over the parts of a picture."""
+    scales = moments.shape[2]  # where some are missing, the weights of later ones move up
+    weights = constant(WEIGHTS[: 18 * scales], moments.device, moments.dtype)
+    means, fourths = moments.unbind(3)
+    norms = torch.stack([means, fourths.clamp_min(LEAST).sqrt().sqrt()], 3)
+    total = SUM_FACTOR * (norms * weights.view(3, scales, 2, 3)).sum((1, 2, 3, 4))
     a, b, c = POLYNOMIAL
     return ((c * total + b) * total + a) * total
 
 
-def _features(linear: Tensor, linear_hat: Tensor) -> Tensor:
-    """Return the norms of all maps, (B, 3 colours, scales, 2 norms, 3 kinds)."""
+def moments(x: Tensor, x_hat: Tensor, inner: tuple[slice, slice] | None = None) -> Tensor:
+    """Return means of all maps and of their fourth powers, (B, 3 colours, scales, 2, 3 kinds).
+
+    Args:
+        x: as in `ssimulacra2`.
+        x_hat: as in `ssimulacra2`.
+        inner: rows and columns that count, what lies around is only looked at; they begin at
+            multiples of 32, and end there or at the edge. None: all.
+    """
+    linear, linear_hat = _linear(x), _linear(x_hat)
+    rows, columns = inner or (slice(0, x.shape[2]), slice(0, x.shape[3]))
     found = []
     for scale in range(SCALES):
         if min(linear.shape[2:]) < MIN_SIDE:
             break
         if scale:
             linear, linear_hat = _halved(linear), _halved(linear_hat)
-        found.append(_norms(*_maps(_xyb(linear), _xyb(linear_hat))))
+        step = 2**scale
+        counted = [slice(s.start // step, -(-s.stop // step)) for s in (rows, columns)]
+        maps = _maps(_xyb(linear), _xyb(linear_hat))
+        found.append(_means(*(m[:, :, counted[0], counted[1]] for m in maps)))
     return torch.stack(found, 2)
 
 
@@ -113,11 +136,10 @@ def _maps(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     return structure, edges
 
 
-def _norms(structure: Tensor, edges: Tensor) -> Tensor:
-    """Return (B, 3, 2 norms, 3 kinds) of maps (B, 3, H, W)."""
+def _means(structure: Tensor, edges: Tensor) -> Tensor:
+    """Return means and those of fourth powers, (B, 3, 2, 3 kinds), of maps (B, 3, H, W)."""
     kinds = torch.stack([structure, edges, -edges], 2).clamp_min(0).flatten(3)
-    fourth = kinds.square().square().mean(3).clamp_min(LEAST).sqrt().sqrt()
-    return torch.stack([kinds.mean(3), fourth], 2)
+    return torch.stack([kinds.mean(3), kinds.square().square().mean(3)], 2)
 
 
 def _linear(x: Tensor) -> Tensor:

@@ -136,6 +136,23 @@ def test_ms_ssim_is_measured_where_the_picture_is_large_enough(tmp_path):
     assert row.ms_ssim_db == pytest.approx(-10 * math.log10(1 - expected), abs=1e-3)
 
 
+def test_what_the_eye_sees_is_measured_where_it_is_asked(tmp_path):
+    a = textured(40, 64)
+    Image.fromarray(a).save(tmp_path / "a.png")
+    Image.fromarray(a[:7]).save(tmp_path / "low.png")
+    expected = metrics.ssimulacra2(a, a // 16 * 16), metrics.cvvdp(a, a // 16 * 16)
+    assert 20 < expected[0] < 95
+    assert 7 < expected[1] < 9.99
+    large, low = run(FakeCodec(), tmp_path, [24.0], further=["ssimulacra2", "cvvdp"])
+    assert (large.ssimulacra2, large.cvvdp) == pytest.approx(expected)
+    assert math.isnan(low.ssimulacra2)
+    assert math.isnan(low.cvvdp)
+    large, _ = run(FakeCodec(), tmp_path, [24.0], further=["cvvdp"])
+    assert (math.isnan(large.ssimulacra2), large.cvvdp) == (True, pytest.approx(expected[1]))
+    assert "SSIMULACRA 2" not in table([large], means([large]))
+    assert "CVVDP" in table([large], means([large])).splitlines()[0]
+
+
 def test_picture_that_needs_less_than_asked_is_marked(folder):
     rows = run(FakeCodec(), folder, [9.0])
     assert [r.limited for r in rows] == [True, True]
@@ -331,19 +348,19 @@ def test_progress_wraps_the_pictures(folder):
 # means, files, table
 
 GOOD = Row(
-    "a.png", "aic", 0.5, 200, 100, 1200, 0.48, 30.0, 0.9, 10.0, math.nan, 1.0, 2.0, 3.0, 4.0,
-    50_000_000, False,
+    "a.png", "aic", 0.5, 200, 100, 1200, 0.48, 30.0, 0.9, 10.0, math.nan, math.nan, 1.0, 2.0, 3.0,
+    4.0, 50_000_000, False,
 )  # fmt: skip
 OTHER = Row(
-    "bb.png", "aic", 0.5, 20, 10, 10, 0.4, 34.0, math.nan, math.nan, math.nan, 2.0, 4.0, 5.0, 6.0,
-    70_000_000, True,
+    "bb.png", "aic", 0.5, 20, 10, 10, 0.4, 34.0, math.nan, math.nan, math.nan, math.nan, 2.0, 4.0,
+    5.0, 6.0, 70_000_000, True,
 )  # fmt: skip
 THIRD = Row(
-    "c.png", "aic", 0.5, 300, 200, 3675, 0.49, 35.0, 0.98, 17.0, math.nan, 3.0, 6.0, 10.0, 11.0,
-    60_000_000, False,
+    "c.png", "aic", 0.5, 300, 200, 3675, 0.49, 35.0, 0.98, 17.0, math.nan, math.nan, 3.0, 6.0,
+    10.0, 11.0, 60_000_000, False,
 )  # fmt: skip
 LOSSLESS = Row(
-    "a.png", "aic", 24.0, 200, 100, 9000, 3.6, math.inf, 1.0, math.inf, math.nan, 1, 1, 1, 1, 1
+    "a.png", "aic", 24.0, 200, 100, 9000, 3.6, math.inf, 1.0, math.inf, 100.0, 10.0, 1, 1, 1, 1, 1
 )
 RUN = {"date": "2026-11-05T09:30:00+01:00", "command": "aic bench <a>", "outcome": "It & that."}
 BAD = Row("d.png", "aic", 0.5, error="d.png: is a directory")
@@ -603,6 +620,19 @@ def test_qualities_between_whole_numbers_are_tried_where_they_count(name):
     assert len(set(sizes.values())) > 1.4 * len(whole)
 
 
+def test_avif_is_tuned_as_it_is_called():
+    """What Pillow does with an option that it does not know would be silent."""
+    pixels, sizes = textured(128, 128), {}
+    for name in [name for name in PEERS if name.startswith("avif")]:
+        coder = peer(name)
+        sizes[name] = len(coder.encode(pixels, 50).data)
+        tune = "iq" if "iq" in name else "psnr"
+        assert coder.about["advanced"] == {"tune": tune}
+        assert coder.about["subsampling"] == ("4:2:0" if "420" in name else "4:4:4")
+        assert coder.about["speed"] == (4 if name in ("avif-iq", "avif-iq-420") else 6)
+    assert len(set(sizes.values())) == len(sizes) == 5
+
+
 def test_missing_plugin_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     with pytest.raises(AicError, match=r"^jpegxl needs pip install 'imgcodec\[peers\]'$"):
@@ -722,6 +752,39 @@ def test_bd_rates_of_all_pairs():
     assert text.splitlines()[2].split() == ["high", "-", "-", "-"]
 
 
+@pytest.mark.parametrize(
+    ("metric", "qualities", "shown"),
+    [
+        ("ssimulacra2", (10, 30, 57.5, 85, 100), "30.0..85.0"),
+        ("cvvdp", (8, 9, 9.46, 9.92, 10), "9.00..9.92"),
+    ],
+)
+def test_what_the_eye_sees_is_compared_where_that_tells(metric, qualities, shown):
+    """One takes half the bits within the bounds, and a hundred times as many beyond."""
+
+    def rows(codec, factors, scale=1.0):
+        points = zip((0.1, 0.2, 0.4, 0.8, 1.6), factors, qualities, strict=True)
+        return [
+            Row("a.png", codec, n, 8, 8, 1, rate * factor, **{metric: quality * scale})
+            for n, (rate, factor, quality) in enumerate(points)
+        ]
+
+    low, high = map(float, shown.split(".."))
+    both = rows("one", [1] * 5) + rows("half", [0.5] * 5)
+    (c, _) = compare.compare(both, means(both))
+    assert (c.metric, c.low, c.high) == (metric, low, high)
+    assert c.of_set == c.of_pictures == pytest.approx(-50)
+    assert compare.table([c], "one").splitlines()[1].split()[-1] == shown
+    said = compare.outcome([c], ["half", "one"], 1)
+    assert f"at equal {compare.METRICS[metric].name} ({shown.replace('..', ' to ')}" in said
+    both = rows("one", [1] * 5) + rows("half", [50, 0.5, 0.5, 0.5, 50])
+    (c, _) = compare.compare(both, means(both))
+    assert -60 < c.of_set < -40  # slopes at the bounds are not quite the same
+    below = rows("one", [1] * 5, 0.2) + rows("half", [0.5] * 5, 0.2)
+    (c, _) = compare.compare(below, means(below))
+    assert (c.of_set, c.low, c.pictures) == (None, None, 0)
+
+
 def test_curves_of_the_set_are_of_the_same_pictures():
     """One refuses its lowest rate for the harder picture: the mean there is of the other alone."""
     points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
@@ -826,12 +889,14 @@ def site(tmp_path, tiny_codec):
         name = name.replace("/", "")
         Image.fromarray(textured(*shape)).save(folder / name)
     used = [peer("jpeg"), peer("webp"), coders.Aic(tiny_codec, [0.8, 2.0])]
-    rows = list(measure.run(used, folder))
+    further = ("ssimulacra2", "cvvdp")
+    rows = list(measure.run(used, folder, further=further))
     found = compare.compare(rows, means(rows))
     result = report.as_result(rows, used, found, [], report.environment(1, None, 1, 1), RUN)
     target = tmp_path / "site"
     page.check(target, force=False)
-    page.write(target, result, used, measure.find_pictures(folder), [0.8, 2.0])
+    paths = measure.find_pictures(folder)
+    page.write(target, result, used, paths, [0.8, 2.0], further=further)
     return target
 
 
@@ -855,6 +920,7 @@ def test_page_holds_the_result_and_its_pictures(site):
             with Image.open(site / first["file"]) as picture:
                 assert picture.size == (view["width"], view["height"])
             assert first["bits"] is first["levels"] is None
+            assert first["cvvdp"] <= 10
             for kind in ("bits", "levels"):
                 with Image.open(site / ours[kind]) as heat:
                     assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
@@ -965,10 +1031,12 @@ def test_page_works_in_a_browser(site, tmp_path):
     assert '<code id="command">aic bench &lt;a&gt;</code>' in dom
     assert '<p id="machine">2026-11-05 09:30, ' in dom
     assert re.search(r"<td>jpeg</td><td>quality 5</td><td>\d+</td><td>\d\.\d{4}</td><td>\d", dom)
-    assert len(re.findall(r"<svg ", dom)) == 4  # two metrics, two times
-    assert len(re.findall(r'<ul class="legend">(?:<li>.*?</li>){3}</ul>', dom)) == 4
+    assert len(re.findall(r"<svg ", dom)) == 6  # four metrics, two times
+    assert len(re.findall(r'<ul class="legend">(?:<li>.*?</li>){3}</ul>', dom)) == 6
     assert re.search(r"<td>webp</td><td>libwebp [^<]+</td><td>-\d", dom)
-    assert re.search(r'id="caption-one">jpeg: \d+ bytes, PSNR \d', dom)
+    assert re.search(
+        r'id="caption-one">jpeg: [^<]*, MS-SSIM 0[^<]*, SSIMULACRA 2 -?\d[^<]*, CVVDP \d', dom
+    )
     difference = r"(as many|\d+\.\d % (more|fewer) than jpeg)"
     assert re.search(rf'id="caption-two">aic: \d+ bytes \({difference}\), PSNR \d', dom)
     assert "width: 400px; height: 340px" in dom  # twice 200x170

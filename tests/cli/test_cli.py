@@ -557,6 +557,7 @@ def test_what_is_no_picture_is_refused(aic, tmp_path):
         (["--size", "2MB"], Target("size", 2_000_000)),
         (["--psnr", "33.5"], Target("psnr", 33.5)),
         (["--ms-ssim", "0.98"], Target("ms_ssim", 0.98)),
+        (["--ssimulacra2", "70"], Target("ssimulacra2", 70)),
     ],
 )
 def test_targets_reach_the_codec(aic, photo, tmp_path, words, target):
@@ -575,6 +576,10 @@ def test_targets_reach_the_codec(aic, photo, tmp_path, words, target):
         ["--quality", "101"],
         ["--quality", "nan"],
         ["--ms-ssim", "1"],
+        ["--ssimulacra2", "100"],
+        ["--ssimulacra2", "-1"],
+        ["--ssimulacra2", "nan"],
+        ["--ssimulacra2", "70", "--psnr", "30"],
         ["--psnr", "0"],
     ],
 )
@@ -846,6 +851,22 @@ def test_bench_measures_qualities_besides(aic, photo, tmp_path):
     assert found == [("aic", 2.0), ("aic-quality", 40.0), ("aic-quality", 80.0)]
     assert {str(target) for target in FakeCodec.targets} == {"2 bpp", "quality 40", "quality 80"}
     assert_usage(aic("bench", photo.parent, "--quality", "101"), "'--quality'")
+
+
+def test_bench_measures_what_else_is_asked(aic, photo, tmp_path):
+    log = tmp_path / "a.json"
+    cases = {
+        (): [],
+        ("--metric", "cvvdp"): ["cvvdp"],
+        ("--metric", "cvvdp", "--metric", "ssimulacra2"): ["ssimulacra2", "cvvdp"],
+        ("--ssimulacra2",): ["ssimulacra2"],  # as in 1.0
+    }
+    for words, measured in cases.items():
+        words = ("--rate", "2", "--json", log, "--force", "--quiet", *words)
+        assert aic("bench", photo.parent, *words).exit_code == 0
+        (row,) = json.loads(log.read_text())["rows"]
+        assert [name for name in ("ssimulacra2", "cvvdp") if row[name] is not None] == measured
+    assert_usage(aic("bench", photo.parent, "--metric", "vmaf"), "'--metric'")
 
 
 def test_bench_goes_on_after_a_bad_picture_and_exits_1(aic, photo):

@@ -10,18 +10,19 @@ from PIL import Image
 from imgcodec import metrics
 from imgcodec.codec import Codec
 from imgcodec.codec.rate_search import reach
-from imgcodec.codec.target import Target
+from imgcodec.codec.target import CLOSE_DB, CLOSE_SCORE, KINDS, Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_U
 
 
 @pytest.mark.parametrize(
-    "asked", [{"rate": 0.5}, {"size": 1000}, {"psnr": 33.0}, {"ms_ssim": 0.9}]
+    "asked",
+    [{"rate": 0.5}, {"size": 1000}, {"psnr": 33.0}, {"ms_ssim": 0.9}, {"ssimulacra2": 70.0}],
 )
 def test_one_of_them(asked):
     (kind, value), *_ = asked.items()
-    none = dict.fromkeys(("rate", "size", "quality", "psnr", "ms_ssim"))
+    none = dict.fromkeys(KINDS)
     assert Target.of("psnr", **none | asked) == Target(kind, value)
 
 
@@ -44,6 +45,7 @@ def test_two_are_too_many():
         ("quality", (-0.1, 100.1, math.nan, math.inf)),
         ("psnr", (0, -3, math.nan)),
         ("ms_ssim", (0, 1, 1.5, math.nan)),
+        ("ssimulacra2", (-5, 0, 100, 101, math.nan, math.inf)),
     ],
 )
 def test_out_of_range(kind, values):
@@ -56,11 +58,22 @@ def test_out_of_range(kind, values):
 def test_words_and_bytes():
     assert str(Target("rate", 0.5)) == "0.5 bpp"
     assert str(Target("ms_ssim", 0.98)) == "MS-SSIM 0.98"
+    assert str(Target("ssimulacra2", 70)) == "SSIMULACRA 2 70"
     assert str(Target("size", 200_000)) == "200000 bytes"
     assert Target("size", 200.0).num_bytes(7) == 200
     assert Target("rate", 1.5).num_bytes(1000) == 187
     assert Target("rate", math.inf).num_bytes(1000) == 2**32 - 1
     assert Target("ms_ssim", 0.99).decibels == pytest.approx(20)
+
+
+@pytest.mark.parametrize("score", [0.01, 30.0, 70.0, 99.9])
+def test_a_score_is_close_within_the_same_points_everywhere(score):
+    target, near, off = (
+        Target("ssimulacra2", score - points)
+        for points in (0, 0.9 * CLOSE_SCORE, 1.1 * CLOSE_SCORE)
+    )
+    assert near.decibels > target.decibels - target.close_db > off.decibels
+    assert Target("psnr", 33.0).close_db == Target("ms_ssim", 0.9).close_db == CLOSE_DB
 
 
 @pytest.mark.parametrize("wanted", [12.0, 25.5, 31.4, 55.0])
@@ -72,15 +85,17 @@ def test_reach_finds_the_quality(wanted, bend):
         tried.append(u)
         return 10 + 50 * (u / MAX_U) ** bend
 
-    u = reach(measure, wanted, 30_000, 29 / MAX_U)
+    u = reach(measure, wanted, 30_000, 29 / MAX_U, CLOSE_DB)
     assert measure(u) == pytest.approx(wanted, abs=0.1)
     assert len(tried) < 14
 
 
 def test_reach_ends_at_what_there_is():
-    assert reach(lambda u: 20 + u / MAX_U, 60.0, 30_000, 29 / MAX_U) == MAX_U
-    assert reach(lambda u: 20 + u / MAX_U, 3.0, -10_000, 29 / MAX_U) == 0
-    assert reach(lambda u: math.inf, 30.0, 30_000, 29 / MAX_U) == 30_000  # as good as any
+    assert reach(lambda u: 20 + u / MAX_U, 60.0, 30_000, 29 / MAX_U, CLOSE_DB) == MAX_U
+    assert reach(lambda u: 20 + u / MAX_U, 3.0, -10_000, 29 / MAX_U, CLOSE_DB) == 0
+    assert (
+        reach(lambda u: math.inf, 30.0, 30_000, 29 / MAX_U, CLOSE_DB) == 30_000
+    )  # as good as any
 
 
 def test_a_size_is_never_exceeded(tiny_codec, textured):
@@ -148,21 +163,61 @@ def test_an_ms_ssim_is_reached(tiny_codec, textured, tile):
     assert metrics.ms_ssim(picture, tiny_codec.decode(data)) == pytest.approx(0.94, rel=0.01)
 
 
+def photograph(height, width):
+    with Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png") as picture:
+        return np.asarray(picture)[100 : 100 + height, 100 : 100 + width]
+
+
+@pytest.mark.parametrize("tune", ["psnr", "eye"])
+@pytest.mark.parametrize(
+    ("score", "tile"), [(30.0, None), (60.0, None), (80.0, None), (60.0, 128)]
+)
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_score_is_reached_within_half_a_point(tune, score, tile, grey):
+    codec = Codec("cpu", tune=tune)
+    pixels = photograph(192, 260)  # the last tiles are 4 pixels wide
+    pixels = pixels[..., 1].copy() if grey else pixels
+    data = codec.encode(pixels, ssimulacra2=score, tile=tile)
+    found = codec.decode(data)
+    found = found[..., 0] if grey else found
+    off = 0.5 if tile is None else 0.8  # tiles so small are not chosen by themselves
+    assert metrics.ssimulacra2(pixels, found) == pytest.approx(score, abs=off)
+    assert not data.report.limited
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape", "side"),
+    [
+        ({"ms_ssim": 0.9}, (64, 200), "161"),
+        ({"ms_ssim": 0.9}, (160, 300), "161"),
+        ({"ssimulacra2": 50.0}, (7, 200), "8"),
+        ({"ssimulacra2": 50.0}, (200, 7), "8"),
+    ],
+)
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_picture_too_small_to_be_measured_is_refused(
+    tiny_codec, textured, asked, shape, side, tile
+):
+    words = f" is defined from {side} pixels a side on, this picture has {shape[1]}x{shape[0]}$"
+    with pytest.raises(AicError, match=words):
+        tiny_codec.encode(textured(*shape), tile=tile, **asked)
+    if "ssimulacra2" in asked:
+        tiny_codec.encode(textured(*(max(side, 8) for side in shape)), tile=tile, **asked)
+
+
 def test_what_cannot_be_reached_is_said(tiny_codec, textured):
     data = tiny_codec.encode(textured(64, 64), psnr=90.0)
     report = data.report
     assert report.limited
     assert container.unpack(data)[0].u == MAX_U
-    with pytest.raises(AicError, match="MS-SSIM is defined from 161 pixels a side on"):
-        tiny_codec.encode(textured(64, 200), ms_ssim=0.9)
+    assert tiny_codec.encode(textured(64, 64), ssimulacra2=99.9).report.limited
 
 
 @pytest.mark.parametrize("tile", [None, 128])
 def test_more_effort_makes_a_smaller_file_of_the_same_psnr(tile):
     """With the shipped weights: those of a model that nobody trained gain too little."""
     codec = Codec("cpu")
-    with Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png") as picture:
-        pixels = np.asarray(picture)[100:292, 100:356]
+    pixels = photograph(192, 256)
     one, two = (codec.encode(pixels, psnr=36.0, effort=effort, tile=tile) for effort in (1, 4))
     assert len(two) < 0.995 * len(one)
     for data in (one, two):

@@ -6,7 +6,7 @@ import torch
 from ssimulacra2_pairs import pairs, scores
 
 from imgcodec.model.filters import BLOCK
-from imgcodec.model.ssimulacra2 import impairment, ssimulacra2
+from imgcodec.model.ssimulacra2 import impairment, impairment_of, moments, ssimulacra2
 
 
 def tensor(pixels):
@@ -56,6 +56,31 @@ def test_equal_pictures_have_a_finite_gradient():
     assert score.item() == pytest.approx(100, abs=1e-3)
     impairment(x, x_hat).sum().backward()
     assert x_hat.grad.isfinite().all()
+
+
+def test_a_picture_is_the_mean_of_its_parts_where_their_neighbours_are_seen():
+    """Alone, parts have edges of their own, and no four-norm of a part is that of the whole."""
+    x, x_hat = noisy((1, 3, 200, 256))
+    x_hat[..., 128:] = x[..., 128:]
+    whole = impairment(x, x_hat).item()
+    size, sums, alone = 0, 0.0, 0.0
+    for top in (0, 128):
+        for left in (0, 128):
+            rows, columns = (
+                slice(max(top - 64, 0), top + 192),
+                slice(max(left - 64, 0), left + 192),
+            )
+            parts = [p[..., rows, columns] for p in (x, x_hat)]
+            inner = (
+                slice(top - rows.start, min(top + 128, 200) - rows.start),
+                slice(left - columns.start, left + 128 - columns.start),
+            )
+            weight = min(128, 200 - top) * 128
+            size += weight
+            sums = sums + weight * moments(*parts, inner)
+            alone += weight * impairment(*(p[(..., *inner)] for p in parts)).item()
+    assert impairment_of(sums / size).item() == pytest.approx(whole, rel=0.01)
+    assert alone / size != pytest.approx(whole, rel=0.1)
 
 
 def test_a_batch_is_its_pictures_one_by_one():
