@@ -168,11 +168,16 @@ def photograph(height, width):
         return np.asarray(picture)[100 : 100 + height, 100 : 100 + width]
 
 
-@pytest.mark.parametrize("tune", ["psnr", "eye"])
 @pytest.mark.parametrize(
-    ("score", "tile"), [(30.0, None), (60.0, None), (80.0, None), (60.0, 128)]
+    ("tune", "score", "tile", "grey"),
+    [
+        ("psnr", 30.0, None, False),
+        ("psnr", 80.0, None, True),
+        ("eye", 60.0, None, False),
+        ("eye", 80.0, None, False),
+        ("eye", 60.0, 128, True),
+    ],
 )
-@pytest.mark.parametrize("grey", [False, True])
 def test_a_score_is_reached_within_half_a_point(tune, score, tile, grey):
     codec = Codec("cpu", tune=tune)
     pixels = photograph(192, 260)  # the last tiles are 4 pixels wide
