@@ -13,6 +13,7 @@ from imgcodec.codec.measured import Quality
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Found, Guess, Planned, approach, extrapolate, reach, search
+from imgcodec.codec.recognise import recognise
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Values
 from imgcodec.entropy.range_coder import RangeEncoder, RawEncoder
@@ -61,6 +62,9 @@ class Compressor(Protocol):
     def refine(self, u: int) -> None:
         """Fit latents that are kept to the picture, as `plan(u)` shows it."""
 
+    def recognise(self, u: int) -> bool:
+        """Take the codes of the file that the picture was decoded from, if it was and at u."""
+
     def estimate(self, u: int) -> float:
         """Return about how many bytes `plan(u)` takes, sooner than it does."""
 
@@ -104,7 +108,8 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
     else:
         u = target.u
     compressor.renew(u)
-    if compressor.refines and effort > 1:
+    known = not target.measured and compressor.recognise(u)
+    if compressor.refines and effort > 1 and not known:
         for _ in range(effort - 1):
             compressor.refine(u)
         if target.measured:
@@ -181,6 +186,16 @@ class Whole:
         """See `Compressor`."""
         plan = self._planned(u)
         self._keep(self._tile_codec.refine(self._prepared, self._kept(), plan, u))
+
+    def recognise(self, u: int) -> bool:
+        """See `Compressor`."""
+        pixels = as_colour(self._pixels)
+        found = recognise(self._tile_codec, self._prepared, pixels, self._kept(), u, self._raw)
+        if found is None:
+            return False
+        self._latents, plan = found
+        self._last = u, plan
+        return True
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -259,6 +274,10 @@ class Tiled:
 
     def refine(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
+
+    def recognise(self, u: int) -> bool:
+        """See `Compressor`: nothing is kept."""
+        return False
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""
@@ -364,6 +383,10 @@ class Recoded:
 
     def refine(self, u: int) -> None:
         """See `Compressor`: there is no picture to fit them to."""
+
+    def recognise(self, u: int) -> bool:
+        """See `Compressor`: its codes are known, and rounded once more."""
+        return False
 
     def estimate(self, u: int) -> float:
         """See `Compressor`."""

@@ -12,11 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from imgcodec.codec.level_choice import choose_levels
 from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
 from imgcodec.codec.refine import refine
-from imgcodec.codec.tile_visitors import BeyondLimit, Costs, Integers, Levels, SingleBits
+from imgcodec.codec.tile_visitors import (
+    BeyondLimit,
+    Costs,
+    Integers,
+    Levels,
+    NearestMeans,
+    SingleBits,
+)
 from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.entropy.range_coder import RangeDecoder, RawDecoder
 from imgcodec.errors import AicError, FormatError
@@ -39,6 +47,8 @@ UNHIDDEN = {
     "eye": ((0.927, 0.003), (0.970, 0.006)),
 }
 UNHIDDEN_BPP, UNHIDDEN_OCTAVES = 0.5, 3.0
+
+NEAREST = 1e4  # times the usual weight of an error: no bits are worth one
 
 Us = int | Sequence[int]  # rate parameters 0..65535, one for each tile
 
@@ -118,13 +128,13 @@ class TileCodec:
         return Latents(e, levels)
 
     def refines(self, prepared: Prepared) -> str | None:
-        """Return the quality, psnr or ms_ssim, that `refine` raises; None: it does nothing."""
+        """Return the quality that `refine` raises, see `target`; None: it does nothing."""
         config = self.model.config
-        if not config.expansion or self.tune == "eye":  # whose loss nothing here follows
+        if not config.expansion or self.tune != TUNES[config.metric]:  # aic-eye 1.0 is such
             return None
-        if config.metric == "mse":
-            return "psnr"
-        return "ms_ssim" if min(prepared.x.shape[2:]) >= MS_SSIM_MIN_SIDE else None
+        if config.metric == "ms-ssim" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE:
+            return None
+        return {"mse": "psnr", "ms-ssim": "ms_ssim", "eye": "ssimulacra2"}[config.metric]
 
     @stage("refinement")
     def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:
@@ -136,9 +146,46 @@ class TileCodec:
 
     @stage("codes")
     @undivided()
-    def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
-        """Choose the codes of latents at a rate parameter, their own or one close to it."""
-        return self._plan(latents, u, raw, hide=True)
+    def plan(self, latents: Latents, u: Us, raw: bool, nearest: bool = False) -> list[Plan]:
+        """Choose the codes of latents at a rate parameter, their own or one close to it.
+
+        Args:
+            latents: of the tiles.
+            u: rate parameter.
+            raw: whether bits are stored as they are.
+            nearest: whether the nearest codes are chosen, whatever they cost.
+        """
+        return self._plan(latents, u, raw, hide=True, nearest=nearest)
+
+    @stage("refinement")
+    @undivided()
+    def approach(self, prepared: Prepared, latents: Latents, u: int) -> Latents:
+        """Return latents of which the decoder makes a picture closer to the tile's pixels.
+
+        By the linear part of the encoder; as they are without one.
+        """
+        with self._trunks():
+            x_hat = self.model.reconstruct(Codes(latents.levels, latents.e), self._rate(u))
+        missing = prepared.t - self.model.coefficients(x_hat.float().clamp(0, 1))
+        skip = self.model.g_a.skip
+        if skip is None:
+            return latents
+        return latents._replace(e=latents.e + F.conv2d(missing, skip.weight))
+
+    @stage("codes")
+    @undivided()
+    def off_grid(self, latents: Latents, u: int) -> float:
+        """Return how far block means are from the nearest codes, RMS in steps of those not 0.
+
+        0.29 for pictures in general; less for one that was decoded from a file of this u.
+        """
+        rate = self._rate(u)
+        in_steps = latents.e / self.model.steps(latents.levels, rate)
+        wanted = self.model.split(in_steps, latents.levels)
+        visitor = NearestMeans(wanted[: self.model.config.pyramid_parts])
+        with suppress(BeyondLimit):
+            self.model.walk_codes(latents.levels, rate, visitor)
+        return visitor.rms
 
     @stage("codes")
     @undivided()
@@ -153,7 +200,9 @@ class TileCodec:
             found.append((share + more * min(octaves, UNHIDDEN_OCTAVES)) * size)
         return found
 
-    def _plan(self, latents: Latents, u: Us, raw: bool, hide: bool) -> list[Plan]:
+    def _plan(
+        self, latents: Latents, u: Us, raw: bool, hide: bool, nearest: bool = False
+    ) -> list[Plan]:
         rate = self._rate(u)
         e, levels = latents
         plans = [Plan(self.tables, raw) for _ in levels]
@@ -161,7 +210,7 @@ class TileCodec:
         self.model.walk_levels(rate, levels.shape[2:], Levels(chooser, levels))
         expansion = self.model.config.expansion
         wanted = e / self.model.steps(levels, rate) if expansion else binarize(e.sigmoid())
-        parts = self._walk_codes(chooser, levels, rate, wanted)
+        parts = self._walk_codes(chooser, levels, rate, wanted, nearest=nearest)
         for i, plan in enumerate(plans):
             plan.parts = [part[i : i + 1] for part in parts]
         return plans
@@ -293,6 +342,7 @@ class TileCodec:
         rate: Tensor,
         wanted: Tensor | None,
         limit: float = math.inf,
+        nearest: bool = False,
     ) -> list[Tensor]:
         """Pass all codes and return the values of each part."""
         model = self.model
@@ -302,6 +352,8 @@ class TileCodec:
         if config.expansion:
             digits = _digits(self.tables.digits, levels, rate, model)
             weights = rounding_weights(levels, model.config)
+            if nearest:
+                weights = [NEAREST * weight for weight in weights]
             visitor = Integers(script, parts, digits, weights, limit, len(config.groups))
         else:
             visitor = SingleBits(script, parts, levels, config)

@@ -12,6 +12,8 @@ from imgcodec.model.context import to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES
 from imgcodec.model.visitors import SINGLE_BIT
 
+ENOUGH = 1000  # codes that are not 0, to tell how far they are
+
 
 class BeyondLimit(Exception):
     """The codes of a preview are read."""
@@ -103,6 +105,31 @@ class Integers:
                 self.found[part].zero_()  # some of its places are not read yet
                 raise BeyondLimit
         return values
+
+
+class NearestMeans:
+    """Visitor of the block means that takes the nearest codes, and tells how far those are."""
+
+    def __init__(self, wanted: list[Tensor]) -> None:
+        """Take for each part of the pyramid values in steps (1, C, h, w)."""
+        self.wanted = [to_rows(values) for values in wanted]
+        self._squares, self._count = 0.0, 0
+
+    def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
+        """See `imgcodec.model.context`."""
+        if part == len(self.wanted) or self._count > ENOUGH:
+            raise BeyondLimit
+        residual = self.wanted[part].index_select(1, places) - mean / MEAN_UNIT
+        found = torch.round(residual)
+        off = (residual - found)[found != 0]
+        self._squares += float(off.square().sum())
+        self._count += off.numel()
+        return MEAN_UNIT * found + mean
+
+    @property
+    def rms(self) -> float:
+        """Root of the mean square distance in steps, of codes that are not 0."""
+        return math.sqrt(self._squares / self._count) if self._count else math.inf
 
 
 class SingleBits:

@@ -49,10 +49,10 @@ class LockstepTileCodec(TileCodec):
         return found
 
     @stage("codes")
-    def plan(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
+    def plan(self, latents: Latents, u: Us, raw: bool, nearest: bool = False) -> list[Plan]:
         """See `TileCodec`."""
-        if not self.model.config.expansion:
-            return super().plan(latents, u, raw)
+        if nearest or not self.model.config.expansion:
+            return super().plan(latents, u, raw, nearest)
         found: list[Plan] = self._share("plan", (latents.e.shape, raw), latents, u, raw)
         return found
 
