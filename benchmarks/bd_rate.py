@@ -10,8 +10,8 @@ logarithm of the rate, over the whole quality range that both curves have. Two f
 
 - of the set: one curve of means over the 24 pictures, as codecs are usually compared. The other
   codecs' points, but those of JPEG 2000, are of one quality setting for all pictures, as are those
-  of `aic-quality`; those of `aic` are of one rate for all, which gives easy pictures more of the
-  bits, and with them a higher mean of PSNR and a lower mean of MS-SSIM;
+  of `aic-psnr-quality`; those of `aic-psnr` are of one rate for all, which gives easy pictures
+  more of the bits, and with them a higher mean of PSNR and a lower mean of MS-SSIM;
 - of pictures: the mean of the 24 BD-rates, each from the curves of one picture.
 """
 

@@ -16,7 +16,7 @@ from imgcodec.metrics import ms_ssim_db
 ROOT = Path(__file__).resolve().parents[2]
 
 LARGEST_RATE = 1.6  # bits per pixel
-COLOURS = {"aic": "black", "aic --tune ms-ssim": "grey", "aic --tune eye": "peru"}
+COLOURS = {"aic --tune psnr": "black", "aic --tune ms-ssim": "grey", "aic --tune eye": "peru"}
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     anchors = json.loads((ROOT / "benchmarks" / "anchors.json").read_text())
     curves = {name: anchor["points"] for name, anchor in anchors.items()}
     for row in json.loads(arguments.results.read_text())["means"]:
-        if row["codec"] in ("aic", "aic-ms-ssim", "aic-eye"):
+        if row["codec"] in ("aic-psnr", "aic-ms-ssim", "aic-eye"):
             curves.setdefault(row["codec"].replace("aic-", "aic --tune "), []).append(row)
     figure = Figure(figsize=(11, 4.5), layout="tight")
     left, right = figure.subplots(1, 2)

@@ -17,6 +17,7 @@ from PIL import Image, features
 from imgcodec import __version__
 from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError
+from imgcodec.releases import DEFAULT_TUNE
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
@@ -79,12 +80,12 @@ class Aic:
         codec: Codec,
         settings: Sequence[float],
         effort: int = 1,
-        weights: str = "psnr",
+        weights: str = DEFAULT_TUNE,
         by_rate: bool = True,
     ) -> None:
         """Take a loaded codec, and what its weights are called: a tune, or a file's name."""
         self.codec, self.settings, self.effort, self.by_rate = codec, settings, effort, by_rate
-        self.name = "aic" if weights == "psnr" else f"aic-{weights.removeprefix('aic-')}"
+        self.name = f"aic-{weights.removeprefix('aic-')}"
         if not by_rate:
             self.name += "-quality"
         self.cuda = codec.device.startswith("cuda")

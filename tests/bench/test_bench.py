@@ -258,7 +258,7 @@ def test_the_effort_that_was_asked_is_used_and_told(folder):
 def test_aic_may_be_asked_for_qualities_as_its_peers_are(tiny_codec, textured):
     picture = textured(64, 96)
     coder = coders.Aic(tiny_codec, [30.0, 60.0], by_rate=False)
-    assert coder.name == "aic-quality"
+    assert coder.name == "aic-eye-quality"
     assert coder.about["setting"] == "quality"
     small, large = (coder.encode(picture, quality).data for quality in coder.settings)
     assert small == tiny_codec.encode(picture, quality=30)
@@ -416,8 +416,8 @@ def test_json_holds_rows_means_and_environment(tmp_path):
     ]
     assert result["schema"] == 1
     assert {name: result[name] for name in RUN} == RUN
-    assert result["codecs"]["aic"]["weights"] == "00" * 8
-    assert result["codecs"]["aic"]["device"] == "cpu"
+    assert result["codecs"]["aic-eye"]["weights"] == "00" * 8
+    assert result["codecs"]["aic-eye"]["device"] == "cpu"
     found = result["environment"]
     assert found["gpu"] is None
     assert (found["threads"], found["repeat"], found["jobs"]) == (3, 2, 1)

@@ -27,9 +27,9 @@ from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
-from imgcodec.releases import NEWEST
+from imgcodec.releases import DEFAULT_TUNE, NEWEST
 
-MODEL_ID = NEWEST["psnr"].model_id
+MODEL_ID = NEWEST[DEFAULT_TUNE].model_id
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
 COMMANDS = ("encode", "decode", "trim", "bench", "info", "inspect", "train")
 
@@ -46,7 +46,7 @@ class FakeCodec:
     tunes = []
     max_rates = []
 
-    def __init__(self, device="auto", threads=None, weights=None, tune="psnr"):
+    def __init__(self, device="auto", threads=None, weights=None, tune=DEFAULT_TUNE):
         self.device = "cpu" if device == "auto" else device
         self.model_id = bytes(8)
         self.made.append((device, threads))
@@ -59,7 +59,7 @@ class FakeCodec:
         self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, **target
     ):  # fmt: skip
         self.rois.append(roi)
-        self.targets.append(Target.of("psnr", rate=rate, **target))
+        self.targets.append(Target.of(DEFAULT_TUNE, rate=rate, **target))
         rate = 0.5 if rate is None else rate
         self.tiles.append(tile)
         chunks = []
@@ -257,7 +257,7 @@ def test_tune_reaches_the_codec(aic, photo, tmp_path):
     assert aic("encode", photo, tmp_path / "a.aic", "--tune", "ms-ssim").exit_code == 0
     assert aic("encode", photo, tmp_path / "b.aic").exit_code == 0
     assert aic("encode", photo, tmp_path / "c.aic", "--tune", "ssim").exit_code == 2
-    assert FakeCodec.tunes == ["ms-ssim", "psnr"]
+    assert FakeCodec.tunes == ["ms-ssim", DEFAULT_TUNE]
 
 
 def test_tiles_reach_the_codec(aic, photo, tmp_path):
@@ -831,7 +831,7 @@ def test_bench_measures_each_picture_at_each_rate(aic, photo, tmp_path):
     assert stored["rows"][2]["bpp"] == pytest.approx(8 * size / (12 * 16))
     assert stored["rows"][2]["ms_ssim"] is None  # too small for it, and JSON has no nan
     assert [row["setting"] for row in stored["means"]] == [0.5, 2.0]
-    assert stored["codecs"]["aic"]["device"] == "cpu"
+    assert stored["codecs"]["aic-eye"]["device"] == "cpu"
 
 
 def test_bench_default_rates_and_bar(aic, photo):
@@ -848,7 +848,9 @@ def test_bench_measures_qualities_besides(aic, photo, tmp_path):
     assert (result.exit_code, result.stderr) == (0, "")
     means = json.loads((tmp_path / "a.json").read_text())["means"]
     found = [(mean["codec"], mean["setting"]) for mean in means]
-    assert found == [("aic", 2.0), ("aic-quality", 40.0), ("aic-quality", 80.0)]
+    assert found == [
+        ("aic-eye", 2.0), ("aic-eye-quality", 40.0), ("aic-eye-quality", 80.0),
+    ]  # fmt: skip
     assert {str(target) for target in FakeCodec.targets} == {"2 bpp", "quality 40", "quality 80"}
     assert_usage(aic("bench", photo.parent, "--quality", "101"), "'--quality'")
 
@@ -896,7 +898,7 @@ def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
     words += ["--tune", "ms-ssim", "--json", out / "a.json", "--plot", out / "a.svg", "--quiet"]
     assert aic("bench", photo.parent, "--rate", 3, *words).exit_code == 0
     result = json.loads((out / "a.json").read_text())
-    assert list(result["codecs"]) == ["jpeg", "webp", "aic", "aic-ms-ssim"]
+    assert list(result["codecs"]) == ["jpeg", "webp", "aic-psnr", "aic-ms-ssim"]
     assert FakeCodec.tunes == ["psnr", "ms-ssim"]
     assert {c["anchor"] for c in result["comparisons"]} >= {"jpeg", "webp"}
     assert "<svg" in (out / "a.svg").read_text()
@@ -1149,6 +1151,7 @@ def test_training_takes_the_options_of_the_command():
 
 def test_a_region_that_weights_do_not_know_is_told(aic, photo, tmp_path):
     words = ("--roi", "0,0,8,8", "--force")
-    assert "use --tune eye" in aic("encode", photo, tmp_path / "a.aic", *words).stderr
-    told = aic("encode", photo, tmp_path / "a.aic", *words, "--tune", "eye")
+    told = aic("encode", photo, tmp_path / "a.aic", *words, "--tune", "psnr").stderr
+    assert "use --tune eye" in told
+    told = aic("encode", photo, tmp_path / "a.aic", *words)
     assert (told.exit_code, told.stderr) == (0, "")

@@ -19,6 +19,7 @@ from imgcodec.codec.rate_search import MAX_U, Found, Guess
 from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container
 from imgcodec.pictures.picture import alpha_of
+from imgcodec.releases import DEFAULT_TUNE
 
 SIZES = [(1, 1), (1, 9), (9, 1), (7, 5), (8, 8), (9, 17), (64, 64), (513, 257)]  # height, width
 
@@ -499,12 +500,12 @@ def test_devices(tiny_weights, monkeypatch):
 
 
 def test_tunes(monkeypatch, tiny_weights, other_weights):
-    shipped = {"psnr": tiny_weights, "ms-ssim": other_weights}
+    shipped = {DEFAULT_TUNE: tiny_weights, "ms-ssim": other_weights}
     newest = {tune: SimpleNamespace(path=path) for tune, path in shipped.items()}
     monkeypatch.setattr(imgcodec.codec, "NEWEST", newest)
     with pytest.raises(AicError, match="^tune ssim, wanted one of psnr, ms-ssim, eye$"):
         Codec("cpu", tune="ssim")
-    assert Codec("cpu").model_id == Codec("cpu", tune="psnr").model_id
+    assert Codec("cpu").model_id == Codec("cpu", tune=DEFAULT_TUNE).model_id
     assert Codec("cpu", tune="ms-ssim").model_id == Codec("cpu", weights=other_weights).model_id
     data = imgcodec.encode(ramp(16, 16), 8, tune="ms-ssim", device="cpu")
     assert container.unpack(data)[0].model_id == Codec("cpu", tune="ms-ssim").model_id
