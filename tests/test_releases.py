@@ -13,6 +13,7 @@ PROMISED = [
     ("aic-psnr", "1.0", "c44bbd5de9d10e5b8e0c69904b161b2168b79e1d119c7e680cc2c16c8fc7f5eb"),
     ("aic-msssim", "1.0", "1f69c1d27a60d1206700ad3441531274aa78199091f98e221adfa27b8307f8e3"),
     ("aic-eye", "1.0", "14c2ed76091cc4f9d7fcc73eabd48ce5c1a728945c92cb50a3361f88a4605320"),
+    ("aic-eye", "1.1", "7d1f677dfc2faf278c5804d8edc737e7f6817bc06dcfb9526960c7aae2e94c69"),
 ]
 
 

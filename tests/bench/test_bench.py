@@ -996,7 +996,7 @@ def test_page_works_in_a_browser(site, tmp_path):
     document.getElementById("picture").value = 1;
     document.getElementById("picture").dispatchEvent(new Event("change"));
     document.body.dataset.without = document.getElementById("sheet").className;
-    document.getElementById("two").value = "aic";
+    document.getElementById("two").value = "aic-eye";
     document.getElementById("two").dispatchEvent(new Event("change"));
     press("m");
     document.body.dataset.bits = document.getElementById("heat").getAttribute("src");
@@ -1017,10 +1017,10 @@ def test_page_works_in_a_browser(site, tmp_path):
     assert 'id="difference" type="button" aria-pressed="true"' in dom
     assert "--cut: 20%" in dom
     assert re.search(r'<img id="left" [^>]*src="pictures/a\.png\.jpeg\.0\.8\.webp"', dom)
-    assert re.search(r'<img id="right" [^>]*src="pictures/a\.png\.aic\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="right" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.webp"', dom)
     assert 'data-without="difference"' in dom  # neither of the two codecs has a map
-    assert 'data-bits="pictures/a.png.aic.0.8.bits.png"' in dom
-    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic\.0\.8\.levels\.png"', dom)
+    assert 'data-bits="pictures/a.png.aic-eye.0.8.bits.png"' in dom
+    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.levels\.png"', dom)
     assert 'id="bits" type="button" aria-pressed="false"' in dom
     assert 'id="levels" type="button" aria-pressed="true"' in dom
     assert 'data-offs="0,true,30,true,85,true,100,true"' in dom  # the knob is where it divides

@@ -1,4 +1,4 @@
-"""Write the golden files of a release, once: python tests/golden/make.py tests/golden/v1.
+"""Write the golden files of a release, once: python tests/golden/make.py tests/golden/v1.1.
 
 What is there is never written anew: those files were promised to decode for ever. A release with
 new weights or a new method adds a folder of its own, and its hashes to tests/test_golden.py.
@@ -22,7 +22,7 @@ from imgcodec.releases import TUNES
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 BOX = (250, 120, 346, 184)  # 96 x 64 pixels: left, top, right, bottom
-CASES = {  # mode of the picture, tune, and what is asked
+V1 = {  # mode of the picture, tune, and what is asked
     "range": ("RGB", "psnr", {"rate": 0.5}),
     "none": ("RGB", "psnr", {"rate": 0.5, "entropy": "none"}),
     "grey": ("L", "psnr", {"rate": 0.5}),
@@ -37,6 +37,20 @@ CASES = {  # mode of the picture, tune, and what is asked
     "eye": ("RGB", "eye", {"rate": 0.5}),
     "eye-tiles": ("RGB", "eye", {"quality": 75, "tile": 64}),
     "one-pixel": ("one", "eye", {"quality": 75}),
+}
+CASES = {
+    "v1": V1,
+    "v1.1": {  # new weights for the eye
+        "eye": ("RGB", "eye", {"rate": 0.5}),
+        "default": ("RGB", "eye", {}),
+        "eye-grey": ("L", "eye", {"rate": 0.5}),
+        "eye-none": ("RGB", "eye", {"quality": 60, "entropy": "none"}),
+        "eye-tiles": ("RGB", "eye", {"quality": 71, "tile": 64}),
+        "eye-roi": ("RGB", "eye", {"rate": 0.5, "roi": (16, 8, 48, 40)}),
+        "eye-effort": ("RGB", "eye", {"rate": 0.5, "effort": 2}),
+        "finest": ("RGB", "eye", {"quality": 100}),
+        "coarsest": ("RGB", "eye", {"quality": 0}),
+    },
 }
 
 
@@ -65,7 +79,7 @@ def main() -> None:
     folder.mkdir()
     codecs = {tune: Codec("cpu", tune=tune) for tune in TUNES}
     facts = {}
-    for case, (mode, tune, asked) in CASES.items():
+    for case, (mode, tune, asked) in CASES[folder.name].items():
         codec = codecs[tune]
         words = dict(asked)
         if "roi" in words:
