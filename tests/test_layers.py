@@ -57,8 +57,8 @@ TABLE = {
     ),
     "cli": (
         {
-            "__init__", "bench", "codec", "errors", "files", "format", "model", "pictures",
-            "releases", "runtime", "train",
+            "__init__", "bench", "codec", "errors", "files", "format", "metrics", "model",
+            "pictures", "releases", "runtime", "train",
         },
         {"click"},
     ),

@@ -6,7 +6,7 @@ import gc
 import mmap
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,10 @@ from imgcodec.runtime.forks import Lock
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
+    from imgcodec.cli.batch import Outcome
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
-    from imgcodec.cli.targets import Listing
+    from imgcodec.cli.targets import Listing, Task
     from imgcodec.codec import Codec
 
 Warn = Callable[[Path, str], None]
@@ -87,33 +88,41 @@ def check_coded(target: Path, force: bool) -> None:
 
 def run(
     work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
-    suffix: str, force: bool, jobs: int, quiet: bool,
+    suffix: str, force: bool, jobs: int, quiet: bool, dry: bool = False,
 ) -> None:  # fmt: skip
-    """Make one file of another, or many of many."""
+    """Make one file of another, or many of many; `dry`: say only what would be made."""
     from imgcodec.cli import streams, targets
 
     if not sources:
         raise click.UsageError("Missing argument: a file that is read, and one that is written.")
     if streams.PIPE not in (*sources, target) and targets.is_many(sources, target):
-        _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet)
+        _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet, dry)
         return
     if len(sources) > 1:
         raise click.UsageError(f"{streams.PIPE} is a single file, and others cannot go with it.")
+    if dry and target == streams.PIPE:
+        raise click.UsageError("--dry-run writes nothing, to stdout neither.")
     source = sources[0]
     if source != streams.PIPE:
         READ.convert(source, None, None)
     with streams.as_files(source, target, suffix, force) as (task, told):
         warn = work.warn
         work.warn = lambda path, note: warn(Path(told(str(path))), note)
+        if dry:
+            check_apart(task.source, task.target)
+            check_coded(task.target, force)
+            for _, why in _rehearse(work, [task], jobs, quiet):
+                raise AicError(why)
+            return
         line = told(work(task))
     if not quiet:
         click.echo(line, err=target == streams.PIPE)
 
 
-def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool) -> None:
+def _run_all(
+    work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool, dry: bool
+) -> None:
     """Make many files, go on after one that fails, and end with a list of those."""
-    from tqdm import tqdm
-
     from imgcodec.cli import batch
 
     for path, note in listing.notes:
@@ -129,9 +138,27 @@ def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool
             continue
         num_current += task is None
         due += [] if task is None else [task]
-    with tqdm(total=len(due), unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
+    if dry:
+        failed += _rehearse(work, due, jobs, quiet)
+    else:
+        failed += _show(batch.run(due, work, jobs), len(due), quiet)
+    if num_current and not quiet:
+        click.echo(f"{num_current} files are up to date")
+    for path, why in failed:
+        click.echo(one_line(why if str(path) in why else f"{path}: {why}"), err=True)
+    if failed:
+        num_files = len(listing.tasks) + len(listing.failed)
+        raise AicError(f"{len(failed)} of {num_files} files failed")
+
+
+def _show(outcomes: Iterable[Outcome], total: int, quiet: bool) -> list[tuple[Path, str]]:
+    """Tell what becomes of many files, with a bar; return those that failed, and why."""
+    from tqdm import tqdm
+
+    failed = []
+    with tqdm(total=total, unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
         read = written = 0
-        for outcome in batch.run(due, work, jobs):
+        for outcome in outcomes:
             if outcome.line is None:
                 failed.append((outcome.task.source, outcome.error or ""))
             else:
@@ -142,13 +169,19 @@ def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool
                 if not quiet:
                     bar.write(outcome.line)
             bar.update()
-    if num_current and not quiet:
-        click.echo(f"{num_current} files are up to date")
-    for path, why in failed:
-        click.echo(one_line(why if str(path) in why else f"{path}: {why}"), err=True)
-    if failed:
-        num_files = len(listing.tasks) + len(listing.failed)
-        raise AicError(f"{len(failed)} of {num_files} files failed")
+    return failed
+
+
+def _rehearse(
+    work: Encoding | Decoding, due: Sequence[Task], jobs: int, quiet: bool
+) -> list[tuple[Path, str]]:
+    """Say what would be made; return what would fail, and why."""
+    from imgcodec.cli import rehearsal
+    from imgcodec.cli.encode import Encoding
+
+    if not isinstance(work, Encoding):
+        raise TypeError(f"{type(work)} has no rehearsal")
+    return rehearsal.rehearse(work, due, jobs, quiet)
 
 
 def threads_of(threads: int | None, jobs: int) -> int | None:
