@@ -27,6 +27,7 @@ from imgcodec.cli.jobs import (
 from imgcodec.cli.measure import MEASURE, check, in_words
 from imgcodec.cli.options import (
     ALPHA,
+    CLUSTER,
     EFFORT,
     FORCE,
     HELD_PIXELS,
@@ -454,6 +455,7 @@ class Encoding:
 @ENTROPY
 @MEASURE
 @JOBS
+@CLUSTER
 @MACHINE
 @FORCE
 @DRY_RUN
@@ -461,7 +463,7 @@ class Encoding:
 @QUIET
 def encode(
     sources: tuple[str, ...], target: str, force: bool, jobs: int, quiet: bool, dry: bool,
-    **settings: Any,
+    cluster: str | None, report: Path | None, **settings: Any,
 ) -> None:  # fmt: skip
     """Compress the picture IN to OUT.aic.
 
@@ -490,4 +492,4 @@ def encode(
         click.echo("--effort does nothing with --tune eye", err=True)
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
-    run(work, sources, target, PICTURES, ".aic", force, jobs, quiet, dry)
+    run(work, sources, target, PICTURES, ".aic", force, jobs, quiet, dry, cluster, report)

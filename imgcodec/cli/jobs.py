@@ -6,7 +6,7 @@ import gc
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,13 @@ from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
     from imgcodec.cli.batch import Outcome
+    from imgcodec.cli.cluster import Row
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
-    from imgcodec.cli.targets import Listing, Task
+    from imgcodec.cli.targets import Listing, Place, Task
     from imgcodec.codec import Codec
 
-Warn = Callable[[Path, str], None]
+Warn = Callable[[Any, str], None]  # of a path or a URL
 
 LOCK = Lock()
 
@@ -89,12 +90,39 @@ def check_coded(target: Path, force: bool) -> None:
 def run(
     work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
     suffix: str, force: bool, jobs: int, quiet: bool, dry: bool = False,
+    cluster: str | None = None, report: Path | None = None,
 ) -> None:  # fmt: skip
-    """Make one file of another, or many of many; `dry`: say only what would be made."""
-    from imgcodec.cli import streams, targets
+    """Make one file of another, or many of many.
+
+    Args:
+        work: what is done with each.
+        sources: words that say of which.
+        target: the file to write, or the folder.
+        suffixes: see `targets.find`.
+        suffix: see `targets.find`.
+        force: whether existing files are replaced.
+        jobs: how many files are worked on at a time.
+        quiet: whether only errors are told.
+        dry: say only what would be made.
+        cluster: the address of what does it in our place, see `cluster.connected`.
+        report: a CSV file to be written of that.
+    """
+    from imgcodec.cli import places, streams, targets
 
     if not sources:
         raise click.UsageError("Missing argument: a file that is read, and one that is written.")
+    if report is not None and cluster is None:
+        raise click.UsageError("--report is for --cluster.")
+    if cluster is not None:
+        if dry or streams.PIPE in (*sources, target):
+            raise click.UsageError("--cluster makes files of files: no pipes, no --dry-run.")
+        words = [places.plain(word) for word in (*sources, target)]
+        listing = targets.find(words[:-1], words[-1], suffixes, suffix, force)
+        _run_on_cluster(work, listing, cluster, jobs, quiet, report)
+        return
+    for word in (*sources, target):
+        if places.is_url(word):
+            raise AicError(f"{word}: URLs need --cluster, --cluster local on one machine")
     if streams.PIPE not in (*sources, target) and targets.is_many(sources, target):
         _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet, dry)
         return
@@ -141,35 +169,82 @@ def _run_all(
     if dry:
         failed += _rehearse(work, due, jobs, quiet)
     else:
-        failed += _show(batch.run(due, work, jobs), len(due), quiet)
+        _show(batch.run(due, work, jobs), len(due), quiet, failed)
+    _sum_up(listing, num_current, failed, quiet)
+
+
+def _run_on_cluster(
+    work: Encoding | Decoding, listing: Listing, address: str, jobs: int, quiet: bool,
+    report: Path | None,
+) -> None:  # fmt: skip
+    """Have many files made, go on after one that fails, and end with a list of those."""
+    from imgcodec.cli import cluster
+
+    if report is not None:
+        files.check_free(report, listing.force)
+    for path, note in listing.notes:
+        work.warn(path, note)
+    failed = list(listing.failed)
+    pairs = [(cluster.absolute(source), cluster.absolute(made)) for source, made in listing.pairs]
+    num_current = 0
+
+    def due(rows: Iterable[cluster.Row]) -> Iterator[cluster.Row]:
+        nonlocal num_current
+        for row in rows:
+            for note in row.notes:
+                work.warn(row.source, note)
+            num_current += row.line is None and row.error is None
+            yield row
+
+    refused = None
+    try:
+        with cluster.connected(address, jobs) as client:
+            rows = due(cluster.run(client, work, pairs, listing.force))
+            if report is not None:
+                rows = cluster.reporting(rows, report, listing.force)
+            _show(rows, len(pairs), quiet, failed)
+    except AicError as error:
+        refused = error
+    _sum_up(listing, num_current, failed, quiet, refused)
+
+
+def _sum_up(
+    listing: Listing, num_current: int, failed: Sequence[tuple[Place, str]], quiet: bool,
+    refused: AicError | None = None,
+) -> None:  # fmt: skip
+    """Say what became of many files, and refuse if anything failed."""
     if num_current and not quiet:
         click.echo(f"{num_current} files are up to date")
     for path, why in failed:
         click.echo(one_line(why if str(path) in why else f"{path}: {why}"), err=True)
+    if refused is not None:
+        raise refused
     if failed:
-        num_files = len(listing.tasks) + len(listing.failed)
+        num_files = len(listing.pairs) + len(listing.failed)
         raise AicError(f"{len(failed)} of {num_files} files failed")
 
 
-def _show(outcomes: Iterable[Outcome], total: int, quiet: bool) -> list[tuple[Path, str]]:
-    """Tell what becomes of many files, with a bar; return those that failed, and why."""
+def _show(
+    outcomes: Iterable[Outcome | Row], total: int, quiet: bool, failed: list[tuple[Place, str]]
+) -> None:
+    """Tell what becomes of many files, with a bar; add those that fail, and why."""
     from tqdm import tqdm
 
-    failed = []
     with tqdm(total=total, unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
         read = written = 0
         for outcome in outcomes:
-            if outcome.line is None:
-                failed.append((outcome.task.source, outcome.error or ""))
-            else:
+            if outcome.error is not None:
+                failed.append((outcome.source, outcome.error))
+            elif outcome.line is not None:
                 read += outcome.read
                 written += outcome.written
                 sizes = (tqdm.format_sizeof(size, "B") for size in (read, written))
-                bar.set_postfix_str(" -> ".join(sizes), refresh=False)
+                told = " -> ".join(sizes)
+                num_failed = len(failed)
+                bar.set_postfix_str(told + f", {num_failed} failed" * (num_failed > 0), False)
                 if not quiet:
                     bar.write(outcome.line)
             bar.update()
-    return failed
 
 
 def _rehearse(
@@ -189,7 +264,7 @@ def threads_of(threads: int | None, jobs: int) -> int | None:
     return threads if threads is not None or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
 
 
-def warn(quiet: bool, path: Path, note: str) -> None:
+def warn(quiet: bool, path: Place, note: str) -> None:
     """Say on stderr what is not as it was."""
     if not quiet:
         click.echo(one_line(f"{path}: {note}"), err=True)
