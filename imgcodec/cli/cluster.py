@@ -14,9 +14,10 @@ import pickle
 import secrets
 import tempfile
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from imgcodec.runtime.lockstep import Member
 
 LOCAL = "local"  # in place of the address of a scheduler
-SHARD = 200  # files
+SHARD = 200  # files at most
+SHARDS_EACH = 4  # of a few files, for each thread: all are busy to the end
 AHEAD = 3  # shards for each thread of a worker, so that none waits for the client
+LOOPBACK = "127.0.0.1:0"  # dask's page on a cluster of one's own, at any port
 CONNECT_S, WORKERS_S = 30, 120
 RETRIES = 2  # of a shard in which something unexpected was raised
 COLUMNS = ("source", "target", "bytes", "bpp", "seconds", "worker", "error")
@@ -80,30 +83,44 @@ def connected(address: str, workers: int) -> Iterator[Any]:
         import distributed
     except ImportError as error:
         raise AicError("--cluster needs pip install 'imgcodec[cluster]'") from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # we tell what matters
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # we tell what matters, in one line
     own = client = None
     try:
         try:
-            if address == LOCAL:
-                number = workers if workers > 1 else os.cpu_count() or 1
-                own = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=number, threads_per_worker=1, dashboard_address=None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if address == LOCAL:
+                    own = distributed.LocalCluster(  # type: ignore[no-untyped-call]
+                        n_workers=workers if workers > 1 else os.cpu_count() or 1,
+                        threads_per_worker=1,
+                        dashboard_address=LOOPBACK,
+                    )
+                client = distributed.Client(  # type: ignore[no-untyped-call]
+                    own or address, timeout=CONNECT_S
                 )
-            client = distributed.Client(  # type: ignore[no-untyped-call]
-                own or address, timeout=CONNECT_S
-            )
-            client.wait_for_workers(1, timeout=WORKERS_S)
+            with suppress(distributed.TimeoutError):
+                client.wait_for_workers(1, timeout=WORKERS_S)
             found = client.run(_version)
-        except (OSError, ValueError, ImportError, TimeoutError) as error:
+            if not found:
+                raise AicError(f"cluster {address}: no worker came within {WORKERS_S} s")
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise AicError(f"cluster {address}: {reason(error)}") from error
         for worker, version in found.items():
             if version != __version__:
                 raise AicError(f"cluster {address}: {worker} has aic {version}, not {__version__}")
         yield client
     finally:
-        for end in (client, own):
-            if end is not None:
-                end.close(timeout=CONNECT_S)
+        gone = client is not None and client.status != "running"
+        if client is not None:
+            with suppress(TimeoutError):  # it still looks for a scheduler that is gone
+                client.close(  # type: ignore[no-untyped-call]
+                    timeout=1 if gone else CONNECT_S
+                )
+        if own is not None:
+            own.close(timeout=CONNECT_S)
+        if not gone:  # else it goes on talking about it
+            logging.disable(before)
 
 
 def run(
@@ -118,7 +135,8 @@ def run(
     name = f"aic-{secrets.token_hex(8)}"
     inbox: Queue[Any] = Queue()  # rows of files, and shards that ended
     unknown = {target for _, target in pairs}  # what nobody has told about yet
-    waiting = iter(range(0, len(pairs), SHARD))
+    size = min(SHARD, -(-len(pairs) // (SHARDS_EACH * _num_threads(client)))) or 1
+    waiting = iter(range(0, len(pairs), size))
     shards: dict[Any, Sequence[Pair]] = {}  # what works at which
 
     def submit(shard: Sequence[Pair]) -> None:
@@ -130,9 +148,9 @@ def run(
         future.add_done_callback(inbox.put)
 
     def fill() -> None:
-        most = AHEAD * max(1, sum(client.nthreads().values()))
+        most = AHEAD * _num_threads(client)
         for start in islice(waiting, max(0, most - len(shards))):
-            submit(pairs[start : start + SHARD])
+            submit(pairs[start : start + size])
 
     def told(rows: Iterable[Sequence[Any]]) -> Iterator[Row]:
         for row in map(Row._make, rows):
@@ -182,6 +200,12 @@ def _portable(work: Encoding | Decoding) -> Encoding | Decoding:
     if roi is not None and roi.mask is not None:
         changes["roi"] = roi._replace(mask=roi.mask.absolute())
     return replace(work, **changes)
+
+
+def _num_threads(client: Any) -> int:
+    """Return how many files are worked on at a time."""
+    found: dict[str, int] = client.nthreads()  # by worker
+    return max(1, sum(found.values()))
 
 
 def _next(inbox: Queue[Any], client: Any) -> Any:
