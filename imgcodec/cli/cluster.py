@@ -152,8 +152,8 @@ def run(
         for start in islice(waiting, max(0, most - len(shards))):
             submit(pairs[start : start + size])
 
-    def told(rows: Iterable[Sequence[Any]]) -> Iterator[Row]:
-        for row in map(Row._make, rows):
+    def told(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
             if row.target in unknown:  # else a shard began anew
                 unknown.remove(row.target)
                 yield row
@@ -163,8 +163,8 @@ def run(
         fill()
         while shards:
             item = _next(inbox, client)
-            if isinstance(item, tuple | list):
-                yield from told([item])
+            if isinstance(item, bytes):
+                yield from told([pickle.loads(item)])  # noqa: S301 - as dask itself does
                 continue
             shard = shards.pop(item)
             if item.status == "cancelled":
@@ -235,7 +235,10 @@ def _killed() -> type[BaseException]:
 def reporting(rows: Iterable[Row], path: Path, force: bool) -> Iterator[Row]:
     """Yield rows, and write them to a CSV file; also those before a refusal."""
     refused = None
-    with files.replacing(path, force) as temporary, temporary.open("w", newline="") as file:
+    with (
+        files.replacing(path, force) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         try:
@@ -273,7 +276,7 @@ def _work(settings: bytes) -> Encoding | Decoding:
     return work
 
 
-def _shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> list[Any]:
+def _shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> list[Row]:
     """Do a shard, tell of each file, and return all that was told."""
     from distributed import get_worker
 
@@ -282,9 +285,8 @@ def _shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> l
     told = []
     with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
         for row in rows(_work(settings), pairs, force, Path(folder), worker.address):
-            plain = [*row[:5], list(row.notes), *row[6:]]
-            worker.log_event(topic, plain)
-            told.append(plain)
+            worker.log_event(topic, pickle.dumps(row))  # names may be no text that dask sends
+            told.append(row)
             task = worker.state.tasks.get(key)
             if task is None or task.state == "cancelled":  # nobody waits for the rest
                 break

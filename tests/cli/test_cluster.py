@@ -233,7 +233,7 @@ def test_a_file_of_which_workers_die_costs_no_other(two, tmp_path, monkeypatch):
     def shard(settings, pairs, force, topic):
         if any(source.endswith("3") for source, _ in pairs):
             os.kill(os.getpid(), signal.SIGKILL)
-        return [list(cluster.Row(*pair, "w", line="made")) for pair in pairs]
+        return [cluster.Row(*pair, "w", line="made") for pair in pairs]
 
     class Work:
         threads = None
