@@ -46,5 +46,5 @@ $(PACKAGE): pyproject.toml constraints.txt
 	touch $@
 
 $(TESTS): $(PACKAGE)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train,geo,peers]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[test,train,geo,peers,cluster]'
 	touch $@

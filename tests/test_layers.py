@@ -11,7 +11,7 @@ import pytest
 import imgcodec
 
 HEAVY = {
-    "PIL", "click", "constriction", "matplotlib", "numpy", "rasterio",
+    "PIL", "click", "constriction", "dask", "distributed", "matplotlib", "numpy", "rasterio",
     "safetensors", "scipy", "torch", "tqdm",
 }  # fmt: skip
 TORCH = {"torch", "numpy", "tqdm"}  # torch brings numpy and tqdm along
@@ -60,8 +60,8 @@ TABLE = {
     ),
     "cli": (
         {
-            "__init__", "bench", "codec", "errors", "files", "format", "model", "pictures",
-            "releases", "runtime", "train",
+            "__init__", "bench", "codec", "errors", "files", "format", "metrics", "model",
+            "pictures", "releases", "runtime", "train",
         },
         {"click"},
     ),

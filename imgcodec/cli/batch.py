@@ -6,7 +6,7 @@ not of another of its name.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby, islice
@@ -32,6 +32,11 @@ class Outcome(NamedTuple):
     error: str | None
     read: int = 0  # bytes
     written: int = 0
+
+    @property
+    def source(self) -> Path:
+        """What it was made of."""
+        return self.task.source
 
 
 class Work(Protocol):
@@ -87,7 +92,7 @@ def _is_time_of(made: int, source: int) -> bool:
     return made <= source < made + grain
 
 
-def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:
+def run(todo: Iterable[Task], work: Work, jobs: int) -> Iterator[Outcome]:
     """Do all tasks, `jobs` at a time, and yield what became of each, in their order.
 
     Small pictures of one size that follow each other go through the model together.
@@ -126,7 +131,7 @@ def run(todo: Sequence[Task], work: Work, jobs: int) -> Iterator[Outcome]:
                 future.cancel()
 
 
-def _groups(todo: Sequence[Task], work: Work) -> Iterator[list[Task]]:
+def _groups(todo: Iterable[Task], work: Work) -> Iterator[list[Task]]:
     """Yield tasks that are done together."""
 
     def size(task: Task) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from imgcodec import files
 from imgcodec.cli.jobs import LOCK, Warn, check_apart, details, load_codec, run, threads_of, warn
 from imgcodec.cli.options import (
     ALPHA,
+    CLUSTER,
     FORCE,
     JOBS,
     MACHINE,
@@ -227,6 +228,7 @@ class Decoding:
 @METADATA
 @FORMAT
 @JOBS
+@CLUSTER
 @WEIGHTS
 @MACHINE
 @FORCE
@@ -234,7 +236,7 @@ class Decoding:
 @QUIET
 def decode(
     sources: tuple[str, ...], target: str, suffix: str, force: bool, jobs: int, quiet: bool,
-    **settings: Any,
+    cluster: str | None, report: Path | None, **settings: Any,
 ) -> None:  # fmt: skip
     """Decompress IN.aic to the picture OUT.
 
@@ -247,4 +249,7 @@ def decode(
     """
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Decoding(warn=partial(warn, quiet), **settings)
-    run(work, sources, target, (".aic",), f".{suffix}", force, jobs, quiet)
+    run(
+        work, sources, target, (".aic",), f".{suffix}", force, jobs, quiet, cluster=cluster,
+        report=report,
+    )  # fmt: skip

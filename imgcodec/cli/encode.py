@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,8 +24,10 @@ from imgcodec.cli.jobs import (
     threads_of,
     warn,
 )
+from imgcodec.cli.measure import MEASURE, check, in_words
 from imgcodec.cli.options import (
     ALPHA,
+    CLUSTER,
     EFFORT,
     FORCE,
     HELD_PIXELS,
@@ -43,13 +46,14 @@ from imgcodec.cli.options import (
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container
-from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
+from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, MAX_U, check_pixels
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
+    from imgcodec.pictures.frame import Frame
 
 
 class RoiWords(NamedTuple):
@@ -80,6 +84,43 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
         if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):
             return RoiWords(None, tuple(map(int, place.split(","))), weight)
         return RoiWords(READ_AGAIN.convert(place, param, ctx), None, weight)
+
+
+class _Crop(click.ParamType):  # type: ignore[type-arg]
+    """Left, top, width and height of a part, X,Y,W,H."""
+
+    name = "crop"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse a value; whether the part lies in a picture is seen later."""
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"\d{1,9},\d{1,9}(,0*[1-9]\d{0,8}){2}", str(value), re.ASCII):
+            self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
+        return tuple(map(int, str(value).split(",")))
+
+
+class _Resize(click.ParamType):  # type: ignore[type-arg]
+    """A size W,H, of which one may be 0, or percent."""
+
+    name = "resize"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int] | float:
+        """Parse a value."""
+        if isinstance(value, tuple | float):
+            return value
+        if found := re.fullmatch(r"(\d{1,5}),(\d{1,5})", str(value), re.ASCII):
+            width, height = int(found[1]), int(found[2])
+            if (width or height) and max(width, height) <= MAX_SIDE:
+                return width, height
+        elif found := re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)%?", str(value), re.ASCII):
+            if float(found[1]):
+                return float(found[1])
+        self.fail(f"{value!r} is no size W,H in pixels, nor percent.", param, ctx)
 
 
 class _Edge(click.IntRange):
@@ -125,6 +166,7 @@ Examples:
   aic encode photo.png photo.aic --size 100k          at most 100,000 bytes
   aic encode map.tif map.aic --roi 800,600,400,300:16
   aic encode photos/ archive/ --psnr 36 --jobs 2
+  aic encode photos/ thumbnails/ --resize 320,0 --tune eye --dry-run
   cat photo.png | aic encode - - > photo.aic
 """
 _QUALITIES = ", ".join(f"{quality:g} ({tune})" for tune, quality in DEFAULT_QUALITIES.items())
@@ -173,6 +215,24 @@ ROI = click.option(
     help="Where errors weigh more (WEIGHT times, 8 if not given): a box in pixels, or a grey "
     "picture of the same size, white where it matters. The file gets no larger by it.",
 )
+FRAME = combine(
+    click.option(
+        "--crop", type=_Crop(), default=None, metavar="X,Y,W,H",
+        help="Encode this part only: left, top, width and height in pixels.",
+    ),
+    click.option(
+        "--resize", type=_Resize(), default=None, metavar="W,H|PERCENT",
+        help="Encode the picture, or the part, at this width and height in pixels, one of which "
+        "may be 0: in proportion; or at so many percent of its sides. Pillow's Lanczos filter.",
+    ),
+)  # fmt: skip
+DRY_RUN = click.option(
+    "--dry-run",
+    "dry",
+    is_flag=True,
+    help="Write nothing: say which files would be made, and about how large they get; for that, "
+    "up to eight of them are tried.",
+)
 TUNE = click.option(
     "--tune",
     type=click.Choice(TUNES),
@@ -216,6 +276,9 @@ class Encoding:
     verbose: bool
     warn: Warn
     max_pixels: int | None = None
+    crop: tuple[int, int, int, int] | None = None  # left, top, width, height
+    resize: tuple[int, int] | float | None = None  # width and height, or percent
+    measure: tuple[str, ...] = ()
     dates = True  # other settings can be told from a file
 
     @cached_property
@@ -241,17 +304,41 @@ class Encoding:
         release = find(self._model_id)
         return self.codec.tune if release is None else release.tune
 
+    @cached_property
+    def _frame(self) -> Frame:
+        from imgcodec.pictures.frame import Frame
+
+        return Frame(self.crop, self.resize)
+
     def size(self, source: Path) -> tuple[int, int] | None:
         """See `batch.Work`."""
+        if self.roi is not None or self.effort > 1:
+            return None
+        return next(iter(self._shapes(source)), None)
+
+    def pixels(self, source: Path) -> int | None:
+        """Return how many pixels are coded of a picture; None: that is unknown."""
+        height, width = next(iter(self._shapes(source)), (0, 0))
+        return height * width or None
+
+    def _shapes(self, source: Path) -> list[tuple[int, int]]:
+        """Return heights and widths that a file of a picture may have; none: of no picture.
+
+        It may be turned by its orientation, which is not read for this.
+        """
         from imgcodec.pictures import reader
 
-        return None if self.roi is not None or self.effort > 1 else reader.size_of(source)
+        size = reader.size_of(source)
+        found = []
+        for height, width in () if size is None else (size, size[::-1]):
+            with suppress(ImageError):
+                found.append(self._frame.shape(height, width))
+        return found
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; no .aic file, another picture, or other settings: it is kept."""
         from imgcodec.cli.settings import more_than, other_settings
         from imgcodec.codec.target import Target
-        from imgcodec.pictures import reader
 
         target = task.target
         try:
@@ -260,11 +347,13 @@ class Encoding:
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
         made = file.header.height, file.header.width
-        size = None if outdated else reader.size_of(task.source)  # an edited one may have another
-        if size is not None and sorted(size) != sorted(made):
+        shapes = [] if outdated else self._shapes(task.source)  # an edited one may have another
+        if shapes and made not in shapes:
+            height, width = shapes[0]
+            verb = "would give" if self.crop or self.resize else "has"
             raise AicError(
-                f"{target}: holds a picture of {made[1]}x{made[0]} pixels, {task.source} has"
-                f" {size[1]}x{size[0]}, and is kept without --force"
+                f"{target}: holds a picture of {made[1]}x{made[0]} pixels, {task.source} {verb}"
+                f" {width}x{height}, and is kept without --force"
             )
         others = more_than(file, self.metadata, self.alpha) or other_settings(
             file,
@@ -305,6 +394,10 @@ class Encoding:
         picture = picture.keeping(self.metadata)
         if self.alpha != "keep":
             picture = picture.flattened(background)
+        if self.crop or self.resize:
+            picture = self._framed(source, picture)
+        if self.measure:
+            check(picture, source)
         roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
         with LOCK:
             codec = self.codec.joining(member)
@@ -332,10 +425,31 @@ class Encoding:
         if roi is not None and isinstance(picture, Picture):
             inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
             line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
+        if self.measure:
+            told = in_words(self.measure, picture.coded(), codec.decode(data))
+            line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:
             line += f"\n  asked: {report.target}, found: rate parameter {report.u / MAX_U:.4f}"
             line += details(data, codec, stages)
         return line
+
+    def _framed(self, source: Path, picture: Any) -> Any:
+        """Return a part of a picture, at another size."""
+        if not hasattr(picture, "pixels"):
+            raise ImageError(
+                f"{source}: a GeoTIFF is not cropped or resized, its georeference would be wrong;"
+                " gdal_translate -srcwin and -outsize do it"
+            )
+        height, width = picture.shape[:2]
+        try:
+            new_height, new_width = self._frame.shape(height, width)
+            check_pixels(new_width, new_height, self.max_pixels or HELD_PIXELS)
+            found = self._frame.applied(picture)
+        except AicError as error:
+            raise ImageError(f"{source}: {error}") from error
+        if self._frame.distorts(height, width):
+            self.warn(source, f"its proportions change, {new_width}x{new_height} pixels are asked")
+        return found
 
 
 @click.command(epilog=ENCODE_EXAMPLES)
@@ -343,6 +457,7 @@ class Encoding:
 @click.argument("target", metavar="OUT.aic")
 @TARGET
 @ROI
+@FRAME
 @TUNE
 @WEIGHTS
 @EFFORT
@@ -352,14 +467,18 @@ class Encoding:
 @STRICT
 @max_pixels(None, f"{HELD_PIXELS}, or {MAX_PIXELS} of what is read piece by piece")
 @ENTROPY
+@MEASURE
 @JOBS
+@CLUSTER
 @MACHINE
 @FORCE
+@DRY_RUN
 @VERBOSE
 @QUIET
 def encode(
-    sources: tuple[str, ...], target: str, force: bool, jobs: int, quiet: bool, **settings: Any
-) -> None:
+    sources: tuple[str, ...], target: str, force: bool, jobs: int, quiet: bool, dry: bool,
+    cluster: str | None, report: Path | None, **settings: Any,
+) -> None:  # fmt: skip
     """Compress the picture IN to OUT.aic.
 
     IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
@@ -390,4 +509,4 @@ def encode(
         click.echo("--effort does nothing with --tune eye", err=True)
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
-    run(work, sources, target, PICTURES, ".aic", force, jobs, quiet)
+    run(work, sources, target, PICTURES, ".aic", force, jobs, quiet, dry, cluster, report)

@@ -6,7 +6,7 @@ import gc
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +23,14 @@ from imgcodec.runtime.forks import Lock
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
+    from imgcodec.cli.batch import Outcome
+    from imgcodec.cli.cluster import Row
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
-    from imgcodec.cli.targets import Listing
+    from imgcodec.cli.targets import Listing, Place, Task
     from imgcodec.codec import Codec
 
-Warn = Callable[[Path, str], None]
+Warn = Callable[[Any, str], None]  # of a path or a URL
 
 LOCK = Lock()
 
@@ -98,34 +100,69 @@ def naming(source: Path, target: Path) -> Iterator[None]:
 
 def run(
     work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
-    suffix: str, force: bool, jobs: int, quiet: bool,
+    suffix: str, force: bool, jobs: int, quiet: bool, dry: bool = False,
+    cluster: str | None = None, report: Path | None = None,
 ) -> None:  # fmt: skip
-    """Make one file of another, or many of many."""
-    from imgcodec.cli import streams, targets
+    """Make one file of another, or many of many.
+
+    Args:
+        work: what is done with each.
+        sources: words that say of which.
+        target: the file to write, or the folder.
+        suffixes: see `targets.find`.
+        suffix: see `targets.find`.
+        force: whether existing files are replaced.
+        jobs: how many files are worked on at a time.
+        quiet: whether only errors are told.
+        dry: say only what would be made.
+        cluster: the address of what does it in our place, see `cluster.connected`.
+        report: a CSV file to be written of that.
+    """
+    from imgcodec.cli import places, streams, targets
 
     if not sources:
         raise click.UsageError("Missing argument: a file that is read, and one that is written.")
+    if report is not None and cluster is None:
+        raise click.UsageError("--report is for --cluster.")
+    if cluster is not None:
+        if dry or streams.PIPE in (*sources, target):
+            raise click.UsageError("--cluster makes files of files: no pipes, no --dry-run.")
+        words = [places.plain(word) for word in (*sources, target)]
+        listing = targets.find(words[:-1], words[-1], suffixes, suffix, force)
+        _run_on_cluster(work, listing, cluster, jobs, quiet, report)
+        return
+    for word in (*sources, target):
+        if places.is_url(word):
+            raise AicError(f"{word}: URLs need --cluster, --cluster local on one machine")
     if streams.PIPE not in (*sources, target) and targets.is_many(sources, target):
-        _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet)
+        _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet, dry)
         return
     if len(sources) > 1:
         raise click.UsageError(f"{streams.PIPE} is a single file, and others cannot go with it.")
+    if dry and target == streams.PIPE:
+        raise click.UsageError("--dry-run writes nothing, to stdout neither.")
     source = sources[0]
     if source != streams.PIPE:
         READ.convert(source, None, None)
     with streams.as_files(source, target, suffix, force) as (task, told):
         warn = work.warn
         work.warn = lambda path, note: warn(Path(told(str(path))), note)
+        if dry:
+            check_apart(task.source, task.target)
+            check_coded(task.target, force)
+            for _, why in _rehearse(work, [task], jobs, quiet):
+                raise AicError(why)
+            return
         with naming(task.source, task.target):
             line = told(work(task))
     if not quiet:
         click.echo(line, err=target == streams.PIPE)
 
 
-def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool) -> None:
+def _run_all(
+    work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool, dry: bool
+) -> None:
     """Make many files, go on after one that fails, and end with a list of those."""
-    from tqdm import tqdm
-
     from imgcodec.cli import batch
 
     for path, note in listing.notes:
@@ -143,26 +180,97 @@ def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool
         if task is not None and task.force and not asked.force:
             work.warn(task.target, f"is older than {task.source}, and is made again")
         due += [] if task is None else [task]
-    with tqdm(total=len(due), unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
-        read = written = 0
-        for outcome in batch.run(due, work, jobs):
-            if outcome.line is None:
-                failed.append((outcome.task.source, outcome.error or ""))
-            else:
-                read += outcome.read
-                written += outcome.written
-                sizes = (tqdm.format_sizeof(size, "B") for size in (read, written))
-                bar.set_postfix_str(" -> ".join(sizes), refresh=False)
-                if not quiet:
-                    bar.write(outcome.line)
-            bar.update()
+    if dry:
+        failed += _rehearse(work, due, jobs, quiet)
+    else:
+        _show(batch.run(due, work, jobs), len(due), quiet, failed)
+    _sum_up(listing, num_current, failed, quiet)
+
+
+def _run_on_cluster(
+    work: Encoding | Decoding, listing: Listing, address: str, jobs: int, quiet: bool,
+    report: Path | None,
+) -> None:  # fmt: skip
+    """Have many files made, go on after one that fails, and end with a list of those."""
+    from imgcodec.cli import cluster
+
+    if report is not None:
+        files.check_free(report, listing.force)
+    for path, note in listing.notes:
+        work.warn(path, note)
+    failed = list(listing.failed)
+    pairs = [(cluster.absolute(source), cluster.absolute(made)) for source, made in listing.pairs]
+    num_current = 0
+
+    def due(rows: Iterable[cluster.Row]) -> Iterator[cluster.Row]:
+        nonlocal num_current
+        for row in rows:
+            for note in row.notes:
+                work.warn(row.source, note)
+            num_current += row.line is None and row.error is None
+            yield row
+
+    refused = None
+    try:
+        with cluster.connected(address, jobs) as client:
+            rows = due(cluster.run(client, work, pairs, listing.force))
+            if report is not None:
+                rows = cluster.reporting(rows, report, listing.force)
+            _show(rows, len(pairs), quiet, failed)
+    except AicError as error:
+        refused = error
+    _sum_up(listing, num_current, failed, quiet, refused)
+
+
+def _sum_up(
+    listing: Listing, num_current: int, failed: Sequence[tuple[Place, str]], quiet: bool,
+    refused: AicError | None = None,
+) -> None:  # fmt: skip
+    """Say what became of many files, and refuse if anything failed."""
     if num_current and not quiet:
         click.echo(f"{num_current} files are up to date")
     for path, why in failed:
         click.echo(one_line(why if str(path) in why else f"{path}: {why}"), err=True)
+    if refused is not None:
+        raise refused
     if failed:
-        num_files = len(listing.tasks) + len(listing.failed)
+        num_files = len(listing.pairs) + len(listing.failed)
         raise AicError(f"{len(failed)} of {num_files} files failed")
+
+
+def _show(
+    outcomes: Iterable[Outcome | Row], total: int, quiet: bool, failed: list[tuple[Place, str]]
+) -> None:
+    """Tell what becomes of many files, with a bar; add those that fail, and why."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
+        read = written = 0
+        for outcome in outcomes:
+            if outcome.error is not None:
+                failed.append((outcome.source, outcome.error))
+            elif outcome.line is not None:
+                read += outcome.read
+                written += outcome.written
+                sizes = (tqdm.format_sizeof(size, "B") for size in (read, written))
+                told = " -> ".join(sizes)
+                num_failed = len(failed)
+                bar.set_postfix_str(told + f", {num_failed} failed" * (num_failed > 0), False)
+                if not quiet:
+                    bar.write(outcome.line)
+            bar.update()
+
+
+def _rehearse(
+    work: Encoding | Decoding, due: Sequence[Task], jobs: int, quiet: bool
+) -> list[tuple[Path, str]]:
+    """Say what would be made; return what would fail, and why."""
+    from imgcodec.cli import rehearsal
+    from imgcodec.cli.encode import Encoding
+
+    if not isinstance(work, Encoding):
+        raise TypeError(f"{type(work)} has no rehearsal")
+    return rehearsal.rehearse(work, due, jobs, quiet)
 
 
 def threads_of(threads: int | None, jobs: int) -> int | None:
@@ -170,7 +278,7 @@ def threads_of(threads: int | None, jobs: int) -> int | None:
     return threads if threads is not None or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
 
 
-def warn(quiet: bool, path: Path, note: str) -> None:
+def warn(quiet: bool, path: Place, note: str) -> None:
     """Say on stderr what is not as it was."""
     if not quiet:
         click.echo(one_line(f"{path}: {note}"), err=True)

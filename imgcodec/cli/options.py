@@ -144,6 +144,23 @@ JOBS = click.option(
     metavar="N",
     help="Files that are worked on at a time, of many; the CPU threads are shared by them.",
 )
+CLUSTER = combine(
+    click.option(
+        "--cluster",
+        default=None,
+        metavar="local|ADDRESS",
+        help="Spread many files over a cluster of dask's: of this machine's cores, or that of the "
+        "scheduler at an address like tcp://host:8786. Files may then be at URLs, like "
+        "s3://bucket/folder. Needs the extra cluster.",
+    ),
+    click.option(
+        "--report",
+        type=WRITE,
+        default=None,
+        metavar="FILE.csv",
+        help="With --cluster: write a row for each file: bytes, bpp, seconds, worker, error.",
+    ),
+)
 FORCE = click.option("--force", is_flag=True, help="Replace an existing output file.")
 WEIGHTS = click.option(
     "--weights",

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+from imgcodec.cli import places
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 
@@ -21,13 +22,22 @@ class Task(NamedTuple):
     force: bool = False  # whether an existing target is replaced
 
 
+Place = Path | str  # a str is a URL
+
+
 @dataclass
 class Listing:
     """What words mean."""
 
-    tasks: list[Task] = field(default_factory=list)
-    failed: list[tuple[Path, str]] = field(default_factory=list)  # what is not to be had, and why
-    notes: list[tuple[Path, str]] = field(default_factory=list)  # what is left out, to be told
+    force: bool = False  # whether existing targets are replaced
+    pairs: list[tuple[str, str]] = field(default_factory=list)  # source and target, paths or URLs
+    failed: list[tuple[Place, str]] = field(default_factory=list)  # what is not to be had, and why
+    notes: list[tuple[Place, str]] = field(default_factory=list)  # what is left out, to be told
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Sources and targets of which none is at a URL."""
+        return [Task(Path(source), Path(target), self.force) for source, target in self.pairs]
 
 
 def is_many(sources: Sequence[str], target: str) -> bool:
@@ -44,7 +54,7 @@ def find(
     suffix: str,
     force: bool = False,
 ) -> Listing:
-    """Return the files to be made.
+    """Return the files to be made; each word may be a path or a URL.
 
     Args:
         sources: folders, which are searched with all folders in them, patterns like `**/*.png`,
@@ -60,17 +70,18 @@ def find(
     like_a_file = os.path.splitext(folder)[1].lower() in (suffix, *suffixes)
     if not os.path.isdir(folder) and (os.path.exists(folder) or like_a_file):
         raise AicError(f"{folder}: is no folder, and {sources[0]} may be many files")
-    listing = Listing()
-    found: dict[tuple[str, Path], Path] = {}
+    listing = Listing(force)
+    found: dict[tuple[str, Path], Place] = {}
     for word in sources:
         for path, name in _of_word(word, len(sources) > 1, suffixes, suffix, listing):
-            found.setdefault((os.path.abspath(path), name), path)
+            key = path if isinstance(path, str) else os.path.abspath(path)
+            found.setdefault((key, name), path)
     names = target_names([name for _, name in found], suffix)
     paths = list(found.values())
     for path, (name, rival) in zip(paths, names, strict=True):
-        target = Path(folder) / name
+        target = places.join(folder, name)
         if rival is None:
-            listing.tasks.append(Task(path, target, force))
+            listing.pairs.append((str(path), target))
         else:
             listing.failed.append((path, f"{target} would be made of {paths[rival]}, too"))
     if not found and len(listing.failed) <= 1:
@@ -114,9 +125,11 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
 
 def _of_word(
     word: str, several: bool, suffixes: Collection[str], suffix: str, listing: Listing
-) -> Iterator[tuple[Path, Path]]:
+) -> Iterator[tuple[Place, Path]]:
     """Yield the files that a word names, and where they lie below the folder to write into."""
-    if os.path.isdir(word):
+    if places.is_url(word):
+        yield from _of_url(word, several, suffixes, suffix, listing)
+    elif os.path.isdir(word):
         base = Path(word)
         root = Path(base.name if several and base.name != ".." else "")
         others = 0
@@ -142,6 +155,31 @@ def _of_word(
     else:
         there = os.path.lexists(word)
         listing.failed.append((Path(word), "is not a regular file" if there else "is not there"))
+
+
+def _of_url(
+    word: str, several: bool, suffixes: Collection[str], suffix: str, listing: Listing
+) -> Iterator[tuple[str, Path]]:
+    """Yield the files that a URL names, by the rules for paths."""
+    try:
+        base, found = places.names(word)
+    except FileNotFoundError:
+        listing.failed.append((word, "is not there"))
+        return
+    if found is None:
+        yield word, Path(word.rsplit("/", 1)[-1])
+        return
+    pattern = places.pattern(word)
+    root = Path(base.rsplit("/", 1)[-1] if several and pattern is None else "")
+    others = 0
+    for names in found:
+        kind = Path(names[-1]).suffix.lower()
+        if kind in suffixes if pattern is None else _fits(names, pattern):
+            yield places.join(base, Path(*names)), root.joinpath(*names)
+        elif kind != suffix:
+            others += 1
+    if others and pattern is None:
+        listing.notes.append((word, f"left alone: {others} of other kinds"))
 
 
 def _walk(

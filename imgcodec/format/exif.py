@@ -1,4 +1,4 @@
-"""EXIF data, a TIFF structure: its orientation, and what changes when the picture is turned.
+"""EXIF data, a TIFF structure: its orientation, and what changes when the picture is changed.
 
 Numbers are changed where they stand: makers' own data are pointed at by where they are.
 """
@@ -12,9 +12,8 @@ _NUMBERS = {1: "B", 3: "H", 4: "I"}  # by TIFF's types: BYTE, SHORT, LONG
 _ENTRY_BYTES = 12  # tag, type, count, and the value or where it stands
 _ORIENTATION = 0x0112
 _INNER = (0x8769, 0xA005)  # directories: Exif in the first one, Interoperability in Exif
-_SIDES = (  # tags of width and height, or of the densities along them
-    (0x0100, 0x0101), (0x011A, 0x011B), (0xA002, 0xA003), (0xA20E, 0xA20F), (0x1001, 0x1002),
-)  # fmt: skip
+_PIXELS = ((0x0100, 0x0101), (0xA002, 0xA003), (0x1001, 0x1002))  # tags of width and height
+_SIDES = (*_PIXELS, (0x011A, 0x011B), (0xA20E, 0xA20F))  # and of the densities along them
 _THUMBNAIL = (0x0201, 0x0202)  # where it stands, and its length
 _JPEG = b"\xff\xd8"
 
@@ -58,6 +57,20 @@ def upright(exif: bytes, turned: int) -> bytes:
     return bytes(tiff.data)
 
 
+def of_size(exif: bytes, height: int, width: int) -> bytes:
+    """Return the EXIF data of a picture that was cropped or resized: sides, and no thumbnail."""
+    tiff = _Tiff(exif)
+    tiff.remove_thumbnail()
+    directory = tiff.directory(tiff.first)
+    for tag in (*_INNER, None):
+        for of_width, of_height in _PIXELS:
+            tiff.set(directory, of_width, width)
+            tiff.set(directory, of_height, height)
+        if tag is not None:
+            directory = tiff.directory(tiff.number(directory, tag))
+    return bytes(tiff.data)
+
+
 class _Tiff:
     """A TIFF structure whose numbers can be changed; of a damaged one, what can be read."""
 
@@ -83,9 +96,9 @@ class _Tiff:
         return None if form is None else self._read(form, directory[tag] + 8)
 
     def set(self, directory: dict[int, int], tag: int, value: int) -> None:
-        """Change the value of an entry that is a single number."""
+        """Change the value of an entry that is a single number, if its type holds it."""
         form = self._form(directory, tag)
-        if form is not None:
+        if form is not None and value < 256 ** struct.calcsize(form):
             struct.pack_into(f"{self._order}{form}", self.data, directory[tag] + 8, value)
 
     def swap(self, directory: dict[int, int], one: int, two: int) -> None:

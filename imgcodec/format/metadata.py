@@ -1,7 +1,7 @@
 """What a picture file says besides pixels: colour profile, EXIF and XMP, as chunks of a file.
 
-All three are kept byte for byte, but for what a turn changes: pixels are stored upright, and
-whoever applied the orientation a second time would turn them again.
+All three are kept byte for byte, but for what a turn, or another size, changes: pixels are stored
+upright, and whoever applied the orientation a second time would turn them again.
 """
 
 from collections.abc import Collection, Sequence
@@ -55,6 +55,12 @@ class Metadata:
             exif=None if self.exif is None else exif.upright(self.exif, turned),
             xmp=None if self.xmp is None else xmp.upright(self.xmp, turned),
         )
+
+    def of_size(self, height: int, width: int) -> "Metadata":
+        """Return the metadata of the picture cropped or resized; XMP stays as it is."""
+        if self.exif is None:
+            return self
+        return replace(self, exif=exif.of_size(self.exif, height, width))
 
     def chunks(self) -> list[Chunk]:
         """Return them as chunks of a file."""

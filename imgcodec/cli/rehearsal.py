@@ -1,0 +1,78 @@
+"""`--dry-run`: what would be done, and about how large it gets; nothing is written."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imgcodec import files
+from imgcodec.cli import batch
+from imgcodec.cli.targets import Task
+from imgcodec.errors import AicError
+from imgcodec.files import reason
+from imgcodec.format import container
+
+if TYPE_CHECKING:
+    from imgcodec.cli.encode import Encoding
+
+SAMPLES = 8  # pictures that are coded, to see how large they get
+
+
+def rehearse(
+    work: Encoding, due: Sequence[Task], jobs: int, quiet: bool
+) -> list[tuple[Path, str]]:
+    """Say what would be made; return what would fail, as far as that is known, and why.
+
+    Some pictures, spread over all of them, are coded into a folder that is removed again.
+    """
+    failed: list[tuple[Path, str]] = []
+    lines = []
+    sampled = set(range(0, len(due), max(1, -(-len(due) // SAMPLES))))
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="aic-")
+    except OSError as error:
+        raise AicError(f"no temporary folder: {reason(error)}") from error
+    with temporary as folder:
+        trials = [Task(due[n].source, Path(folder) / f"{n}.aic") for n in sorted(sampled)]
+        made = {outcome.task.target.name: outcome for outcome in batch.run(trials, work, jobs)}
+        num_bytes = num_pixels = num_coded = 0
+        known: list[int | None] = []
+        for number, task in enumerate(due):
+            outcome = made.get(f"{number}.aic")
+            if outcome is None:
+                known.append(work.pixels(task.source))
+                verb = "would" if known[-1] else "could perhaps not"
+                lines.append(f"{task.target}: {verb} be made of {task.source}")
+            elif outcome.line is None:
+                why = (outcome.error or "").replace(str(outcome.task.target), str(task.target))
+                failed.append((task.source, why))
+            else:
+                path = outcome.task.target
+                header = container.File(files.read_bytes(path)).header
+                known.append(header.width * header.height)
+                num_bytes += outcome.written
+                num_pixels += header.width * header.height
+                num_coded += 1
+                line = outcome.line.replace(str(path), str(task.target))
+                named = f"{task.target}: "
+                lines.append(f"{named}would be made, {line.removeprefix(named)}")
+    if num_coded and len(due) > 1:
+        lines.append(_sum(known, 8 * num_bytes / num_pixels, num_coded))
+    if lines and not quiet:
+        click.echo("\n".join(lines))
+    return failed
+
+
+def _sum(known: Sequence[int | None], bpp: float, num_coded: int) -> str:
+    """Say how large files of so many pixels get together, at the bits per pixel of a sample."""
+    total = round(sum(pixels or 0 for pixels in known) * bpp / 8)
+    line = f"{len(known)} files would take about {total} bytes"
+    if num_coded < len(known):
+        line += f", at the {bpp:.4f} bpp of the {num_coded} that were tried"
+    if unknown := known.count(None):
+        line += f", without {unknown} of unknown size"
+    return line

@@ -1,0 +1,209 @@
+"""Files at URLs: by the rules of folders, and every failure in one line."""
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
+from test_cli import FakeCodec, assert_refused  # noqa: F401
+
+from imgcodec.cli import cluster, copies, places, targets
+from imgcodec.cli.encode import PICTURES, Encoding
+from imgcodec.format import container
+from imgcodec.format.metadata import KINDS
+
+
+@pytest.fixture
+def memory():
+    """A store in this process, empty."""
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    store.pseudo_dirs[:] = [""]
+    yield store
+    store.store.clear()
+
+
+def picture(store, path, grey=9):
+    with store.open(path, "wb") as file:
+        Image.fromarray(np.full((4, 6), grey, np.uint8)).save(file, "PNG")
+
+
+def found(*words, folder="memory://out", force=False):
+    return targets.find(words, folder, PICTURES, ".aic", force)
+
+
+@pytest.fixture
+def encode(aic, tmp_path):
+    """What becomes of pairs, by the code of a worker; `aic` puts the fake in place."""
+
+    def run(pairs, force=False, **settings):
+        goal = {"rate": None, "size": None, "quality": 72, "psnr": None, "ms_ssim": None}
+        words = {
+            "goal": goal, "roi": None, "tune": None, "weights": None, "effort": 1, "tile": None,
+            "alpha": "keep", "metadata": KINDS, "strict": False, "entropy": "range",
+            "device": "cpu", "threads": None, "verbose": False, "warn": cluster._note,
+        }  # fmt: skip
+        work = Encoding(**words | settings)
+        folder = tmp_path / "scratch"
+        folder.mkdir(exist_ok=True)
+        rows = list(cluster.rows(work, pairs, force, folder, "me"))
+        assert not [path for path in folder.rglob("*") if path.is_file()]
+        return rows
+
+    return run
+
+
+# ---- which files
+
+
+def test_words_mean_what_paths_would_mean(memory):
+    for name in ("in/a.png", "in/a.jpg", "in/x/b.PNG", "in/notes.txt", "in/old.aic"):
+        memory.pipe(name, b"")
+    listing = found("memory://in")
+    assert listing.pairs == [
+        ("memory://in/a.jpg", "memory://out/a.jpg.aic"),
+        ("memory://in/a.png", "memory://out/a.png.aic"),
+        ("memory://in/x/b.PNG", "memory://out/x/b.aic"),
+    ]
+    assert listing.notes == [("memory://in", "left alone: 1 of other kinds")]
+    assert found("memory://in/**/*.PNG").pairs == [("memory://in/x/b.PNG", "memory://out/x/b.aic")]
+    assert found("memory://in/a.png", folder="out").pairs == [
+        ("memory://in/a.png", str(Path("out", "a.aic")))
+    ]
+    several = found("memory://in", "memory://in/x/", "memory://no")
+    assert [target for _, target in several.pairs] == [
+        "memory://out/in/a.jpg.aic", "memory://out/in/a.png.aic", "memory://out/in/x/b.aic",
+        "memory://out/x/b.aic",
+    ]  # fmt: skip
+    assert several.failed == [("memory://no", "is not there")]
+
+
+def test_plain_urls_are_paths(tmp_path):
+    assert places.plain(f"file://{tmp_path}/a b.png") == f"{tmp_path}/a b.png"
+    assert places.plain("s3://a/b") == "s3://a/b"
+    assert not places.is_url(str(tmp_path))
+    assert not places.is_url("C://a")
+
+
+def test_a_question_mark_is_no_pattern_of_the_web():
+    assert places.pattern("https://a.b/c.png?size=1") is None
+    assert places.pattern("s3://a/b/?.png") == ("?.png",)
+    assert places.pattern("s3://a/*/x/**") == ("*", "x", "**")
+
+
+def test_places_that_nobody_knows_are_one_line(aic, tmp_path):
+    for word in ("nosuch://a/b", "s3://"):
+        result = aic("encode", word, tmp_path / "out", "--cluster", "local")
+        assert_refused(result, "")
+
+
+# ---- what is done again
+
+
+def test_stores_follow_the_rules_of_folders(memory, encode):
+    picture(memory, "in/a.png")
+    memory.pipe("in/bad.png", b"none")
+    pairs = [*found("memory://in").pairs, ("memory://in/no.png", "memory://out/no.aic")]
+    made, bad, missing = sorted(encode(pairs), key=lambda row: row.source)
+    assert made.line.startswith(f"memory://out/a.aic: {made.written} bytes")
+    data = memory.cat_file("out/a.aic")
+    header = container.File(data).header
+    assert (made.written, made.bpp, made.worker) == (len(data), 8 * len(data) / 24, "me")
+    assert (header.width, header.height) == (6, 4)
+    assert bad.error == "memory://in/bad.png: not a picture of a known kind"
+    assert missing.error == "memory://in/no.png: is not there"
+
+    pair = pairs[:1]
+    (current,) = encode(pair)
+    assert (current.line, current.error) == (None, None)
+    (other,) = encode(pair, entropy="none")
+    assert other.error == (
+        "memory://out/a.aic: exists with --entropy range, not --entropy none, and is kept"
+        " without --force"
+    )
+    assert encode(pair, force=True, entropy="none")[0].line
+    assert memory.cat_file("out/a.aic") != data
+
+
+def test_an_older_target_is_made_again(memory, encode):
+    picture(memory, "in/a.png")
+    pair = found("memory://in").pairs
+    assert encode(pair)[0].line
+    picture(memory, "in/a.png", grey=200)
+    memory.store["/out/a.aic"].modified = datetime(2001, 1, 1, tzinfo=timezone.utc)
+    before = memory.cat_file("out/a.aic")
+    assert encode(pair)[0].line
+    assert memory.cat_file("out/a.aic") != before
+
+
+def test_notes_name_urls(memory, encode):
+    with memory.open("in/deep.png", "wb") as file:
+        Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6) * 999).save(file, "PNG")
+    (row,) = encode(found("memory://in").pairs)
+    assert row.notes == ("more than 8 bits a sample were reduced to 8",)
+
+
+# ---- what fails
+
+
+def test_what_fails_by_chance_is_tried_again(memory, encode, monkeypatch):
+    picture(memory, "in/a.png")
+    calls = []
+    put = MemoryFileSystem.put_file
+
+    def fail(self, *words, **named):
+        calls.append(words)
+        if len(calls) < places.TRIES:
+            raise OSError("Connection reset")
+        return put(self, *words, **named)
+
+    monkeypatch.setattr(places, "PAUSE_S", 0)
+    monkeypatch.setattr(MemoryFileSystem, "put_file", fail)
+    assert encode(found("memory://in").pairs)[0].error is None
+    assert len(calls) == places.TRIES
+
+
+@pytest.mark.parametrize("error", [OSError("reset"), PermissionError("no"), KeyError("x")])
+@pytest.mark.parametrize("call", ["put_file", "get_file", "modified"])
+def test_what_fails_for_good_is_one_line(memory, encode, monkeypatch, call, error):
+    picture(memory, "in/a.png")
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(places, "PAUSE_S", 0)
+    monkeypatch.setattr(MemoryFileSystem, call, fail)
+    (row,) = encode(found("memory://in").pairs)
+    url = "memory://out/a.aic" if call == "put_file" else "memory://in/a.png"
+    assert row.error.startswith(f"{url}: ")
+    assert "\n" not in row.error
+    assert row.line is None
+    assert not memory.exists("out/a.aic")
+
+
+def test_other_places_see_whole_files_only(tmp_path, monkeypatch):
+    """Where a file grows while it is written, it has another name until then."""
+    source = tmp_path / "a"
+    source.write_bytes(b"new")
+    target = tmp_path / "folder" / "b"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    copies.Copies(tmp_path).store(source, f"local://{target}")
+    assert target.read_bytes() == b"new"
+    assert os.listdir(target.parent) == ["b"]
+    system = type(fsspec.filesystem("local"))
+
+    def fail(self, lpath, rpath, **_):
+        Path(rpath).write_bytes(b"ha")
+        raise OSError("full")
+
+    monkeypatch.setattr(places, "PAUSE_S", 0)
+    monkeypatch.setattr(system, "put_file", fail)
+    with pytest.raises(Exception, match="full"):
+        copies.Copies(tmp_path).store(source, f"local://{target}")
+    assert target.read_bytes() == b"new"
+    assert os.listdir(target.parent) == ["b"]
