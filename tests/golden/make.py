@@ -42,7 +42,7 @@ CASES = {
     "v1": V1,
     "v1.1": {  # new weights for the eye
         "eye": ("RGB", "eye", {"rate": 0.5}),
-        "default": ("RGB", "eye", {}),
+        "default": ("RGB", "eye", {"quality": 71}),
         "eye-grey": ("L", "eye", {"rate": 0.5}),
         "eye-none": ("RGB", "eye", {"quality": 60, "entropy": "none"}),
         "eye-tiles": ("RGB", "eye", {"quality": 71, "tile": 64}),
