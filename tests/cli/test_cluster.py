@@ -82,9 +82,9 @@ def start(workers):
 
 @pytest.fixture(scope="module")
 def two(store):
-    """The address of a cluster of two worker processes, how to ask it, and its scheduler."""
+    """The address of a cluster of two worker processes, and how to ask it."""
     with start(2) as found, Client(found) as client:
-        yield found.scheduler_address, client, found.scheduler
+        yield found.scheduler_address, client
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def wait_for(folder, count):
 
 
 def test_a_worker_that_dies_costs_what_it_had_not_made(real, two, album, alone, tmp_path):
-    address, client, _ = two
+    address, client = two
     out, report = tmp_path / "out", tmp_path / "report.csv"
     done = []
     words = ("encode", album, out, "--quality", "60", "--cluster", address, "--report", report)
@@ -238,7 +238,6 @@ def test_a_file_of_which_workers_die_costs_no_other(two, tmp_path, monkeypatch):
     class Work:
         threads = None
 
-    monkeypatch.setattr(two[2], "allowed_failures", 0)  # else the same several times
     monkeypatch.setattr(cluster, "_portable", lambda work: None)
     monkeypatch.setattr(cluster, "_shard", by_value(shard))
     monkeypatch.setattr(cluster, "SHARDS_EACH", 1)
