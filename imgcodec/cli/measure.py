@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,8 +67,8 @@ def _measured(metric: str, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> str:
     measures: dict[str, tuple[str, Callable[..., float | None]]] = {
         "psnr": ("PSNR {:.2f} dB", metrics.psnr),
         "ms-ssim": ("MS-SSIM {:.4f}", metrics.ms_ssim),
-        "ssimulacra2": ("SSIMULACRA 2 {:.2f}", partial(_seen, "ssimulacra2")),
-        "cvvdp": ("CVVDP {:.3f} JOD", partial(_seen, "cvvdp")),
+        "ssimulacra2": ("SSIMULACRA 2 {:.2f}", metrics.ssimulacra2),
+        "cvvdp": ("CVVDP {:.3f} JOD", metrics.cvvdp),
     }
     form, measure = measures[metric]
     name = form[: form.index(" {")]
@@ -77,20 +76,6 @@ def _measured(metric: str, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> str:
         return f"no {name} of more than {MOST_PIXELS} pixels"
     value = measure(a, b)
     return f"no {name} of so small a picture" if value is None else form.format(value)
-
-
-def _seen(metric: str, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
-    """Return a metric of what people see, None where a side is too short for it."""
-    import torch
-
-    from imgcodec.model.cvvdp import cvvdp
-    from imgcodec.model.ssimulacra2 import MIN_SIDE, ssimulacra2
-
-    if min(a.shape[:2]) < MIN_SIDE:
-        return None
-    x, x_hat = (torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 for image in (a, b))
-    with torch.inference_mode():
-        return float({"ssimulacra2": ssimulacra2, "cvvdp": cvvdp}[metric](x, x_hat))
 
 
 def check(picture: Any, source: object) -> None:
