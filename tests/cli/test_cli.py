@@ -27,7 +27,7 @@ from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
-from imgcodec.releases import DEFAULT_TUNE, NEWEST
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST
 
 MODEL_ID = NEWEST[DEFAULT_TUNE].model_id
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
@@ -549,7 +549,7 @@ def test_what_is_no_picture_is_refused(aic, tmp_path):
 @pytest.mark.parametrize(
     ("words", "target"),
     [
-        ([], Target("quality", 72)),
+        ([], Target("quality", DEFAULT_QUALITIES[DEFAULT_TUNE])),
         (["--quality", "0"], Target("quality", 0)),
         (["--rate", "1.5"], Target("rate", 1.5)),
         (["--size", "1200"], Target("size", 1200)),

@@ -102,8 +102,13 @@ def alone(real, album, tmp_path_factory):
     return out
 
 
+def is_begun(name):
+    return Path(name).name.startswith(".aic-") and name.endswith(".tmp")
+
+
 def assert_same(one, two, count):
-    assert names(one) == names(two)
+    # what a killed worker had begun to write may stay, under a name that no picture has
+    assert names(one) == [name for name in names(two) if not is_begun(name)]
     assert len(names(one)) == count
     for name in names(one):
         assert (one / name).read_bytes() == (two / name).read_bytes()

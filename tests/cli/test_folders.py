@@ -13,7 +13,7 @@ from test_cli import FakeCodec, assert_refused, assert_usage, names
 
 from imgcodec.cli import batch, targets
 from imgcodec.format import container
-from imgcodec.releases import NEWEST
+from imgcodec.releases import DEFAULT_TUNE, NEWEST
 
 
 def picture(path, grey=9):
@@ -292,8 +292,8 @@ def test_pictures_are_not_replaced_by_decoding_newer_files(aic, archive):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--quality", "72"], ""),
-        (["--quality", "70"], "quality 72, not 70"),
+        (["--quality", "69"], ""),
+        (["--quality", "70"], "quality 69, not 70"),
         (["--size", "20"], "bytes, not 20"),
         (["--size", "5000"], "bytes, not 5000"),
         (["--rate", "0.5"], "bytes, not 1"),
@@ -321,8 +321,8 @@ def test_other_weights_and_tiles_are_named(aic, archive):
     header, tiles, _ = container.unpack(path.read_bytes())
     path.write_bytes(container.pack(replace(header, model_id=NEWEST["ms-ssim"].model_id), tiles))
     date(path, pictures / "a.png")
-    assert "with --tune ms-ssim, not --tune psnr" in aic("encode", pictures, out).stderr
-    words = ("--tune", "ms-ssim", "--quality", "72")
+    assert "with --tune ms-ssim, not --tune eye" in aic("encode", pictures, out).stderr
+    words = ("--tune", "ms-ssim", "--quality", "69")
     assert aic("encode", pictures, out, *words).exit_code == 0
     Image.new("RGB", (100, 80)).save(pictures / "a.png")
     os.utime(pictures / "a.png", (1, 1))
@@ -339,7 +339,7 @@ def test_a_file_that_a_rate_made_is_of_that_rate(aic, archive, monkeypatch):
     size = 4000
 
     def encode(self, image, **_):
-        header = container.Header(6, 4, 1, 1, 9, 0, NEWEST["psnr"].model_id)
+        header = container.Header(6, 4, 1, 1, 9, 0, NEWEST[DEFAULT_TUNE].model_id)
         data = container.pack(header, [bytes(size - 41)])
         return whole(self, image).__class__(data, whole(self, image).report)
 
