@@ -5,6 +5,7 @@ never changed and never taken out: its files decode for ever. May import `errors
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +66,13 @@ RELEASES = (
         "14c2ed76091cc4f9d7fcc73eabd48ce5c1a728945c92cb50a3361f88a4605320",
     ),
 )  # fmt: skip
+# The sets that pack JPEG files, by age, as above; the last one packs.
+PACKING = (
+    Release(
+        "aic-pack", "1.1", "jpeg",
+        "06660837c0f3bb4c118e65e25d6cbb35ec928b9020997ae1e8ca995f9427a17f",
+    ),
+)  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with
 TUNES = tuple(NEWEST)
 DEFAULT_TUNE = "psnr"
@@ -80,20 +88,21 @@ def id_of(weights: bytes) -> bytes:
 
 def find(model_id: bytes) -> Release | None:
     """Return the set that a file names, None where it is none of the released."""
-    return next((release for release in RELEASES if release.model_id == model_id), None)
+    known = (*RELEASES, *PACKING)
+    return next((release for release in known if release.model_id == model_id), None)
 
 
-def needed(model_id: bytes) -> Release:
-    """Return the set that a file names.
+def needed(model_id: bytes, among: Sequence[Release] = RELEASES) -> Release:
+    """Return the set that a file names, one of those `among` which it may be.
 
     Raises:
         ModelMismatchError: it is none of the released.
     """
-    release = find(model_id)
+    release = next((release for release in among if release.model_id == model_id), None)
     if release is None:
         raise ModelMismatchError(
             f"the file needs weights {model_id.hex()}, which are none of"
-            f" {', '.join(map(str, RELEASES))}: a newer aic may know them, and weights of one's"
+            f" {', '.join(map(str, among))}: a newer aic may know them, and weights of one's"
             " own are given by --weights"
         )
     return release

@@ -25,6 +25,7 @@ from imgcodec.runtime.stopwatch import stage
 if TYPE_CHECKING:
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.pack import Packing, Unpacking
     from imgcodec.cli.targets import Listing
     from imgcodec.codec import Codec
 
@@ -86,7 +87,7 @@ def check_coded(target: Path, force: bool) -> None:
 
 
 def run(
-    work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
+    work: Encoding | Decoding | Packing | Unpacking, sources: Sequence[str], target: str, suffixes: Sequence[str],
     suffix: str, force: bool, jobs: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Make one file of another, or many of many."""
@@ -110,7 +111,9 @@ def run(
         click.echo(line, err=target == streams.PIPE)
 
 
-def _run_all(work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool) -> None:
+def _run_all(
+    work: Encoding | Decoding | Packing | Unpacking, listing: Listing, jobs: int, quiet: bool
+) -> None:
     """Make many files, go on after one that fails, and end with a list of those."""
     from tqdm import tqdm
 
