@@ -70,7 +70,7 @@ RELEASES = (
 PACKING = (
     Release(
         "aic-pack", "1.1", "jpeg",
-        "06660837c0f3bb4c118e65e25d6cbb35ec928b9020997ae1e8ca995f9427a17f",
+        "484d76f50ebc44514871e2c6235651ec93b359b2303e5ea33ea570270fe2b700",
     ),
 )  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with

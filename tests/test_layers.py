@@ -27,6 +27,10 @@ TABLE = {
     "model": (set[str](), TORCH),
     "metrics": ({"errors", "model"}, {"numpy"}),
     "releases": ({"errors"}, set[str]()),
+    "jpeg": (
+        {"entropy", "errors", "format", "releases"},
+        {"numpy", "constriction", "safetensors"},
+    ),
     "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
     "pictures": (
         {"errors", "files", "format", "metrics", "runtime"},
@@ -57,8 +61,8 @@ TABLE = {
     ),
     "cli": (
         {
-            "__init__", "bench", "codec", "errors", "files", "format", "model", "pictures",
-            "releases", "runtime", "train",
+            "__init__", "bench", "codec", "errors", "files", "format", "jpeg", "model",
+            "pictures", "releases", "runtime", "train",
         },
         {"click"},
     ),

@@ -87,8 +87,8 @@ def check_coded(target: Path, force: bool) -> None:
 
 
 def run(
-    work: Encoding | Decoding | Packing | Unpacking, sources: Sequence[str], target: str, suffixes: Sequence[str],
-    suffix: str, force: bool, jobs: int, quiet: bool,
+    work: Encoding | Decoding | Packing | Unpacking, sources: Sequence[str], target: str,
+    suffixes: Sequence[str], suffix: str, force: bool, jobs: int, quiet: bool,
 ) -> None:  # fmt: skip
     """Make one file of another, or many of many."""
     from imgcodec.cli import streams, targets

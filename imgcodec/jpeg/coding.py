@@ -11,6 +11,7 @@ from imgcodec.jpeg import context
 from imgcodec.jpeg.context import Floats, Integers
 from imgcodec.jpeg.network import FIRST_LARGE, KINDS, LARGE, LOGITS, SIGN, TOP, Networks
 
+Bits = NDArray[np.int64] | NDArray[np.bool_]
 Planes = NDArray[np.int32]  # (64, h, w), frequencies in zigzag order
 # Contexts of corrections, by kind of component: decisions of coefficients and of means, as many as
 # there are logits and one for further digits; six of ends.
@@ -19,7 +20,8 @@ MEANS_AT = LOGITS + 1
 ENDS_AT = 2 * (LOGITS + 1)
 KIND_CONTEXTS = ENDS_AT + 6
 RANGE = 15  # logits that are corrected alike
-DOUBT = 20.0  # decisions of each range that are as expected, before any were seen
+DECAY = 0.875  # of what was counted, each time that more is
+DOUBT = 16.0  # decisions of each range that are as expected, before any were seen
 MOST_SIZE = 17  # binary digits behind the first of a magnitude less 2
 
 
@@ -130,8 +132,8 @@ def _means(
             guess = (means.predicted + unit // 2) // unit
             left = means.predicted - guess * unit
             sign = np.where(left < 0, -1, 1)
-            means.features[:, 10 if others.sizes is None else 9] = 64 * np.abs(left) // unit
             x = means.features
+            x[:, context.ROUNDED] = 64 * np.abs(left) // unit
             diff = None if truth is None else truth - guess
             found = guess + visitor.means(component.kind, x, sign, diff)
         else:  # from the block before, eight to the left; of the first in a row, above
@@ -139,20 +141,20 @@ def _means(
             ahead = (along[step.rows, step.columns] + unit // 2) // unit
             ahead = ahead.reshape(-1, columns)
             ahead[:, 0] = (down[::8, 0] + unit // 2) // unit
-            found = None if truth is None else truth.reshape(-1, columns)
-            diff = None
-            if found is not None:
-                diff = _steps(found) - _steps(ahead)
-                diff = diff.reshape(-1)
+            expected = _changes(ahead)
+            diff = None if truth is None else _changes(truth.reshape(-1, columns)) - expected
             sign = np.ones(len(step.rows), np.int64)
-            diff = visitor.means(component.kind, means.features, sign, diff)
-            diff = diff.reshape(-1, columns) + _steps(ahead)
-            diff[:, 0] = np.cumsum(diff[:, 0])
-            found = np.cumsum(diff, 1).reshape(-1)
-        component.put(np.zeros(len(step.rows), np.int64), at[0] * (component.width + 2) + at[1], found)
+            x = means.features
+            coded = visitor.means(component.kind, x, sign, None if diff is None else diff.ravel())
+            change = coded.reshape(-1, columns) + expected
+            change[:, 0] = np.cumsum(change[:, 0])
+            found = np.cumsum(change, 1).ravel()
+        component.put(
+            np.zeros(len(step.rows), np.int64), at[0] * (component.width + 2) + at[1], found
+        )
 
 
-def _steps(x: Integers) -> Integers:
+def _changes(x: Integers) -> Integers:
     """Return differences along rows, and of the first column down."""
     first = np.diff(x[:, :1], axis=0, prepend=0)
     return np.concatenate([first, np.diff(x, axis=1)], 1)
@@ -162,7 +164,8 @@ class Experience:
     """How wrong the networks were in this slice: corrects probabilities by what was seen so far.
 
     For each kind of decision, and each range of logits, ones and zeros are counted, and so many
-    as were expected. Probabilities of a logit are tables, which change between steps.
+    as were expected; what was seen long ago counts less. So each kind of decision has a table of
+    the probabilities of logits, which changes whenever it was used.
 
     Args:
         probabilities: see `network.Networks`.
@@ -174,7 +177,9 @@ class Experience:
         self._expected = np.stack([65536 - probabilities, probabilities]) / 65536
         self._starts = np.arange(0, size, RANGE)
         self._range = np.arange(size) // RANGE
-        self._counts = np.zeros((KINDS * KIND_CONTEXTS, 2, 2, len(self._starts)))  # seen, expected; 0, 1
+        self._counts = np.zeros(
+            (KINDS * KIND_CONTEXTS, 2, 2, len(self._starts))
+        )  # seen, expected; 0, 1
         self._tables = [probabilities] * (KINDS * KIND_CONTEXTS)
 
     def probabilities(self, context: int) -> Integers:
@@ -187,6 +192,7 @@ class Experience:
         seen = np.bincount(bits * size + logits, minlength=2 * size).reshape(2, size)
         expected = seen.sum(0) * self._expected
         counts = self._counts[context]
+        counts *= DECAY
         counts += np.add.reduceat(np.stack([seen, expected]), self._starts, 2)
         odds = (counts[0] + DOUBT) / (counts[1] + DOUBT)
         zero, one = self._expected * odds[:, self._range]
@@ -205,16 +211,19 @@ class Coding:
 
     def __init__(self, coder: Coder, networks: Networks) -> None:
         """Code with a coder, which is either an encoder or a decoder."""
-        self._coder, self._nets, self._experience = coder, networks, Experience(networks.probabilities)
+        self._coder, self._nets = coder, networks
+        self._experience = Experience(networks.probabilities)
 
     def slopes(self, kind: int) -> Integers:
         """Return the weights of `context.slopes`."""
-        return self._nets.slopes[kind]
+        slopes: Integers = self._nets.slopes[kind]
+        return slopes
 
     def predict(self, kind: int, k: int, phase: int, terms: Floats, step: int) -> Integers:
         """Return what values are likely to be, in 1/16."""
         total = terms.astype(np.float64) @ self._nets.terms[kind, k, phase]
-        return np.floor(total / 16 / step + 0.5).astype(np.int64)
+        predicted: Integers = np.floor(total / 16 / step + 0.5).astype(np.int64)
+        return predicted
 
     def ends(self, kind: int, x: Floats, truth: Integers | None) -> Integers:
         """Code the numbers of the last coefficients: six bits, from the highest."""
@@ -222,7 +231,7 @@ class Coding:
         base = kind * KIND_CONTEXTS + ENDS_AT
         rows, node = np.arange(len(x)), np.ones(len(x), np.int64)
         for place in range(5, -1, -1):
-            bits = None if truth is None else truth >> place & 1
+            bits: Bits | None = None if truth is None else truth >> place & 1
             node = 2 * node + self._bits(bits, logits[rows, node - 1], base + place)
         return node - 64
 
@@ -237,9 +246,11 @@ class Coding:
     def means(self, kind: int, x: Floats, sign: Integers, truth: Integers | None) -> Integers:
         """Code differences of means."""
         logits = self._nets.means[kind](x, [(0, slice(0, len(x)))], self._nets.limit)
-        return self._integers(kind * KIND_CONTEXTS + MEANS_AT, logits, np.zeros(len(x), bool), sign, truth)
+        return self._integers(
+            kind * KIND_CONTEXTS + MEANS_AT, logits, np.zeros(len(x), bool), sign, truth
+        )
 
-    def _bits(self, bits: Integers | None, logits: Integers, context: int) -> Integers:
+    def _bits(self, bits: Bits | None, logits: Integers, context: int) -> Integers:
         """Code bits; logits from the least on; context: what is decided."""
         if not len(logits):
             return logits
@@ -249,13 +260,14 @@ class Coding:
         return found.astype(np.int64)
 
     def _integers(
-        self, base: int, logits: Integers, nonzero: NDArray[np.bool_], sign: Integers, truth: Integers | None
-    ) -> Integers:
+        self, base: int, logits: Integers, nonzero: NDArray[np.bool_], sign: Integers,
+        truth: Integers | None,
+    ) -> Integers:  # fmt: skip
         """Code signed integers; `nonzero`: which are known not to be 0."""
         size = None if truth is None else np.abs(truth)
         found = np.ones(len(logits), np.int64)  # magnitudes
         asked = np.flatnonzero(~nonzero)
-        bits = None if size is None else size[asked] > 0
+        bits: Bits | None = None if size is None else size[asked] > 0
         found[asked] = self._bits(bits, logits[asked, 0], base)
         some = np.flatnonzero(found)
         rest = some
@@ -274,7 +286,7 @@ class Coding:
         size = np.zeros(len(logits), np.int64)
         more = np.arange(len(logits))
         for known in range(MOST_SIZE):
-            bits = None if rest is None else rest[more] >> (known + 1) > 0
+            bits: Bits | None = None if rest is None else rest[more] >> (known + 1) > 0
             column = FIRST_LARGE + min(known, LARGE - 1)
             more = more[self._bits(bits, logits[more, column], base + column) != 0]
             size[more] = known + 1

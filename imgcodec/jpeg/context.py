@@ -31,6 +31,7 @@ IS_LAST = 28  # the feature that tells the last coefficient of a block
 TERMS = 24  # of the prediction of a value
 END_FEATURES = 16
 MEAN_FEATURES = 12
+ROUNDED = 9  # the one of these that tells what rounding took from the prediction
 PASSES = 7  # of a lattice
 LIMIT = 127  # of what a network sees
 _LOG = np.minimum(np.round(16 * np.log2(1 + np.arange(2**17))), LIMIT).astype(np.float32)
@@ -99,13 +100,17 @@ class Component:
 
     def places(self, rows: Integers, columns: Integers) -> Integers:
         """Return places in the padded map."""
-        return (rows[:, None] + 1) * (self.width + 2) + columns + 1
+        found: Integers = (rows[:, None] + 1) * (self.width + 2) + columns + 1
+        return found
 
 
 def phases(component: Component) -> list[Integers]:
     """Return the places of the three phases."""
     rows, columns = np.arange(component.height), np.arange(component.width)
-    even, odd = component.places(rows[::2], columns[::2]), component.places(rows[1::2], columns[1::2])
+    even, odd = (
+        component.places(rows[::2], columns[::2]),
+        component.places(rows[1::2], columns[1::2]),
+    )
     rest = [component.places(rows[::2], columns[1::2]), component.places(rows[1::2], columns[::2])]
     return [even.ravel(), odd.ravel(), np.concatenate([part.ravel() for part in rest])]
 
@@ -122,8 +127,10 @@ class Pass(NamedTuple):
 
 def lattice(height: int, width: int) -> Iterator[Pass]:
     """Yield the passes that fill a map from coarse to fine; the first has no neighbours."""
-    rows, columns = (a.ravel() for a in np.meshgrid(
-        np.arange(0, height, 8), np.arange(0, width, 8), indexing="ij"))
+    rows, columns = (
+        a.ravel()
+        for a in np.meshgrid(np.arange(0, height, 8), np.arange(0, width, 8), indexing="ij")
+    )
     yield Pass(0, 8, rows, columns, np.zeros((4, 2, 0), np.int64))
     for number, d in ((1, 4), (3, 2), (5, 1)):
         odd_rows, odd_columns = np.arange(d, height, 2 * d), np.arange(d, width, 2 * d)
@@ -196,7 +203,9 @@ def beside(component: Component, before: list[Component]) -> Beside:
     second = before[1] if len(before) > 1 else None
     if second is not None and (second.height, second.width) != (height, width):
         second = None
-    return Beside(mean(first.ends.astype(np.float32)).astype(np.int64), sizes, mean(first.count), second)
+    return Beside(
+        mean(first.ends.astype(np.float32)).astype(np.int64), sizes, mean(first.count), second
+    )
 
 
 def end_features(component: Component, others: Beside, step: Pass) -> Floats:
@@ -239,12 +248,10 @@ def active(component: Component, group: list[int], phase: int, places: Integers)
     """Return the coefficients of a diagonal that do not lie behind their block's end."""
     ends = component.ends.take(places)
     found = [places[ends >= k] for k in group]
-    spans, start = [], 0
-    for k, at in zip(group, found, strict=True):
-        spans.append((k, slice(start, start + len(at))))
-        start += len(at)
-    k = np.repeat(np.array(group), [len(at) for at in found])
-    return Active(phase, k, np.concatenate(found), spans)
+    edges = np.cumsum([0, *map(len, found)]).tolist()
+    spans = [(k, slice(*edges[i : i + 2])) for i, k in enumerate(group)]
+    numbers = np.repeat(np.array(group), np.diff(edges))
+    return Active(phase, numbers, np.concatenate(found), spans)
 
 
 def terms(component: Component, others: Beside, k: int, phase: int, at: Integers) -> Floats:
@@ -270,9 +277,7 @@ def terms(component: Component, others: Beside, k: int, phase: int, at: Integers
     return x
 
 
-def features(
-    component: Component, others: Beside, what: Active, predicted: Integers
-) -> Floats:
+def features(component: Component, others: Beside, what: Active, predicted: Integers) -> Floats:
     """Return what tells how large coefficients are, float32 (n, FEATURES) of 0..127.
 
     Args:
@@ -284,8 +289,7 @@ def features(
     plane, stride = component.ends.size, component.width + 2
     k, at = what.k, what.at
     sizes = component.sizes.reshape(-1)
-    x = np.empty((FEATURES, len(at)), np.float32)
-    x[:] = 0
+    x = np.zeros((FEATURES, len(at)), np.float32)
 
     def sides(flat: Floats, here: Integers) -> tuple[Floats, Floats]:
         return (
@@ -295,7 +299,8 @@ def features(
 
     def corners(flat: Floats, here: Integers) -> Floats:
         total: Floats = flat.take(here - stride - 1) + flat.take(here - stride + 1)
-        return total + flat.take(here + stride - 1) + flat.take(here + stride + 1)
+        total += flat.take(here + stride - 1) + flat.take(here + stride + 1)
+        return total
 
     for i, moves in enumerate(_NEAR.T):
         x[i] = sizes.take(moves[k] * plane + at)
@@ -386,7 +391,7 @@ def mean_contexts(
     Args:
         component: with all that is known.
         others: those before it.
-        step: the pass, not the first.
+        step: the pass.
         along: slopes of the rows.
         down: slopes of the columns.
     """
@@ -413,7 +418,6 @@ def mean_contexts(
     x[:, 7] = squashed(component.steps[:1])
     x[:, 8] = 16 * step.number
     if others.sizes is not None:
-        x[:, 9] = others.sizes[1].take(at)
         x[:, 10] = others.sizes[2].take(at)
     if others.second is not None:
         x[:, 11] = others.second.energy.take(at) / 2

@@ -74,19 +74,16 @@ def _step(symbol: int, length: int, is_dc: bool, runs: bool) -> int:
 def windows(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """Return the 32 bits from each byte on; behind the end are ones."""
     padded = np.concatenate([data, np.full(8, 255, np.uint8)]).astype(np.uint32)
-    return (
-        padded[:-3] << np.uint32(24)
-        | padded[1:-2] << np.uint32(16)
-        | padded[2:-1] << np.uint32(8)
-        | padded[3:]
-    )
+    words: NDArray[np.uint32] = padded[:-3] << np.uint32(24) | padded[1:-2] << np.uint32(16)
+    words |= padded[2:-1] << np.uint32(8) | padded[3:]
+    return words
 
 
 def read_bits(words: NDArray[np.uint32], at: Integers, count: Integers) -> Integers:
     """Return numbers of `count` bits, 0..16 (n,), that stand at bits `at` (n,)."""
     at = np.minimum(at, 8 * (len(words) - 1))
-    found = words[at >> 3].astype(np.int64) << (at & 7) & 0xFFFFFFFF
-    return found >> (32 - count)
+    found: Integers = (words[at >> 3].astype(np.int64) << (at & 7) & 0xFFFFFFFF) >> (32 - count)
+    return found
 
 
 def write_bits(
@@ -128,7 +125,9 @@ def _halves(values: Integers, room: Integers) -> tuple[Integers, Integers]:
     """Return the upper and the lower 32 bits of values shifted left by `room`, 0..64."""
     wide = values.astype(np.uint64) << np.minimum(room, 63).astype(np.uint64)
     wide[room > 63] = 0
-    return (wide >> np.uint64(32)).astype(np.int64), (wide & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return (wide >> np.uint64(32)).astype(np.int64), (wide & np.uint64(0xFFFFFFFF)).astype(
+        np.int64
+    )
 
 
 def _stuffed(data: NDArray[np.uint8], starts: Integers, restarts: bool) -> bytes:

@@ -87,7 +87,11 @@ class Networks:
         return len(self.probabilities) // 2
 
 
-_SHAPES = {"values": (64, FEATURES, LOGITS), "ends": (1, END_FEATURES, ENDS), "means": (1, MEAN_FEATURES, LOGITS)}
+_SHAPES = {
+    "values": (64, FEATURES, LOGITS),
+    "ends": (1, END_FEATURES, ENDS),
+    "means": (1, MEAN_FEATURES, LOGITS),
+}
 
 
 def _net(tensors: dict[str, NDArray[np.generic]], name: str, kind: int) -> Net:

@@ -15,7 +15,7 @@ from imgcodec.format import container, packed
 from imgcodec.jpeg import coding, frames, network, scans, syntax
 from imgcodec.jpeg.scans import Blocks
 
-SLICE_BLOCKS = 2**14  # of all components, about
+SLICE_BLOCKS = 2**15  # of all components, about
 MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
 _COUNT_BYTES = 4
 PADDED = 255  # padding as nearly all files have it
@@ -80,7 +80,9 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     return result
 
 
-def unpack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None) -> bytes:
+def unpack(
+    data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None
+) -> bytes:
     """Return the JPEG file of a packed file.
 
     Args:
@@ -114,9 +116,7 @@ def unpack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | N
             return planes
 
         blocks = np.zeros((frame.num_blocks, 64), np.int16)
-        for piece, planes in zip(
-            pieces, _each(decode, range(len(pieces)), threads), strict=True
-        ):
+        for piece, planes in zip(pieces, _each(decode, range(len(pieces)), threads), strict=True):
             for component, plane in zip(frame.components, planes, strict=True):
                 _put(blocks, component, piece, plane)
         result = _assembled(parts, around[_COUNT_BYTES:start], blocks)
@@ -182,9 +182,7 @@ def _assembled(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
     return b"".join(pieces)
 
 
-def _each(
-    work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None
-) -> list[_Out]:
+def _each(work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None) -> list[_Out]:
     """Return what the work gives for each item, several at a time."""
     num = min(threads or os.cpu_count() or 1, len(items))
     if num == 1:

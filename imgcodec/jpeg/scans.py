@@ -89,8 +89,8 @@ def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
     left = 8 * edges[1:] - ends
     if (left < 0).any() or (left > 7).any():
         raise ImageError("the coded data of a scan ends too early or too late")
-    pads = read_bits(words, ends, left) | 255 << left & 255  # of which the last bits count
-    return pads.tolist()
+    pads: list[int] = (read_bits(words, ends, left) | 255 << left & 255).tolist()
+    return pads  # of which the last bits count
 
 
 def _unstuffed(coded: bytes) -> tuple[NDArray[np.uint8], Integers]:
@@ -127,13 +127,15 @@ class _Lanes:
         self._table = np.array(pattern[: self._num]).reshape(-1) << huffman.WINDOW
         self._start, self._end = scan.start, scan.end
 
-    def run(
-        self, at: Integers, k: Integers, phase: Integers, stop: Integers
+    def _run(
+        self, state: list[Integers], stop: Integers
     ) -> Iterator[tuple[Integers, Integers, Integers]]:
         """Decode up to `stop`; yield where each symbol stands, its entry, and its frequency.
 
-        The arrays are moved on: in the end they are where and how each lane ended.
+        The state is moved on: place, frequency and block of the MCU of each lane. Of lanes that
+        have ended, the place that is yielded is -1.
         """
+        at, k, phase = state
         lanes = np.flatnonzero(at < stop)
         while len(lanes):
             a, f, p, s = at[lanes], k[lanes], phase[lanes], stop[lanes]
@@ -169,7 +171,7 @@ class _Lanes:
         todo = np.arange(len(begin))
         while len(todo):
             state = [a[todo] for a in entry]
-            for _ in self.run(*state, stop[todo]):
+            for _ in self._run(state, stop[todo]):
                 pass
             for whole, part in zip(result, state, strict=True):
                 whole[todo] = part
@@ -179,14 +181,10 @@ class _Lanes:
             todo = np.flatnonzero(wrong & ~first)
             for after, before in zip(entry, result, strict=True):
                 after[todo] = before[todo - 1]
-        found = [[], [], []]  # type: ignore[var-annotated]
-        for at, what, k in self.run(*entry, stop):
-            live = at >= 0
-            for whole, part in zip(found, (at, what, k), strict=True):
-                whole.append(part[live])
-        at, what, k = (np.concatenate(parts) if parts else np.zeros(0, int) for parts in found)
-        sort = np.argsort(at, kind="stable")
-        return at[sort], what[sort], k[sort]
+        found = [np.stack(step)[:, step[0] >= 0] for step in self._run(entry, stop)]
+        table = np.concatenate(found, 1) if found else np.zeros((3, 0), np.int64)
+        at, what, k = table[:, np.argsort(table[0], kind="stable")]
+        return at, what, k
 
 
 def _decode_symbols(
@@ -383,7 +381,8 @@ def encode(scan: Scan, frame: Frame, blocks: Blocks, pads: Sequence[int]) -> byt
 
 def _shifted(values: Integers, low: int) -> Integers:
     """Return values without their lowest bits, towards zero."""
-    return np.sign(values) * (np.abs(values) >> low)
+    result: Integers = np.sign(values) * (np.abs(values) >> low)
+    return result
 
 
 def _differences(
@@ -453,16 +452,11 @@ def _sequence(scan: Scan, blocks: Blocks, means: Integers | None, owners: Intege
     is_long = np.ones(total, bool)
     is_long[place] = False
     result.values[place], result.counts[place] = code[0] << size | extra, code[1] + size
-    for at, owner, symbol in (
-        (place[ends] + 1, owner[ends], 0x00),
-        (None, None, 0xF0),
-    ):
-        if at is None:
-            at = np.flatnonzero(is_long)
-            owner = owners[result.block[at]]
-        is_long[at] = False
-        found = _looked_up(scan.ac, owner, np.full(len(at), symbol))
-        result.values[at], result.counts[at] = found
+    end = place[ends] + 1
+    is_long[end] = False
+    for at, which in ((end, 0x00), (np.flatnonzero(is_long), 0xF0)):
+        code = _looked_up(scan.ac, owners[result.block[at]], np.full(len(at), which))
+        result.values[at], result.counts[at] = code
     return result
 
 

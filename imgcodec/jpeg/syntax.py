@@ -3,6 +3,7 @@
 A *skeleton* is a file without the coded bytes of its scans. Both are read by one function.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -214,8 +215,8 @@ def _frame(progressive: bool, body: bytes) -> Frame:
     for row, (across, down) in zip(rows, factors, strict=True):
         component = Component(
             row[0], across, down, row[2],
-            -(-(-(-width * across // most_across)) // 8),
-            -(-(-(-height * down // most_down)) // 8),
+            math.ceil(math.ceil(width * across / most_across) / 8),
+            math.ceil(math.ceil(height * down / most_down) / 8),
             mcu_columns * across, mcu_rows * down, first,
         )  # fmt: skip
         components.append(component)
@@ -241,7 +242,13 @@ def _huffman(body: bytes, state: _Reader) -> None:
         counts = body[position + 1 : position + 17]
         symbols = body[position + 17 : position + 17 + sum(counts)]
         kind, number = body[position] >> 4, body[position] & 15
-        if kind > 1 or number > 3 or len(counts) != 16 or len(symbols) != sum(counts) or len(symbols) > 256:
+        if (
+            kind > 1
+            or number > 3
+            or len(counts) != 16
+            or len(symbols) != sum(counts)
+            or len(symbols) > 256
+        ):
             raise ImageError("a Huffman table is damaged")
         state.huffman[kind, number] = counts, symbols
         position += 17 + len(symbols)
