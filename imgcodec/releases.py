@@ -70,7 +70,7 @@ RELEASES = (
 PACKING = (
     Release(
         "aic-pack", "1.1", "jpeg",
-        "484d76f50ebc44514871e2c6235651ec93b359b2303e5ea33ea570270fe2b700",
+        "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446",
     ),
 )  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with

@@ -1,11 +1,14 @@
 """JPEG files packed and unpacked, whole and damaged."""
 
+import hashlib
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import jpeg, padded, picture
+from fuzz_pack import sealed, target
 
 from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
@@ -13,6 +16,13 @@ from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchErro
 from imgcodec.format import container, packed
 from imgcodec.jpeg import coding, frames, network, packing
 
+GOLDEN = Path(__file__).parent / "golden"
+PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
+    "plain.aic": "3872d49decc04c240857b83183765bec508eeef6fb19f119e4872428567d81e8",
+    "progressive.aic": "88218b0af713f5db4492b5f110f12aa38dc11b673079727b8bb38d21b85341f7",
+    "restarts.aic": "f78d9efc74da730d77f564406ff49669fc261484e36d49647894686a608dab9e",
+    "grey.aic": "6ec902e0fb0f0b2c8c027d3242ee2d5db6696103b19f057f855ac500f14fd956",
+}
 PHOTO = jpeg(quality=85)
 PACKED = packing.pack(PHOTO)
 
@@ -202,3 +212,23 @@ def test_no_weights_are_no_crash(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(AicError, match="not a weights file"):
         network.load(path)
+
+
+def test_the_fuzz_target_reaches_all(kind):
+    assert target(b"\2" + kind)
+    header, frame, slices = packed.unpack(packing.pack(kind))
+    around = frames.inflated(frame, header.frame_bytes)
+    assert target(b"\0" + packing.pack(kind))
+    # the size and sum of the file are wrong there, which is found last
+    with pytest.raises(FormatError, match="not the one"):
+        packing.unpack(sealed(len(around).to_bytes(2, "little") + around + slices[0]))
+    assert not target(b"")
+    assert not target(b"\1")
+
+
+def test_golden_files_come_back():
+    """Files that were packed once unpack for ever; each holds the CRC of what comes out."""
+    found = sorted(GOLDEN.glob("*.aic"))
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found} == PROMISED
+    for path in found:
+        assert packing.unpack(path.read_bytes())[:2] == b"\xff\xd8"
