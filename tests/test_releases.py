@@ -17,7 +17,9 @@ PROMISED = [
 
 
 # The same of those that pack JPEG files.
-PROMISED_PACKING = [("aic-pack", "1.1", "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446")]
+PROMISED_PACKING = [
+    ("aic-pack", "1.1", "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446")
+]
 
 
 @pytest.mark.parametrize(

@@ -352,6 +352,8 @@ def encode(
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
     georeference kept. At most one of --rate, --size, --quality, --psnr and --ms-ssim is given.
 
+    Encoding is lossy. `aic pack` makes JPEG files smaller without loss.
+
     IN may be several files, folders or quoted patterns like "**/*.png", and OUT.aic the folder to
     write into: what is up to date is left alone. Either may be -, stdin or stdout.
     """
