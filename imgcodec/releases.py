@@ -5,6 +5,7 @@ never changed and never taken out: its files decode for ever. May import `errors
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,13 @@ RELEASES = (
         "7d1f677dfc2faf278c5804d8edc737e7f6817bc06dcfb9526960c7aae2e94c69",
     ),
 )  # fmt: skip
+# The sets that pack JPEG files, by age, as above; the last one packs.
+PACKING = (
+    Release(
+        "aic-pack", "1.1", "jpeg",
+        "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446",
+    ),
+)  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with
 TUNES = tuple(NEWEST)
 DEFAULT_TUNE = "eye"
@@ -84,26 +92,30 @@ def id_of(weights: bytes) -> bytes:
 
 def find(model_id: bytes) -> Release | None:
     """Return the set that a file names, None where it is none of the released."""
-    return next((release for release in RELEASES if release.model_id == model_id), None)
+    known = (*RELEASES, *PACKING)
+    return next((release for release in known if release.model_id == model_id), None)
 
 
-def needed(model_id: bytes, own: bytes | None = None) -> Release:
-    """Return the set that a file names.
+def needed(
+    model_id: bytes, own: bytes | None = None, among: Sequence[Release] = RELEASES
+) -> Release:
+    """Return the set that a file names, one of those `among` which it may be.
 
     Args:
         model_id: what the file calls it.
         own: what files call the weights of one's own that are at hand.
+        among: the sets that it may be.
 
     Raises:
         ModelMismatchError: it is none of the released.
     """
-    release = find(model_id)
+    release = next((release for release in among if release.model_id == model_id), None)
     if release is None:
         given = "weights of one's own are given by --weights"
         if own is not None:
             given = f"those given are {own.hex()}"
         raise ModelMismatchError(
             f"the file needs weights {model_id.hex()}, which are none of"
-            f" {', '.join(map(str, RELEASES))}: a newer aic may know them, and {given}"
+            f" {', '.join(map(str, among))}: a newer aic may know them, and {given}"
         )
     return release

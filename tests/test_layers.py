@@ -27,6 +27,10 @@ TABLE = {
     "model": (set[str](), TORCH),
     "metrics": ({"errors", "model"}, {"numpy"}),
     "releases": ({"errors"}, set[str]()),
+    "jpeg": (
+        {"entropy", "errors", "format", "releases"},
+        {"numpy", "constriction", "safetensors"},
+    ),
     "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
     "pictures": (
         {"errors", "files", "format", "metrics", "runtime"},
@@ -60,7 +64,7 @@ TABLE = {
     ),
     "cli": (
         {
-            "__init__", "bench", "codec", "errors", "files", "format", "metrics", "model",
+            "__init__", "bench", "codec", "errors", "files", "format", "jpeg", "metrics", "model",
             "pictures", "releases", "runtime", "train",
         },
         {"click"},

@@ -6,7 +6,7 @@ import pytest
 
 from imgcodec import releases
 from imgcodec.errors import AicError, ModelMismatchError
-from imgcodec.releases import NEWEST, RELEASES, Release
+from imgcodec.releases import NEWEST, PACKING, RELEASES, Release
 
 # Name, version and hash of every set that was ever released. Lines are added, never changed.
 PROMISED = [
@@ -17,22 +17,34 @@ PROMISED = [
 ]
 
 
-def test_nothing_that_was_released_is_gone_or_changed():
-    found = [(release.name, release.version, release.sha256) for release in RELEASES]
-    assert found[: len(PROMISED)] == PROMISED
-    assert len(found) == len(PROMISED), "add what is new to PROMISED, at its end"
+# The same of those that pack JPEG files.
+PROMISED_PACKING = [
+    ("aic-pack", "1.1", "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446")
+]
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=str)
+@pytest.mark.parametrize(
+    ("known", "promised"), [(RELEASES, PROMISED), (PACKING, PROMISED_PACKING)]
+)
+def test_nothing_that_was_released_is_gone_or_changed(known, promised):
+    found = [(release.name, release.version, release.sha256) for release in known]
+    assert found[: len(promised)] == promised
+    assert len(found) == len(promised), "add what is new to the list, at its end"
+
+
+@pytest.mark.parametrize("release", [*RELEASES, *PACKING], ids=str)
 def test_shipped_files_are_those_of_the_list(release):
     data = release.path.read_bytes()
     assert hashlib.sha256(data).hexdigest() == release.sha256
     assert releases.id_of(data) == release.model_id
-    assert releases.find(release.model_id) is releases.needed(release.model_id) is release
+    assert releases.find(release.model_id) is release
+    among = PACKING if release in PACKING else RELEASES
+    assert releases.needed(release.model_id, among) is release
 
 
 def test_ids_differ():
-    assert len({release.model_id for release in RELEASES}) == len(RELEASES)
+    known = [*RELEASES, *PACKING]
+    assert len({release.model_id for release in known}) == len(known)
 
 
 def test_unknown_ids_are_refused_with_what_is_known():

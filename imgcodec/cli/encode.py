@@ -486,6 +486,8 @@ def encode(
     georeference kept. At most one of --rate, --size, --quality, --psnr, --ms-ssim and
     --ssimulacra2 is given.
 
+    Encoding is lossy. `aic pack` makes JPEG files smaller without loss.
+
     IN may be several files, folders or quoted patterns like "**/*.png", and OUT.aic the folder to
     write into. Files there get the time of what they are made of, and what is up to date is left
     alone. Either may be -, stdin or stdout.

@@ -16,10 +16,11 @@ from imgcodec.cli.options import READ, WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(source: Path, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
-    from imgcodec.format import container
+    from imgcodec.format import container, packed
 
     with naming(source, source):
-        facts = container.info(files.read_bytes(source))
+        data = files.read_bytes(source)
+        facts = packed.info(data) if packed.is_packed(data) else container.info(data)
     model_id = bytes.fromhex(facts["model_id"])
     release = releases.find(model_id)
     if weights is not None and releases.id_of(files.read_bytes(weights)) == model_id:
@@ -28,7 +29,8 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
         facts |= {"weights": str(release), "tune": release.tune}
     else:
         facts |= {"weights": None, "tune": None}
-    facts["quality"] = round(100 * facts["u"], 3)
+    if "u" in facts:
+        facts["quality"] = round(100 * facts["u"], 3)
     if as_json:
         click.echo(json.dumps(facts))
         return

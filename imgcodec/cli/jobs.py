@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from imgcodec.cli.cluster import Row
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.pack import Packing, Unpacking
     from imgcodec.cli.targets import Listing, Place, Task
     from imgcodec.codec import Codec
+
+    AnyWork = Encoding | Decoding | Packing | Unpacking
 
 Warn = Callable[[Any, str], None]  # of a path or a URL
 
@@ -99,9 +102,9 @@ def naming(source: Path, target: Path) -> Iterator[None]:
 
 
 def run(
-    work: Encoding | Decoding, sources: Sequence[str], target: str, suffixes: Sequence[str],
-    suffix: str, force: bool, jobs: int, quiet: bool, dry: bool = False,
-    cluster: str | None = None, report: Path | None = None,
+    work: AnyWork, sources: Sequence[str], target: str,
+    suffixes: Sequence[str], suffix: str, force: bool, jobs: int, quiet: bool,
+    dry: bool = False, cluster: str | None = None, report: Path | None = None,
 ) -> None:  # fmt: skip
     """Make one file of another, or many of many.
 
@@ -160,7 +163,11 @@ def run(
 
 
 def _run_all(
-    work: Encoding | Decoding, listing: Listing, jobs: int, quiet: bool, dry: bool
+    work: AnyWork,
+    listing: Listing,
+    jobs: int,
+    quiet: bool,
+    dry: bool,
 ) -> None:
     """Make many files, go on after one that fails, and end with a list of those."""
     from imgcodec.cli import batch
@@ -188,12 +195,16 @@ def _run_all(
 
 
 def _run_on_cluster(
-    work: Encoding | Decoding, listing: Listing, address: str, jobs: int, quiet: bool,
+    work: AnyWork, listing: Listing, address: str, jobs: int, quiet: bool,
     report: Path | None,
 ) -> None:  # fmt: skip
     """Have many files made, go on after one that fails, and end with a list of those."""
     from imgcodec.cli import cluster
+    from imgcodec.cli.decode import Decoding
+    from imgcodec.cli.encode import Encoding
 
+    if not isinstance(work, Encoding | Decoding):
+        raise TypeError(f"{type(work)} goes to no cluster")
     if report is not None:
         files.check_free(report, listing.force)
     for path, note in listing.notes:
@@ -262,7 +273,7 @@ def _show(
 
 
 def _rehearse(
-    work: Encoding | Decoding, due: Sequence[Task], jobs: int, quiet: bool
+    work: AnyWork, due: Sequence[Task], jobs: int, quiet: bool
 ) -> list[tuple[Path, str]]:
     """Say what would be made; return what would fail, and why."""
     from imgcodec.cli import rehearsal

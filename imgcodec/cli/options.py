@@ -170,6 +170,14 @@ WEIGHTS = click.option(
     help="Weights of one's own, as `aic train --export` makes them. Files that were encoded with "
     "them need them to decode.",
 )
+THREADS = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=None,
+    show_default="one per core",
+    metavar="N",
+    help="CPU threads.",
+)
 MACHINE = combine(
     click.option(
         "--device",
@@ -178,14 +186,7 @@ MACHINE = combine(
         show_default=True,
         help="Where the networks run; auto takes a GPU if there is one.",
     ),
-    click.option(
-        "--threads",
-        type=click.IntRange(1, 1024),
-        default=None,
-        show_default="one per core",
-        metavar="N",
-        help="CPU threads.",
-    ),
+    THREADS,
 )
 VERBOSE = click.option(
     "--verbose", is_flag=True, help="Print what was decided, and what took how long."

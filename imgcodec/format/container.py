@@ -6,7 +6,7 @@ CRC-32 is that of zlib and PNG; edge = 64 * tile, N = ceil(height / edge) * ceil
     offset  size  field     allowed values
     0       4     magic     89 41 49 43 (b"\x89AIC")
     4       1     version   1
-    5       1     method    0 (this codec)
+    5       1     method    0 (this codec; 1 is that of packed.py, from here on another table)
     6       1     channels  1 (grey), 3 (RGB)
     7       1     entropy   0 (none: packed bits), 1 (range coder)
     8       4     width     1..65535 pixels
@@ -41,6 +41,7 @@ from imgcodec.errors import AicError, FormatError
 MAGIC = b"\x89AIC"
 VERSION = 1
 METHOD = 0
+PACKED = 1  # the method of `packed`
 ENTROPIES = ("none", "range")  # the place of a name is its number in the header
 MAX_SIDE = 65535  # pixels
 MAX_PIXELS = 2**30
@@ -127,6 +128,8 @@ class File:
         magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack_from(data)
         if magic != MAGIC:
             raise FormatError("not an .aic file")
+        if (version, method) == (VERSION, PACKED):
+            raise FormatError("a packed JPEG file, which `aic unpack` gives back as it was")
         if (version, method) != (VERSION, METHOD):
             raise FormatError(f"version {version}, method {method}, this decoder knows 1 and 0")
         width, height, u, tile_units, model_id = sizes

@@ -25,6 +25,15 @@ def spin_shortly() -> None:
         os.environ.update(SPINS)
 
 
+def one_thread_a_call() -> None:
+    """Let numpy multiply matrices in the thread that asks, as far as it is not loaded yet.
+
+    For who computes in several threads: those of each call would wait for each other.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def end_threads() -> None:
     """End the threads of the calling thread; they start again when they are needed.
 

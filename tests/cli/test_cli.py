@@ -31,7 +31,7 @@ from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST
 
 MODEL_ID = NEWEST[DEFAULT_TUNE].model_id
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
-COMMANDS = ("encode", "decode", "trim", "bench", "info", "inspect", "train")
+COMMANDS = ("encode", "decode", "trim", "pack", "unpack", "bench", "info", "inspect", "train")
 
 
 class FakeCodec:

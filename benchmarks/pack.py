@@ -1,0 +1,139 @@
+"""How much smaller `aic pack` makes JPEG files, against JPEG XL's lossless recompression.
+
+    python benchmarks/pack.py KODAK [--pictures 24] [--real FOLDER] [--out results.json]
+
+JPEG files are made of each picture with Pillow's libjpeg-turbo: qualities 50 to 95, 4:2:0 and
+4:4:4, with the standard's Huffman tables, with optimised ones, and progressive. `cjxl` packs the
+same files where it is installed. Every file is unpacked and compared. Shares are means over files
+of what they get smaller by; bytes a second are counted over all files of a row, one at a time.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from PIL import Image
+
+from imgcodec.errors import AicError
+from imgcodec.jpeg import packing
+
+QUALITIES = 50, 75, 85, 92, 95
+KINDS = {
+    "4:2:0": {"subsampling": 2},
+    "4:2:0 optimised": {"subsampling": 2, "optimize": True},
+    "4:2:0 progressive": {"subsampling": 2, "progressive": True},
+    "4:4:4": {"subsampling": 0},
+    "4:4:4 optimised": {"subsampling": 0, "optimize": True},
+    "4:4:4 progressive": {"subsampling": 0, "progressive": True},
+}
+JPEGS = {".jpg", ".jpeg"}
+
+
+def made(folder, count):
+    """Yield name of the row, name of the file, and a JPEG file."""
+    paths = sorted(folder.glob("*.png"))
+    for path in paths[:: max(1, len(paths) // count)][:count]:
+        with Image.open(path) as image:
+            image = image.convert("RGB")
+        for kind, options in KINDS.items():
+            for quality in QUALITIES:
+                out = io.BytesIO()
+                image.save(out, "jpeg", quality=quality, **options)
+                yield f"{kind}, {quality}", path.stem, out.getvalue()
+
+
+def real(folder):
+    """Yield the JPEG files of a folder."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in JPEGS:
+            yield "as found", path.name, path.read_bytes()
+
+
+def jxl_bytes(data):
+    """Return the size of JPEG XL's lossless recompression; None: no cjxl, or it failed."""
+    if shutil.which("cjxl") is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.jpg", Path(folder) / "out.jxl"
+        source.write_bytes(data)
+        command = ["cjxl", "--lossless_jpeg=1", str(source), str(target)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        return target.stat().st_size if done.returncode == 0 else None
+
+
+def measure(data):
+    """Return sizes and times of one file."""
+    start = time.perf_counter(), time.process_time()
+    coded = packing.pack(data)
+    middle = time.perf_counter(), time.process_time()
+    same = packing.unpack(coded) == data
+    end = time.perf_counter(), time.process_time()
+    return {
+        "bytes": len(data), "packed": len(coded), "jxl": jxl_bytes(data), "same": same,
+        "pack_s": middle[0] - start[0], "pack_cpu_s": middle[1] - start[1],
+        "unpack_s": end[0] - middle[0], "unpack_cpu_s": end[1] - middle[1],
+    }  # fmt: skip
+
+
+def mean(values):
+    """Return the mean, nan of nothing."""
+    values = list(values)
+    return sum(values) / len(values) if values else float("nan")
+
+
+def show(name, rows):
+    """Print a line of the table."""
+    total = sum(row["bytes"] for row in rows)
+    saved = mean(100 * (1 - row["packed"] / row["bytes"]) for row in rows)
+    jxl = mean(100 * (1 - row["jxl"] / row["bytes"]) for row in rows if row["jxl"])
+    speed = (
+        f"{total / 1e6 / sum(row[key] for row in rows):.2f}" for key in ("pack_s", "unpack_s")
+    )
+    cpu = (
+        f"{total / 1e6 / sum(row[key] for row in rows):.2f}"
+        for key in ("pack_cpu_s", "unpack_cpu_s")
+    )
+    same = sum(row["same"] for row in rows)
+    cells = [name, str(len(rows)), f"{saved:.1f}", f"{jxl:.1f}", *speed, *cpu, f"{same}"]
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    rows = defaultdict(list)
+    sources = [*made(args.folder, args.pictures), *(real(args.real) if args.real else ())]
+    for name, file, data in sources:
+        try:
+            rows[name].append({"file": file, **measure(data)})
+        except AicError as error:
+            print(f"{file}: refused: {error}", file=sys.stderr)
+    print("| files | number | % less | cjxl, % less | MB/s, pack | unpack |", end="")
+    print(" MB a CPU second, pack | unpack | identical |")
+    print("|" + 9 * "---|")
+    for name, found in rows.items():
+        show(name, found)
+    ours = [row for name, found in rows.items() if name != "as found" for row in found]
+    if ours:
+        show("all that were made", ours)
+    if args.out:
+        args.out.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

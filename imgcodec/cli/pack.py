@@ -1,0 +1,159 @@
+"""`aic pack` and `aic unpack`."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imgcodec import files
+from imgcodec.cli.jobs import Warn, check_apart, check_coded, run, threads_of, warn
+from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
+from imgcodec.errors import AicError
+from imgcodec.format import packed
+from imgcodec.runtime.openmp import one_thread_a_call
+
+if TYPE_CHECKING:
+    from imgcodec.cli.targets import Task
+    from imgcodec.runtime.lockstep import Member
+
+JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+PACK_EXAMPLES = """
+\b
+Examples:
+  aic pack photo.jpg photo.aic
+  aic pack photos/ archive/ --jobs 2
+  aic unpack photo.aic photo.jpg
+"""
+
+
+@dataclass
+class Packing:
+    """Settings of `aic pack`."""
+
+    max_pixels: int
+    threads: int | None
+    warn: Warn
+    dates = True  # nothing else can be asked
+
+    def size(self, source: Path) -> None:
+        """See `batch.Work`: each file goes alone."""
+
+    def is_due(self, task: Task, outdated: bool) -> bool:
+        """See `batch.Work`; what is not the packed file of its source is kept."""
+        target = task.target
+        try:
+            header = packed.unpack(files.read_bytes(target)).header
+        except AicError as error:
+            raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
+        data = files.read_bytes(task.source)
+        if (header.size, header.file_crc) != (len(data), zlib.crc32(data)) and not outdated:
+            raise AicError(f"{target}: holds another file, and is kept without --force")
+        return outdated
+
+    def __call__(self, task: Task, member: Member | None = None) -> str:
+        """Pack a file, and return what to tell about it."""
+        source, target, force = task
+        check_apart(source, target)
+        check_coded(target, force)
+        from imgcodec.jpeg import packing
+
+        start = time.perf_counter()
+        data = files.read_bytes(source)
+        try:
+            made = packing.pack(data, self.max_pixels, self.threads)
+        except AicError as error:
+            raise AicError(f"{source}: {error}") from error
+        files.write_bytes(target, made, force)
+        return (
+            f"{target}: {len(made)} of {len(data)} bytes,"
+            f" {100 * (1 - len(made) / len(data)):.1f} % less,"
+            f" {time.perf_counter() - start:.2f} s"
+        )
+
+
+@dataclass
+class Unpacking:
+    """Settings of `aic unpack`."""
+
+    max_pixels: int
+    threads: int | None
+    warn: Warn
+    dates = True  # nothing else can be asked
+
+    def size(self, source: Path) -> None:
+        """See `batch.Work`: each file goes alone."""
+
+    def is_due(self, task: Task, outdated: bool) -> bool:
+        """See `batch.Work`; an older file may be what its packed file was made of."""
+        if outdated:
+            raise AicError(f"{task.target}: exists, is older, and is kept without --force")
+        return False
+
+    def __call__(self, task: Task, member: Member | None = None) -> str:
+        """Unpack a file, and return what to tell about it."""
+        source, target, force = task
+        check_apart(source, target)
+        files.check_free(target, force)
+        from imgcodec.jpeg import packing
+
+        start = time.perf_counter()
+        try:
+            made = packing.unpack(files.read_bytes(source), self.max_pixels, self.threads)
+        except AicError as error:
+            raise AicError(f"{source}: {error}") from error
+        files.write_bytes(target, made, force)
+        return f"{target}: {len(made)} bytes, {time.perf_counter() - start:.2f} s"
+
+
+@click.command(epilog=PACK_EXAMPLES)
+@click.argument("sources", metavar="IN.jpg...", nargs=-1)
+@click.argument("target", metavar="OUT.aic")
+@max_pixels(HELD_PIXELS)
+@THREADS
+@JOBS
+@FORCE
+@QUIET
+def pack(
+    sources: tuple[str, ...], target: str, max_pixels: int, threads: int | None, jobs: int,
+    force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Pack the JPEG file IN.jpg into the smaller OUT.aic, without loss.
+
+    `aic unpack` gives the same file back, bit for bit, metadata and all; before OUT.aic is
+    written, it is unpacked and compared. For much smaller files that look the same, take `aic
+    encode`: encoding is lossy, packing is lossless.
+
+    IN.jpg may be several files, folders or quoted patterns, and OUT.aic the folder to write into:
+    what is up to date is left alone. Either may be -, stdin or stdout.
+    """
+    one_thread_a_call()
+    work = Packing(max_pixels, threads_of(threads, jobs), partial(warn, quiet))
+    run(work, sources, target, JPEGS, ".aic", force, jobs, quiet)
+
+
+@click.command()
+@click.argument("sources", metavar="IN.aic...", nargs=-1)
+@click.argument("target", metavar="OUT.jpg")
+@max_pixels(HELD_PIXELS)
+@THREADS
+@JOBS
+@FORCE
+@QUIET
+def unpack(
+    sources: tuple[str, ...], target: str, max_pixels: int, threads: int | None, jobs: int,
+    force: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Give back the JPEG file OUT.jpg that `aic pack` packed into IN.aic, bit for bit.
+
+    IN.aic may be several files, folders or quoted patterns, and OUT.jpg the folder to write into.
+    Either may be -, stdin or stdout.
+    """
+    one_thread_a_call()
+    work = Unpacking(max_pixels, threads_of(threads, jobs), partial(warn, quiet))
+    run(work, sources, target, (".aic",), ".jpg", force, jobs, quiet)

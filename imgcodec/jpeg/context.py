@@ -1,0 +1,424 @@
+"""What a quantised coefficient looks like to the networks that predict it.
+
+Coefficients of a component are planes, one a frequency in zigzag order, padded by one block of
+zeros on each side. They are coded from the highest diagonal of frequencies to the lowest, in each
+the places in three phases (rows and columns even; odd; the others), so that all that a place sees
+is known to the decoder. Everything here is exact: integers, held in float32 below 2^24 or in
+float64 below 2^53, and correctly rounded single operations.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+_ORDER = sorted(
+    ((u, v) for u in range(8) for v in range(8)),
+    key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]),
+)
+ZIGZAG = np.array([8 * u + v for u, v in _ORDER])  # number in zigzag order -> in raster order
+NUMBER = {place: k for k, place in enumerate(_ORDER)}  # (row, column) -> number in zigzag order
+GROUPS = [[k for k in range(64) if sum(_ORDER[k]) == d] for d in range(14, 0, -1)]
+NOTHING = 64  # the number of a plane of zeros
+_OWN = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, -1), (-1, 2), (2, 2))
+FEATURES = 40
+IS_LAST = 28  # the feature that tells the last coefficient of a block
+TERMS = 24  # of the prediction of a value
+END_FEATURES = 16
+MEAN_FEATURES = 12
+ROUNDED = 9  # the one of these that tells what rounding took from the prediction
+PASSES = 7  # of a lattice
+LIMIT = 127  # of what a network sees
+_LOG = np.minimum(np.round(16 * np.log2(1 + np.arange(2**17))), LIMIT).astype(np.float32)
+
+
+def squashed(magnitude: Integers) -> Floats:
+    """Return 16 log2(1 + magnitude), at most 127."""
+    return _LOG[np.minimum(magnitude, len(_LOG) - 1)]
+
+
+def _number(u: int, v: int) -> int:
+    return NUMBER.get((u, v), NOTHING)
+
+
+class _Terms(NamedTuple):
+    """Where the terms of the prediction of a frequency come from."""
+
+    along: list[int]  # numbers of F(u, v'), v' = v, v + 1, ..; their blocks lie left and right
+    across: list[int]  # numbers of F(u', v); above and below
+
+
+def _terms(k: int) -> _Terms:
+    u, v = _ORDER[k]
+    return _Terms([_number(u, v + i) for i in range(8)], [_number(u + i, v) for i in range(8)])
+
+
+_TERMS = [_terms(k) for k in range(64)]
+
+
+@dataclass
+class Component:
+    """The coefficients of a component, and what was found of them so far.
+
+    Args:
+        values: int32 (65, h + 2, w + 2), in zigzag order; the border and the last plane are 0.
+        steps: int64 (64,) the quantisation table in zigzag order.
+        kind: 0 for the first component, 1 for the second, 2 for the third.
+    """
+
+    values: NDArray[np.int32]
+    steps: Integers
+    kind: int
+
+    def __post_init__(self) -> None:
+        """Make the maps that coding fills."""
+        shape = self.values.shape[1:]
+        self.height, self.width = shape[0] - 2, shape[1] - 2
+        self.sizes = np.zeros(self.values.shape, np.float32)  # squashed magnitudes
+        self.pixels = np.zeros(self.values.shape, np.float32)  # values times steps, cut
+        self.ends = np.zeros(shape, np.int64)  # number of the last one that is not 0
+        self.energy = np.zeros(shape, np.float32)  # of the last diagonals
+        self.count = np.zeros(shape, np.float32)  # that are not 0
+
+    @classmethod
+    def empty(cls, height: int, width: int, steps: Integers, kind: int) -> "Component":
+        """Return a component to be decoded."""
+        return cls(np.zeros((65, height + 2, width + 2), np.int32), steps, kind)
+
+    def put(self, k: Integers, at: Integers, values: Integers) -> None:
+        """Fill in values: number of the frequency, place in the padded map, value."""
+        flat = k * self.ends.size + at
+        self.values.reshape(-1)[flat] = values
+        sizes = squashed(np.abs(values))
+        self.sizes.reshape(-1)[flat] = sizes
+        self.pixels.reshape(-1)[flat] = np.clip(values * self.steps[k], -2047, 2047)
+
+    def places(self, rows: Integers, columns: Integers) -> Integers:
+        """Return places in the padded map."""
+        found: Integers = (rows[:, None] + 1) * (self.width + 2) + columns + 1
+        return found
+
+
+def phases(component: Component) -> list[Integers]:
+    """Return the places of the three phases."""
+    rows, columns = np.arange(component.height), np.arange(component.width)
+    even, odd = (
+        component.places(rows[::2], columns[::2]),
+        component.places(rows[1::2], columns[1::2]),
+    )
+    rest = [component.places(rows[::2], columns[1::2]), component.places(rows[1::2], columns[::2])]
+    return [even.ravel(), odd.ravel(), np.concatenate([part.ravel() for part in rest])]
+
+
+class Pass(NamedTuple):
+    """The places of one pass of a lattice, and where their four neighbours are."""
+
+    number: int
+    distance: int
+    rows: Integers  # (n,)
+    columns: Integers  # (n,)
+    around: Integers  # (4, 2, n): row and column of each; those outside are mirrored
+
+
+def lattice(height: int, width: int) -> Iterator[Pass]:
+    """Yield the passes that fill a map from coarse to fine; the first has no neighbours."""
+    rows, columns = (
+        a.ravel()
+        for a in np.meshgrid(np.arange(0, height, 8), np.arange(0, width, 8), indexing="ij")
+    )
+    yield Pass(0, 8, rows, columns, np.zeros((4, 2, 0), np.int64))
+    for number, d in ((1, 4), (3, 2), (5, 1)):
+        odd_rows, odd_columns = np.arange(d, height, 2 * d), np.arange(d, width, 2 * d)
+        even_rows, even_columns = np.arange(0, height, 2 * d), np.arange(0, width, 2 * d)
+        grids = [[(odd_rows, odd_columns)], [(even_rows, odd_columns), (odd_rows, even_columns)]]
+        offsets = [
+            [(-d, -d), (-d, d), (d, -d), (d, d)],
+            [(0, -d), (0, d), (-d, 0), (d, 0)],
+        ]
+        for later in (0, 1):
+            pairs = [np.meshgrid(r, c, indexing="ij") for r, c in grids[later]]
+            rows = np.concatenate([pair[0].ravel() for pair in pairs])
+            columns = np.concatenate([pair[1].ravel() for pair in pairs])
+            around = np.empty((4, 2, len(rows)), np.int64)
+            for i, (dr, dc) in enumerate(offsets[later]):
+                around[i, 0] = _mirrored(rows, dr, height)
+                around[i, 1] = _mirrored(columns, dc, width)
+            if later:  # at an edge that has neither side, the other direction has both
+                lone_row = (rows == 0) & (d >= height)
+                lone_column = (columns == 0) & (d >= width)
+                around[2:, :, lone_row] = around[:2, :, lone_row]
+                around[:2, :, lone_column] = around[2:, :, lone_column]
+            yield Pass(number + later, d, rows, columns, around)
+
+
+def _mirrored(at: Integers, step: int, size: int) -> Integers:
+    moved = at + step
+    return np.where((moved < 0) | (moved >= size), at - step, moved)
+
+
+@dataclass
+class Beside:
+    """What the component sees of those coded before it: `None` where there are none.
+
+    Args:
+        first: of the first component, at each block of this one: int64 maps (h + 2, w + 2), the
+            mean number of the last coefficient and of nonzeros; float32 (65, h + 2, w + 2) the
+            mean squashed magnitudes at the frequencies of this one.
+        second: the component before it, if that has the same size.
+    """
+
+    ends: Integers | None = None
+    sizes: Floats | None = None
+    count: Floats | None = None
+    second: Component | None = None
+
+
+def beside(component: Component, before: list[Component]) -> Beside:
+    """Return what a component sees of the others."""
+    if not before:
+        return Beside()
+    first = before[0]
+    height, width = component.height, component.width
+    down, across = -(-first.height // height), -(-first.width // width)
+    rows = np.minimum(np.arange(height)[:, None] * down + np.arange(down), first.height - 1)
+    columns = np.minimum(np.arange(width)[:, None] * across + np.arange(across), first.width - 1)
+
+    def mean(plane: Floats | Integers) -> Floats:
+        inner = plane[1:-1, 1:-1]
+        total = inner[rows[:, :, None, None], columns].sum((1, 3))
+        return np.pad(np.floor(total / np.float32(down * across)).astype(np.float32), 1)
+
+    sizes = np.zeros((65, height + 2, width + 2), np.float32)
+    source: dict[int, Floats] = {}
+    for k, (u, v) in enumerate(_ORDER):
+        number = NUMBER[u // min(down, 2), v // min(across, 2)] or k
+        if number not in source:
+            source[number] = mean(first.sizes[number])
+        sizes[k] = source[number]
+    second = before[1] if len(before) > 1 else None
+    if second is not None and (second.height, second.width) != (height, width):
+        second = None
+    return Beside(
+        mean(first.ends.astype(np.float32)).astype(np.int64), sizes, mean(first.count), second
+    )
+
+
+def end_features(component: Component, others: Beside, step: Pass) -> Floats:
+    """Return what tells where blocks end, float32 (n, END_FEATURES) of 0..127."""
+    at = (step.rows + 1) * (component.width + 2) + step.columns + 1
+    x = np.zeros((len(at), END_FEATURES), np.float32)
+    x[:, 0] = 16 * step.number
+    x[:, 1] = squashed(component.steps[1:2])
+    x[:, 2] = squashed(component.steps[12:13])
+    x[:, 3] = squashed(component.steps[40:41])
+    if step.around.shape[2]:
+        around = component.ends[step.around[:, 0] + 1, step.around[:, 1] + 1]  # (4, n)
+        x[:, 4] = around.sum(0) >> 1
+        x[:, 5] = 2 * around.min(0)
+        x[:, 6] = 2 * around.max(0)
+        x[:, 7] = np.abs(around[0] + around[1] - around[2] - around[3])
+        x[:, 8] = squashed(around.sum(0))
+    if others.ends is not None and others.count is not None:
+        x[:, 9] = 2 * others.ends.take(at)
+        x[:, 10] = squashed(others.ends.take(at))
+        x[:, 11] = 2 * others.count.take(at)
+    if others.second is not None:
+        x[:, 12] = 2 * others.second.ends.take(at)
+        x[:, 13] = squashed(others.second.ends.take(at))
+        x[:, 14] = others.second.count.take(at)
+        x[:, 15] = 127
+    return np.minimum(x, LIMIT)
+
+
+class Active(NamedTuple):
+    """Coefficients that are coded together, sorted by frequency."""
+
+    phase: int
+    k: Integers  # (n,) numbers in zigzag order
+    at: Integers  # (n,) places in the padded map
+    spans: list[tuple[int, slice]]  # which are of which frequency
+
+
+def active(component: Component, group: list[int], phase: int, places: Integers) -> Active:
+    """Return the coefficients of a diagonal that do not lie behind their block's end."""
+    ends = component.ends.take(places)
+    found = [places[ends >= k] for k in group]
+    edges = np.cumsum([0, *map(len, found)]).tolist()
+    spans = [(k, slice(*edges[i : i + 2])) for i, k in enumerate(group)]
+    numbers = np.repeat(np.array(group), np.diff(edges))
+    return Active(phase, numbers, np.concatenate(found), spans)
+
+
+def terms(component: Component, others: Beside, k: int, phase: int, at: Integers) -> Floats:
+    """Return what predicts a value in pixels, float32 (n, TERMS) of integers.
+
+    Neighbours of both sides are added as a mirror would turn one into the other.
+    """
+    plane, stride = component.ends.size, component.width + 2
+    pixels = component.pixels.reshape(-1)
+    x = np.zeros((len(at), TERMS), np.float32)
+    column = 0
+    for numbers, step in zip(_TERMS[k], (1, stride), strict=True):
+        for i, number in enumerate(numbers):
+            if number != NOTHING and (i > 0 or phase == 2):
+                here = number * plane + at
+                before, after = pixels.take(here - step), pixels.take(here + step)
+                x[:, column + i] = before - after if i % 2 else before + after
+            if number != NOTHING and i in (2, 4, 6):
+                x[:, column + 7 + i // 2] = pixels.take(number * plane + at)
+        column += 11
+    if others.second is not None:
+        x[:, 22] = others.second.pixels.reshape(-1).take(k * plane + at)
+    return x
+
+
+def features(component: Component, others: Beside, what: Active, predicted: Integers) -> Floats:
+    """Return what tells how large coefficients are, float32 (n, FEATURES) of 0..127.
+
+    Args:
+        component: with all that is known.
+        others: those before it.
+        what: the coefficients.
+        predicted: (n,) what their values are likely to be, in 1/16.
+    """
+    plane, stride = component.ends.size, component.width + 2
+    k, at = what.k, what.at
+    sizes = component.sizes.reshape(-1)
+    x = np.zeros((FEATURES, len(at)), np.float32)
+
+    def sides(flat: Floats, here: Integers) -> tuple[Floats, Floats]:
+        return (
+            flat.take(here - 1) + flat.take(here + 1),
+            flat.take(here - stride) + flat.take(here + stride),
+        )
+
+    def corners(flat: Floats, here: Integers) -> Floats:
+        total: Floats = flat.take(here - stride - 1) + flat.take(here - stride + 1)
+        total += flat.take(here + stride - 1) + flat.take(here + stride + 1)
+        return total
+
+    for i, moves in enumerate(_NEAR.T):
+        x[i] = sizes.take(moves[k] * plane + at)
+    x[8], x[9] = sides(sizes, _NEAR[k, 0] * plane + at)
+    x[10], x[11] = sides(sizes, _NEAR[k, 1] * plane + at)
+    if what.phase == 1:
+        x[12] = corners(sizes, k * plane + at) / 2
+    elif what.phase == 2:
+        x[13], x[14] = sides(sizes, k * plane + at)
+    energy, count = component.energy.reshape(-1), component.count.reshape(-1)
+    x[15] = energy.take(at) / 2
+    x[16] = sum(sides(energy, at)) / 8
+    x[17] = corners(energy, at) / 8
+    x[18] = 4 * count.take(at)
+    x[19] = 2 * sum(sides(count, at))
+    x[20] = 2 * corners(count, at)
+    ends = component.ends.reshape(-1).astype(np.float32)
+    end = ends.take(at)
+    x[21] = squashed((end - k).astype(np.int64))
+    x[22] = 2 * end
+    x[23] = sum(sides(ends, at)) / 2
+    x[24] = corners(ends, at) / 2
+    x[25] = squashed(np.abs(predicted))
+    x[26] = squashed(component.steps)[k]
+    x[27] = squashed(component.steps[12:13])
+    x[IS_LAST] = 127 * (end == k)
+    if others.sizes is not None and others.ends is not None and others.count is not None:
+        x[29] = 2 * others.ends.take(at)
+        x[30] = others.sizes.reshape(-1).take(k * plane + at)
+        x[31] = 2 * others.count.take(at)
+    if others.second is not None:
+        second = others.second.sizes.reshape(-1)
+        x[32] = second.take(k * plane + at)
+        x[33], x[34] = sides(second, k * plane + at)
+        x[35] = second.take(_NEAR[k, 0] * plane + at)
+        x[36] = second.take(_NEAR[k, 1] * plane + at)
+        x[37] = 2 * others.second.ends.take(at)
+        x[38] = 4 * others.second.count.take(at)
+        x[39] = 127
+    return np.floor(np.minimum(x, LIMIT, out=x), out=x).T
+
+
+_NEAR = np.array([[_number(u + du, v + dv) for du, dv in _OWN] for u, v in _ORDER])
+
+
+def advance(component: Component, group: list[int]) -> None:
+    """Take a diagonal that is known now into the maps of energy and count."""
+    new = component.sizes[group]
+    component.energy = np.floor(component.energy * np.float32(0.75)) + new.sum(0)
+    component.count += (new > 0).sum(0)
+
+
+def slopes(component: Component, weights: Integers) -> tuple[Integers, Integers]:
+    """Return how much blocks are brighter than the first of their row, and of their column.
+
+    As far as the coefficients besides the means tell: int64 maps (h, w), in 1/256 of a pixel's
+    unit. So the difference between any two blocks of a row is known but for an error.
+
+    Args:
+        component: with all coefficients but the means.
+        weights: (7,) of F(0, 1), F(0, 2), ..
+    """
+    result = []
+    for axis in (1, 0):
+        total = np.zeros((component.height, component.width), np.int64)
+        for i in range(7):
+            k = NUMBER[(0, i + 1) if axis == 1 else (i + 1, 0)]
+            plane = component.pixels[k, 1:-1, 1:-1].astype(np.int64)
+            before = np.roll(plane, 1, axis) * (1 if i % 2 else -1)
+            total += weights[i] * (plane - before)
+        (total[:, :1] if axis == 1 else total[:1])[:] = 0
+        result.append(np.cumsum(total, axis))
+    return result[0], result[1]
+
+
+class Means(NamedTuple):
+    """What is expected of block means."""
+
+    predicted: Integers  # (n,) in 1/256 of a pixel's unit
+    features: Floats  # (n, MEAN_FEATURES)
+
+
+def mean_contexts(
+    component: Component, others: Beside, step: Pass, along: Integers, down: Integers
+) -> Means:
+    """Return predictions of the means of one pass; the first pass predicts from the ACs alone.
+
+    Args:
+        component: with all that is known.
+        others: those before it.
+        step: the pass.
+        along: slopes of the rows.
+        down: slopes of the columns.
+    """
+    rows, columns = step.rows, step.columns
+    at = (rows + 1) * (component.width + 2) + columns + 1
+    x = np.zeros((len(at), MEAN_FEATURES), np.float32)
+    if step.number:
+        r, c = step.around[:, 0], step.around[:, 1]
+        known = 256 * component.steps[0] * component.values[0, r + 1, c + 1].astype(np.int64)
+        one = along[r, columns] - along[r, c] + down[rows, columns] - down[r, columns]
+        two = down[rows, c] - down[r, c] + along[rows, columns] - along[rows, c]
+        guesses = known + ((one + two) >> 1)
+        predicted = guesses.sum(0) >> 2
+        unit = 64 * component.steps[0]
+        x[:, 0] = squashed((guesses.max(0) - guesses.min(0)) // unit)
+        x[:, 1] = squashed(np.abs(guesses[0] + guesses[1] - guesses[2] - guesses[3]) // unit)
+        x[:, 2] = squashed((known.max(0) - known.min(0)) // unit)
+    else:
+        predicted = np.zeros(len(at), np.int64)
+    x[:, 3] = component.energy.take(at) / 2
+    x[:, 4] = 2 * component.ends.take(at)
+    x[:, 5] = component.sizes[1].take(at)
+    x[:, 6] = component.sizes[2].take(at)
+    x[:, 7] = squashed(component.steps[:1])
+    x[:, 8] = 16 * step.number
+    if others.sizes is not None:
+        x[:, 10] = others.sizes[2].take(at)
+    if others.second is not None:
+        x[:, 11] = others.second.energy.take(at) / 2
+    return Means(predicted, np.floor(np.minimum(x, LIMIT)))

@@ -1,0 +1,146 @@
+"""The networks that predict coefficients: int8 weights, exact in float32, and their file.
+
+All sums are of integers below 2^24, so that no machine's order of adding matters.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from imgcodec.errors import AicError
+from imgcodec.jpeg.context import END_FEATURES, FEATURES, LIMIT, MEAN_FEATURES, TERMS, Floats
+
+Integers = NDArray[np.int64]
+SHIFT = 7  # fractional bits of weights
+KINDS = 3  # of components
+LOGITS = 10  # of a coefficient
+FIRST_LARGE, LARGE, TOP, SIGN = 3, 5, 8, 9  # which of them are what, see `coding.Coding`
+ENDS = 63  # inner nodes of the tree of 64 ends
+
+
+class Layer(NamedTuple):
+    """Weights and biases of a layer, integers times 2^-7, one set for each frequency."""
+
+    weight: Floats  # (P, inputs, outputs)
+    bias: Floats  # (P, 1, outputs)
+
+
+@dataclass(frozen=True)
+class Net:
+    """Three layers, with sets of weights for several frequencies.
+
+    Args:
+        layers: of it.
+        phases: float32 (P, 3, hidden), added to the first layer's sums; None: nothing is.
+    """
+
+    layers: tuple[Layer, Layer, Layer]
+    phases: Floats | None = None
+
+    def __call__(
+        self, x: Floats, spans: list[tuple[int, slice]], limit: int, phase: int = 0
+    ) -> Integers:
+        """Return logits in 1/16, plus the limit that they are cut to.
+
+        Args:
+            x: (n, inputs) of 0..127.
+            spans: which rows go through which set.
+            limit: of logits.
+            phase: of the places.
+        """
+        for number, layer in enumerate(self.layers):
+            y = np.empty((len(x), layer.weight.shape[2]), np.float32)
+            for k, span in spans:
+                np.matmul(x[span], layer.weight[k], out=y[span])
+                bias = layer.bias[k, 0]
+                if number == 0 and self.phases is not None:
+                    bias = bias + self.phases[k, phase]
+                y[span] += bias
+            y += np.float32(0.5)
+            np.floor(y, out=y)
+            low, high = (0, LIMIT) if number < 2 else (-limit, limit)
+            np.minimum(np.maximum(y, low, out=y), high, out=y)
+            x = y
+        return x.astype(np.int64) + limit
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A set of weights."""
+
+    values: tuple[Net, ...]  # of each kind of component; 64 sets
+    ends: tuple[Net, ...]
+    means: tuple[Net, ...]
+    terms: NDArray[np.float64]  # (3, 64, 3, TERMS) weights of the prediction, 1/256
+    slopes: Integers  # (3, 7)
+    probabilities: Integers  # (2 M + 1,): P(1) * 65536 of the logits -M..M
+
+    @property
+    def limit(self) -> int:
+        """M, what logits are cut to."""
+        return len(self.probabilities) // 2
+
+
+_SHAPES = {
+    "values": (64, FEATURES, LOGITS),
+    "ends": (1, END_FEATURES, ENDS),
+    "means": (1, MEAN_FEATURES, LOGITS),
+}
+
+
+def _net(tensors: dict[str, NDArray[np.generic]], name: str, kind: int) -> Net:
+    sets, width, outputs = _SHAPES[name]
+    layers = []
+    for number in (1, 2, 3):
+        weight = tensors[f"{name}.{kind}.weight{number}"].astype(np.float32)
+        bias = tensors[f"{name}.{kind}.bias{number}"].astype(np.float32)
+        if weight.shape[:2] != (sets, width) or bias.shape != (sets, 1, weight.shape[2]):
+            raise ValueError("layers that do not fit each other")
+        width = weight.shape[2]
+        layers.append(Layer(weight, bias))
+    phases = None
+    if name == "values":
+        phases = tensors[f"{name}.{kind}.phases"].astype(np.float32)
+        if phases.shape != (sets, 3, layers[0].weight.shape[2]):
+            raise ValueError("biases of phases that do not fit")
+    if width != outputs:
+        raise ValueError(f"{width} logits, wanted {outputs}")
+    for layer in layers:
+        reach = LIMIT * np.abs(layer.weight).sum(1).max() + np.abs(layer.bias).max()
+        if not reach + (0 if phases is None else np.abs(phases).max()) < 2**22:
+            raise ValueError("sums beyond the exact range")
+    scale = np.float32(2.0**-SHIFT)
+    one, two, three = (Layer(layer.weight * scale, layer.bias * scale) for layer in layers)
+    return Net((one, two, three), None if phases is None else phases * scale)
+
+
+@cache
+def load(path: Path) -> Networks:
+    """Read a weights file.
+
+    Raises:
+        AicError: it is none of these.
+    """
+    try:
+        tensors = safetensors.numpy.load_file(path)
+        terms = tensors["terms"].astype(np.float64)
+        slopes, probabilities = tensors["slopes"], tensors["probabilities"]
+        if terms.shape != (KINDS, 64, 3, TERMS) or slopes.shape != (KINDS, 7):
+            raise ValueError("predictions of the wrong shape")
+        if not (0 < probabilities.min() and probabilities.max() < 2**16):
+            raise ValueError("probabilities that are none")
+        nets = {
+            name: tuple(_net(tensors, name, kind) for kind in range(KINDS)) for name in _SHAPES
+        }
+    except (safetensors.SafetensorError, OSError, ValueError, KeyError) as error:
+        raise AicError(f"{path} is not a weights file for packing") from error
+    return Networks(
+        nets["values"], nets["ends"], nets["means"], terms,
+        slopes.astype(np.int64), probabilities.astype(np.int64),
+    )  # fmt: skip

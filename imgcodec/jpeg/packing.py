@@ -1,0 +1,191 @@
+"""JPEG file <-> packed file, bit for bit."""
+
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from imgcodec import releases
+from imgcodec.entropy.range_coder import RangeDecoder, RangeEncoder
+from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.format import container, packed
+from imgcodec.jpeg import coding, frames, network, scans, syntax
+from imgcodec.jpeg.scans import Blocks
+
+SLICE_BLOCKS = 2**15  # of all components, about
+MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
+_COUNT_BYTES = 4
+PADDED = 255  # padding as nearly all files have it
+
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+class _Slice(NamedTuple):
+    """Some rows of MCUs."""
+
+    top: int
+    bottom: int
+
+
+def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None) -> bytes:
+    """Return the packed file of a JPEG file.
+
+    It is unpacked and compared before it is returned.
+
+    Args:
+        data: the JPEG file.
+        max_pixels: of its picture, else it is refused.
+        threads: that work at a time; None: one a core.
+
+    Raises:
+        ImageError: no JPEG file, damaged, or of a kind that would not come back bit for bit.
+    """
+    if len(data) > packed.MAX_BYTES:
+        raise ImageError(f"{len(data)} bytes, at most {packed.MAX_BYTES} can be packed")
+    parts = syntax.read(data)
+    frame = parts.frame
+    container.check_pixels(frame.width, frame.height, max_pixels)
+    if frame.num_blocks > MOST_BLOCKS_A_BYTE * len(data):
+        raise ImageError(f"{len(data)} bytes cannot hold {frame.width}x{frame.height} pixels")
+    blocks = np.zeros((frame.num_blocks, 64), np.int16)
+    pads: list[int] = []
+    for scan in parts.scans:
+        pads += scans.decode(scan, frame, blocks)
+    said = b"" if set(pads) == {PADDED} else bytes(pads)
+    around = len(said).to_bytes(_COUNT_BYTES, "little") + said + parts.skeleton
+    head = frames.deflated(around)
+    release = releases.PACKING[-1]
+    networks = network.load(release.path)
+
+    def code(piece: _Slice) -> bytes:
+        encoder = RangeEncoder()
+        truth = [_planes(blocks, c, piece) for c in frame.components]
+        coding.walk(_shapes(parts, piece), truth, coding.Coding(encoder, networks))
+        return encoder.finish()
+
+    slices = _each(code, _slices(frame), threads)
+    header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
+    result = packed.pack(header, head, slices)
+    try:
+        same = unpack(result, max_pixels, threads) == data
+    except AicError as error:
+        raise ImageError(f"would not come back bit for bit: {error}") from error
+    if not same:
+        raise ImageError("would not come back bit for bit: it is coded in an unusual way")
+    return result
+
+
+def unpack(
+    data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None
+) -> bytes:
+    """Return the JPEG file of a packed file.
+
+    Args:
+        data: the packed file.
+        max_pixels: of the picture, else it is refused.
+        threads: that work at a time; None: one a core.
+
+    Raises:
+        FormatError: the packed file is damaged.
+        ModelMismatchError: it needs other weights.
+    """
+    file = packed.unpack(data)
+    release = releases.needed(file.header.model_id, among=releases.PACKING)
+    around = frames.inflated(file.frame, file.header.frame_bytes)
+    start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
+    try:
+        parts = syntax.read(around[start:], is_skeleton=True)
+        frame = parts.frame
+        container.check_pixels(frame.width, frame.height, max_pixels)
+        pieces = _slices(frame)
+        if len(pieces) != len(file.slices):
+            raise FormatError(f"{len(file.slices)} slices, wanted {len(pieces)}")
+        networks = network.load(release.path)
+
+        def decode(number: int) -> list[coding.Planes]:
+            decoder = RangeDecoder(file.slices[number])
+            planes = coding.walk(
+                _shapes(parts, pieces[number]), None, coding.Coding(decoder, networks)
+            )
+            decoder.finish()
+            return planes
+
+        blocks = np.zeros((frame.num_blocks, 64), np.int16)
+        for piece, planes in zip(pieces, _each(decode, range(len(pieces)), threads), strict=True):
+            for component, plane in zip(frame.components, planes, strict=True):
+                _put(blocks, component, piece, plane)
+        result = _assembled(parts, around[_COUNT_BYTES:start], blocks)
+    except ImageError as error:
+        raise FormatError(f"the packed JPEG file is damaged: {error}") from error
+    if len(result) != file.header.size or zlib.crc32(result) != file.header.file_crc:
+        raise FormatError("the unpacked file is not the one that was packed")
+    return result
+
+
+def _slices(frame: syntax.Frame) -> list[_Slice]:
+    """Return the rows of MCUs that are coded together; it follows from the frame alone."""
+    blocks = frame.num_blocks // frame.mcu_rows  # of a row
+    rows = max(1, SLICE_BLOCKS // blocks)
+    num = -(-frame.mcu_rows // rows)
+    edges = [frame.mcu_rows * i // num for i in range(num + 1)]
+    return [_Slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _shapes(parts: syntax.Parts, piece: _Slice) -> list[coding.Shape]:
+    """Return what is known of a slice's components."""
+    rows = piece.bottom - piece.top
+    return [
+        coding.Shape(rows * c.down, c.columns, steps, number if number < network.KINDS else 0)
+        for number, (c, steps) in enumerate(zip(parts.frame.components, parts.steps, strict=True))
+    ]
+
+
+def _rows(component: syntax.Component, piece: _Slice) -> slice:
+    """Return the blocks of a component that lie in a slice."""
+    row = component.down * component.columns
+    return slice(component.first + piece.top * row, component.first + piece.bottom * row)
+
+
+def _planes(blocks: Blocks, component: syntax.Component, piece: _Slice) -> coding.Planes:
+    """Return the coefficients of a component in a slice, as `coding` wants them."""
+    part = blocks[_rows(component, piece)].reshape(-1, component.columns, 64)
+    return np.ascontiguousarray(part.transpose(2, 0, 1), np.int32)
+
+
+def _put(
+    blocks: Blocks, component: syntax.Component, piece: _Slice, planes: coding.Planes
+) -> None:
+    """Fill in the coefficients of a component in a slice."""
+    if planes.size and np.abs(planes).max() > np.iinfo(np.int16).max:
+        raise FormatError("a coefficient is out of range")
+    blocks[_rows(component, piece)] = planes.transpose(1, 2, 0).reshape(-1, 64)
+
+
+def _assembled(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
+    """Return the file of all blocks, and of the paddings where they are not all ones."""
+    pieces, position, used = [], 0, 0
+    for scan in parts.scans:
+        num = scans.num_intervals(scan, parts.frame)
+        pads = said[used : used + num] if said else bytes([PADDED]) * num
+        used += num
+        if len(pads) != num:
+            raise FormatError(f"{len(said)} paddings of restart intervals, too few")
+        pieces.append(parts.skeleton[position : scan.after])
+        pieces.append(scans.encode(scan, parts.frame, blocks, list(pads)))
+        position = scan.after
+    pieces.append(parts.skeleton[position:])
+    return b"".join(pieces)
+
+
+def _each(work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None) -> list[_Out]:
+    """Return what the work gives for each item, several at a time."""
+    num = min(threads or os.cpu_count() or 1, len(items))
+    if num == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(num) as pool:
+        return list(pool.map(work, items))

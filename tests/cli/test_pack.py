@@ -1,0 +1,136 @@
+"""`aic pack` and `aic unpack`."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from imgcodec import cli
+
+
+def photo(seed=0, **options):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:60, :90]
+    pixels = np.clip(120 + 80 * np.sin(x / 11 + y / 7) + rng.normal(0, 4, (60, 90)), 0, 255)
+    out = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(out, "jpeg", **options)
+    return out.getvalue()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(photo())
+    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def test_a_file_there_and_back(run, tmp_path):
+    packed = run("pack", "a.jpg", "a.aic")
+    assert packed.exit_code == 0
+    assert "% less" in packed.output
+    assert (tmp_path / "a.aic").stat().st_size < (tmp_path / "a.jpg").stat().st_size
+    assert run("unpack", "a.aic", "b.jpg").exit_code == 0
+    assert (tmp_path / "b.jpg").read_bytes() == (tmp_path / "a.jpg").read_bytes()
+
+
+def test_existing_files_are_kept(run):
+    assert run("pack", "a.jpg", "a.aic").exit_code == 0
+    again = run("pack", "a.jpg", "a.aic")
+    assert again.exit_code == 1
+    assert "--force" in again.output
+    assert run("pack", "a.jpg", "a.aic", "--force").exit_code == 0
+    assert run("unpack", "a.aic", "a.jpg").exit_code == 1
+
+
+def test_what_is_refused_leaves_no_file(run, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(photo()[:-200])
+    (tmp_path / "p.png").write_bytes(b"\x89PNG")
+    for name in ("bad.jpg", "p.png"):
+        done = run("pack", name, "out.aic")
+        assert done.exit_code == 1
+        assert done.output.count("\n") == 1
+        assert name in done.output
+        assert not (tmp_path / "out.aic").exists()
+    assert run("pack", "a.jpg", "out.png").exit_code == 1
+    assert run("pack", "a.jpg", "out.aic", "--max-pixels", 100).exit_code == 1
+
+
+def test_damage_is_refused(run, tmp_path):
+    run("pack", "a.jpg", "a.aic")
+    data = bytearray((tmp_path / "a.aic").read_bytes())
+    data[-2] ^= 1
+    (tmp_path / "a.aic").write_bytes(data)
+    done = run("unpack", "a.aic", "b.jpg")
+    assert done.exit_code == 1
+    assert done.output == "Error: a.aic: checksum mismatch in slice 0\n"
+    assert not (tmp_path / "b.jpg").exists()
+
+
+def test_a_folder_there_and_back(run, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "b.JPG").write_bytes(photo(1, progressive=True))
+    (tmp_path / "in" / "deep" / "c.jpeg").write_bytes(photo(2))
+    (tmp_path / "in" / "note.txt").write_bytes(b"")
+    assert run("pack", "in", "packed", "--jobs", 2).exit_code == 0
+    assert run("unpack", "packed", "out").exit_code == 0
+    assert (tmp_path / "out" / "b.jpg").read_bytes() == photo(1, progressive=True)
+    assert (tmp_path / "out" / "deep" / "c.jpg").read_bytes() == photo(2)
+    assert "2 files are up to date" in run("pack", "in", "packed").output
+    assert "2 files are up to date" in run("unpack", "packed", "out").output
+
+
+def test_a_folder_that_holds_something_else(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo(1))
+    run("pack", "in", "packed")
+    target = tmp_path / "packed" / "a.aic"
+    made = target.read_bytes()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo(2))
+    later = target.stat().st_mtime
+    os.utime(tmp_path / "in" / "a.jpg", (later - 9, later - 9))
+    done = run("pack", "in", "packed")
+    assert done.exit_code == 1
+    assert "holds another file" in done.output
+    assert target.read_bytes() == made
+    os.utime(tmp_path / "in" / "a.jpg", (later + 9, later + 9))
+    assert run("pack", "in", "packed").exit_code == 0
+    assert target.read_bytes() != made
+
+
+def test_pipes(tmp_path):
+    command = [sys.executable, "-m", "imgcodec"]
+    made = subprocess.run(
+        [*command, "pack", "-", "-"], input=photo(), capture_output=True, check=True
+    )
+    back = subprocess.run(
+        [*command, "unpack", "-", "-"], input=made.stdout, capture_output=True, check=True
+    )
+    assert back.stdout == photo()
+    assert len(made.stdout) < len(photo())
+
+
+def test_other_commands_know_such_files(run):
+    run("pack", "a.jpg", "a.aic")
+    facts = json.loads(run("info", "a.aic", "--json").output)
+    assert facts["method"] == 1
+    assert facts["weights"] == "aic-pack 1.1"
+    assert "aic-pack 1.1" in run("info", "a.aic").output
+    done = run("decode", "a.aic", "a.png")
+    assert done.exit_code == 1
+    assert "aic unpack" in done.output
+
+
+def test_packing_needs_no_torch(run):
+    code = (
+        "import sys; from imgcodec import cli\n"
+        "try: cli.main(['pack', 'a.jpg', 'a.aic'])\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.endswith("False\n"), done.stderr

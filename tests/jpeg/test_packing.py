@@ -1,0 +1,234 @@
+"""JPEG files packed and unpacked, whole and damaged."""
+
+import hashlib
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import jpeg, padded, picture
+from fuzz_pack import sealed, target
+
+from imgcodec import releases
+from imgcodec.entropy.range_coder import RangeEncoder
+from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
+from imgcodec.format import container, packed
+from imgcodec.jpeg import coding, frames, network, packing
+
+GOLDEN = Path(__file__).parent / "golden"
+PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
+    "plain.aic": "3872d49decc04c240857b83183765bec508eeef6fb19f119e4872428567d81e8",
+    "progressive.aic": "88218b0af713f5db4492b5f110f12aa38dc11b673079727b8bb38d21b85341f7",
+    "restarts.aic": "f78d9efc74da730d77f564406ff49669fc261484e36d49647894686a608dab9e",
+    "grey.aic": "6ec902e0fb0f0b2c8c027d3242ee2d5db6696103b19f057f855ac500f14fd956",
+}
+PHOTO = jpeg(quality=85)
+PACKED = packing.pack(PHOTO)
+
+
+def test_every_kind_comes_back(kind):
+    made = packing.pack(kind)
+    assert packing.unpack(made) == kind
+
+
+def test_photographs_get_smaller():
+    """By more than the trimmed tables, as a file without noise shows."""
+    data = jpeg(picture(256, 384), quality=85)
+    assert len(packing.pack(data)) < 0.9 * len(data)
+
+
+def test_what_stands_around_the_picture_comes_back():
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + bytes(range(256)) * 20
+    data = (
+        jpeg(exif=exif, comment=b"a comment", icc_profile=b"colours" * 99) + b"trailing \xff\xd8\0"
+    )
+    assert packing.unpack(packing.pack(data)) == data
+
+
+def test_no_end_of_picture():
+    assert PHOTO.endswith(b"\xff\xd9")
+    data = PHOTO[:-2]
+    assert packing.unpack(packing.pack(data)) == data
+
+
+@pytest.mark.parametrize("pad", [0, 0b0101010])
+def test_padding_of_any_bits_comes_back(pad):
+    data = padded(jpeg(restart_marker_blocks=2), pad)
+    assert data != padded(data, 255)
+    assert packing.unpack(packing.pack(data)) == data
+
+
+def test_slices_do_not_depend_on_threads(monkeypatch):
+    monkeypatch.setattr(packing, "SLICE_BLOCKS", 60)
+    made = packing.pack(PHOTO, threads=1)
+    assert len(packed.unpack(made).slices) > 2
+    assert packing.pack(PHOTO, threads=3) == made
+    assert packing.unpack(made, threads=2) == PHOTO
+
+
+def test_threads_do_not_change_the_file():
+    assert packing.pack(PHOTO) == PACKED
+
+
+def unusual():
+    """A file with a symbol that no coder would write: a run of zeros before a block's end."""
+    from conftest import opened
+
+    from imgcodec.jpeg import huffman, scans
+
+    flat = np.full((8, 8), 140, np.uint8)
+    data = jpeg(flat, "L")
+    parts, blocks, _ = opened(data)
+    scan = parts.scans[0]
+    table = scan.ac[0]
+    items = scans._sequence(scan, blocks, blocks[:, 0].astype(np.int64), np.zeros(1, np.int64))
+    values = np.insert(items.values, 1, table.codes[0xF0])
+    counts = np.insert(items.counts, 1, table.lengths[0xF0])
+    coded = huffman.write_bits(values, counts, np.zeros(3, np.int64), [255], False)
+    return data.replace(scan.coded, coded)
+
+
+def test_what_would_not_come_back_is_refused():
+    with pytest.raises(ImageError, match="bit for bit"):
+        packing.pack(unusual())
+
+
+def test_large_pictures_are_refused_before_work():
+    with pytest.raises(AicError, match="--max-pixels"):
+        packing.pack(PHOTO, max_pixels=117 * 75 - 1)
+    assert packing.pack(PHOTO, max_pixels=117 * 75) == PACKED
+    with pytest.raises(AicError, match="--max-pixels"):
+        packing.unpack(PACKED, max_pixels=117 * 75 - 1)
+
+
+def test_a_header_alone_holds_no_picture():
+    data = PHOTO.replace(
+        b"\xff\xc0\x00\x11\x08\x00K\x00u", b"\xff\xc0\x00\x11\x08\xff\xff\x3f\xff"
+    )
+    with pytest.raises(ImageError, match="cannot hold"):
+        packing.pack(data)
+
+
+def forged(data, at, value):
+    """The file with other bytes in its header, and the right sum."""
+    data = bytearray(data)
+    data[at : at + len(value)] = value
+    end = 36 + 8 * int.from_bytes(data[6:8], "little")
+    data[end : end + 4] = zlib.crc32(bytes(data[:end])).to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "reason"),
+    [
+        (b"", FormatError, "a header has"),
+        (PACKED[:20], FormatError, "a header has"),
+        (b"\x89PNG" + PACKED[4:], FormatError, "not an .aic file"),
+        (forged(PACKED, 4, b"\x02"), FormatError, "version 2, method 1"),
+        (forged(PACKED, 5, b"\x00"), FormatError, "version 1, method 0"),
+        (PACKED[:6] + b"\x00\x00" + PACKED[8:], FormatError, "no slices"),
+        (PACKED[:6] + b"\xff\xff" + PACKED[8:], FormatError, "this header with its index"),
+        (PACKED[:9] + b"\x00" + PACKED[10:], FormatError, "mismatch in the header"),
+        (forged(PACKED, 8, bytes(8)), ModelMismatchError, "needs weights"),
+        (forged(PACKED, 16, b"\x00"), FormatError, "not the one that was packed"),
+        (forged(PACKED, 20, b"\x00\x00\x00\x00"), FormatError, "not the one that was packed"),
+        (forged(PACKED, 24, b"\xff\xff\xff\xff"), FormatError, "has not its"),
+        (forged(PACKED, 28, b"\xff\xff\xff\xff"), FormatError, "the header claims"),
+        (PACKED[:-1], FormatError, "the header claims"),
+        (PACKED + b"\x00", FormatError, "the header claims"),
+        (PACKED[:50] + b"\x00" + PACKED[51:], FormatError, "around the blocks"),
+        (PACKED[:-3] + b"\x00" + PACKED[-2:], FormatError, "mismatch in slice 0"),
+    ],
+)
+def test_damaged_files_are_refused(data, error, reason):
+    with pytest.raises(error, match=reason) as found:
+        packing.unpack(data)
+    assert "\n" not in str(found.value)
+
+
+def test_forged_parts_are_refused_or_do_not_match():
+    """Files whose sums are right, and whose parts are damaged."""
+    header, frame, slices = packed.unpack(PACKED)
+    around = frames.inflated(frame, header.frame_bytes)
+    rng = np.random.default_rng(2)
+    for _ in range(40):
+        part = bytearray(around if rng.random() < 0.7 else slices[0])
+        is_frame = len(part) == len(around)
+        for place in rng.integers(0, len(part), rng.integers(1, 4)):
+            part[place] = rng.integers(256)
+        if is_frame:
+            made = packed.pack(header, frames.deflated(bytes(part)), slices)
+        else:
+            made = packed.pack(header, frame, [bytes(part)])
+        with suppress(AicError):
+            assert packing.unpack(made, 10**6) == PHOTO
+
+
+def test_what_is_around_the_blocks_has_its_size():
+    made = frames.deflated(b"\xff\xd8 something")
+    assert frames.inflated(made, 12) == b"\xff\xd8 something"
+    for size in (0, 11, 13, 2**32 - 1):
+        with pytest.raises(FormatError):
+            frames.inflated(made, size)
+    with pytest.raises(FormatError):
+        frames.inflated(made + b"\x00", 12)
+
+
+def test_other_decoders_say_what_to_do():
+    with pytest.raises(FormatError, match="aic unpack"):
+        container.File(PACKED)
+
+
+def test_info_tells_what_is_in_it():
+    facts = packed.info(PACKED)
+    assert facts["method"] == 1
+    assert facts["jpeg_bytes"] == len(PHOTO)
+    assert facts["jpeg_crc"] == f"{zlib.crc32(PHOTO):08x}"
+    assert facts["model_id"] == releases.PACKING[-1].model_id.hex()
+    assert sum(part["bytes"] for part in facts["slices"]) < len(PACKED) == facts["bytes"]
+
+
+def test_integers_of_all_sizes_are_coded():
+    """Coefficients as large as a file may hold, and means beside them."""
+    rng = np.random.default_rng(4)
+    truth = rng.integers(-32767, 32768, (64, 5, 3)).astype(np.int32) >> rng.integers(
+        0, 16, (64, 5, 3)
+    )
+    shapes = [coding.Shape(5, 3, np.full(64, 65535), 0)]
+    networks = network.load(releases.PACKING[-1].path)
+    encoder = RangeEncoder()
+    coding.walk(shapes, [truth], coding.Coding(encoder, networks))
+    from imgcodec.entropy.range_coder import RangeDecoder
+
+    decoder = RangeDecoder(encoder.finish())
+    (found,) = coding.walk(shapes, None, coding.Coding(decoder, networks))
+    assert np.array_equal(found, truth)
+    decoder.finish()
+
+
+def test_no_weights_are_no_crash(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"nothing")
+    with pytest.raises(AicError, match="not a weights file"):
+        network.load(path)
+
+
+def test_the_fuzz_target_reaches_all(kind):
+    assert target(b"\2" + kind)
+    header, frame, slices = packed.unpack(packing.pack(kind))
+    around = frames.inflated(frame, header.frame_bytes)
+    assert target(b"\0" + packing.pack(kind))
+    # the size and sum of the file are wrong there, which is found last
+    with pytest.raises(FormatError, match="not the one"):
+        packing.unpack(sealed(len(around).to_bytes(2, "little") + around + slices[0]))
+    assert not target(b"")
+    assert not target(b"\1")
+
+
+def test_golden_files_come_back():
+    """Files that were packed once unpack for ever; each holds the CRC of what comes out."""
+    found = sorted(GOLDEN.glob("*.aic"))
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found} == PROMISED
+    for path in found:
+        assert packing.unpack(path.read_bytes())[:2] == b"\xff\xd8"

@@ -1,0 +1,145 @@
+"""JPEG files taken apart and put together again."""
+
+import io
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from conftest import jpeg, opened, padded, picture
+from PIL import Image
+
+from imgcodec.errors import ImageError
+from imgcodec.jpeg import scans, syntax
+
+
+def rebuilt(data):
+    return padded(data, 255)
+
+
+def test_every_kind_comes_back(kind):
+    parts, blocks, pads = opened(kind)
+    for scan, pad in zip(parts.scans, pads, strict=True):
+        assert scans.encode(scan, parts.frame, blocks, pad) == scan.coded
+
+
+def test_the_skeleton_says_the_same_as_the_file(kind):
+    parts = syntax.read(kind)
+    again = syntax.read(parts.skeleton, is_skeleton=True)
+    assert again.frame == parts.frame
+    assert len(again.scans) == len(parts.scans)
+    coded = sum(len(scan.coded) for scan in parts.scans)
+    assert len(parts.skeleton) + coded == len(kind)
+    for one, two in zip(again.scans, parts.scans, strict=True):
+        assert (one.start, one.end, one.high, one.low, one.after) == (
+            two.start, two.end, two.high, two.low, two.after,
+        )  # fmt: skip
+
+
+def test_coefficients_are_those_of_the_picture():
+    """Of a grey block: the mean alone, and what a cosine is."""
+    flat = np.full((8, 8), 168, np.uint8)
+    parts, blocks, _ = opened(jpeg(flat, "L", quality=50))
+    assert blocks[0, 0] == round(8 * (168 - 128) / parts.steps[0][0])
+    assert not blocks[0, 1:].any()
+    wave = 128 + 100 * np.cos((2 * np.arange(8) + 1) * np.pi / 16)
+    _, blocks, _ = opened(jpeg(np.tile(wave, (8, 1)).astype(np.uint8), "L", quality=50))
+    assert blocks[0, 1] > 10  # along the row comes first in zigzag order
+    assert blocks[0, 2] == 0
+
+
+def test_progressive_and_sequential_files_hold_the_same():
+    one, two = jpeg(quality=80), jpeg(quality=80, progressive=True)
+    assert np.array_equal(opened(one)[1], opened(two)[1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (9, 17), (16, 16), (1, 300), (300, 1)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_odd_sizes(size, progressive):
+    data = jpeg(picture(*size), progressive=progressive)
+    assert rebuilt(data) == data
+
+
+def test_lanes_fall_into_step():
+    """A file of many lanes, of which most begin in the midst of a symbol."""
+    data = jpeg(picture(400, 500), quality=92)
+    parts, blocks, _ = opened(data)
+    assert len(parts.scans[0].coded) * 8 > 20 * scans.LANE_BITS
+    assert rebuilt(data) == data
+
+
+def test_runs_longer_than_a_symbol_can_say():
+    flat = np.full((8 * 260, 8 * 130), 77, np.uint8)
+    flat[0, 0] = flat[-1, -1] = 255
+    data = jpeg(flat, "L", progressive=True)
+    assert opened(data)[0].frame.num_blocks > scans.MOST_RUN
+    assert rebuilt(data) == data
+
+
+def test_corrections_that_libjpeg_holds_back_end_runs():
+    """Blocks that were all there before: many corrections in each, no new coefficient."""
+    noise = np.random.default_rng(5).integers(0, 256, (256, 256), dtype=np.uint8)
+    data = jpeg(noise, "L", quality=98, progressive=True)
+    assert rebuilt(data) == data
+
+
+@pytest.mark.parametrize("pad", [0, 0b0101010])
+@pytest.mark.parametrize("options", [{"restart_marker_blocks": 2}, {"progressive": True}])
+def test_padding_of_other_bits_is_found(pad, options):
+    data = padded(jpeg(**options), pad)
+    parts, blocks, pads = opened(data)
+    assert any(value != 255 for scan in pads for value in scan)
+    for scan, found in zip(parts.scans, pads, strict=True):
+        assert scans.encode(scan, parts.frame, blocks, found) == scan.coded
+
+
+def marked(data, old, new):
+    """The file with another marker."""
+    assert data.count(bytes([0xFF, old])) == 1
+    return data.replace(bytes([0xFF, old]), bytes([0xFF, new]))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a JPEG file"),
+        (b"\x89PNG", "not a JPEG file"),
+        (jpeg()[:2], "no picture"),
+        (jpeg()[:100], "segment is cut"),
+        (marked(jpeg(), 0xC0, 0xC9), "arithmetic coding"),
+        (marked(jpeg(), 0xC0, 0xC3), "lossless"),
+        (marked(jpeg(), 0xC0, 0xC5), "hierarchical"),
+        (marked(jpeg(), 0xC0, 0xDC), "number of lines"),
+        (jpeg().replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "12 bits a sample"),
+        (jpeg().replace(b"\xff\xc0\x00\x11\x08\x00", b"\xff\xc0\x00\x11\x08\xff"), "too early"),
+        (jpeg().replace(b"\xff\xc0\x00\x11\x08\x00K", b"\xff\xc0\x00\x11\x08\x00\x00"), "x0 pix"),
+        (jpeg()[:600] + jpeg()[-2:], "segment is cut"),
+        (jpeg()[:-500], "damaged|too early"),
+        (jpeg(restart_marker_blocks=2).replace(b"\xff\xd3", b""), "restart intervals"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(data, reason):
+    with pytest.raises(ImageError, match=reason):
+        opened(data)
+
+
+def test_damage_is_refused_or_read_but_never_a_bug(kind):
+    rng = np.random.default_rng(11)
+    for _ in range(30):
+        data = bytearray(kind)
+        for place in rng.integers(2, len(data), rng.integers(1, 4)):
+            data[place] = rng.integers(256)
+        with suppress(ImageError):
+            parts, blocks, pads = opened(bytes(data))
+            for scan, pad in zip(parts.scans, pads, strict=True):
+                scans.encode(scan, parts.frame, blocks, pad)
+
+
+def test_the_tables_of_a_picture_are_those_of_its_first_scan():
+    data = jpeg(quality=70)
+    parts = syntax.read(data)
+    with Image.open(io.BytesIO(data)) as image:
+        tables = image.quantization
+    for component, steps in zip(parts.frame.components, parts.steps, strict=True):
+        found = np.array(tables[component.table])
+        assert sorted(found) == sorted(steps)
+        assert steps[0] == found[0]
