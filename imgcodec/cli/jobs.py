@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from imgcodec.cli.targets import Listing, Place, Task
     from imgcodec.codec import Codec
 
-    AnyWork = Encoding | Decoding | Packing | Unpacking
+    AnyWork: TypeAlias = Encoding | Decoding | Packing | Unpacking
 
 Warn = Callable[[Any, str], None]  # of a path or a URL
 
