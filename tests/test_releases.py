@@ -39,7 +39,7 @@ def test_shipped_files_are_those_of_the_list(release):
     assert releases.id_of(data) == release.model_id
     assert releases.find(release.model_id) is release
     among = PACKING if release in PACKING else RELEASES
-    assert releases.needed(release.model_id, among) is release
+    assert releases.needed(release.model_id, among=among) is release
 
 
 def test_ids_differ():

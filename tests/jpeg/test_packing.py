@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import jpeg, padded, picture
 from fuzz_pack import sealed, target
+from jpeg_files import jpeg, padded, picture
 
 from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
@@ -73,7 +73,7 @@ def test_threads_do_not_change_the_file():
 
 def unusual():
     """A file with a symbol that no coder would write: a run of zeros before a block's end."""
-    from conftest import opened
+    from jpeg_files import opened
 
     from imgcodec.jpeg import huffman, scans
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from conftest import jpeg, opened, padded, picture
+from jpeg_files import jpeg, opened, padded, picture
 from PIL import Image
 
 from imgcodec.errors import ImageError
