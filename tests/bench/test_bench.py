@@ -1038,7 +1038,7 @@ def test_page_works_in_a_browser(site, tmp_path):
         r'id="caption-one">jpeg: [^<]*, MS-SSIM 0[^<]*, SSIMULACRA 2 -?\d[^<]*, CVVDP \d', dom
     )
     difference = r"(as many|\d+\.\d % (more|fewer) than jpeg)"
-    assert re.search(rf'id="caption-two">aic: \d+ bytes \({difference}\), PSNR \d', dom)
+    assert re.search(rf'id="caption-two">aic-eye: \d+ bytes \({difference}\), PSNR \d', dom)
     assert "width: 400px; height: 340px" in dom  # twice 200x170
     wide = int(re.search(r'data-wide="(\d+)"', dom)[1])
     assert wide <= 500  # a narrow window needs no scrolling sideways (chromium's least is 500)

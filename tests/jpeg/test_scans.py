@@ -110,7 +110,10 @@ def marked(data, old, new):
         (marked(jpeg(), 0xC0, 0xC5), "hierarchical"),
         (marked(jpeg(), 0xC0, 0xDC), "number of lines"),
         (jpeg().replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"), "12 bits a sample"),
-        (jpeg().replace(b"\xff\xc0\x00\x11\x08\x00", b"\xff\xc0\x00\x11\x08\xff"), "damaged|too early"),
+        (
+            jpeg().replace(b"\xff\xc0\x00\x11\x08\x00", b"\xff\xc0\x00\x11\x08\xff"),
+            "damaged|too early",
+        ),
         (jpeg().replace(b"\xff\xc0\x00\x11\x08\x00K", b"\xff\xc0\x00\x11\x08\x00\x00"), "x0 pix"),
         (jpeg()[:600] + jpeg()[-2:], "segment is cut"),
         (jpeg()[:-500], "damaged|too early"),

@@ -112,9 +112,9 @@ def sizes(monkeypatch):
     found = []
     plan, read = TileCodec.plan, TileCodec.read
 
-    def spy_plan(self, latents, u, raw):
+    def spy_plan(self, latents, u, raw, nearest=False):
         found.append(len(latents.e))
-        return plan(self, latents, u, raw)
+        return plan(self, latents, u, raw, nearest)
 
     def spy_read(self, data, *rest):
         found.append(len(data))
