@@ -33,8 +33,8 @@ Examples:
 
 
 @dataclass
-class Packing:
-    """Settings of `aic pack`."""
+class _Lossless:
+    """What both commands have in common."""
 
     max_pixels: int
     threads: int | None
@@ -43,6 +43,10 @@ class Packing:
 
     def size(self, source: Path) -> None:
         """See `batch.Work`: each file goes alone."""
+
+
+class Packing(_Lossless):
+    """Settings of `aic pack`."""
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; what is not the packed file of its source is kept."""
@@ -77,17 +81,8 @@ class Packing:
         )
 
 
-@dataclass
-class Unpacking:
+class Unpacking(_Lossless):
     """Settings of `aic unpack`."""
-
-    max_pixels: int
-    threads: int | None
-    warn: Warn
-    dates = True  # nothing else can be asked
-
-    def size(self, source: Path) -> None:
-        """See `batch.Work`: each file goes alone."""
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; an older file may be what its packed file was made of."""

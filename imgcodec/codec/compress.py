@@ -188,7 +188,9 @@ class Whole:
         self._keep(self._tile_codec.refine(self._prepared, self._kept(), plan, u))
 
     def recognise(self, u: int) -> bool:
-        """See `Compressor`."""
+        """See `Compressor`; a region moves levels, and its codes are none of a file before."""
+        if self._roi is not None:
+            return False
         pixels = as_colour(self._pixels)
         found = recognise(self._tile_codec, self._prepared, pixels, self._kept(), u, self._raw)
         if found is None:

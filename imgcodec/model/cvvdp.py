@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcodec.model.filters import Taps, constant, filtered
+from imgcodec.model.ssimulacra2 import linear_light
 
 MIN_SIDE = 8  # px
 PEAK, BLACK, REFLECTED = 200.0, 0.2, 250 / np.pi * 0.005  # of the display, cd/m2
@@ -207,9 +208,7 @@ def _bands(side: int) -> int:
 
 def _opponent(x: Tensor) -> Tensor:
     """Return the light of sRGB in opponent colours, cd/m2."""
-    x = x.clamp(0, 1)
-    linear = torch.where(x > 0.04045, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4, x / 12.92)
-    light = (PEAK - BLACK) * linear + (BLACK + REFLECTED)
+    light = (PEAK - BLACK) * linear_light(x) + (BLACK + REFLECTED)
     matrix = constant(OPPONENT, x.device, x.dtype)
     return torch.einsum("kc,bchw->bkhw", matrix, light)
 

@@ -110,7 +110,7 @@ def moments(x: Tensor, x_hat: Tensor, inner: tuple[slice, slice] | None = None) 
         inner: rows and columns that count, what lies around is only looked at; they begin at
             multiples of 32, and end there or at the edge. None: all.
     """
-    linear, linear_hat = _linear(x), _linear(x_hat)
+    linear, linear_hat = linear_light(x), linear_light(x_hat)
     rows, columns = inner or (slice(0, x.shape[2]), slice(0, x.shape[3]))
     found = []
     for scale in range(SCALES):
@@ -142,8 +142,8 @@ def _means(structure: Tensor, edges: Tensor) -> Tensor:
     return torch.stack([kinds.mean(3), kinds.square().square().mean(3)], 2)
 
 
-def _linear(x: Tensor) -> Tensor:
-    """Return linear light of sRGB."""
+def linear_light(x: Tensor) -> Tensor:
+    """Return linear light, 0..1, of sRGB of any shape, clipped to 0..1."""
     x = x.clamp(0, 1)
     return torch.where(x <= 0.04045, x / 12.92, ((x.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
 

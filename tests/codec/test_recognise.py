@@ -8,6 +8,8 @@ from PIL import Image
 
 from imgcodec import Codec
 from imgcodec.codec.tile_codec import TileCodec
+from imgcodec.format.tiles import Box
+from imgcodec.pictures.roi import Roi
 
 PHOTOGRAPH = Path(__file__).parents[2] / "docs" / "kodim23.png"
 
@@ -45,3 +47,10 @@ def test_other_pictures_and_other_qualities_are_not(codec, photograph, monkeypat
     assert min(asked) > 0.25
     codec.encode(codec.decode(data), quality=60)
     assert asked[-1] < 0.22
+
+
+def test_a_region_is_served_anew(codec, photograph, monkeypatch):
+    monkeypatch.setattr(TileCodec, "off_grid", lambda *_: pytest.fail("it was looked at"))
+    height, width = photograph.shape[:2]
+    roi = Roi.box(height, width, Box(0, 0, height // 2, width // 2))
+    assert codec.encode(photograph, quality=60, roi=roi).report.bpp > 0
