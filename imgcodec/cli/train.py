@@ -37,6 +37,18 @@ TRAINING = combine(
         metavar="M",
         help="Training time in minutes, that of a resumed run included.",
     ),
+    click.option(
+        "--seconds",
+        type=Number(31536000),
+        metavar="S",
+        help="How long the command may take, in place of --minutes: start, validation and "
+        "checkpoints included, as on a rented GPU.",
+    ),
+    click.option(
+        "--half",
+        is_flag=True,
+        help="Write small checkpoints, to export or to start from but not to resume.",
+    ),
     click.option("--resume", type=READ, metavar="FILE", help="Checkpoint to go on from."),
     click.option(
         "--start",
@@ -113,7 +125,8 @@ TRAINING = combine(
         "target",
         type=WRITE,
         metavar="FILE.safetensors",
-        help="Do not train: freeze the weights of the --resume checkpoint into this file.",
+        help="Do not train: freeze the weights of the --resume checkpoint into this file; with "
+        "--data, fit the table of a checkpoint that --seconds left unfinished.",
     ),
 )
 
@@ -128,18 +141,20 @@ def train(
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
     if target is not None:
-        if resume is None or data is not None or out is not None:
-            raise click.UsageError("--export goes with --resume, without --data and --out")
+        if resume is None or out is not None:
+            raise click.UsageError("--export goes with --resume, without --out")
         check_apart(resume, target)
         files.check_free(target, force)
         from imgcodec.train.export import export
 
-        export(resume, target)
+        export(resume, target, data)
         return
     if data is None or out is None:
         raise click.UsageError("--data and --out are needed to train")
     if resume is not None and start is not None:
         raise click.UsageError("--resume and --start exclude each other")
+    if settings["seconds"] is not None and resume is not None:
+        raise click.UsageError("--seconds and --resume exclude each other")
     import torch
 
     from imgcodec.model import ModelConfig

@@ -21,6 +21,7 @@ from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
 from imgcodec.model.decoder import Decoder
 from imgcodec.model.distortion import lmbda
 from imgcodec.model.encoder import Encoder
+from imgcodec.model.integer import integers_kept
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
 from imgcodec.model.steps import (
     eighths,
@@ -207,7 +208,7 @@ class Model(nn.Module):
         e = self.g_a(t, features, u)
         p = self.importance_map(t, features, u)
         levels = quantize(p, self.config.levels)
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False), integers_kept(self):
             known = levels if self.config.expansion else levels.detach()
             level_bits = self._level_bits(known, u)
             if self.config.expansion:

@@ -26,26 +26,9 @@ class _Binarize(torch.autograd.Function):
         return torch.where((e >= 0) & (e <= 1), grads[0], 0.0)
 
 
-class _Round(torch.autograd.Function):
-    """Round to the nearest integer, gradient of the identity."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.round()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
-
-
 def binarize(e: Tensor) -> Tensor:
     """Return B(e): 1 where e > 0.5 else 0, any shape; gradient 1 on 0 <= e <= 1, else 0."""
     return _Binarize.apply(e)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def round_through(x: Tensor) -> Tensor:
-    """Return x rounded to integers; the gradient passes unchanged."""
-    return _Round.apply(x)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def round_cheaply(

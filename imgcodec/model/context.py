@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imgcodec.model import pyramid
+from imgcodec.model.fusion import fusable
 from imgcodec.model.integer import (
     ACTIVATION_MAX,
     IntegerConv2d,
@@ -62,12 +63,17 @@ class ContextModel(nn.Module):
 
     def squash(self, values: Tensor) -> Tensor:
         """Return the compressed form of values in 1/16 steps, integers -127..127."""
-        index = (values + (VALUE_LIMIT + 0.5)).clamp(0, 2 * VALUE_LIMIT)
-        return self.squashing[index.long()]
+        return _squashed(values, self.squashing)
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield the layers whose sums are added together, for `check_sums`."""
         raise NotImplementedError
+
+
+@fusable
+def _squashed(values: Tensor, table: Tensor) -> Tensor:
+    index = (values + (VALUE_LIMIT + 0.5)).clamp(0, 2 * VALUE_LIMIT)
+    return table[index.long()]
 
 
 def check(module: nn.Module) -> None:

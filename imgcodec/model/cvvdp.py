@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcodec.model.filters import Taps, constant, filtered
+from imgcodec.model.fusion import fusable
 from imgcodec.model.ssimulacra2 import linear_light
 
 MIN_SIDE = 8  # px
@@ -213,6 +214,7 @@ def _opponent(x: Tensor) -> Tensor:
     return torch.einsum("kc,bchw->bkhw", matrix, light)
 
 
+@fusable
 def _contrast(maps: Tensor, background: Tensor) -> Tensor:
     """Return maps (B, 6, H, W), decoded and original, over the light around each, (B, 2, ...)."""
     relative = maps.unflatten(1, (2, 3)) / background.unsqueeze(2)
@@ -223,7 +225,12 @@ def _contrast(maps: Tensor, background: Tensor) -> Tensor:
 def _sensitivity(band: int, background: Tensor) -> Tensor:
     """Return the sensitivity of each colour, (B, 3, h, w), at light (B, 1, h, w)."""
     colours = tuple(colour[band] for colour in SENSITIVITY)
-    table = constant(colours, background.device, background.dtype)  # (3, lights)
+    return _looked_up(constant(colours, background.device, background.dtype), background)
+
+
+@fusable
+def _looked_up(table: Tensor, background: Tensor) -> Tensor:
+    """Return the sensitivities between those of a table (3, lights)."""
     steps = (torch.log10(background.detach().clamp_min(LEAST_LIGHT)) - LIGHT_FIRST) / LIGHT_STEP
     steps = steps.clamp(0, table.shape[1] - 1)
     below = steps.long().clamp_max(table.shape[1] - 2)
@@ -235,16 +242,31 @@ def _sensitivity(band: int, background: Tensor) -> Tensor:
 def _masked(contrast: Tensor, sensitivity: Tensor) -> Tensor:
     """Return what is seen of the difference, (B, 3, h, w), less where both pictures are busy."""
     kind = contrast.device, contrast.dtype
-    gain = sensitivity * constant(GAIN, *kind)[:, None, None]
-    x_hat, x = (part * gain for part in contrast.chunk(2, 1))
-    mutual = torch.minimum(x_hat.abs(), x.abs())
+    difference, mutual = _gained(contrast, sensitivity, constant(GAIN, *kind)[:, None, None])
     if min(mutual.shape[2:]) > MASK_RADIUS:
         mutual = filtered(mutual, _mask_blur)
-    q = constant(MASK_Q, *kind)[:, None, None]
-    each = _power(MASK_FACTOR * mutual, q)
-    factors = 2 ** constant(MASKING, *kind)
-    mask = torch.einsum("kc,bkhw->bchw", factors, each)
-    seen = _power((x_hat - x).abs(), MASK_P) / (1 + mask)
+    each = _masking(mutual, constant(MASK_Q, *kind)[:, None, None])
+    mask = torch.einsum("kc,bkhw->bchw", 2 ** constant(MASKING, *kind), each)
+    return _hidden(difference, mask)
+
+
+@fusable
+def _gained(contrast: Tensor, sensitivity: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far the contrasts that are sensed differ, and what both have of them."""
+    x_hat, x = (part * (sensitivity * gain) for part in contrast.chunk(2, 1))
+    return (x_hat - x).abs(), torch.minimum(x_hat.abs(), x.abs())
+
+
+@fusable
+def _masking(mutual: Tensor, q: Tensor) -> Tensor:
+    """Return how much each colour masks, by what both pictures have of it."""
+    return _power(MASK_FACTOR * mutual, q)
+
+
+@fusable
+def _hidden(difference: Tensor, mask: Tensor) -> Tensor:
+    """Return what a mask leaves to be seen of a difference."""
+    seen = _power(difference, MASK_P) / (1 + mask)
     return MOST_DIFFERENCE * seen / (MOST_DIFFERENCE + seen)
 
 

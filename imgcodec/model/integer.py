@@ -1,12 +1,17 @@
 """Layers that compute on integers, exactly, in float32: the parts of the context models."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imgcodec.model.binarizer import round_through
+from imgcodec.model.fusion import fusable
 
 ACTIVATION_MAX = 127
+WEIGHT_MAX = 127
 
 
 class IntegerLayer(nn.Module):
@@ -19,30 +24,25 @@ class IntegerLayer(nn.Module):
         spread = gain * (2 / torch.Size(shape[1:]).numel()) ** 0.5
         self.weight = nn.Parameter(torch.randn(shape) * spread)
         self.bias = nn.Parameter(torch.zeros(shape[0]))
-        self._frozen: tuple[Tensor, Tensor] | None = None
+        self.kept: tuple[Tensor, Tensor] | None = None  # integers, times 2^-shift
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
-        weight = round_through(self.weight * 2**self.shift).clamp(-127, 127)
-        return weight, round_through(self.bias * 2**self.shift)
+        weight, bias = (tensor * 2**self.shift for tensor in _scaled_integers([self]))
+        return weight, bias
 
     def freeze(self) -> None:
-        """Keep the integers as they are now: for weights that do not change any more.
-
-        They are kept times 2^-shift, which is exact, as are the sums then.
-        """
-        weight, bias = (tensor.detach() * 2.0**-self.shift for tensor in self.integers())
+        """Keep the integers as they are now: for weights that do not change any more."""
+        weight, bias = (tensor.detach() for tensor in _scaled_integers([self]))
         if weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
-        self._frozen = weight, bias
+        self.kept = weight, bias
 
     def forward(self, x: Tensor, quantised: bool) -> Tensor:
         """Return the sums, scaled but not rounded."""
         if not quantised:
             return self.sums(x, self.weight, self.bias)
-        if self._frozen is not None:
-            return self.sums(x, *self._frozen)
-        return self.sums(x, *self.integers()) * 2.0**-self.shift
+        return self.sums(x, *(self.kept or _scaled_integers([self])))
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return weight times x, plus bias."""
@@ -74,6 +74,22 @@ class IntegerLinear(IntegerLayer):
         return F.linear(x, weight, bias)
 
 
+@contextmanager
+def integers_kept(module: nn.Module) -> Iterator[None]:
+    """Make the integers of all layers inside once, with gradients, rather than at every call."""
+    layers = [
+        part for part in module.modules() if isinstance(part, IntegerLayer) and part.kept is None
+    ]
+    made = iter(_scaled_integers(layers))
+    for layer in layers:
+        layer.kept = next(made), next(made)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.kept = None
+
+
 def check_sums(layers: list[IntegerLayer]) -> None:
     """Raise ValueError where layers added together could leave the exact range of float32."""
     total = torch.zeros(layers[0].bias.shape)
@@ -88,11 +104,82 @@ def rounded(x: Tensor) -> Tensor:
     """Return floor(x + 1/2), gradient of the identity."""
     if not x.requires_grad:
         return (x + 0.5).floor_()
-    return x + (torch.floor(x.detach() + 0.5) - x.detach())
+    return _Rounded.apply(x)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def activation(x: Tensor, quantised: bool) -> Tensor:
     """Return ReLU, rounded when quantised, clamped to 0..127."""
-    if quantised and not x.requires_grad:
+    if not quantised:
+        return x.clamp(0, ACTIVATION_MAX)
+    if not x.requires_grad:
         return rounded(x).clamp_(0, ACTIVATION_MAX)
-    return (rounded(x) if quantised else x).clamp(0, ACTIVATION_MAX)
+    return _Activation.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Rounded(torch.autograd.Function):
+    """floor(x + 1/2), gradient of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return (x + 0.5).floor_()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+class _Activation(torch.autograd.Function):
+    """The same, clamped; no gradient where the clamp holds it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        clamped, free = _clamped(x)
+        ctx.save_for_backward(free)
+        return clamped
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (free,) = ctx.saved_tensors
+        return free * grads[0]
+
+
+@fusable
+def _clamped(x: Tensor) -> tuple[Tensor, Tensor]:
+    whole = torch.floor(x + 0.5)
+    clamped = whole.clamp(0, ACTIVATION_MAX)
+    return clamped, whole == clamped
+
+
+class _Integers(torch.autograd.Function):
+    """Round tensors to multiples of 2^-shift and clamp them; the gradient passes but clamps."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, shifts: list[int], limits: list[float], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        whole = torch._foreach_mul(tensors, [2.0**shift for shift in shifts])
+        torch._foreach_round_(whole)
+        clamped = torch._foreach_clamp_max(whole, limits)
+        torch._foreach_clamp_min_(clamped, [-limit for limit in limits])
+        ctx.save_for_backward(
+            *(
+                a == b if limit < torch.inf else None
+                for a, b, limit in zip(whole, clamped, limits, strict=True)
+            )
+        )
+        torch._foreach_mul_(clamped, [2.0**-shift for shift in shifts])
+        return tuple(clamped)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        free = ctx.saved_tensors
+        passed = (g if f is None else f * g for f, g in zip(free, grads, strict=True))
+        return None, None, *passed
+
+
+def _scaled_integers(layers: list[IntegerLayer]) -> tuple[Tensor, ...]:
+    """Return integer weight and bias of each layer times 2^-shift, exactly, with gradients."""
+    tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
+    shifts = [layer.shift for layer in layers for _ in range(2)]
+    limits = [WEIGHT_MAX, torch.inf] * len(layers)
+    return _Integers.apply(shifts, limits, *tensors)  # type: ignore[no-untyped-call, no-any-return]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.model.filters import constant, filtered
+from imgcodec.model.fusion import fusable
 
 MIN_SIDE = 8  # px; scales of smaller pictures are left out
 SCALES = 6
@@ -127,7 +128,17 @@ def moments(x: Tensor, x_hat: Tensor, inner: tuple[slice, slice] | None = None) 
 
 def _maps(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     """Return where structure differs, and by how much edges grew."""
-    blurred = filtered(torch.cat([x, x_hat, x * x, x_hat * x_hat, x * x_hat], 1), _blur)
+    return _errors(x, x_hat, filtered(products(x, x_hat), _blur))
+
+
+@fusable
+def products(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return two pictures, their squares and their product, (B, 5 C, H, W)."""
+    return torch.cat([x, x_hat, x * x, x_hat * x_hat, x * x_hat], 1)
+
+
+@fusable
+def _errors(x: Tensor, x_hat: Tensor, blurred: Tensor) -> tuple[Tensor, Tensor]:
     mean, mean_hat, square, square_hat, product = blurred.chunk(5, 1)
     variances = (square - mean * mean) + (square_hat - mean_hat * mean_hat)
     alike = (2 * (product - mean * mean_hat) + C2) / (variances + C2)
@@ -136,12 +147,14 @@ def _maps(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     return structure, edges
 
 
+@fusable
 def _means(structure: Tensor, edges: Tensor) -> Tensor:
     """Return means and those of fourth powers, (B, 3, 2, 3 kinds), of maps (B, 3, H, W)."""
     kinds = torch.stack([structure, edges, -edges], 2).clamp_min(0).flatten(3)
     return torch.stack([kinds.mean(3), kinds.square().square().mean(3)], 2)
 
 
+@fusable
 def linear_light(x: Tensor) -> Tensor:
     """Return linear light, 0..1, of sRGB of any shape, clipped to 0..1."""
     x = x.clamp(0, 1)
@@ -151,8 +164,12 @@ def linear_light(x: Tensor) -> Tensor:
 def _xyb(linear: Tensor) -> Tensor:
     """Return XYB, shifted and stretched to about 0..1."""
     matrix = constant(ABSORBANCE, linear.device, linear.dtype)
-    cones = torch.einsum("kc,bchw->bkhw", matrix, linear) + BIAS
-    long, middle, short = (cones ** (1 / 3) - BIAS ** (1 / 3)).unbind(1)
+    return _opponents(torch.einsum("kc,bchw->bkhw", matrix, linear))
+
+
+@fusable
+def _opponents(cones: Tensor) -> Tensor:
+    long, middle, short = ((cones + BIAS) ** (1 / 3) - BIAS ** (1 / 3)).unbind(1)
     y = (long + middle) / 2
     return torch.stack([7 * (long - middle) + 0.42, y + 0.01, short - y + 0.55], 1)
 

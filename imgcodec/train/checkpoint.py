@@ -1,5 +1,6 @@
 """Checkpoints: what a run needs to go on or to begin, and what an export needs."""
 
+from collections.abc import Set
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,54 +10,65 @@ from torch import Tensor
 
 from imgcodec import weights
 from imgcodec.errors import AicError
-from imgcodec.model import Model
+from imgcodec.train.trainee import Trainee
 
-PARTS = {"config", "model", "average", "optimiser", "step", "elapsed_s", "fresh"}
+WEIGHTS = {"config", "average"}  # what a new run or an export needs
+PARTS = WEIGHTS | {"model", "optimiser", "step", "elapsed_s", "fresh"}
 
 
 def save_checkpoint(
     path: Path,
-    model: Model,
-    average: Model,
-    optimiser: torch.optim.Optimizer,
-    step: int,
+    trainee: Trainee,
     elapsed_s: float,
     fresh: bool,
     masses: Tensor | None,
+    half: bool,
 ) -> None:
     """Write a checkpoint in one go: the old one stays until the new one is whole.
 
     Args:
         path: where to.
-        model: as trained.
-        average: moving average of its weights.
-        optimiser: its state goes along.
-        step: steps done.
+        trainee: the model as trained, the moving average of its weights, and the optimiser.
         elapsed_s: training time, seconds.
         fresh: whether the run began with random weights.
         masses: fitted mass table, None while training goes on.
+        half: whether to write the average alone, and the transforms' weights as float16.
     """
+    average = trainee.average.state_dict()
     state = {
-        "config": model.config.as_dict(),
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "step": step,
+        "config": trainee.model.config.as_dict(),
+        "average": {name: _halved(name, tensor) for name, tensor in average.items()}
+        if half
+        else average,
+        "step": trainee.step,
         "elapsed_s": elapsed_s,
         "fresh": fresh,
         "masses": masses,
     }
+    if not half:
+        state["model"] = trainee.model.state_dict()
+        state["optimiser"] = trainee.optimiser.state_dict()
     partial = path.with_suffix(".part")
     torch.save(state, partial)
     partial.replace(path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what `save_checkpoint` wrote; AicError where the file is something else."""
+def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
+    """Return what `save_checkpoint` wrote, the average as float32.
+
+    Raises:
+        AicError: the file is something else, or lacks some of the `parts`.
+    """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        if state.keys() >= PARTS:
-            return dict(state)
+        if state.keys() >= WEIGHTS:
+            if not state.keys() >= parts:
+                raise AicError(f"{path} holds averaged weights alone: start from it, or export it")
+            whole = {
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in state["average"].items()
+            }
+            return dict(state) | {"average": whole}
     except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError):
         pass
     raise AicError(f"{path} is not a checkpoint of this program")
@@ -70,5 +82,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return weights.load(path).model.state_dict()
-    average: dict[str, Tensor] = load_checkpoint(path)["average"]
+    average: dict[str, Tensor] = load_checkpoint(path, WEIGHTS)["average"]
     return average
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    """Return float16 of the weights of transforms; context models and tables stay as they are."""
+    return tensor if "context" in name or tensor.dim() < 2 else tensor.half()

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.errors import ImageError
+from imgcodec.model.filters import constant
 from imgcodec.train.pages import pages
 
 VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994
@@ -75,24 +76,24 @@ def sample(crops: Tensor, batch: int, size: int, generator: torch.Generator) -> 
         crops: uint8 (N, 3, H, W), on any device.
         batch: patches to draw.
         size: side of a patch, px.
-        generator: a CPU generator.
+        generator: of that device.
 
     Returns:
         (batch, 3, size, size) float32 in 0..1, on the device of `crops`.
     """
-
-    def draw(high: int) -> list[int]:
-        return torch.randint(high, (batch,), generator=generator).tolist()
-
     n, _, height, width = crops.shape
-    top, left = draw(height - size + 1), draw(width - size + 1)
-    patches = []
-    for i, y, x, turn in zip(draw(n), top, left, draw(8), strict=True):
-        patch = crops[i, :, y : y + size, x : x + size]
-        flips = [axis for bit, axis in ((1, 1), (2, 2)) if turn & bit]
-        patch = patch.flip(flips)
-        patches.append(patch.mT if turn & 4 else patch)
-    return torch.stack(patches).float() / 255
+    along = torch.arange(size, device=crops.device)
+
+    def draw(high: int) -> Tensor:
+        return torch.randint(high, (batch, 1), generator=generator, device=crops.device)
+
+    number, top, left, turn = draw(n), draw(height - size + 1), draw(width - size + 1), draw(8)
+    rows = top + torch.where(turn & 1 > 0, size - 1 - along, along)
+    columns = left + torch.where(turn & 2 > 0, size - 1 - along, along)
+    turned = (turn & 4 > 0)[:, :, None]
+    y = torch.where(turned, rows[:, None], rows[:, :, None])
+    x = torch.where(turned, columns[:, :, None], columns[:, None])
+    return crops[number[:, :, None], :, y, x].permute(0, 3, 1, 2).float() / 255
 
 
 def wear(patches: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -105,37 +106,32 @@ def wear(patches: Tensor, share: float, generator: torch.Generator) -> Tensor:
     Args:
         patches: (B, 3, H, W) float32 in 0..1, H and W even.
         share: of patches for either, 0..1.
-        generator: a CPU generator.
+        generator: of their device.
 
     Returns:
         Patches of the same shape, worn ones rounded to 8 bits.
     """
-    noisy, coarse, grainy = (torch.rand(3, len(patches), generator=generator) < share).tolist()
-    sizes = (MOST_NOISE * torch.rand(len(patches), generator=generator) ** 2).tolist()
-    found = []
-    for i, x in enumerate(patches.split(1)):
-        if noisy[i]:
-            noise = torch.randn(x.shape, generator=generator) * 0.5
-            noise += torch.randn(1, 1, *x.shape[2:], generator=generator)
-            if grainy[i]:
-                noise = 2 * F.avg_pool2d(F.pad(noise, (0, 1, 0, 1), mode="replicate"), 2, 1)
-            x = x + sizes[i] * noise.to(x.device)
-        if coarse[i]:
-            luma = (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-            colour = F.avg_pool2d(x - luma, 2)
-            x = luma + F.interpolate(colour, scale_factor=2, mode="bilinear")
-        if noisy[i] or coarse[i]:
-            x = torch.round(x.clamp(0, 1) * 255) / 255
-        found.append(x)
-    return torch.cat(found)
+    kind = {"generator": generator, "device": patches.device}
+    b, _, h, w = patches.shape
+    noisy, coarse, grainy = torch.rand(3, b, 1, 1, 1, **kind) < share
+    noise = torch.randn(b, 3, h, w, **kind) * 0.5 + torch.randn(b, 1, h, w, **kind)
+    grain = 2 * F.avg_pool2d(F.pad(noise, (0, 1, 0, 1), mode="replicate"), 2, 1)
+    size = MOST_NOISE * torch.rand(b, 1, 1, 1, **kind).square()
+    x = torch.where(noisy, patches + size * torch.where(grainy, grain, noise), patches)
+    luma = (x * constant(LUMA, x.device, x.dtype)[:, None, None]).sum(1, keepdim=True)
+    colour = F.interpolate(F.avg_pool2d(x - luma, 2), scale_factor=2, mode="bilinear")
+    x = torch.where(coarse, luma + colour, x)
+    return torch.where(noisy | coarse, torch.round(x.clamp(0, 1) * 255) / 255, patches)
 
 
 def rate_parameters(batch: int, generator: torch.Generator) -> Tensor:
     """Return (batch,) values of u, one from each of `batch` equally likely intervals.
 
-    The rates that people use (about 0.1 to 2 bits per pixel) get four fifths of them.
+    The rates that people use (about 0.1 to 2 bits per pixel) get four fifths of them. They are on
+    the device of the generator.
     """
-    v = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+    kind = {"generator": generator, "device": generator.device}
+    v = (torch.arange(batch, device=generator.device) + torch.rand(batch, **kind)) / batch
     u = torch.where(v < 0.1, 2 * v, 0.2 + (v - 0.1) * (0.62 / 0.82))
     return torch.where(v > 0.92, 0.82 + (v - 0.92) * (0.18 / 0.08), u)
 

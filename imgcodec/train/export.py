@@ -14,10 +14,12 @@ from imgcodec.format.container import MAX_U
 from imgcodec.model import Model, ModelConfig, pyramid
 from imgcodec.model.steps import middle_step
 from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
-from imgcodec.train.checkpoint import load_checkpoint
+from imgcodec.train import data
+from imgcodec.train.checkpoint import WEIGHTS, load_checkpoint
 from imgcodec.weights import Tables, save
 
 LOGIT_LIMIT = 256  # sixteenths
+FIT_PICTURES, FIT_SIDE = 80, 256  # pictures, px
 FIT_ROUNDS = 2
 FIT_RATES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # rate parameters
 PRIOR_COUNT = 100  # values of each scale index that count as logistic
@@ -27,12 +29,28 @@ LARGEST_COEFFICIENT = 8.0
 LARGEST_DEVIATIONS = 64.0
 
 
-def export(checkpoint: Path, target: Path) -> str:
-    """Write the weights file of a checkpoint and return its SHA-256 in hex."""
-    state = load_checkpoint(checkpoint)
+def export(checkpoint: Path, target: Path, pictures: Path | None = None) -> str:
+    """Write the weights file of a checkpoint and return its SHA-256 in hex.
+
+    Args:
+        checkpoint: of a finished run, or what there is of one.
+        target: where to.
+        pictures: folder with tar files of pictures that the mass table is fitted to, for a
+            checkpoint without one; None for the logistic distribution there.
+    """
+    state = load_checkpoint(checkpoint, WEIGHTS)
     model = Model(ModelConfig(**state["config"]))
     model.load_state_dict(state["average"])
-    return save(target, model.eval(), make_tables(model, state.get("masses")))
+    model.eval()
+    masses = state.get("masses")
+    if masses is None and pictures is not None and model.config.expansion:
+        masses = fit_masses(model, chosen(data.split(data.read_crops(pictures))[0]))
+    return save(target, model, make_tables(model, masses))
+
+
+def chosen(crops: Tensor) -> Tensor:
+    """Return the middles of the pictures that a mass table is fitted to, uint8 (N, 3, h, w)."""
+    return data.middle(crops[:: max(1, len(crops) // FIT_PICTURES)], FIT_SIDE)
 
 
 def make_tables(model: Model, masses: Tensor | None = None) -> Tables:

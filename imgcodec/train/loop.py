@@ -2,47 +2,35 @@
 
 import copy
 import json
-import math
 import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE, pchip
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
-from imgcodec.model.context import ContextModel
 from imgcodec.model.distortion import TUNES
-from imgcodec.runtime.precision import multiplies_bfloat16
-from imgcodec.train import data, loss, validate
+from imgcodec.train import data, loss, schedule, validate
 from imgcodec.train.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from imgcodec.train.export import fit_masses
+from imgcodec.train.export import chosen, fit_masses
+from imgcodec.train.schedule import LEARNING_RATE
+from imgcodec.train.trainee import Trainee
 
-LEARNING_RATE = 6e-4
-FINAL_LEARNING_RATE = 0.02  # of the peak
-WARM_UP_STEPS = 200
-AVERAGING = 0.998  # decay of the moving average of the weights
-QUANTISED_FROM = 0.15  # share of the time after which the context models work on integers
-# Share of the time after which latents are rounded as in files, and the scales are learned from
-# the cells that are coded; that stage has its own decay, from half the peak.
-REAL_FROM = 0.43
 STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it counts as this much
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
-FIT_PICTURES = 80
 PAGES = 0.1  # share of rendered pages
 WORN = 0.4  # share of patches with noise, and of those with coarse colours
-# Share of the time in which a run that starts from other weights trains the context models alone,
-# with a learning rate so many times that of the rest: some of their layers may be new.
-SETTLING, SETTLING_RATE = 0.04, 4.0
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
 def train(
     data_dir: Path,
     out: Path,
-    minutes: float,
+    minutes: float = 150.0,
+    seconds: float | None = None,
     resume: Path | None = None,
     start: Path | None = None,
     device: str = "cpu",
@@ -55,6 +43,7 @@ def train(
     learning_rate: float = LEARNING_RATE,
     patches: int | None = None,
     pages: float = PAGES,
+    half: bool = False,
 ) -> Path:
     """Train a model and return the path of its last checkpoint.
 
@@ -62,6 +51,8 @@ def train(
         data_dir: folder with tar files of equally large pictures.
         out: folder for checkpoints, `log.jsonl` and `curves.png`.
         minutes: training time in all, that of a resumed run included.
+        seconds: how long the call may take, in place of the minutes: start, validation and
+            checkpoints included.
         resume: checkpoint to go on from.
         start: checkpoint or weights file that a new run starts from, see `adopt`; the run then
             works with integers and real cells from its first step, and its learning rate decays
@@ -76,7 +67,14 @@ def train(
         learning_rate: peak of the cosine schedule of "rd".
         patches: how many to train on, in place of the minutes: the same work on every machine.
         pages: share of rendered pages among the pictures that are trained on, 0 to below 1.
+        half: whether checkpoints hold the averaged weights alone, transforms as float16: enough
+            to start from and to export, not to resume.
+
+    Raises:
+        AicError: sizes that do not fit each other, a checkpoint that cannot be gone on from, or
+            too few seconds.
     """
+    begun = time.perf_counter() if seconds else 0.0
     if crop % 8:
         raise AicError(f"crop {crop} is not a multiple of 8")
     pchip()  # a run without it would end at its first BD-rate
@@ -104,75 +102,60 @@ def train(
         model.start_from(coefficient_deviation(model, crops))
     if start:
         adopt(model, load_weights(start))
-    model.to(device)
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(model).eval()
-    contexts = [*model.code_context.parameters(), *model.level_context.parameters()]
-    own = {id(parameter) for parameter in contexts}
-    trunks = [parameter for parameter in model.parameters() if id(parameter) not in own]
-    optimiser = torch.optim.Adam(
-        [{"params": contexts}, {"params": trunks}],
-        learning_rate,
-        betas=(0.9, 0.98),
-        eps=1e-9,
-        fused=True,
-    )
-    step, elapsed = 0, 0.0
+    trainee = Trainee(model.to(device), objective, batch, crop)
+    elapsed = 0.0
     if state:
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, elapsed = state["step"], state["elapsed_s"]
+        trainee.resume(state["average"], state["optimiser"], state["step"])
+        elapsed = state["elapsed_s"]
     anchor = validate.jpeg_curve(held, model.config.metric)
-    torch.manual_seed(seed + step)
-    generator = torch.Generator().manual_seed(seed + step)
-    saved = elapsed
-    sums = torch.zeros(3)
-    count = 0
+    torch.manual_seed(seed + trainee.step)
+    generator = torch.Generator(device).manual_seed(seed + trainee.step)
+    saved, counted = elapsed, trainee.step
     target = out / "last.pt"
+    left = 0.0
+    if seconds:
+        started = time.perf_counter()
+        validate.curve(trainee.average, held)
+        ready = time.perf_counter()
+        # the last validation, and as long again for the checkpoint
+        left = seconds - (ready - begun) - 2 * (ready - started)
+        if left <= 0:
+            raise AicError(f"start and validation alone take longer than {seconds:g} s")
 
     def share_done() -> float:
-        return step * batch / patches if patches else elapsed / (60 * minutes)
+        if patches:
+            return trainee.step * batch / patches
+        return elapsed / (left or 60 * minutes)
 
     if share_done() >= 1:
         raise AicError(f"{resume} has been trained for {elapsed / 60:.0f} minutes already")
     while (progress := share_done()) < 1:
         started = time.perf_counter()
-        step += 1
         if objective == "paper":
-            rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
+            rate = loss.paper_learning_rate(trainee.step + 1, crop * crop, crop * crop // 64)
         else:
-            rate = learning_rate * _decay(progress, fresh) * min(1.0, step / WARM_UP_STEPS)
-        settling = not fresh and progress < SETTLING
-        for group, factor in zip(
-            optimiser.param_groups, (SETTLING_RATE, 0.0) if settling else (1.0, 1.0), strict=True
-        ):
-            group["lr"] = factor * rate
-        set_quantised(model, not fresh or progress > QUANTISED_FROM)
-        x = data.wear(data.sample(crops, batch, crop, generator), WORN, generator)
-        x = x.contiguous(memory_format=torch.channels_last)
-        u = data.rate_parameters(batch, generator).to(device)
-        real = objective == "rd" and (not fresh or progress > REAL_FROM)
-        value, figures = _step(model.train(), x, u, objective, real)
-        optimiser.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        _average(average, model, min(AVERAGING, step / (step + 10)))
-        sums += torch.cat([value.detach().cpu()[None], figures.cpu()])
-        count += 1
+            rate = schedule.learning_rate(learning_rate, progress, trainee.step + 1, fresh)
+        contexts, trunks = (rate * share for share in schedule.shares(progress, fresh))
+        with trainee.streaming():
+            x = data.wear(data.sample(crops, batch, crop, generator), WORN, generator)
+            u = data.rate_parameters(batch, generator)
+            stage = schedule.stage(progress, fresh)
+            if objective == "paper":
+                stage = stage._replace(real=False)
+            trainee.advance(x, u, stage, (contexts, trunks))
         elapsed += min(time.perf_counter() - started, STEP_LIMIT_S)
         done = share_done() >= 1
         if elapsed - saved >= CHECKPOINT_EVERY_S or done:
-            saved = elapsed
-            curve = validate.curve(average, held)
+            sums, count = trainee.take_sums(), trainee.step - counted
+            counted = trainee.step
+            resting = time.perf_counter() if seconds else 0.0
+            curve = validate.curve(trainee.average, held)
             row = {
-                "step": step,
+                "step": trainee.step,
                 "elapsed_s": round(elapsed, 1),
-                "loss": sums[0].item() / count,
-                "train_rate": sums[1].item() / count,
-                "train_psnr": sums[2].item() / count,
+                "loss": sums[0] / count,
+                "train_rate": sums[1] / count,
+                "train_psnr": sums[2] / count,
                 "learning_rate": rate,
                 "rates": curve.rates,
                 "level_rates": curve.level_rates,
@@ -180,16 +163,16 @@ def train(
                 "scores": curve.scores,
                 "bd_rate_jpeg": validate.bd_rate_of(anchor, curve),  # None: nothing in common
             }
-            sums.zero_()
-            count = 0
             with (out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             masses = None
-            if done and model.config.expansion:
-                chosen = crops[:: max(1, len(crops) // FIT_PICTURES)]
-                masses = fit_masses(average, data.middle(chosen, VALIDATION_SIDE))
-            save_checkpoint(target, model, average, optimiser, step, elapsed, fresh, masses)
+            if done and model.config.expansion and not seconds:
+                masses = fit_masses(trainee.average, chosen(crops))
+            save_checkpoint(target, trainee, elapsed, fresh, masses, half)
             draw(out / "log.jsonl", out / "curves.png")
+            if seconds:  # all of it counts
+                elapsed += time.perf_counter() - resting
+            saved = elapsed
     return target
 
 
@@ -223,13 +206,6 @@ def adopt(model: Model, weights: dict[str, Tensor]) -> None:
             tensor.mul_(NEW_BLOCK_FACTOR)
 
 
-def set_quantised(model: Model, on: bool) -> None:
-    """Switch every context model to integers, or to plain floats."""
-    for part in model.modules():
-        if isinstance(part, ContextModel):
-            part.quantised = on
-
-
 def draw(log: Path, target: Path) -> None:
     """Draw loss and BD-rate over time, where matplotlib is installed."""
     try:
@@ -248,35 +224,3 @@ def draw(log: Path, target: Path) -> None:
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     figure.savefig(target, dpi=90)
-
-
-def _decay(progress: float, fresh: bool) -> float:
-    """Return the learning rate at a share of the time, as a share of its peak."""
-    if not fresh:
-        peak, done = 1.0, progress
-    elif progress < REAL_FROM:
-        peak, done = 1.0, progress / REAL_FROM
-    else:
-        peak, done = 0.5, (progress - REAL_FROM) / (1 - REAL_FROM)
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return peak * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
-
-
-def _step(model: Model, x: Tensor, u: Tensor, objective: str, real: bool) -> tuple[Tensor, Tensor]:
-    """Return the loss and (rate, PSNR) of a batch."""
-    native = multiplies_bfloat16(x.device.type)
-    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=native):
-        x_hat, rates, importance = model(x, u, real)
-    if objective == "paper":
-        value = loss.paper(x, x_hat, rates, importance, u)
-    else:
-        value = loss.rate_distortion(x, x_hat, rates, u, model.config.metric)
-    bits = (rates.codes + rates.levels).mean() / x.shape[2] / x.shape[3]
-    figures = torch.stack([bits, loss.psnr(x, x_hat).mean()])
-    return value, figures.detach()
-
-
-@torch.no_grad()
-def _average(average: Model, model: Model, decay: float) -> None:
-    """Move the average towards the model."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

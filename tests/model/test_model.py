@@ -9,16 +9,18 @@ import pytest
 import torch
 
 from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig, lmbda
-from imgcodec.model.binarizer import binarize, round_cheaply, round_through
+from imgcodec.model.binarizer import binarize, round_cheaply
+from imgcodec.model.cells import WARMTH, logistic_bits
 from imgcodec.model.cvvdp import visible
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
 from imgcodec.model.distortion import SIMILARITY_WEIGHT, distortion
+from imgcodec.model.integer import IntegerLinear, activation, integers_kept, rounded
 from imgcodec.model.ms_ssim import ms_ssim
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
 from imgcodec.model.ssimulacra2 import impairment
 from imgcodec.model.steps import eighths, error_weight, middle_step, rate_index, rounding_weights
 from imgcodec.model.tables import cost_table, mass_table
-from imgcodec.model.visitors import WARMTH, LatentBits, logistic_bits
+from imgcodec.model.visitors import LatentBits
 
 SIZES = [(8, 8), (8, 40), (40, 8), (16, 24), (64, 32)]
 
@@ -251,12 +253,50 @@ def test_binarize_is_equation_1_with_the_gradient_of_equation_3():
     assert e.grad.tolist() == [0, 4, 5, 6, 7, 0]
 
 
-def test_round_through_passes_the_gradient():
-    x = torch.tensor([-1.6, -0.4, 0.6, 2.3], requires_grad=True)
-    rounded = round_through(x)
-    assert rounded.tolist() == [-2, 0, 1, 2]
-    rounded.backward(torch.tensor([1.0, 2.0, 3.0, 4.0]))
-    assert x.grad.tolist() == [1, 2, 3, 4]
+def test_integer_weights_are_rounded_and_clamped_and_pass_the_gradient_where_they_are_not():
+    layer = IntegerLinear(2, 1)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.3, 1.5]]))
+        layer.bias.copy_(torch.tensor([2.001]))
+    x = torch.tensor([[[3.0, 5.0]]])
+    found = layer(x, True)
+    assert found.item() == (38 * 3 + 127 * 5 + 256) / 128
+    with integers_kept(layer):
+        kept = layer.kept
+        assert torch.equal(layer(x, True), found)
+        assert layer.kept is kept
+        layer(x, True).sum().backward()
+    assert layer.kept is None
+    assert layer.weight.grad.tolist() == [[3, 0]]
+    assert layer.bias.grad.tolist() == [1]
+
+
+def test_activation_and_rounding_have_the_gradient_of_what_they_round():
+    x = torch.tensor([-3.0, -0.4, 2.5, 126.9, 127.4, 200.0], requires_grad=True)
+    found = activation(x, True)
+    assert found.tolist() == [0, 0, 3, 127, 127, 127]
+    found.backward(torch.arange(1.0, 7))
+    assert x.grad.tolist() == [0, 2, 3, 4, 5, 0]
+    x.grad = None
+    found = rounded(x)
+    assert found.tolist() == [-3, 0, 3, 127, 127, 200]
+    found.backward(torch.arange(1.0, 7))
+    assert x.grad.tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_slopes_of_the_bits_are_those_of_the_formula():
+    residual = torch.linspace(-9, 9, 37).double().repeat(8).requires_grad_()
+    scale = torch.linspace(-5, 115, 8).double().repeat_interleave(37).requires_grad_()
+    size = residual.abs()
+    s = torch.exp2((scale.clamp(0, 111) - 40) / 8)
+    mass = torch.sigmoid((0.5 - size) / s) - torch.sigmoid((-0.5 - size) / s)
+    wanted = -torch.log2(mass.clamp_min(1e-7))
+    found = logistic_bits(residual, scale)
+    torch.testing.assert_close(found, wanted)
+    for other, own in zip(
+        *(torch.autograd.grad(v.sum(), [residual, scale]) for v in (wanted, found)), strict=True
+    ):
+        torch.testing.assert_close(own, other, rtol=1e-6, atol=1e-9)
 
 
 def test_quantize_is_equation_4_and_passes_the_gradient_of_its_product():

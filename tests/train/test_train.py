@@ -25,7 +25,7 @@ from imgcodec.model.context import ContextModel
 from imgcodec.model.dct import lapping_matrix, noise_gains
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.tables import mass_table
-from imgcodec.train import data, loop, loss, validate
+from imgcodec.train import data, loop, loss, schedule, validate
 from imgcodec.train.export import export, fit_masses, make_tables
 
 TINY = ModelConfig(
@@ -530,8 +530,8 @@ def test_pages_are_trained_on_and_never_validated(clock, watch, pictures, tmp_pa
 
 
 def test_schedule_of_a_run(clock, watch, pictures, tmp_path):
-    clock.setattr(loop, "WARM_UP_STEPS", 2)
-    clock.setattr(loop, "REAL_FROM", 0.75)
+    clock.setattr(schedule, "WARM_UP_STEPS", 2)
+    clock.setattr(schedule, "REAL_FROM", 0.75)
     out = tmp_path / "run"
     short(pictures, out, 0.25, learning_rate=1e-3)  # 15 s: step k + 1 starts at k / 16
     rows = read_log(out)
@@ -760,7 +760,7 @@ def run(folder, steps, every, **options):
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch)
         patch.setattr(loop, "CHECKPOINT_EVERY_S", every * TICK)
-        patch.setattr(loop, "WARM_UP_STEPS", 5)
+        patch.setattr(schedule, "WARM_UP_STEPS", 5)
         patch.setattr(loss, "PAPER_WARM_UP", 20)
         return loop.train(
             folder, out, steps * TICK / 60, batch=4, crop=64, learning_rate=1e-2, **options

@@ -1,0 +1,50 @@
+"""What a share of the training time stands for: the stage, and the learning rate."""
+
+import math
+from typing import NamedTuple
+
+LEARNING_RATE = 6e-4
+FINAL_LEARNING_RATE = 0.02  # of the peak
+WARM_UP_STEPS = 200
+QUANTISED_FROM = 0.15  # share of the time after which the context models work on integers
+# Share of the time after which latents are rounded as in files, and the scales are learned from
+# the cells that are coded; that stage has its own decay, from half the peak.
+REAL_FROM = 0.43
+# Share of the time in which a run that starts from other weights trains the context models alone,
+# with a learning rate so many times that of the rest: some of their layers may be new.
+SETTLING, SETTLING_RATE = 0.04, 4.0
+
+
+class Stage(NamedTuple):
+    """How a step is computed."""
+
+    quantised: bool  # the context models work on integers
+    real: bool  # latents are rounded as in files
+
+
+def stage(progress: float, fresh: bool) -> Stage:
+    """Return the stage at a share of the time, 0..1; a fresh run began with random weights."""
+    return Stage(not fresh or progress > QUANTISED_FROM, not fresh or progress > REAL_FROM)
+
+
+def learning_rate(peak: float, progress: float, step: int, fresh: bool) -> float:
+    """Return the learning rate of a step, from 1, at a share of the time, 0..1."""
+    return peak * _decay(progress, fresh) * min(1.0, step / WARM_UP_STEPS)
+
+
+def shares(progress: float, fresh: bool) -> tuple[float, float]:
+    """Return how much of the learning rate the context models and the other networks get."""
+    settling = not fresh and progress < SETTLING
+    return (SETTLING_RATE, 0.0) if settling else (1.0, 1.0)
+
+
+def _decay(progress: float, fresh: bool) -> float:
+    """Return the learning rate at a share of the time, as a share of its peak."""
+    if not fresh:
+        peak, done = 1.0, progress
+    elif progress < REAL_FROM:
+        peak, done = 1.0, progress / REAL_FROM
+    else:
+        peak, done = 0.5, (progress - REAL_FROM) / (1 - REAL_FROM)
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return peak * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)

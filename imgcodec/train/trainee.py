@@ -1,0 +1,169 @@
+"""A model in training, and its step: eager on a CPU, captured as a graph on CUDA.
+
+A step is thousands of small operations. A CUDA graph launches all of them at once; so nothing in
+a step may depend on the host: no copies to the device, no numbers that change but in tensors.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from imgcodec.model import Model
+from imgcodec.model.context import ContextModel
+from imgcodec.model.fusion import fuse
+from imgcodec.runtime.precision import multiplies_bfloat16
+from imgcodec.train import loss
+from imgcodec.train.schedule import Stage
+
+AVERAGING = 0.998  # decay of the moving average of the weights
+MOST_NORM = 1.0  # of the gradient
+EAGER_STEPS = 3  # of a stage, before it is captured
+WAIT_EVERY = 8  # steps after which the host waits for the device, which keeps its clock honest
+
+
+class Trainee:
+    """A model, the average of its weights, the optimiser, and what a step needs."""
+
+    def __init__(self, model: Model, objective: str, batch: int, crop: int) -> None:
+        """Prepare a model, on its device, to be trained on `batch` patches of `crop` pixels."""
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model, self.objective = model.train(), objective
+        self.average = copy.deepcopy(model).eval()
+        self.device = model.unit.device
+        self.on_cuda = self.device.type == "cuda"
+        self.step = 0
+        self.parameters = list(model.parameters())
+        self.averages = [p.requires_grad_(False) for p in self.average.parameters()]
+        contexts = [*model.code_context.parameters(), *model.level_context.parameters()]
+        own = {id(parameter) for parameter in contexts}
+        trunks = [parameter for parameter in self.parameters if id(parameter) not in own]
+        self.rates = torch.zeros(2, device=self.device)
+        self.optimiser = torch.optim.Adam(
+            [{"params": contexts}, {"params": trunks}],
+            betas=(0.9, 0.98),
+            eps=1e-9,
+            fused=True,
+        )
+        self._own_rates()
+        self.lag = torch.zeros((), device=self.device)
+        # loss, bits per pixel and PSNR, added up since `take_sums`
+        self.sums = torch.zeros(3, device=self.device)
+        self.x = torch.zeros(batch, 3, crop, crop, device=self.device)
+        self.x = self.x.contiguous(memory_format=torch.channels_last)
+        self.u = torch.zeros(batch, device=self.device)
+        self.stage: Stage | None = None
+        self.eager_steps = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.stream = torch.cuda.Stream(self.device) if self.on_cuda else None
+        fuse(self.on_cuda)
+
+    def resume(self, average: dict[str, Tensor], optimiser: dict[str, object], step: int) -> None:
+        """Go on from a checkpoint."""
+        self.average.load_state_dict(average)
+        self.optimiser.load_state_dict(optimiser)
+        self._own_rates()
+        self.step = step
+
+    def advance(self, x: Tensor, u: Tensor, stage: Stage, rates: tuple[float, float]) -> None:
+        """Do one step.
+
+        Args:
+            x: (batch, 3, crop, crop) float32 in 0..1.
+            u: (batch,) rate parameters.
+            stage: how it is computed.
+            rates: learning rates of the context models and of the rest.
+        """
+        self.step += 1
+        with self.streaming():
+            self.x.copy_(x)
+            self.u.copy_(u)
+            for own, rate in zip(self.rates, rates, strict=True):
+                own.fill_(rate)
+            self.lag.fill_(1 - min(AVERAGING, self.step / (self.step + 10)))
+            if stage != self.stage:
+                set_quantised(self.model, stage.quantised)
+                self.stage, self.eager_steps, self.graph = stage, 0, None
+            if self.graph is not None:
+                self.graph.replay()
+            elif self.on_cuda and self.eager_steps == EAGER_STEPS:
+                self._capture(stage)
+            else:
+                self.eager_steps += 1
+                self.optimiser.zero_grad(set_to_none=True)
+                self.compute(stage)
+        if self.on_cuda and self.step % WAIT_EVERY == 0:
+            torch.cuda.synchronize()
+
+    def compute(self, stage: Stage) -> None:
+        """Compute a step with what the tensors hold: loss, gradients, new weights, averages."""
+        native = multiplies_bfloat16(self.device.type)
+        kind = self.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=native, cache_enabled=False):
+            x_hat, rates, importance = self.model(self.x, self.u, stage.real)
+        if self.objective == "paper":
+            value = loss.paper(self.x, x_hat, rates, importance, self.u)
+        else:
+            metric = self.model.config.metric
+            value = loss.rate_distortion(self.x, x_hat, rates, self.u, metric)
+        value.backward()  # type: ignore[no-untyped-call]
+        self._clip()
+        self.optimiser.step()
+        with torch.no_grad():
+            steps = torch._foreach_sub(self.parameters, self.averages)
+            torch._foreach_mul_(steps, self.lag)
+            torch._foreach_add_(self.averages, steps)
+            bits = (rates.codes + rates.levels).mean() / self.x.shape[2] / self.x.shape[3]
+            self.sums += torch.stack([value, bits, loss.psnr(self.x, x_hat).mean()])
+
+    def take_sums(self) -> list[float]:
+        """Return loss, bits per pixel and PSNR, added up over the steps since the last call."""
+        sums: list[float] = self.sums.tolist()
+        self.sums.zero_()
+        return sums
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Work on the stream of this model, where the device has streams."""
+        if self.stream is None:
+            yield
+            return
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            yield
+        torch.cuda.current_stream().wait_stream(self.stream)
+
+    def _capture(self, stage: Stage) -> None:
+        """Capture a step and do it."""
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.cuda.synchronize()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            self.compute(stage)
+        self.graph.replay()
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """Scale the gradient to at most `MOST_NORM`; one that is not finite changes nothing."""
+        grads = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(grads)
+        factor = torch.nan_to_num(MOST_NORM / norm.clamp_min(MOST_NORM), 0.0, 0.0, 0.0)
+        for grad in grads:
+            torch.nan_to_num(grad, 0.0, 0.0, 0.0, out=grad)
+        torch._foreach_mul_(grads, factor)
+
+    def _own_rates(self) -> None:
+        """Let the optimiser read the learning rates from the tensor that is filled each step."""
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"], group["capturable"] = rate, self.on_cuda
+
+
+def set_quantised(model: Model, on: bool) -> None:
+    """Switch every context model to integers, or to plain floats."""
+    for part in model.modules():
+        if isinstance(part, ContextModel):
+            part.quantised = on
