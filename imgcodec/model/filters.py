@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgcodec.model.fusion import fusable
+
 BLOCK = 128  # samples put out
 
 
@@ -59,6 +61,12 @@ def filtered(maps: Tensor, down: Taps, across: Taps | None = None) -> Tensor:
     maps = _joined([maps[..., b.first : b.last] @ b.weights.mT for b in columns], 3)
     rows = blocks(down, maps.shape[2], maps.device, maps.dtype)
     return _joined([b.weights @ maps[..., b.first : b.last, :] for b in rows], 2)
+
+
+@fusable
+def products(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return two pictures, their squares and their product, (B, 5 C, H, W), to be filtered."""
+    return torch.cat([x, x_hat, x * x, x_hat * x_hat, x * x_hat], 1)
 
 
 @lru_cache(maxsize=256)

@@ -1,12 +1,13 @@
 """Small functions of many elementwise operations that can become one kernel each.
 
 On a GPU a step of training is thousands of operations of two microseconds, each launched and
-written to memory for the next one alone. `fusable` marks functions of tensors that are nothing but
-such operations; `fuse` has torch compile them, for whoever calls them many times: compiling takes
-tens of seconds, a compiler, and on a GPU Triton. They compute the same either way, up to rounding.
+written to memory for the next one alone. `fusable` marks functions that are nothing but such
+operations; inside of `fusing` torch compiles them. It takes tens of seconds, and needs a C++
+compiler, or Triton on a GPU. They compute the same either way, up to rounding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ _fused = False
 
 
 def fusable(function: F) -> F:
-    """Mark a function of nothing but tensors, of any size: compiled while `fuse(True)` holds."""
+    """Mark a function of nothing but tensors, of any size: compiled inside of `fusing`."""
     compiled = None
 
     @wraps(function)
@@ -32,11 +33,16 @@ def fusable(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def fuse(on: bool) -> None:
-    """Have all fusable functions compiled at their next call, or not."""
+@contextmanager
+def fusing(on: bool = True) -> Iterator[None]:
+    """Have fusable functions compiled meanwhile, or not."""
     global _fused
-    _fused = on
+    before, _fused = _fused, on
     if on:
         import torch._dynamo
 
         torch._dynamo.config.specialize_float = True  # numbers in the text are constants
+    try:
+        yield
+    finally:
+        _fused = before

@@ -139,7 +139,7 @@ class _Activation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (free,) = ctx.saved_tensors
+        free: Tensor = ctx.saved_tensors[0]
         return free * grads[0]
 
 

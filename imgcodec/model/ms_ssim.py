@@ -6,9 +6,14 @@ a scale are filtered together, which takes half the time: 0.09 s for 768x512 RGB
 0.15 s with gradient. The order of operations is the same, as white areas show how float32 rounds.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+
+from imgcodec.model.filters import constant, filtered, products
+from imgcodec.model.fusion import fusable
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse
 WINDOW, SIGMA = 11, 1.5  # px
@@ -32,15 +37,21 @@ def ms_ssim(x: Tensor, x_hat: Tensor, peak: float) -> Tensor:
     alike = torch.stack(parts)  # (scales, B, C)
     opposite = alike <= 0
     # A power of 0 has an infinite slope, so that base is taken out before as well as after.
-    powers = torch.where(opposite, 1.0, alike) ** alike.new_tensor(WEIGHTS).view(-1, 1, 1)
-    return torch.where(opposite, 0.0, powers).prod(0).mean(1)
+    weights = constant(WEIGHTS, alike.device, alike.dtype).view(-1, 1, 1)
+    powers = alike.masked_fill(opposite, 1.0) ** weights
+    return powers.masked_fill(opposite, 0.0).prod(0).mean(1)
 
 
 def _ssim(x: Tensor, x_hat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
     """Return contrast and structure alone, and the SSIM, both (B, C)."""
-    c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
-    maps = _blurred(torch.cat([x, x_hat, x * x, x_hat * x_hat, x * x_hat], 1))
+    steadying = constant(((K1 * peak) ** 2, (K2 * peak) ** 2), x.device, x.dtype)
+    return _compared(_blurred(products(x, x_hat)), steadying)
+
+
+@fusable
+def _compared(maps: Tensor, steadying: Tensor) -> tuple[Tensor, Tensor]:
     mean, mean_hat, square, square_hat, product = maps.chunk(5, 1)
+    c1, c2 = steadying.unbind()
     both, squared, squared_hat = mean * mean_hat, mean.square(), mean_hat.square()
     variances = (square - squared) + (square_hat - squared_hat)
     contrast = (2 * (product - both) + c2) / (variances + c2)
@@ -50,12 +61,26 @@ def _ssim(x: Tensor, x_hat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
 
 def _blurred(maps: Tensor) -> Tensor:
     """Return the maps under a Gaussian window, without the places that it does not fit in."""
-    x = torch.arange(WINDOW, dtype=maps.dtype, device=maps.device) - WINDOW // 2
-    window = torch.exp(-x.square() / (2 * SIGMA**2))
+    if maps.requires_grad:  # faster with gradients, but rounded in another way
+        return filtered(maps, _places)
+    window = _window(maps.dtype, maps.device)
     channels = maps.shape[1]
-    rows = (window / window.sum()).expand(channels, 1, 1, WINDOW)
+    rows = window.expand(channels, 1, 1, WINDOW)
     columns = rows.transpose(2, 3)
     return F.conv2d(F.conv2d(maps, columns, groups=channels), rows, groups=channels)
+
+
+def _places(length: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the window as a filter of lines, see `filtered`."""
+    indices = np.arange(length - WINDOW + 1)[:, None] + np.arange(WINDOW)
+    window = _window(torch.float64, torch.device("cpu")).numpy()
+    return indices, np.broadcast_to(window, indices.shape)
+
+
+def _window(dtype: torch.dtype, device: torch.device) -> Tensor:
+    x = torch.arange(WINDOW, dtype=dtype, device=device) - WINDOW // 2
+    window = torch.exp(-x.square() / (2 * SIGMA**2))
+    return window / window.sum()
 
 
 def _halved(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from imgcodec.model.filters import constant, filtered
+from imgcodec.model.filters import constant, filtered, products
 from imgcodec.model.fusion import fusable
 
 MIN_SIDE = 8  # px; scales of smaller pictures are left out
@@ -129,12 +129,6 @@ def moments(x: Tensor, x_hat: Tensor, inner: tuple[slice, slice] | None = None) 
 def _maps(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     """Return where structure differs, and by how much edges grew."""
     return _errors(x, x_hat, filtered(products(x, x_hat), _blur))
-
-
-@fusable
-def products(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Return two pictures, their squares and their product, (B, 5 C, H, W)."""
-    return torch.cat([x, x_hat, x * x, x_hat * x_hat, x * x_hat], 1)
 
 
 @fusable

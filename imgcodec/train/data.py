@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -111,12 +111,15 @@ def wear(patches: Tensor, share: float, generator: torch.Generator) -> Tensor:
     Returns:
         Patches of the same shape, worn ones rounded to 8 bits.
     """
-    kind = {"generator": generator, "device": patches.device}
+
+    def draw(kind: Callable[..., Tensor], *shape: int) -> Tensor:
+        return kind(shape, generator=generator, device=patches.device)
+
     b, _, h, w = patches.shape
-    noisy, coarse, grainy = torch.rand(3, b, 1, 1, 1, **kind) < share
-    noise = torch.randn(b, 3, h, w, **kind) * 0.5 + torch.randn(b, 1, h, w, **kind)
+    noisy, coarse, grainy = draw(torch.rand, 3, b, 1, 1, 1) < share
+    noise = draw(torch.randn, b, 3, h, w) * 0.5 + draw(torch.randn, b, 1, h, w)
     grain = 2 * F.avg_pool2d(F.pad(noise, (0, 1, 0, 1), mode="replicate"), 2, 1)
-    size = MOST_NOISE * torch.rand(b, 1, 1, 1, **kind).square()
+    size = MOST_NOISE * draw(torch.rand, b, 1, 1, 1).square()
     x = torch.where(noisy, patches + size * torch.where(grainy, grain, noise), patches)
     luma = (x * constant(LUMA, x.device, x.dtype)[:, None, None]).sum(1, keepdim=True)
     colour = F.interpolate(F.avg_pool2d(x - luma, 2), scale_factor=2, mode="bilinear")
@@ -130,8 +133,8 @@ def rate_parameters(batch: int, generator: torch.Generator) -> Tensor:
     The rates that people use (about 0.1 to 2 bits per pixel) get four fifths of them. They are on
     the device of the generator.
     """
-    kind = {"generator": generator, "device": generator.device}
-    v = (torch.arange(batch, device=generator.device) + torch.rand(batch, **kind)) / batch
+    chance = torch.rand(batch, generator=generator, device=generator.device)
+    v = (torch.arange(batch, device=generator.device) + chance) / batch
     u = torch.where(v < 0.1, 2 * v, 0.2 + (v - 0.1) * (0.62 / 0.82))
     return torch.where(v > 0.92, 0.82 + (v - 0.92) * (0.18 / 0.08), u)
 

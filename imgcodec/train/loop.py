@@ -143,7 +143,8 @@ def train(
             if objective == "paper":
                 stage = stage._replace(real=False)
             trainee.advance(x, u, stage, (contexts, trunks))
-        elapsed += min(time.perf_counter() - started, STEP_LIMIT_S)
+        taken = time.perf_counter() - started
+        elapsed += taken if seconds else min(taken, STEP_LIMIT_S)
         done = share_done() >= 1
         if elapsed - saved >= CHECKPOINT_EVERY_S or done:
             sums, count = trainee.take_sums(), trainee.step - counted

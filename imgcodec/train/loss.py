@@ -11,7 +11,7 @@ from imgcodec.model.distortion import distortion, lmbda
 
 LEAST_COST = 0.01  # bits per pixel; keeps empty patches from counting for more and more
 # The eye's: of the hatch, how much it counts; blocks whose deviation is below `FLAT` are flat.
-HATCH_WEIGHT, FLAT, LEAST_FLAT = 15.0, 3 / 255, 32
+HATCH_WEIGHT, FLAT, LEAST_FLAT = 60.0, 3 / 255, 32
 PAPER_LMBDA = 1.0  # lambda of equation (9)
 PAPER_WARM_UP = 20_000  # w_s, steps
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from imgcodec.model import Model
 from imgcodec.model.context import ContextModel
-from imgcodec.model.fusion import fuse
+from imgcodec.model.fusion import fusing
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.train import loss
 from imgcodec.train.schedule import Stage
@@ -37,9 +37,10 @@ class Trainee:
         self.device = model.unit.device
         self.on_cuda = self.device.type == "cuda"
         self.step = 0
-        self.parameters = list(model.parameters())
+        self.parameters: list[Tensor] = list(model.parameters())
         self.averages = [p.requires_grad_(False) for p in self.average.parameters()]
-        contexts = [*model.code_context.parameters(), *model.level_context.parameters()]
+        contexts: list[Tensor] = [*model.code_context.parameters()]
+        contexts += model.level_context.parameters()
         own = {id(parameter) for parameter in contexts}
         trunks = [parameter for parameter in self.parameters if id(parameter) not in own]
         self.rates = torch.zeros(2, device=self.device)
@@ -60,7 +61,7 @@ class Trainee:
         self.eager_steps = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.stream = torch.cuda.Stream(self.device) if self.on_cuda else None
-        fuse(self.on_cuda)
+        torch.backends.cudnn.benchmark = self.on_cuda
 
     def resume(self, average: dict[str, Tensor], optimiser: dict[str, object], step: int) -> None:
         """Go on from a checkpoint."""
@@ -79,7 +80,7 @@ class Trainee:
             rates: learning rates of the context models and of the rest.
         """
         self.step += 1
-        with self.streaming():
+        with self.streaming(), fusing(self.on_cuda):
             self.x.copy_(x)
             self.u.copy_(u)
             for own, rate in zip(self.rates, rates, strict=True):
@@ -110,7 +111,7 @@ class Trainee:
         else:
             metric = self.model.config.metric
             value = loss.rate_distortion(self.x, x_hat, rates, self.u, metric)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         self._clip()
         self.optimiser.step()
         with torch.no_grad():

@@ -985,8 +985,9 @@ def training(monkeypatch):
 
 
 DEFAULTS = {
-    "minutes": 150.0, "resume": None, "start": None, "device": "cpu", "threads": None,
-    "objective": "rd", "seed": 0, "batch": 8, "crop": 128, "learning_rate": 6e-4, "pages": 0.1,
+    "minutes": 150.0, "seconds": None, "half": False, "resume": None, "start": None,
+    "device": "cpu", "threads": None, "objective": "rd", "seed": 0, "batch": 8, "crop": 128,
+    "learning_rate": 6e-4, "pages": 0.1,
 }  # fmt: skip
 
 
@@ -1004,11 +1005,12 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
     result = aic(
         *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
-        "--learning-rate", "0.001", "--pages", "0",
+        "--learning-rate", "0.001", "--pages", "0", "--seconds", "720", "--half",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
-        "minutes": 0.5, "resume": None, "start": photo, "device": "cpu", "threads": 2,
+        "minutes": 0.5, "seconds": 720.0, "half": True, "resume": None, "start": photo,
+        "device": "cpu", "threads": 2,
         "objective": "paper", "config": ModelConfig.paper(), "seed": 7, "batch": 4,
         "crop": 256, "learning_rate": 0.001, "pages": 0.0,
     })  # fmt: skip
@@ -1028,13 +1030,14 @@ def test_train_chooses_the_device(aic, training, tmp_path, monkeypatch):
 def test_train_export_freezes_a_checkpoint(aic, training, tmp_path, photo):
     target = tmp_path / "w.safetensors"
     assert aic("train", "--resume", photo, "--export", target).exit_code == 0
-    assert training == {"export": ((photo, target), {})}
+    assert training == {"export": ((photo, target, None), {})}
     target.write_bytes(b"old")
     training.clear()
     assert_refused(aic("train", "--resume", photo, "--export", target), "exists")
     assert training == {}
-    assert aic("train", "--resume", photo, "--export", target, "--force").exit_code == 0
-    assert training == {"export": ((photo, target), {})}
+    words = ("--resume", photo, "--export", target, "--force")
+    assert aic("train", *words, "--data", tmp_path).exit_code == 0
+    assert training == {"export": ((photo, target, tmp_path), {})}
     assert_refused(aic("train", "--resume", photo, "--export", photo, "--force"), "input and")
 
 
@@ -1043,7 +1046,10 @@ def test_train_wrong_usage(aic, training, tmp_path, photo):
     assert_usage(aic(*base), "--out")
     assert_usage(aic("train", "--out", tmp_path), "--data")
     assert_usage(aic("train", "--export", tmp_path / "w"), "--resume")
-    assert_usage(aic(*base, "--resume", photo, "--export", tmp_path / "w"), "--data")
+    words = ("--resume", photo, "--out", tmp_path, "--export", tmp_path / "w")
+    assert_usage(aic("train", *words), "--out")
+    words = ("--out", tmp_path, "--resume", photo, "--seconds", "9")
+    assert_usage(aic(*base, *words), "exclude each other")
     assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
     assert_usage(aic(*base, "--out", tmp_path, "--pages", "0.95"), "'--pages'")
     assert_usage(aic(*base, "--out", tmp_path, "--pages", "-0.1"), "'--pages'")
@@ -1146,7 +1152,7 @@ def test_training_takes_the_options_of_the_command():
     from imgcodec.train.loop import train
 
     inspect.signature(train).bind("data", "out", **DEFAULTS)
-    inspect.signature(export).bind("checkpoint", "target")
+    inspect.signature(export).bind("checkpoint", "target", "pictures")
 
 
 def test_a_region_that_weights_do_not_know_is_told(aic, photo, tmp_path):

@@ -490,6 +490,55 @@ def test_training_takes_the_time_that_it_is_given(pictures, tmp_path):
 DRAW = loop.draw
 
 
+def test_seconds_hold_start_validation_and_checkpoints(clock, pictures, tmp_path):
+    # the clock is read three times before the first step: 2 ticks of start, 1 of them validation,
+    # which is kept for the end twice
+    out = tmp_path / "run"
+    state = load(short(pictures, out, seconds=10.5 * TICK, half=True))
+    assert state["elapsed_s"] == 7 * TICK  # a step is one tick, the validation after it another
+    assert [row["step"] for row in read_log(out)] == [1, 2, 3, 4]
+    with pytest.raises(AicError, match="start and validation alone take longer than 2.8125 s"):
+        short(pictures, out, seconds=3 * TICK)
+
+
+def test_small_checkpoints_are_for_starts_and_exports(clock, pictures, tmp_path):
+    whole = load(short(pictures, tmp_path / "whole"))
+    path = short(pictures, tmp_path / "half", half=True)
+    state = load(path)
+    assert path.stat().st_size < 0.5 * (tmp_path / "whole" / "last.pt").stat().st_size
+    kinds = {name: tensor.dtype for name, tensor in state["average"].items()}
+    assert kinds["g_a.stem.weight"] == torch.float16
+    assert kinds["code_context.latents.outer.1.weight"] == torch.float32
+    assert kinds["deviation"] == torch.float32
+    for name, tensor in whole["average"].items():
+        torch.testing.assert_close(
+            state["average"][name].float(), tensor.float(), rtol=1e-3, atol=1e-6
+        )
+    export(path, tmp_path / "a.safetensors")
+    began = load(short(pictures, tmp_path / "c", start=path))
+    assert began["fresh"] is False
+    with pytest.raises(AicError, match="averaged weights alone"):
+        short(pictures, tmp_path / "d", 9, resume=path)
+
+
+def test_an_export_may_fit_the_table_of_a_run_without_one(clock, pictures, tmp_path):
+    path = short(pictures, tmp_path / "run", seconds=10.5 * TICK)
+    assert load(path)["masses"] is None
+    for name, data_dir in (("plain", None), ("fitted", pictures)):
+        export(path, tmp_path / f"{name}.safetensors", data_dir)
+    plain, fitted = (
+        weights.load(tmp_path / f"{name}.safetensors") for name in ("plain", "fitted")
+    )
+    assert torch.equal(plain.tables.masses, mass_table().int())
+    assert not torch.equal(fitted.tables.masses, plain.tables.masses)
+    image = picture(9, 192)
+    files = [
+        Codec("cpu", weights=tmp_path / f"{name}.safetensors").encode(image, quality=60)
+        for name in ("plain", "fitted")
+    ]
+    assert len(files[1]) < len(files[0])
+
+
 def test_curves_are_drawn_where_matplotlib_is_installed(clock, pictures, tmp_path):
     pytest.importorskip("matplotlib")
     clock.setattr(loop, "draw", DRAW)
