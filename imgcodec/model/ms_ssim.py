@@ -6,6 +6,8 @@ a scale are filtered together, which takes half the time: 0.09 s for 768x512 RGB
 0.15 s with gradient. The order of operations is the same, as white areas show how float32 rounds.
 """
 
+from functools import reduce
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.model.filters import constant, filtered, products
-from imgcodec.model.fusion import fusable
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse
 WINDOW, SIGMA = 11, 1.5  # px
@@ -39,7 +40,8 @@ def ms_ssim(x: Tensor, x_hat: Tensor, peak: float) -> Tensor:
     # A power of 0 has an infinite slope, so that base is taken out before as well as after.
     weights = constant(WEIGHTS, alike.device, alike.dtype).view(-1, 1, 1)
     powers = alike.masked_fill(opposite, 1.0) ** weights
-    return powers.masked_fill(opposite, 0.0).prod(0).mean(1)
+    # the gradient of `prod` asks the host
+    return reduce(torch.mul, powers.masked_fill(opposite, 0.0).unbind()).mean(1)
 
 
 def _ssim(x: Tensor, x_hat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
@@ -48,7 +50,6 @@ def _ssim(x: Tensor, x_hat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
     return _compared(_blurred(products(x, x_hat)), steadying)
 
 
-@fusable
 def _compared(maps: Tensor, steadying: Tensor) -> tuple[Tensor, Tensor]:
     mean, mean_hat, square, square_hat, product = maps.chunk(5, 1)
     c1, c2 = steadying.unbind()
