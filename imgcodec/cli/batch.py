@@ -4,24 +4,27 @@ What is made gets the time of what it was made of. So a file is known to be made
 not of another of its name.
 """
 
+from __future__ import annotations
+
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
+from imgcodec.cli import elsewhere, workers
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 from imgcodec.runtime.lockstep import Lockstep, Member
 
+if TYPE_CHECKING:
+    from imgcodec.cli.jobs import AnyWork
+
 TOGETHER_PIXELS = 160 * 160  # at most; larger pictures gain little
 MOST_TOGETHER = 8
 _GRAINS = (2 * 10**9, 10**9, 10**7, 1000, 100)  # nanoseconds: FAT, older ones, exFAT, NTFS
-AHEAD = 16  # groups for each job that are looked at before their turn
 
 
 class Outcome(NamedTuple):
@@ -39,8 +42,15 @@ class Outcome(NamedTuple):
         return self.task.source
 
 
+Told: TypeAlias = "tuple[Outcome, list[tuple[Path, str]]]"  # and notes about its files
+
+
 class Work(Protocol):
     """What is done with each of many files."""
+
+    @property
+    def warn(self) -> Callable[[Any, str], None]:
+        """What says of a file that something is not as it was."""
 
     @property
     def dates(self) -> bool:
@@ -95,40 +105,53 @@ def _is_time_of(made: int, source: int) -> bool:
 def run(todo: Iterable[Task], work: Work, jobs: int) -> Iterator[Outcome]:
     """Do all tasks, `jobs` at a time, and yield what became of each, in their order.
 
-    Small pictures of one size that follow each other go through the model together.
+    Several at a time are done by as many processes. Small pictures of one size that follow each
+    other go through the model together.
     """
+    groups = _groups(todo, work)
+    if jobs == 1:
+        for group in groups:
+            yield from _attempt_all(work, group)
+        return
+    settings = elsewhere.packed(cast("AnyWork", work))
+    for told in workers.run(partial(_attempt_there, settings), groups, jobs, _lost):
+        for outcome, notes in told:
+            for path, note in notes:
+                work.warn(path, note)
+            yield outcome
 
-    def attempt(task: Task, member: Member | None = None) -> Outcome:
-        try:
-            task.target.parent.mkdir(parents=True, exist_ok=True)
-            time = _time(task.source)  # it may be edited meanwhile
-            line = work(task, member)
-            if work.dates and time is not None:
-                os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
-            read, written = (path.stat().st_size for path in (task.source, task.target))
-            return Outcome(task, line, None, read, written)
-        except AicError as error:
-            return Outcome(task, None, str(error))
-        except OSError as error:
-            return Outcome(task, None, f"{task.target}: {reason(error)}")
 
-    def attempt_all(group: Sequence[Task]) -> list[Outcome]:
-        if len(group) == 1:
-            return [attempt(group[0])]
-        return Lockstep().run([partial(attempt, task) for task in group])
+def _attempt_all(work: Work, group: Sequence[Task]) -> list[Outcome]:
+    if len(group) == 1:
+        return [_attempt(work, group[0])]
+    return Lockstep().run([partial(_attempt, work, task) for task in group])
 
-    waiting: deque[Future[list[Outcome]]] = deque()
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            for group in _groups(todo, work):
-                waiting.append(pool.submit(attempt_all, group))
-                if len(waiting) > AHEAD * jobs:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+
+def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
+    try:
+        task.target.parent.mkdir(parents=True, exist_ok=True)
+        time = _time(task.source)  # it may be edited meanwhile
+        line = work(task, member)
+        if work.dates and time is not None:
+            os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
+        read, written = (path.stat().st_size for path in (task.source, task.target))
+        return Outcome(task, line, None, read, written)
+    except AicError as error:
+        return Outcome(task, None, str(error))
+    except OSError as error:
+        return Outcome(task, None, f"{task.target}: {reason(error)}")
+
+
+def _attempt_there(settings: bytes, group: Sequence[Task]) -> list[Told]:
+    """Do what `_attempt_all` does, in another process; return what was said of each file, too."""
+    outcomes = _attempt_all(cast(Work, elsewhere.unpacked(settings)), group)
+    return [(outcome, elsewhere.notes_of(outcome.task)) for outcome in outcomes]
+
+
+def _lost(group: Sequence[Task]) -> list[Told]:
+    """Return what is told of files over which a process died."""
+    why = "the process that worked on it died; it may need more memory than there is"
+    return [(Outcome(task, None, f"{task.source}: {why}"), []) for task in group]
 
 
 def _groups(todo: Iterable[Task], work: Work) -> Iterator[list[Task]]:

@@ -15,18 +15,15 @@ import secrets
 import tempfile
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from imgcodec import __version__, files
-from imgcodec.cli import batch
+from imgcodec.cli import batch, elsewhere
 from imgcodec.cli.copies import Copies
 from imgcodec.cli.places import is_url
 from imgcodec.cli.targets import Task
@@ -131,7 +128,7 @@ def run(
     Raises:
         AicError: the scheduler is gone.
     """
-    settings = pickle.dumps(_portable(work))
+    settings = elsewhere.packed(work)
     name = f"aic-{secrets.token_hex(8)}"
     inbox: Queue[Any] = Queue()  # rows of files, and shards that ended
     unknown = {target for _, target in pairs}  # what nobody has told about yet
@@ -191,17 +188,6 @@ def absolute(word: str) -> str:
     return word if is_url(word) else os.path.abspath(word)
 
 
-def _portable(work: Encoding | Decoding) -> Encoding | Decoding:
-    """Return some work as other processes do it: each in one thread, whatever their folder."""
-    changes: dict[str, Any] = {"warn": _note, "threads": work.threads or 1}
-    if work.weights is not None:
-        changes["weights"] = work.weights.absolute()
-    roi = getattr(work, "roi", None)
-    if roi is not None and roi.mask is not None:
-        changes["roi"] = roi._replace(mask=roi.mask.absolute())
-    return replace(work, **changes)
-
-
 def _num_threads(client: Any) -> int:
     """Return how many files are worked on at a time."""
     found: dict[str, int] = client.nthreads()  # by worker
@@ -258,22 +244,9 @@ def reporting(rows: Iterable[Row], path: Path, force: bool) -> Iterator[Row]:
 
 # ---- on the workers
 
-_NOTES: defaultdict[str, list[str]] = defaultdict(list)  # by file
-
-
-def _note(path: Path, note: str) -> None:
-    _NOTES[str(path)].append(note)
-
 
 def _version() -> str:
     return __version__
-
-
-@lru_cache(1)
-def _work(settings: bytes) -> Encoding | Decoding:
-    """Return what is done with each file: the model is loaded once for all shards."""
-    work: Encoding | Decoding = pickle.loads(settings)  # noqa: S301 - dask runs what it is sent
-    return work
 
 
 def _shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> list[Row]:
@@ -283,8 +256,9 @@ def _shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> l
     worker = get_worker()
     key = worker.get_current_task()
     told = []
+    work = cast("Encoding | Decoding", elsewhere.unpacked(settings))
     with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
-        for row in rows(_work(settings), pairs, force, Path(folder), worker.address):
+        for row in rows(work, pairs, force, Path(folder), worker.address):
             worker.log_event(topic, pickle.dumps(row))  # names may be no text that dask sends
             told.append(row)
             task = worker.state.tasks.get(key)
@@ -336,7 +310,7 @@ def rows(
 
 def _row(outcome: batch.Outcome, pair: Pair, here: Task, copies: Copies) -> Row:
     """Bring what was made to its place, and return what is to be told."""
-    notes = (note for path in here[:2] for note in _NOTES.pop(str(path), ()))
+    notes = (note for _, note in elsewhere.notes_of(here))
     row = Row(*pair, "", notes=tuple(_named(note, pair, here) for note in notes))
     if outcome.line is None:
         return row._replace(error=_named(outcome.error or "", pair, here))

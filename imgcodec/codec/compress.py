@@ -10,9 +10,19 @@ from torch import Tensor
 
 from imgcodec.codec.detail import limit_db, unheld
 from imgcodec.codec.measured import Quality
+from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.rate_guess import guess
-from imgcodec.codec.rate_search import Found, Guess, Planned, approach, extrapolate, reach, search
+from imgcodec.codec.rate_search import (
+    AIM,
+    Found,
+    Guess,
+    Planned,
+    approach,
+    extrapolate,
+    reach,
+    search,
+)
 from imgcodec.codec.recognise import recognise
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Values
@@ -65,11 +75,11 @@ class Compressor(Protocol):
     def recognise(self, u: int) -> bool:
         """Take the codes of the file that the picture was decoded from, if it was and at u."""
 
-    def estimate(self, u: int) -> float:
+    def estimate(self, u: int) -> Forecast:
         """Return about how many bytes `plan(u)` takes, sooner than it does."""
 
-    def plan(self, u: int) -> Planned:
-        """Choose the codes for a rate parameter."""
+    def plan(self, u: int, aim: Aim | None = None) -> Planned:
+        """Choose the codes for a rate parameter; they come close to what is aimed at."""
 
     def quality(self, u: int, kind: str) -> float:
         """Return a measured quality in dB, see `Target`, of what is decoded from `plan(u)`."""
@@ -130,14 +140,18 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
         effort: 1..9.
     """
 
-    def estimate(u: int) -> float:
+    def estimate(u: int) -> Forecast:
         compressor.renew(u)
         return compressor.estimate(u)
 
-    start, told = approach(estimate, room, compressor.guess(room))
-    if abs(start.u - told[-1][0]) > SAME_LATENTS:
+    def plan(u: int) -> Planned:
+        return compressor.plan(u, aim)
+
+    start, told, forecast = approach(estimate, room, compressor.guess(room))
+    aim = Aim(forecast, AIM * room)
+    if abs(start.u - forecast.u) > SAME_LATENTS:
         compressor.renew(start.u)
-    found = search(compressor.plan, room, start, told)
+    found = search(plan, room, start, told)
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
         found = search(compressor.plan, room, start._replace(u=0))
@@ -148,7 +162,7 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
     best = compressor.quality(found.u, kind)
     for _ in range(effort - 1):
         compressor.refine(found.u)
-        again = search(compressor.plan, room, start._replace(u=found.u))
+        again = search(plan, room, start._replace(u=found.u))
         if again is None or (quality := compressor.quality(again.u, kind)) <= best:
             break
         found, best = again, quality
@@ -199,13 +213,13 @@ class Whole:
         self._last = u, plan
         return True
 
-    def estimate(self, u: int) -> float:
+    def estimate(self, u: int) -> Forecast:
         """See `Compressor`."""
-        return sum(self._tile_codec.estimate(self._kept(), u, self._raw))
+        return Forecast(u, self._tile_codec.estimate(self._kept(), u, self._raw))
 
-    def plan(self, u: int) -> "_Estimated":
+    def plan(self, u: int, aim: Aim | None = None) -> "_Estimated":
         """See `Compressor`."""
-        return _Estimated(self._planned(u), self._raw)
+        return _Estimated(self._planned(u, aim), self._raw)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
@@ -223,10 +237,11 @@ class Whole:
         u, plan = self._last
         return unheld(self._tile_codec.model, self._prepared.t, *self._kept(), plan.parts, u)
 
-    def _planned(self, u: int) -> Plan:
+    def _planned(self, u: int, aim: Aim | None = None) -> Plan:
         if self._last is None or self._last[0] != u:
+            paces = None if aim is None else [aim.paces(u).pace(0)]
             # with the latents held fixed, too, the size changes smoothly
-            (plan,) = self._tile_codec.plan(self._kept(), u, self._raw)
+            (plan,) = self._tile_codec.plan(self._kept(), u, self._raw, paces)
             self._last = u, plan
         return self._last[1]
 
@@ -281,22 +296,26 @@ class Tiled:
         """See `Compressor`: nothing is kept."""
         return False
 
-    def estimate(self, u: int) -> float:
+    def estimate(self, u: int) -> Forecast:
         """See `Compressor`."""
-        total = 0.0
+        tiles: list[Profile] = []
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._analysed(number, box, u)
-            total += sum(self._tile_codec.estimate(_cut(latents, inner), u, self._raw))
-        return total
+            tiles += self._tile_codec.estimate(_cut(latents, inner), u, self._raw)
+        return Forecast(u, tiles)
 
-    def plan(self, u: int) -> "_Written":
+    def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
         payloads, model, errors = [], self._tile_codec.model, 0.0
+        pacer = None if aim is None else aim.paces(u)
         for number, box in enumerate(self._grid.boxes()):
             prepared, inner, latents = self._refined(number, box, u)
             own = _cut(latents, inner)
-            (plan,) = self._tile_codec.plan(own, u, self._raw)
+            paces = None if pacer is None else [pacer.pace(number)]
+            (plan,) = self._tile_codec.plan(own, u, self._raw, paces)
             payloads.append(_write(plan, self._raw))
+            if pacer is not None:
+                pacer.add(len(payloads[-1]))
             error = unheld(model, prepared.t[(..., *inner)], *own, plan.parts, u)
             errors += math.nan if error is None else error * box.height * box.width
         mean = errors / (self._grid.height * self._grid.width)
@@ -390,17 +409,23 @@ class Recoded:
         """See `Compressor`: its codes are known, and rounded once more."""
         return False
 
-    def estimate(self, u: int) -> float:
+    def estimate(self, u: int) -> Forecast:
         """See `Compressor`."""
-        return sum(sum(self._tile_codec.estimate(tile, u, self._raw)) for tile in self._tiles)
+        tiles: list[Profile] = []
+        for tile in self._tiles:
+            tiles += self._tile_codec.estimate(tile, u, self._raw)
+        return Forecast(u, tiles)
 
-    def plan(self, u: int) -> "_Written":
+    def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
-        payloads = [
-            _write(plan, self._raw)
-            for tile in self._tiles
-            for plan in self._tile_codec.plan(tile, u, self._raw)
-        ]
+        payloads = []
+        pacer = None if aim is None else aim.paces(u)
+        for number, tile in enumerate(self._tiles):
+            paces = None if pacer is None else [pacer.pace(number)]
+            (plan,) = self._tile_codec.plan(tile, u, self._raw, paces)
+            payloads.append(_write(plan, self._raw))
+            if pacer is not None:
+                pacer.add(len(payloads[-1]))
         return _Written(payloads)
 
     def quality(self, u: int, kind: str) -> float:

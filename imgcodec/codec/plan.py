@@ -11,8 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imgcodec.codec.pace import CODER_BYTES, Pace, Profile
 from imgcodec.entropy import sign_hiding
 from imgcodec.entropy.range_coder import (
+    FLAGS,
+    MASS_BITS,
+    PROBABILITY_BITS,
     Bits,
     Coder,
     Integers,
@@ -38,8 +42,27 @@ class CoderTables:
         self.probabilities = tables.probabilities.numpy().astype(np.int64)
         self.digits = tables.digits.long().to(device)
         self.costs = cost_table(tables.masses.long()).to(device)
+        flagged = 1 - tables.masses[:, FLAGS].double() / 2**MASS_BITS
+        self._flag_costs = -torch.log2(flagged).float().to(device)
         ones = tables.probabilities.double() / 65536
         self.bit_costs = -torch.log2(torch.stack([1 - ones, ones])).float().to(device)
+
+    def beyond(self, sizes: Tensor, rows: Tensor) -> Tensor:
+        """Return how many bits magnitudes cost more than the last one that the table tells apart.
+
+        The first digit that says so is as unlikely as can be, and those after it take a bit each.
+
+        Args:
+            sizes: (N,) magnitudes, float32.
+            rows: (N,) scale indices.
+        """
+        found = torch.zeros_like(sizes)
+        last = self.integers.last
+        some = torch.nonzero(sizes > last)[:, 0]
+        if len(some):
+            digits = torch.log2(sizes[some] - 1).floor() + PROBABILITY_BITS + 1
+            found[some] = self._flag_costs[rows[some]] + digits - self.costs[rows[some], last]
+        return found
 
 
 class IntegerStep(NamedTuple):
@@ -50,6 +73,11 @@ class IntegerStep(NamedTuple):
     digits: Tensor  # int64
     sent: Tensor  # bool; the others are 0
     hides: bool  # some signs in the magnitudes
+
+    @property
+    def number(self) -> int:
+        """How many are sent."""
+        return int(self.sent.count_nonzero())
 
     def arrays(self) -> tuple[Integers, Integers, Integers]:
         """Return integers, rows and digits of what is sent."""
@@ -67,6 +95,11 @@ class BitStep(NamedTuple):
     bits: Bits
     logits: Integers
 
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.bits)
+
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
         code_bits(coder, self.bits, self.logits, tables.probabilities)
@@ -75,22 +108,34 @@ class BitStep(NamedTuple):
 class Plan:
     """Codes chosen for one rate parameter, in coding order, with an estimate of their size."""
 
-    def __init__(self, tables: CoderTables, raw: bool) -> None:
+    def __init__(self, tables: CoderTables, raw: bool, pace: Pace | None = None) -> None:
         """Start with nothing; `raw` estimates bits that are stored as they are."""
         self.tables, self.raw = tables, raw
-        self._bits = 0.0
+        self._pace = pace
+        self._spent = 0.0
+        self._bits: list[float] = []  # of each step
         self.steps: list[IntegerStep | BitStep] = []
         self.parts: list[Tensor] = []  # the values that a decoder will read
 
     @property
     def estimated_bytes(self) -> float:
-        """Bytes that the coder will need, within a few tenths of a percent."""
-        return self._bits / 8 + (0.5 if self.raw else 3)
+        """Bytes that the coder will need, within a tenth of a percent."""
+        return self._spent / 8 + (0.5 if self.raw else CODER_BYTES)
+
+    @property
+    def factor(self) -> float:
+        """How many times errors count in the next step, so that all fits."""
+        return 1.0 if self._pace is None else self._pace.factor(len(self.steps), self._spent)
+
+    def profile(self) -> Profile:
+        """Return what each step takes."""
+        return Profile(np.array(self._bits), np.array([step.number for step in self.steps]))
 
     def add(self, step: IntegerStep | BitStep, bits: float) -> None:
         """Append what takes about so many bits."""
         self.steps.append(step)
-        self._bits += bits
+        self._bits.append(bits)
+        self._spent += bits
 
     def write(self, coder: Coder) -> None:
         """Code everything."""
@@ -123,6 +168,9 @@ class Chooser:
         if wanted is None:
             raise ValueError("a plan needs values")
         sent = is_sent(rows, digits, weight is not None)
+        factors = [plan.factor for plan in self.plans]
+        if weight is not None and factors != [1.0] * len(factors):
+            weight = weight * weight.new_tensor(factors)[:, None]
         found = torch.zeros_like(wanted)
         # most are zero whatever the weights: only the others are worth a closer look
         some = torch.nonzero(((wanted.abs() >= 0.5) & sent).flatten())[:, 0]
@@ -138,8 +186,8 @@ class Chooser:
         found.view(-1)[some] = chosen
         zero_costs = self.tables.costs[:, 0]
         zeros = zero_costs.take(rows).mul_(sent).sum(1)
-        owner = some // max(rows.shape[1], 1)
-        bits = zeros.index_add(0, owner, cost - zero_costs.take(near_rows)).tolist()
+        cost = cost - zero_costs.take(near_rows) + self.tables.beyond(chosen.abs(), near_rows)
+        bits = zeros.index_add(0, some // max(rows.shape[1], 1), cost).tolist()
         for i, plan in enumerate(self.plans):
             step = IntegerStep(found[i], rows[i], digits[i], sent[i], weight is not None)
             hidden = 0

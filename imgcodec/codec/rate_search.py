@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from imgcodec.codec.pace import Forecast
 from imgcodec.format.container import MAX_U
 
 TOLERANCE = 0.01  # a file falls short of what it may have by at most this share
@@ -17,7 +18,7 @@ MAX_PLANS = 32
 BEST_DB = 100.0  # that of equal pictures counts as this
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
-NEAR = 0.05  # octaves from an estimate to what is wanted that need no other
+NEAR = 0.35  # octaves from an estimate to what is wanted that need no other
 STEP = 0.005  # octaves, of the first step beyond an end of a bracket
 TELLING = 0.1  # octaves or dB between points that tell a slope
 # Octaves of the size from u = 0 to 1 on photographs: so many at 1 bit per pixel, and so many more
@@ -133,24 +134,24 @@ def reach(
 
 
 def approach(
-    estimate: Callable[[int], float], room: int, start: Guess
-) -> tuple[Guess, list[Point]]:
-    """Return a better guess at where payloads just fit, and what it is known from.
+    estimate: Callable[[int], Forecast], room: int, start: Guess
+) -> tuple[Guess, list[Point], Forecast]:
+    """Return a better guess at where payloads just fit, what it is known from, and the last of it.
 
     Args:
-        estimate: rate parameter 0..65535 -> about how many bytes.
+        estimate: rate parameter 0..65535 -> about how many bytes, there and at others.
         room: most bytes of all payloads.
         start: what to try first.
     """
-    u, slope = start
+    u = start.u
     points: list[Point] = []
     aim = math.log2(max(AIM * room, 1))
-    while len(points) < MAX_ESTIMATES:
-        points.append((u, math.log2(max(estimate(u), 1))))
-        u = _secant(points, [], aim, slope)
-        if abs(points[-1][1] - aim) < NEAR or u == points[-1][0]:
-            break
-    return Guess(u, slope), points
+    while True:
+        forecast = estimate(u)
+        points.append((u, math.log2(max(forecast.num_bytes(u), 1))))
+        u = forecast.reaching(AIM * room)
+        if abs(points[-1][1] - aim) < NEAR or len(points) == MAX_ESTIMATES or u == points[-1][0]:
+            return Guess(u, start.slope), points, forecast
 
 
 def extrapolate(u: int, size: float, room: int, bpp: float) -> Guess:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.codec.level_choice import choose_levels
+from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
 from imgcodec.codec.refine import refine
 from imgcodec.codec.tile_visitors import (
@@ -146,16 +147,24 @@ class TileCodec:
 
     @stage("codes")
     @undivided()
-    def plan(self, latents: Latents, u: Us, raw: bool, nearest: bool = False) -> list[Plan]:
+    def plan(
+        self,
+        latents: Latents,
+        u: Us,
+        raw: bool,
+        paces: Sequence[Pace | None] | None = None,
+        nearest: bool = False,
+    ) -> list[Plan]:
         """Choose the codes of latents at a rate parameter, their own or one close to it.
 
         Args:
             latents: of the tiles.
             u: rate parameter.
             raw: whether bits are stored as they are.
+            paces: how many bits each tile is to take, where that is known.
             nearest: whether the nearest codes are chosen, whatever they cost.
         """
-        return self._plan(latents, u, raw, hide=True, nearest=nearest)
+        return self._plan(latents, u, raw, paces, hide=True, nearest=nearest)
 
     @stage("refinement")
     @undivided()
@@ -189,23 +198,31 @@ class TileCodec:
 
     @stage("codes")
     @undivided()
-    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
-        """Return about how many bytes each plan takes: one without hidden signs, less some."""
-        plans = self._plan(latents, u, raw, hide=False)
+    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[Profile]:
+        """Return about what each plan takes: one without hidden signs, less some."""
+        plans = self._plan(latents, u, raw, None, hide=False)
         share, more = UNHIDDEN[self.tune][raw]
         most = UNHIDDEN_BPP * latents.levels[0].numel() * STRIDE**2 / 8
         found = []
-        for size in (plan.estimated_bytes for plan in plans):
-            octaves = math.log2(max(most / size, 1))
-            found.append((share + more * min(octaves, UNHIDDEN_OCTAVES)) * size)
+        for plan in plans:
+            octaves = math.log2(max(most / plan.estimated_bytes, 1))
+            shown = share + more * min(octaves, UNHIDDEN_OCTAVES)
+            profile = plan.profile()
+            found.append(profile._replace(bits=shown * profile.bits))
         return found
 
     def _plan(
-        self, latents: Latents, u: Us, raw: bool, hide: bool, nearest: bool = False
+        self,
+        latents: Latents,
+        u: Us,
+        raw: bool,
+        paces: Sequence[Pace | None] | None,
+        hide: bool,
+        nearest: bool = False,
     ) -> list[Plan]:
         rate = self._rate(u)
         e, levels = latents
-        plans = [Plan(self.tables, raw) for _ in levels]
+        plans = [Plan(self.tables, raw, pace) for pace in paces or [None] * len(levels)]
         chooser = Chooser(plans, hide)
         self.model.walk_levels(rate, levels.shape[2:], Levels(chooser, levels))
         expansion = self.model.config.expansion

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Us, Values
 from imgcodec.model import Codes
@@ -49,19 +50,27 @@ class LockstepTileCodec(TileCodec):
         return found
 
     @stage("codes")
-    def plan(self, latents: Latents, u: Us, raw: bool, nearest: bool = False) -> list[Plan]:
+    def plan(
+        self,
+        latents: Latents,
+        u: Us,
+        raw: bool,
+        paces: Sequence[Pace | None] | None = None,
+        nearest: bool = False,
+    ) -> list[Plan]:
         """See `TileCodec`."""
         if nearest or not self.model.config.expansion:
-            return super().plan(latents, u, raw, nearest)
-        found: list[Plan] = self._share("plan", (latents.e.shape, raw), latents, u, raw)
+            return super().plan(latents, u, raw, paces, nearest)
+        paces = paces or [None]
+        found: list[Plan] = self._share("plan", (latents.e.shape, raw), latents, u, raw, paces)
         return found
 
     @stage("codes")
-    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[float]:
+    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[Profile]:
         """See `TileCodec`."""
         if not self.model.config.expansion:
             return super().estimate(latents, u, raw)
-        found: list[float] = self._share("estimate", (latents.e.shape, raw), latents, u, raw)
+        found: list[Profile] = self._share("estimate", (latents.e.shape, raw), latents, u, raw)
         return found
 
     @stage("codes")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli
+from imgcodec.cli import elsewhere, workers
 from imgcodec.codec.results import DecodeReport, Encoded
 from imgcodec.codec.target import Target
 from imgcodec.errors import AicError
@@ -127,6 +129,8 @@ def aic(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(FakeCodec, "limits", [])
     monkeypatch.setattr(FakeCodec, "tunes", [])
     monkeypatch.setattr(FakeCodec, "max_rates", [])
+    monkeypatch.setattr(workers, "executor", ThreadPoolExecutor)  # other processes lack the fake
+    elsewhere.unpacked.cache_clear()
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from test_cli import assert_refused, assert_usage, names
 
 from imgcodec import cli
-from imgcodec.cli import cluster
+from imgcodec.cli import cluster, elsewhere
 from imgcodec.format import container
 from imgcodec.pictures.reader import read_image
 
@@ -243,7 +243,7 @@ def test_a_file_of_which_workers_die_costs_no_other(two, tmp_path, monkeypatch):
     class Work:
         threads = None
 
-    monkeypatch.setattr(cluster, "_portable", lambda work: None)
+    monkeypatch.setattr(elsewhere, "packed", lambda work: b"")
     monkeypatch.setattr(cluster, "_shard", by_value(shard))
     monkeypatch.setattr(cluster, "SHARDS_EACH", 1)
     found = list(cluster.run(two[1], Work(), pairs, False))

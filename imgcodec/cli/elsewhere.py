@@ -1,0 +1,43 @@
+"""Some work as other processes do it: sent once, with what it says about files brought back."""
+
+from __future__ import annotations
+
+import pickle
+from collections import defaultdict
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imgcodec.cli.jobs import AnyWork
+    from imgcodec.cli.targets import Task
+
+_NOTES: defaultdict[str, list[str]] = defaultdict(list)  # by file
+
+
+def packed(work: AnyWork) -> bytes:
+    """Return some work for other processes: each in one thread, whatever their folder."""
+    changes: dict[str, Any] = {"warn": _note, "threads": work.threads or 1}
+    weights, roi = getattr(work, "weights", None), getattr(work, "roi", None)
+    if weights is not None:
+        changes["weights"] = weights.absolute()
+    if roi is not None and roi.mask is not None:
+        changes["roi"] = roi._replace(mask=roi.mask.absolute())
+    return pickle.dumps(replace(work, **changes))
+
+
+@lru_cache(1)
+def unpacked(settings: bytes) -> AnyWork:
+    """Return what was packed, the same each time: a model is loaded once for all files."""
+    work: AnyWork = pickle.loads(settings)  # noqa: S301 - what this program packed
+    return work
+
+
+def notes_of(task: Task) -> list[tuple[Path, str]]:
+    """Return what was said about the files of a task, which is over, and forget it."""
+    return [(path, note) for path in task[:2] for note in _NOTES.pop(str(path), ())]
+
+
+def _note(path: Path, note: str) -> None:
+    _NOTES[str(path)].append(note)

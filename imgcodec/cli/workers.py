@@ -1,0 +1,101 @@
+"""Processes that do some work on several files at a time, each in one thread of its own.
+
+Threads of one process would wait for each other: half of coding is many short calls, of which
+only one runs at a time. A process that dies, as where memory ends, costs the files that it worked
+on, and no others.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from threading import Thread
+from typing import TypeVar
+
+AHEAD = 16  # items for each process that are looked at before their turn
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def run(
+    do: Callable[[Item], Result],
+    items: Iterable[Item],
+    processes: int,
+    lost: Callable[[Item], Result],
+) -> Iterator[Result]:
+    """Do something with all items, several at a time, and yield the results in their order.
+
+    Args:
+        do: what is done with each; it is pickled, as are items and results.
+        items: taken as they are needed.
+        processes: how many items are worked on at a time.
+        lost: the result for an item of which a process dies.
+    """
+    pool = executor(processes)
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+
+    def result() -> Result:
+        nonlocal pool
+        item, future = waiting.popleft()
+        try:
+            return future.result()
+        except BrokenProcessPool:  # all that were under way are lost, and who did it is unknown
+            pool.shutdown()
+            try:
+                with executor(1) as alone:
+                    return alone.submit(do, item).result()
+            except BrokenProcessPool:
+                return lost(item)
+            finally:
+                pool = executor(processes)
+                for number, (other, before) in enumerate(waiting):
+                    if not _is_known(before):
+                        waiting[number] = other, pool.submit(do, other)
+
+    try:
+        for item in items:
+            if len(waiting) > AHEAD * processes:
+                yield result()
+            waiting.append((item, _submit(pool, do, item)))
+        while waiting:
+            yield result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def executor(processes: int) -> Executor:
+    """Return new processes: not forked, as what threads and CUDA hold does not survive it."""
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
+
+
+def _submit(pool: Executor, do: Callable[[Item], Result], item: Item) -> Future[Result]:
+    """Return a future of an item; a pool that is broken says so when that is asked for."""
+    try:
+        return pool.submit(do, item)
+    except BrokenProcessPool as error:
+        future: Future[Result] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _is_known(future: Future[Result]) -> bool:
+    return future.done() and not isinstance(future.exception(), BrokenProcessPool)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the process that asks, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=follow, daemon=True).start()

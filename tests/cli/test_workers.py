@@ -1,0 +1,140 @@
+"""Several files at a time, each by a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_cli import names
+
+from imgcodec.cli import elsewhere, workers
+
+LOST = "lost"
+
+
+def twice(number):
+    return 2 * number
+
+
+def deadly(number):
+    """The process dies of one number, slowly enough that others are under way."""
+    if number == 3:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+
+
+def failing(number):
+    raise ZeroDivisionError(number)
+
+
+def lost(number):
+    return LOST
+
+
+def test_results_come_in_order_and_items_are_taken_as_needed():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = workers.run(twice, items(), 2, lost)
+    assert next(results) == 0
+    assert len(taken) <= 2 * workers.AHEAD + 2
+    assert list(results) == [2 * number for number in range(1, 100)]
+
+
+def test_a_process_that_dies_costs_one_item():
+    found = list(workers.run(deadly, range(8), 2, lost))
+    assert found == [LOST if number == 3 else 2 * number for number in range(8)]
+
+
+def test_a_bug_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(workers.run(failing, range(3), 2, lost))
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number in range(5):
+        image = Image.fromarray(rng.integers(0, 256, (3, 4, 3), np.uint8))
+        size = (40, 48) if number < 3 else (200, 176)
+        image.resize(size, Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"none")
+    Image.fromarray(rng.integers(0, 2**16, (60, 70), np.uint16)).save(folder / "deep.png")
+    return folder
+
+
+def command(*words):
+    arguments = [sys.executable, "-m", "imgcodec", *map(str, words)]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=200)
+
+
+def test_the_same_files_notes_and_refusals_as_one_by_one(photographs, tmp_path):
+    done = [
+        command("encode", photographs, tmp_path / f"out{jobs}", "--rate", 3, "--jobs", jobs,
+                "--threads", 1)
+        for jobs in (1, 2)
+    ]  # fmt: skip
+    assert [one.returncode for one in done] == [1, 1]
+    told = [sorted(one.stderr.replace(f"out{jobs}", "").splitlines())
+            for jobs, one in zip((1, 2), done, strict=True)]  # fmt: skip
+    assert told[0] == told[1]
+    assert any("deep.png: " in line for line in told[0])
+    assert "Error: 1 of 7 files failed" in told[0]
+    files = names(tmp_path / "out1")
+    assert len(files) == 6
+    assert names(tmp_path / "out2") == files
+    for name in files:
+        one, other = (tmp_path / f"out{jobs}" / name for jobs in (1, 2))
+        assert one.read_bytes() == other.read_bytes()
+        assert one.stat().st_mtime_ns == other.stat().st_mtime_ns
+    back = command("decode", tmp_path / "out2", tmp_path / "back", "--jobs", 2)
+    assert (back.returncode, back.stderr) == (0, "")
+    assert len(names(tmp_path / "back")) == 6
+    assert command("encode", photographs, tmp_path / "out2", "--rate", 3, "--jobs", 2).stdout == (
+        "6 files are up to date\n"
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
+def test_no_process_outlives_the_command(photographs, tmp_path):
+    """Not even one that is killed."""
+    for number in range(40):
+        Image.new("RGB", (300, 300 + number)).save(photographs / f"more{number}.png")
+    words = [sys.executable, "-m", "imgcodec", "encode", photographs, tmp_path / "out"]
+    process = subprocess.Popen([*map(str, words), "--jobs", "2"], stdout=subprocess.DEVNULL)
+    while not (tmp_path / "out").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = children_of(process.pid)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(os.path.exists(f"/proc/{child}/cmdline") for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()
+
+
+def test_notes_are_those_of_the_files_of_a_task(tmp_path):
+    task = (tmp_path / "a", tmp_path / "b", False)
+    elsewhere._note(tmp_path / "a", "one")
+    elsewhere._note(tmp_path / "c", "other")
+    elsewhere._note(tmp_path / "a", "two")
+    assert elsewhere.notes_of(task) == [(tmp_path / "a", "one"), (tmp_path / "a", "two")]
+    assert elsewhere.notes_of(task) == []
