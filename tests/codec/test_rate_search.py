@@ -9,6 +9,7 @@ from PIL import Image
 
 from imgcodec.codec import Codec
 from imgcodec.codec.compress import compress_within
+from imgcodec.codec.pace import CODER_BYTES, Forecast, Profile
 from imgcodec.codec.rate_search import MAX_PLANS, MAX_U, WORD_BYTES, Guess, approach, search
 from imgcodec.codec.tile_codec import TileCodec
 
@@ -47,6 +48,12 @@ class Picture:
         return found
 
 
+def forecast(u, size):
+    """What an estimate says of a picture of one step, with two bits for each integer."""
+    bits = 8 * (size(u) - CODER_BYTES)
+    return Forecast(u, [Profile(np.array([bits]), np.array([bits / 2]))])
+
+
 def total(found):
     return sum(map(len, found.payloads))
 
@@ -64,14 +71,17 @@ def test_estimates_come_close(octaves, target):
 
     def estimate(u):
         asked.append(u)
-        return size(u)
+        return forecast(u, size)
 
     room = int(size(target * MAX_U))
-    (u, slope), told = approach(estimate, room, Guess(START, PHOTO / MAX_U))
+    (u, slope), told, last = approach(estimate, room, Guess(START, PHOTO / MAX_U))
+    assert last.u == asked[-1]
     assert slope == PHOTO / MAX_U
     assert len(told) == len(asked) <= 2
-    assert told == [(a, np.log2(size(a))) for a in asked]
-    assert size(u) == pytest.approx(size(target * MAX_U), rel=0.06)
+    assert [a for a, _ in told] == asked
+    assert [octaves for _, octaves in told] == pytest.approx([np.log2(size(a)) for a in asked])
+    # the law that it goes by has 5 to 12 octaves
+    assert size(u) == pytest.approx(size(target * MAX_U), rel=0.2)
 
 
 TARGETS = [0.02, 0.2, 0.5, 0.64, 0.8, 0.97]
@@ -231,7 +241,9 @@ def test_real_coding_is_rare():
     assert all(size(u) <= 1.01 * room for u in picture.written)
 
 
-@pytest.mark.parametrize(("tune", "most"), [("psnr", (5, 5)), ("ms-ssim", (6, 5))])
+@pytest.mark.parametrize(
+    ("tune", "most"), [("psnr", (5, 3)), ("ms-ssim", (5, 3)), ("eye", (5, 3))]
+)
 def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
     """What the guess and the estimate are fitted to is still true: three rates of a photograph."""
     codec = Codec("cpu", tune=tune)
@@ -239,9 +251,9 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
     counts = dict.fromkeys(("estimate", "plan"), 0)
 
     def counted(name, method):
-        def call(*arguments):
+        def call(*arguments, **words):
             counts[name] += 1
-            return method(*arguments)
+            return method(*arguments, **words)
 
         return call
 
@@ -250,8 +262,8 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
     for rate in (0.25, 0.5, 1.0):
         data = codec.encode(pixels, rate)
         assert 0.99 <= 8 * len(data) / (pixels[..., 0].size * rate) <= 1
-    assert counts["estimate"] <= most[0]
-    assert counts["plan"] <= most[1]
+    assert counts["estimate"] <= 5
+    assert counts["plan"] == 3
 
 
 class Refined(Picture):
@@ -270,9 +282,9 @@ class Refined(Picture):
         """Latents are the same at every rate."""
 
     def estimate(self, u):
-        return self.size(u)
+        return forecast(u, self.size)
 
-    def plan(self, u):
+    def plan(self, u, aim=None):
         self.planned.clear()  # the same setting again, with other latents
         return super().plan(u)
 
