@@ -35,7 +35,15 @@ BIT = 64  # of these for each bit
 MOST_DEARER = 12.0  # bits that a choice counts as being dearer at most
 NEVER = 24_000  # of a state that cannot be reached
 IMPOSSIBLE = 8_000  # of a choice: added to the last, it does not overflow
-LANES_AT_ONCE = 256
+LANES_AT_ONCE = 128
+ROW = 256  # elements that a row needs to be fast
+AT_ONCE = 3  # integers beyond the blocks: few calls are faster than few additions
+MOST_WAYS = 8  # to go on with so many, or with a block
+# The ways to choose the integers of a block: which are odd; and which way is taken of those that
+# cost the same. That of the even ones depends on whether they are 0.
+_WAYS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+_RANKS = np.array([0, 2, 6, 8])
+RANKS = np.int32(16)
 
 
 class Lanes(NamedTuple):
@@ -125,6 +133,15 @@ def choose(dealt: Lanes, first: Array, second: Array, dearer: NDArray[np.float32
     return chosen[: len(first)]
 
 
+class _Stages(NamedTuple):
+    """The ways to go on, of a few integers of all lanes after the other."""
+
+    moves: Array  # (S, M) by which each way changes the state
+    prices: Costs  # (S, M, L)
+    ranks: Array  # (S or 1, M, L or 1): which way is taken of those that cost the same
+    odd: Choices  # (M, k) which of the integers are odd
+
+
 def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
     """Return where odd integers are best, bool (n, L); nonsense in lanes without a way.
 
@@ -135,97 +152,78 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
         prices: (n, L) that the odd one costs more.
     """
     length, number = prices.shape
+    parts = _blocks(dealt, even, odd, prices), _others(dealt, prices)
     states = np.arange(1 << dealt.bits)
-    moves = states ^ dealt.columns[:, None]  # where an odd integer comes from
-    start = BLOCK * dealt.bits
-    # long rows are added to faster: those of so many states together
-    together = 1 << min(BLOCK, dealt.bits)
-    tiled = np.tile(prices, together)
-
-    def priced(possible: Choices, price: Costs | int) -> Costs:
-        """Return what it costs to go on in some way from a block of zeros."""
-        price = np.where(possible, price, IMPOSSIBLE)[:start].astype(np.int16)
-        return np.tile(price, together)
-
-    # as the first of its block, an integer turns the block's bit where it is negative
-    odd_positive, odd_negative = priced(odd > 0, prices), priced(odd < 0, prices)
-    even_positive, even_negative = priced(even > 0, 0), priced(even < 0, 0)
-    zero = priced(even == 0, 0)
-    has_opening = [bool(row.any()) for row in even[:start]]
-    # of states in whose block there are zeros alone, and in whose block there are others
-    costs = np.full((2, len(states), number), NEVER, np.int16)
+    # of the cheapest way to each state, before each stage and in the end
+    costs = np.empty((1 + sum(len(part.moves) for part in parts), len(states), number), np.int16)
+    costs[0] = NEVER
     costs[0, 0] = 0
-    all_moved, all_turned = np.empty_like(costs), np.empty_like(costs[0])
-    # how the cheapest way to a state of a block that has begun came there
-    by_odd, by_first_odd, by_first_even = (
-        np.zeros((rows, *all_turned.shape), bool) for rows in (length, start, start)
-    )
-    block_begun, block_free = (np.zeros((dealt.bits, *all_turned.shape), bool) for _ in range(2))
-    for block in range(dealt.bits):
-        reached = np.s_[: 1 << min(dealt.bits, BLOCK * (block + 1))]  # by the columns so far
-        (empty, begun), (first, rest) = costs[:, reached], all_moved[:, reached]
-        turned = all_turned[reached]
-        wide = -1, together * number
-        wide_first, wide_rest, wide_turned = (x.reshape(wide) for x in (first, rest, turned))
-        wide_empty = empty.reshape(wide)
-        turns = states[reached] ^ 1 << block
-        for t in range(BLOCK * block, BLOCK * (block + 1)):
-            np.take(empty, moves[t][reached], 0, out=first, mode="clip")
-            np.take(first, turns, 0, out=turned, mode="clip")
-            wide_turned += odd_negative[t]
-            wide_first += odd_positive[t]
-            np.minimum(first, turned, out=first)
-            if t == BLOCK * block:
-                by_odd[t][reached] = by_first_odd[t][reached] = True
-                begun[:] = first
-            else:
-                np.take(begun, moves[t][reached], 0, out=rest, mode="clip")
-                wide_rest += tiled[t]
-                np.less(first, rest, out=by_first_odd[t][reached])
-                np.minimum(first, rest, out=rest)
-                np.less(rest, begun, out=by_odd[t][reached])
-                np.minimum(rest, begun, out=begun)
-            if has_opening[t]:
-                np.take(empty, turns, 0, out=turned, mode="clip")
-                wide_turned += even_negative[t]
-                np.add(wide_empty, even_positive[t], out=wide_first)
-                np.minimum(first, turned, out=first)
-                wide_empty += zero[t]
-                np.minimum(empty, NEVER, out=empty)
-                np.less(first, begun, out=by_first_even[t][reached])
-                np.minimum(first, begun, out=begun)
-        # a block of zeros alone hides nothing, its bit may be anything
-        np.take(empty, turns, 0, out=turned, mode="clip")
-        np.less(turned, empty, out=block_free[block][reached])
-        np.minimum(turned, empty, out=empty)
-        begun -= BIT
-        np.less(begun, empty, out=block_begun[block][reached])
-        np.minimum(begun, empty, out=empty)
-    cost, moved = costs[0], all_moved[0]
-    wide_moved = moved.reshape(-1, together * number)
-    for t in range(start, length):
-        np.take(cost, moves[t], 0, out=moved, mode="clip")
-        wide_moved += tiled[t]
-        np.less(moved, cost, out=by_odd[t])
-        np.minimum(moved, cost, out=cost)
+    # long rows are added to faster: those of so many states together
+    together = min(len(states), 1 << (ROW // number).bit_length())
+    all_ways = np.empty((MOST_WAYS, *costs[0].shape), np.int16)
+    place = 0
+    for part in parts:
+        tiled = np.tile(part.prices, together)[:, :, None]
+        for moves, price in zip(part.moves, tiled, strict=True):
+            ways = all_ways[: len(moves)]
+            np.take(costs[place], states ^ moves[:, None], 0, out=ways, mode="clip")
+            wide = ways.reshape(len(ways), -1, together * number)
+            wide += price
+            place += 1
+            np.min(ways, 0, out=costs[place])
 
-    is_odd = np.zeros((length, number), bool)
+    found = []
     state, lane = np.zeros(number, np.int64), np.arange(number)
-    for t in reversed(range(start, length)):
-        is_odd[t] = by_odd[t][state, lane]
-        state ^= dealt.columns[t] * is_odd[t]
-    for block in reversed(range(dealt.bits)):
-        bit = 1 << block
-        has_begun = block_begun[block][state, lane]
-        state ^= bit * (block_free[block][state, lane] & ~has_begun)
-        for t in reversed(range(BLOCK * block, BLOCK * (block + 1))):
-            here = state, lane
-            odd_here = np.logical_and(has_begun, by_odd[t][here], is_odd[t])
-            by_even = has_begun & by_first_even[t][here]
-            odd_here &= ~by_even
-            has_begun &= ~by_even
-            state ^= bit * (by_even & (even[t] < 0))
-            opening = odd_here & by_first_odd[t][here]
-            has_begun &= ~opening
-            state ^= dealt.columns[t] * odd_here ^ bit * (opening & (odd[t] < 0))
-    return is_odd
+    for part in parts[::-1]:
+        keys = RANKS * part.prices + part.ranks
+        ways = np.empty((len(part.moves), number), np.int64)
+        for stage in reversed(range(len(ways))):
+            place -= 1
+            moves = part.moves[stage]
+            total = RANKS * costs[place][state ^ moves[:, None], lane] + keys[stage]
+            ways[stage] = total.argmin(0)
+            state ^= moves[ways[stage]]
+        found.append(part.odd[ways].swapaxes(1, 2).reshape(-1, number))
+    return np.concatenate(found[::-1])[:length]
+
+
+def _blocks(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> _Stages:
+    """Return a stage for each block: which integers are odd, and whether its bit is turned.
+
+    The first that is not 0 turns the bit where it is negative; one of zeros alone hides nothing,
+    and its bit may be anything.
+    """
+    by_block = dealt.bits, BLOCK, prices.shape[1]
+    start = BLOCK * dealt.bits
+    choices = np.stack([values[:start].reshape(by_block) for values in (even, odd)], 1)
+    first, second = choices[:, _WAYS[:, 0], 0], choices[:, _WAYS[:, 1], 1]  # (blocks, ways, L)
+    told = np.where(first != 0, first, second)
+    price = _WAYS @ prices[:start].astype(np.int32).reshape(by_block) - BIT * (told != 0)
+    possible = np.concatenate([told >= 0, told <= 0], 1)  # without a turn, and with one
+    ranks = np.broadcast_to(_RANKS[:, None], told.shape).copy()
+    ranks[:, 0] = np.where(told[:, 0] == 0, 0, np.where(first[:, 0] != 0, 4, 10))
+    columns = dealt.columns[:start].reshape(-1, 1, BLOCK)
+    moves = np.bitwise_xor.reduce(_WAYS * columns, 2)
+    turns = 1 << np.arange(dealt.bits)[:, None]
+    return _Stages(
+        np.concatenate([moves, moves ^ turns], 1),
+        np.where(possible, np.tile(price, (1, 2, 1)), IMPOSSIBLE).astype(np.int16),
+        np.concatenate([ranks, ranks + 1], 1),
+        np.tile(_WAYS, (2, 1)) != 0,
+    )
+
+
+def _others(dealt: Lanes, prices: Costs) -> _Stages:
+    """Return stages of `AT_ONCE` integers each for those beyond the blocks."""
+    start = BLOCK * dealt.bits
+    missing = -(len(prices) - start) % AT_ONCE
+    own = np.pad(prices[start:], ((0, missing), (0, 0)), constant_values=IMPOSSIBLE)
+    columns = np.pad(dealt.columns[start:], (0, missing)).reshape(-1, 1, AT_ONCE)
+    odd = np.arange(1 << AT_ONCE)[:, None] >> np.arange(AT_ONCE) & 1
+    total = odd @ own.astype(np.int32).reshape(-1, AT_ONCE, prices.shape[1])
+    return _Stages(
+        np.bitwise_xor.reduce(odd * columns, 2),
+        np.minimum(total, IMPOSSIBLE).astype(np.int16),
+        np.arange(len(odd))[None, :, None],
+        odd != 0,
+    )
