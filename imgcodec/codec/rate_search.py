@@ -149,7 +149,10 @@ def approach(
     while True:
         forecast = estimate(u)
         points.append((u, math.log2(max(forecast.num_bytes(u), 1))))
-        u = forecast.reaching(AIM * room)
+        if len(points) == 1:
+            u = forecast.reaching(AIM * room)
+        else:
+            u = _secant(points, [], aim, start.slope)
         if abs(points[-1][1] - aim) < NEAR or len(points) == MAX_ESTIMATES or u == points[-1][0]:
             return Guess(u, start.slope), points, forecast
 
