@@ -15,7 +15,7 @@ from imgcodec.errors import AicError
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
-from imgcodec.releases import RELEASES, id_of
+from imgcodec.releases import MODEL_ID_BYTES, RELEASES
 
 
 class Tables(NamedTuple):
@@ -44,9 +44,9 @@ def load(path: Path) -> Weights:
         data = path.read_bytes()
     except OSError as error:
         raise AicError(f"cannot read the weights {path}: {error.strerror}") from error
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data)
     released = next((r for r in RELEASES if r.file_name == path.name), None)
-    if released is not None and digest != released.sha256:
+    if released is not None and digest.hexdigest() != released.sha256:
         raise AicError(f"the weights {path} are damaged: SHA-256 is not {released.sha256[:16]}...")
     try:
         size = int.from_bytes(data[:8], "little")
@@ -54,14 +54,14 @@ def load(path: Path) -> Weights:
         config = json.loads(metadata["config"])
         config["groups"] = tuple(config["groups"])
         tensors = load_tensors(data)
+        if not all(t.isfinite().all() for t in tensors.values() if t.is_floating_point()):
+            raise ValueError("weights that are not numbers")
         model = Model(ModelConfig(**config))
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
         _restore(model, tensors)
-        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-            raise ValueError("weights that are not numbers")
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise AicError(f"{path} is not a weights file of this codec") from error
-    return Weights(model.eval(), tables, id_of(data))
+    return Weights(model.eval(), tables, digest.digest()[:MODEL_ID_BYTES])
 
 
 def save(path: Path, model: Model, tables: Tables) -> str:

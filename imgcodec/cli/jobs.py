@@ -20,6 +20,7 @@ from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.releases import needed
 from imgcodec.runtime.forks import Lock
+from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def load_codec(
     try:
         if model_id is not None and weights is None:
             weights = needed(model_id).path
+        import_torch()
         from imgcodec.codec import Codec
 
         return Codec(weights=weights, **settings)
