@@ -48,6 +48,7 @@ from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, MAX_U, check_pixels
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
+from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -257,6 +258,9 @@ STRICT = click.option(
 )
 
 
+GOALS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")  # `codec.target.KINDS`
+
+
 @dataclass
 class Encoding:
     """Settings of `aic encode`."""
@@ -337,6 +341,7 @@ class Encoding:
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; no .aic file, another picture, or other settings: it is kept."""
+        import_torch()
         from imgcodec.cli.settings import more_than, other_settings
         from imgcodec.codec.target import Target
 
@@ -492,9 +497,7 @@ def encode(
     write into. Files there get the time of what they are made of, and what is up to date is left
     alone. Either may be -, stdin or stdout.
     """
-    from imgcodec.codec.target import KINDS
-
-    goal = {kind: settings.pop(kind) for kind in KINDS}
+    goal = {kind: settings.pop(kind) for kind in GOALS}
     if sum(value is not None for value in goal.values()) > 1:
         raise click.UsageError(
             "only one of --rate, --size, --quality, --psnr, --ms-ssim and --ssimulacra2 can be"

@@ -127,8 +127,11 @@ def test_no_process_outlives_the_command(photographs, tmp_path):
 
 
 def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return file.read().split()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return file.read().split()
+    except OSError:
+        return []
 
 
 def test_notes_are_those_of_the_files_of_a_task(tmp_path):
@@ -138,3 +141,57 @@ def test_notes_are_those_of_the_files_of_a_task(tmp_path):
     elsewhere._note(tmp_path / "a", "two")
     assert elsewhere.notes_of(task) == [(tmp_path / "a", "one"), (tmp_path / "a", "two")]
     assert elsewhere.notes_of(task) == []
+
+
+def test_only_the_processes_that_code_load_torch():
+    """The one that hands out files would take its memory and a second for nothing."""
+    code = """
+import sys
+from click.testing import CliRunner
+from imgcodec.cli import jobs, encode
+encode.run = lambda *words: print(sorted(words[0].goal), "torch" in sys.modules)
+print(CliRunner().invoke(encode.encode, ["a", "b", "--rate", "1"]).output)
+from imgcodec.codec.target import KINDS
+assert KINDS == encode.GOALS
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == (
+        "['ms_ssim', 'psnr', 'quality', 'rate', 'size', 'ssimulacra2'] False"
+    ), done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
+@pytest.mark.timeout(900)
+def test_memory_is_flat_over_many_files(tmp_path):
+    """Two thousand tiny ones: after the first tenth nothing grows."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(2000):
+        pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:04d}.png")
+    words = "encode", folder, out, "--quality", 30, "--jobs", 2, "--quiet"
+    words = [sys.executable, "-m", "imgcodec", *map(str, words)]
+    process = subprocess.Popen(words)
+    early = late = 0
+    while process.poll() is None:
+        time.sleep(0.2)
+        done = len(os.listdir(out)) if out.exists() else 0
+        held = sum(map(resident, [str(process.pid), *children_of(process.pid)]))
+        if 200 <= done < 500:
+            early = max(early, held)
+        elif done >= 500:
+            late = max(late, held)
+    assert process.returncode == 0
+    assert len(os.listdir(out)) == 2000
+    assert early
+    assert late < early + 64e6
+
+
+def resident(pid):
+    """Bytes of memory that a process holds."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
