@@ -142,7 +142,8 @@ JOBS = click.option(
     default=1,
     show_default=True,
     metavar="N",
-    help="Files that are worked on at a time, of many; the CPU threads are shared by them.",
+    help="Files that are worked on at a time, of many, each by a process of its own; the CPU "
+    "threads are shared by them.",
 )
 CLUSTER = combine(
     click.option(
