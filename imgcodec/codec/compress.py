@@ -145,7 +145,7 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
         return compressor.estimate(u)
 
     def plan(u: int) -> Planned:
-        return compressor.plan(u, aim)
+        return compressor.plan(u, aim if u else None)  # the least that is told of is that of u = 0
 
     start, told, forecast = approach(estimate, room, compressor.guess(room))
     aim = Aim(forecast, AIM * room)
