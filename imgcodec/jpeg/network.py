@@ -46,7 +46,7 @@ class Net:
     def __call__(
         self, x: Floats, spans: list[tuple[int, slice]], limit: int, phase: int = 0
     ) -> Integers:
-        """Return logits in 1/16, plus the limit that they are cut to.
+        """Return logits in 1/16, plus the limit that they are cut to: (outputs, n).
 
         Args:
             x: (n, inputs) of 0..127.
@@ -54,20 +54,20 @@ class Net:
             limit: of logits.
             phase: of the places.
         """
+        num, seen = len(x), x.T
         for number, layer in enumerate(self.layers):
-            y = np.empty((len(x), layer.weight.shape[2]), np.float32)
+            y = np.empty((layer.weight.shape[2], num), np.float32)
             for k, span in spans:
-                np.matmul(x[span], layer.weight[k], out=y[span])
+                part = y[:, span]
+                np.matmul(layer.weight[k].T, seen[:, span], out=part)
                 bias = layer.bias[k, 0]
                 if number == 0 and self.phases is not None:
                     bias = bias + self.phases[k, phase]
-                y[span] += bias
-            y += np.float32(0.5)
+                part += (bias + np.float32(0.5))[:, None]
             np.floor(y, out=y)
             low, high = (0, LIMIT) if number < 2 else (-limit, limit)
-            np.minimum(np.maximum(y, low, out=y), high, out=y)
-            x = y
-        return x.astype(np.int64) + limit
+            seen = np.clip(y, low, high, out=y)
+        return seen.astype(np.int64) + limit
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Networks:
     values: tuple[Net, ...]  # of each kind of component; 64 sets
     ends: tuple[Net, ...]
     means: tuple[Net, ...]
-    terms: NDArray[np.float64]  # (3, 64, 3, TERMS) weights of the prediction, 1/256
+    terms: Floats  # (3, 64, 3, TERMS) weights of the prediction, 1/256
     slopes: Integers  # (3, 7)
     probabilities: Integers  # (2 M + 1,): P(1) * 65536 of the logits -M..M
 
@@ -129,7 +129,7 @@ def load(path: Path) -> Networks:
     """
     try:
         tensors = safetensors.numpy.load_file(path)
-        terms = tensors["terms"].astype(np.float64)
+        terms = tensors["terms"].astype(np.float32)
         slopes, probabilities = tensors["slopes"], tensors["probabilities"]
         if terms.shape != (KINDS, 64, 3, TERMS) or slopes.shape != (KINDS, 7):
             raise ValueError("predictions of the wrong shape")

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imgcodec import releases
-from imgcodec.entropy.range_coder import RangeDecoder, RangeEncoder
+from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container, packed
 from imgcodec.jpeg import coding, frames, network, scans, syntax
+from imgcodec.jpeg.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
@@ -25,6 +27,41 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
+class _Recorder:
+    """A coder that keeps all bits and their probabilities, and codes them when it has all."""
+
+    def __init__(self) -> None:
+        """Start an empty stream."""
+        self._bits: list[Bits] = []
+        self._probabilities: list[NDArray[np.uint16]] = []
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Keep `bits`."""
+        if bits is None:
+            raise ValueError("an encoder needs bits")
+        self._bits.append(bits)
+        self._probabilities.append(p.astype(np.uint16))
+        return bits
+
+    def finish(self) -> bytes:
+        """Return the stream, which was decoded again.
+
+        Raises:
+            ImageError: other bits came out.
+        """
+        bits = np.concatenate([np.zeros(0, np.int32), *self._bits])
+        p = np.concatenate([np.zeros(0, np.uint16), *self._probabilities]).astype(np.int64)
+        encoder = RangeEncoder()
+        encoder.code(bits, p)
+        result = encoder.finish()
+        decoder = RangeDecoder(result)
+        same = np.array_equal(decoder.code(None, p), bits)
+        decoder.finish()
+        if not same:
+            raise ImageError("would not come back bit for bit: the coder gives other bits back")
+        return result
+
+
 class _Slice(NamedTuple):
     """Some rows of MCUs."""
 
@@ -35,7 +72,9 @@ class _Slice(NamedTuple):
 def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None) -> bytes:
     """Return the packed file of a JPEG file.
 
-    It is unpacked and compared before it is returned.
+    What it holds is decoded and compared before it is returned: the JPEG file is made again of its
+    coefficients, and the bits of these decode with the probabilities that they were coded with.
+    Those follow from bits before alone, as they do in `unpack`.
 
     Args:
         data: the JPEG file.
@@ -58,26 +97,25 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
         pads += scans.decode(scan, frame, blocks)
     said = b"" if set(pads) == {PADDED} else bytes(pads)
     around = len(said).to_bytes(_COUNT_BYTES, "little") + said + parts.skeleton
-    head = frames.deflated(around)
     release = releases.PACKING[-1]
     networks = network.load(release.path)
 
     def code(piece: _Slice) -> bytes:
-        encoder = RangeEncoder()
+        recorder = _Recorder()
         truth = [_planes(blocks, c, piece) for c in frame.components]
-        coding.walk(_shapes(parts, piece), truth, coding.Coding(encoder, networks))
-        return encoder.finish()
+        coded = coding.walk(_shapes(parts, piece), truth, coding.Coding(recorder, networks))
+        if not all(map(np.array_equal, coded, truth)):
+            raise ImageError("would not come back bit for bit: it has unusual coefficients")
+        return recorder.finish()
 
-    slices = _each(code, _slices(frame), threads)
     header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
-    result = packed.pack(header, head, slices)
     try:
-        same = unpack(result, max_pixels, threads) == data
+        same = _assembled(around, lambda _: blocks) == data
     except AicError as error:
         raise ImageError(f"would not come back bit for bit: {error}") from error
     if not same:
         raise ImageError("would not come back bit for bit: it is coded in an unusual way")
-    return result
+    return packed.pack(header, frames.deflated(around), _each(code, _slices(frame), threads))
 
 
 def unpack(
@@ -96,16 +134,14 @@ def unpack(
     """
     file = packed.unpack(data)
     release = releases.needed(file.header.model_id, among=releases.PACKING)
-    around = frames.inflated(file.frame, file.header.frame_bytes)
-    start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
-    try:
-        parts = syntax.read(around[start:], is_skeleton=True)
+    networks = network.load(release.path)
+
+    def blocks(parts: syntax.Parts) -> Blocks:
         frame = parts.frame
         container.check_pixels(frame.width, frame.height, max_pixels)
         pieces = _slices(frame)
         if len(pieces) != len(file.slices):
             raise FormatError(f"{len(file.slices)} slices, wanted {len(pieces)}")
-        networks = network.load(release.path)
 
         def decode(number: int) -> list[coding.Planes]:
             decoder = RangeDecoder(file.slices[number])
@@ -115,11 +151,14 @@ def unpack(
             decoder.finish()
             return planes
 
-        blocks = np.zeros((frame.num_blocks, 64), np.int16)
+        result = np.zeros((frame.num_blocks, 64), np.int16)
         for piece, planes in zip(pieces, _each(decode, range(len(pieces)), threads), strict=True):
             for component, plane in zip(frame.components, planes, strict=True):
-                _put(blocks, component, piece, plane)
-        result = _assembled(parts, around[_COUNT_BYTES:start], blocks)
+                _put(result, component, piece, plane)
+        return result
+
+    try:
+        result = _assembled(frames.inflated(file.frame, file.header.frame_bytes), blocks)
     except ImageError as error:
         raise FormatError(f"the packed JPEG file is damaged: {error}") from error
     if len(result) != file.header.size or zlib.crc32(result) != file.header.file_crc:
@@ -166,8 +205,17 @@ def _put(
     blocks[_rows(component, piece)] = planes.transpose(1, 2, 0).reshape(-1, 64)
 
 
-def _assembled(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
-    """Return the file of all blocks, and of the paddings where they are not all ones."""
+def _assembled(around: bytes, decode: Callable[[syntax.Parts], Blocks]) -> bytes:
+    """Return the file of what is around its blocks.
+
+    Args:
+        around: number of paddings, paddings where they are not all ones, skeleton.
+        decode: gives the blocks.
+    """
+    start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
+    said = around[_COUNT_BYTES:start]
+    parts = syntax.read(around[start:], is_skeleton=True)
+    blocks = decode(parts)
     pieces, position, used = [], 0, 0
     for scan in parts.scans:
         num = scans.num_intervals(scan, parts.frame)
