@@ -13,7 +13,7 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, scans, syntax
+from imgcodec.jpeg import coding, frames, network, optimal, scans, syntax
 from imgcodec.jpeg.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
@@ -96,7 +96,8 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     for scan in parts.scans:
         pads += scans.decode(scan, frame, blocks)
     said = b"" if set(pads) == {PADDED} else bytes(pads)
-    around = len(said).to_bytes(_COUNT_BYTES, "little") + said + parts.skeleton
+    skeleton = optimal.shortened(parts.skeleton, blocks)
+    around = len(said).to_bytes(_COUNT_BYTES, "little") + said + skeleton
     release = releases.PACKING[-1]
     networks = network.load(release.path)
 
@@ -216,6 +217,7 @@ def _assembled(around: bytes, decode: Callable[[syntax.Parts], Blocks]) -> bytes
     said = around[_COUNT_BYTES:start]
     parts = syntax.read(around[start:], is_skeleton=True)
     blocks = decode(parts)
+    parts = optimal.filled(parts, blocks)
     pieces, position, used = [], 0, 0
     for scan in parts.scans:
         num = scans.num_intervals(scan, parts.frame)

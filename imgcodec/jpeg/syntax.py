@@ -90,7 +90,8 @@ class _Reader:
     """What was read so far."""
 
     quantisation: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    huffman: dict[tuple[int, int], tuple[bytes, bytes]] = field(default_factory=dict)
+    huffman: dict[tuple[int, int], tuple[bytes, bytes] | Table] = field(default_factory=dict)
+    short: list[tuple[int, Table]] = field(default_factory=list)  # see `Parts`
     frame: Frame | None = None
     interval: int = 0
     steps: dict[int, NDArray[np.int64]] = field(default_factory=dict)  # as first used
@@ -104,6 +105,8 @@ class Parts:
     frame: Frame
     scans: list[Scan]
     steps: list[NDArray[np.int64]]  # (64,) of each component, in zigzag order
+    # Of a skeleton: where short segments end, and tables that count; see `optimal`
+    short: list[tuple[int, Table]]
 
 
 def read(data: bytes, is_skeleton: bool = False) -> Parts:
@@ -126,6 +129,9 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
             size += end - kept
             scans.append(_scan(data[start:end], state, size, data[end:stop]))
             kept = stop
+        elif marker == DHT and is_skeleton and end - start == 1:
+            state.short.append((end, Table.counting()))
+            state.huffman[data[start] >> 4, data[start] & 15] = state.short[-1][1]
         else:
             _take(marker, data[start:end], state)
     skeleton.append(data[kept:])
@@ -134,7 +140,16 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
     steps = [state.steps.get(c.number) for c in state.frame.components]
     if any(table is None for table in steps):
         raise ImageError("a component has no scan")
-    return Parts(b"".join(skeleton), state.frame, scans, [t for t in steps if t is not None])
+    return Parts(b"".join(skeleton), state.frame, scans, [t for t in steps if t is not None], state.short)
+
+
+def tables(skeleton: bytes) -> list[tuple[int, int]]:
+    """Return where segments of one Huffman table start and end, from their markers on."""
+    found = []
+    for marker, start, end, _ in _segments(skeleton, is_skeleton=True):
+        if marker == DHT and end - start == 17 + sum(skeleton[start + 1 : start + 17]):
+            found.append((start - 4, end))
+    return found
 
 
 def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, int]]:
@@ -295,5 +310,7 @@ def _scan(body: bytes, state: _Reader, after: int, coded: bytes) -> Scan:
 def _table(state: _Reader, kind: int, number: int, runs: bool) -> Table:
     if (kind, number) not in state.huffman:
         raise ImageError("a scan without its Huffman table")
-    counts, symbols = state.huffman[kind, number]
-    return Table.read(counts, symbols, kind == 0, runs)
+    found = state.huffman[kind, number]
+    if isinstance(found, Table):
+        return found
+    return Table.read(*found, is_dc=kind == 0, runs=runs)
