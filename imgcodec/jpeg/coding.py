@@ -278,7 +278,9 @@ class Coding:
             bits = None if size is None else size[rest] > known
             rest = rest[self._bits(bits, logits[known].take(rest), base + known) != 0]
             found[rest] = known + 1
-        found[rest] = 2 + self._large(base, logits[:, rest], None if size is None else size[rest] - 2)
+        found[rest] = 2 + self._large(
+            base, logits[:, rest], None if size is None else size[rest] - 2
+        )
         bits = None if truth is None else truth[some] * sign[some] > 0
         agrees = self._bits(bits, logits[SIGN].take(some), base + SIGN)
         found[some] *= sign[some] * (2 * agrees - 1)

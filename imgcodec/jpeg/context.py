@@ -336,8 +336,10 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
         x[37] = 2 * others.second.ends.take(at)
         x[38] = 4 * others.second.count.take(at)
         x[39] = 127
-    np.minimum(x, LIMIT, out=x)
-    return np.floor(x, out=x).T
+    np.floor(x[12], out=x[12])
+    for rows in (x[8:15], x[29:]):  # `around` is cut already
+        np.minimum(rows, LIMIT, out=rows)
+    return x.T
 
 
 _NEAR = np.array([[_number(u + du, v + dv) for du, dv in _OWN] for u, v in _ORDER])
@@ -355,22 +357,27 @@ def advance(component: Component, group: list[int]) -> None:
         component.count += (new > 0).sum(0)
         component.around[3:6] = _surroundings(component.count, 4, 2, 2)
         for k in group:
-            flat = component.sizes[k].reshape(-1), component.pixels[k].reshape(-1)
+            sizes, pixels = component.sizes[k].reshape(-1), component.pixels[k].reshape(-1)
             for axis, step in enumerate((1, component.width + 2)):
-                inner = slice(step, -step)
-                (sizes, pixels), (sides, sums, changes) = flat, (
+                before, inner, after = slice(-2 * step), slice(step, -step), slice(2 * step, None)
+                sides, sums, changes = (
                     maps[axis, k].reshape(-1)[inner]
-                    for maps in (component.size_sides, component.pixel_sums, component.pixel_changes)
+                    for maps in (
+                        component.size_sides, component.pixel_sums, component.pixel_changes,
+                    )
                 )  # fmt: skip
-                np.add(sizes[: -2 * step], sizes[2 * step :], out=sides)
-                np.add(pixels[: -2 * step], pixels[2 * step :], out=sums)
-                np.subtract(pixels[: -2 * step], pixels[2 * step :], out=changes)
+                np.add(sizes[before], sizes[after], out=sides)
+                np.add(pixels[before], pixels[after], out=sums)
+                np.subtract(pixels[before], pixels[after], out=changes)
     component.energy = np.floor(component.energy * np.float32(0.75)) + new.sum(0)
     component.around[:3] = _surroundings(component.energy, 0.5, 0.125, 0.125)
 
 
 def _surroundings(values: Floats, own: float, sides: float, corners: float) -> Floats:
-    """Return a map, the sums of the four sides and of the four corners, each times a factor."""
+    """Return a map, the sums of the four sides and of the four corners, each times a factor.
+
+    All are cut to 0..127, as networks see them.
+    """
     stride = values.shape[1]
     flat = values.reshape(-1)
     x = np.zeros((3, len(flat)), np.float32)
@@ -385,7 +392,7 @@ def _surroundings(values: Floats, own: float, sides: float, corners: float) -> F
     x[2, inner] = moved(-stride - 1) + moved(-stride + 1) + moved(stride - 1) + moved(stride + 1)
     x[1] *= np.float32(sides)
     x[2] *= np.float32(corners)
-    return x
+    return np.floor(np.minimum(x, LIMIT, out=x), out=x)
 
 
 def slopes(component: Component, weights: Integers) -> tuple[Integers, Integers]:

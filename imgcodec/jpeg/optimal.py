@@ -80,7 +80,9 @@ def shortened(skeleton: bytes, blocks: Blocks) -> bytes:
     parts = syntax.read(_with_short(skeleton, found), is_skeleton=True)
     made = _segments(parts, blocks)
     same = [
-        place for place, segment in zip(found, made, strict=True) if segment == skeleton[slice(*place)]
+        place
+        for place, segment in zip(found, made, strict=True)
+        if segment == skeleton[slice(*place)]
     ]
     return _with_short(skeleton, same)
 

@@ -20,6 +20,7 @@ from imgcodec.jpeg.scans import Blocks
 SLICE_BLOCKS = 2**15  # of all components, about
 MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
 _COUNT_BYTES = 4
+PIECE = 2**16  # bits that are coded at a time
 PADDED = 255  # padding as nearly all files have it
 
 
@@ -51,11 +52,13 @@ class _Recorder:
         """
         bits = np.concatenate([np.zeros(0, np.int32), *self._bits])
         p = np.concatenate([np.zeros(0, np.uint16), *self._probabilities]).astype(np.int64)
+        pieces = [slice(a, a + PIECE) for a in range(0, len(bits), PIECE)]  # caches hold one
         encoder = RangeEncoder()
-        encoder.code(bits, p)
+        for piece in pieces:
+            encoder.code(bits[piece], p[piece])
         result = encoder.finish()
         decoder = RangeDecoder(result)
-        same = np.array_equal(decoder.code(None, p), bits)
+        same = all(np.array_equal(decoder.code(None, p[piece]), bits[piece]) for piece in pieces)
         decoder.finish()
         if not same:
             raise ImageError("would not come back bit for bit: the coder gives other bits back")

@@ -218,15 +218,16 @@ def _decode_symbols(
         raise ImageError("the coded data of a scan ends too early or too late")
     block = before - before[first][segment] + starts[segment]
     limit = np.concatenate([starts[1:], [len(which)]])
-    valid = block < limit[segment]
     after = block + ended
-    if not valid.all():  # what stands behind the last block of an interval
-        at, k, symbol, size, value, length, bits, segment, block, after, is_run = (
-            column[valid]
-            for column in (
-                at, k, symbol, size, value, length, bits, segment, block, after, is_run,
-            )
-        )  # fmt: skip
+    valid: slice | NDArray[np.bool_]  # not what stands behind the last block of an interval
+    if len(starts) == 1:
+        valid = slice(int(np.searchsorted(block, limit[0])))
+    else:
+        valid = block < limit[segment]
+    at, k, symbol, size, value, length, bits, segment, block, after, is_run = (
+        column[valid]
+        for column in (at, k, symbol, size, value, length, bits, segment, block, after, is_run)
+    )
     last = np.searchsorted(segment, np.arange(len(starts)), "right") - 1
     if (length == 0).any() or (after[last] != limit).any():
         raise ImageError("the coded data of a scan is damaged")

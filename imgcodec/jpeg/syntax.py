@@ -140,7 +140,9 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
     steps = [state.steps.get(c.number) for c in state.frame.components]
     if any(table is None for table in steps):
         raise ImageError("a component has no scan")
-    return Parts(b"".join(skeleton), state.frame, scans, [t for t in steps if t is not None], state.short)
+    return Parts(
+        b"".join(skeleton), state.frame, scans, [t for t in steps if t is not None], state.short
+    )
 
 
 def tables(skeleton: bytes) -> list[tuple[int, int]]:
