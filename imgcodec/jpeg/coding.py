@@ -174,33 +174,53 @@ class Experience:
 
     def __init__(self, probabilities: Integers) -> None:
         """Know nothing."""
-        # Tables are filled up to whole ranges: (ranges, RANGE), of zeros and of ones
+        # Tables are filled up to whole ranges: (contexts, zeros and ones, ranges, RANGE)
         num = -(-len(probabilities) // RANGE)
         ones = np.ones(num * RANGE, np.int64)
         ones[: len(probabilities)] = probabilities
         self._expected = np.stack([65536 - ones, ones]).reshape(2, num, RANGE) / 65536
         self._counts = np.zeros((KINDS * KIND_CONTEXTS, 2, 2, num))  # seen, expected; 0, 1
-        self._tables = [ones] * (KINDS * KIND_CONTEXTS)
+        self._tables = np.tile(ones, (KINDS * KIND_CONTEXTS, 1))
+        self._pending: dict[int, tuple[Integers, NDArray[np.int32]]] = {}
 
     def probabilities(self, context: int) -> Integers:
         """Return those of ones of all logits, 1..65535 of 65536."""
-        return self._tables[context]
+        if context in self._pending:
+            self._count()
+        table: Integers = self._tables[context]
+        return table
 
     def learn(self, context: int, logits: Integers, bits: NDArray[np.int32]) -> None:
         """Count what was coded: logits from the least on, and their bits."""
+        self._pending[context] = logits, bits
+
+    def _count(self) -> None:
+        """Count what is pending, of all its contexts at once."""
+        which = np.array(list(self._pending))
+        shape = self._expected.shape
         size = self._expected[0].size
-        seen = np.bincount(bits * size + logits, minlength=2 * size).reshape(self._expected.shape)
-        counts = self._counts[context]
+        logits, bits = (
+            np.concatenate(column) for column in zip(*self._pending.values(), strict=True)
+        )
+        lengths = [len(column) for column, _ in self._pending.values()]
+        self._pending.clear()
+        cell = np.repeat(np.arange(0, 2 * size * len(which), 2 * size), lengths)
+        cell += bits * size
+        cell += logits
+        seen = np.bincount(cell, minlength=2 * size * len(which)).reshape(-1, *shape)
+        counts = self._counts[which]
         counts *= DECAY
-        counts[0] += np.add.reduce(seen, 2)
-        counts[1] += np.add.reduce((seen[0] + seen[1]) * self._expected, 2)  # exact in any order
-        odds = (counts[0] + DOUBT) / (counts[1] + DOUBT)
-        zero, one = self._expected * odds[:, :, None]
-        zero += one
-        one /= zero
+        counts[:, 0] += np.add.reduce(seen, 3)
+        all_seen = seen[:, :1] + seen[:, 1:]
+        counts[:, 1] += np.add.reduce(all_seen * self._expected, 3)  # exact in any order
+        self._counts[which] = counts
+        odds = (counts[:, 0] + DOUBT) / (counts[:, 1] + DOUBT)
+        both = self._expected * odds[..., None]
+        one = both[:, 1]
+        one /= both[:, 0] + one
         one *= 65536
         np.minimum(np.maximum(one, 1, out=one), 65535, out=one)
-        self._tables[context] = one.reshape(-1).astype(np.int64)
+        self._tables[which] = one.reshape(len(which), -1)
 
 
 class Coding:
