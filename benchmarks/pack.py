@@ -1,11 +1,13 @@
 """How much smaller `aic pack` makes JPEG files, against JPEG XL's lossless recompression.
 
-    python benchmarks/pack.py KODAK [--pictures 24] [--real FOLDER] [--out results.json]
+    python benchmarks/pack.py KODAK [--pictures 24] [--real FOLDER] [--jobs 2] [--out results.json]
 
 JPEG files are made of each picture with Pillow's libjpeg-turbo: qualities 50 to 95, 4:2:0 and
 4:4:4, with the standard's Huffman tables, with optimised ones, and progressive. `cjxl` packs the
 same files where it is installed. Every file is unpacked and compared. Shares are means over files
-of what they get smaller by; bytes a second are counted over all files of a row, one at a time.
+of what they get smaller by; bytes a second are counted over all files of a row. With --jobs,
+so many files are measured at a time, each in a process of its own; of the seconds that go by, the
+last lines tell, of all files of one picture in so many processes.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -74,9 +77,12 @@ def jxl_bytes(data):
 def measure(data):
     """Return sizes and times of one file."""
     start = time.perf_counter(), time.process_time()
-    coded = packing.pack(data)
+    try:
+        coded = packing.pack(data, threads=1)
+    except AicError as error:
+        return {"refused": str(error)}
     middle = time.perf_counter(), time.process_time()
-    same = packing.unpack(coded) == data
+    same = packing.unpack(coded, threads=1) == data
     end = time.perf_counter(), time.process_time()
     return {
         "bytes": len(data), "packed": len(coded), "jxl": jxl_bytes(data), "same": same,
@@ -96,16 +102,26 @@ def show(name, rows):
     total = sum(row["bytes"] for row in rows)
     saved = mean(100 * (1 - row["packed"] / row["bytes"]) for row in rows)
     jxl = mean(100 * (1 - row["jxl"] / row["bytes"]) for row in rows if row["jxl"])
-    speed = (
-        f"{total / 1e6 / sum(row[key] for row in rows):.2f}" for key in ("pack_s", "unpack_s")
-    )
     cpu = (
         f"{total / 1e6 / sum(row[key] for row in rows):.2f}"
         for key in ("pack_cpu_s", "unpack_cpu_s")
     )
     same = sum(row["same"] for row in rows)
-    cells = [name, str(len(rows)), f"{saved:.1f}", f"{jxl:.1f}", *speed, *cpu, f"{same}"]
+    smaller = sum(row["packed"] < row["jxl"] for row in rows if row["jxl"])
+    cells = [name, str(len(rows)), f"{saved:.1f}", f"{jxl:.1f}", str(smaller), *cpu, str(same)]
     print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def show_together(files, pool, jobs):
+    """Print how fast files go in several processes."""
+    packed = list(pool.map(packing.pack, files))  # each process has loaded all now
+    total = sum(map(len, files)) / 1e6
+    for name, work, sources in (("pack", packing.pack, files), ("unpack", packing.unpack, packed)):
+        start = time.perf_counter()
+        for _ in pool.map(work, sources):
+            pass
+        speed = total / (time.perf_counter() - start)
+        print(f"{name}, {len(files)} files, {jobs} at a time: {speed:.2f} MB/s")
 
 
 def main():
@@ -114,23 +130,32 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument("--real", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rows = defaultdict(list)
     sources = [*made(args.folder, args.pictures), *(real(args.real) if args.real else ())]
-    for name, file, data in sources:
-        try:
-            rows[name].append({"file": file, **measure(data)})
-        except AicError as error:
-            print(f"{file}: refused: {error}", file=sys.stderr)
-    print("| files | number | % less | cjxl, % less | MB/s, pack | unpack |", end="")
-    print(" MB a CPU second, pack | unpack | identical |")
-    print("|" + 9 * "---|")
-    for name, found in rows.items():
-        show(name, found)
-    ours = [row for name, found in rows.items() if name != "as found" for row in found]
-    if ours:
-        show("all that were made", ours)
+    with ProcessPoolExecutor(args.jobs) as pool:
+        measured = pool.map(measure, [data for _, _, data in sources])
+        for (name, file, _), row in zip(sources, measured, strict=True):
+            if "refused" in row:
+                print(f"{file}: refused: {row['refused']}", file=sys.stderr)
+            else:
+                rows[name].append({"file": file, **row})
+        print("| files | number | % less | cjxl, % less | smaller than cjxl's |", end="")
+        print(" MB a CPU second, pack | unpack | identical |")
+        print("|" + 8 * "---|")
+        for name, found in rows.items():
+            show(name, found)
+        for part in (*KINDS, *(f"{quality}" for quality in QUALITIES)):
+            show(
+                f"all {part}",
+                [r for n, found in rows.items() if part in n.split(", ") for r in found],
+            )
+        show("all made", [r for n, found in rows.items() if ", " in n for r in found])
+        show_together(
+            [data for _, file, data in sources if file == sources[0][1]], pool, args.jobs
+        )
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
 

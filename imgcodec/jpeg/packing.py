@@ -99,6 +99,9 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     for scan in parts.scans:
         pads += scans.decode(scan, frame, blocks)
     said = b"" if set(pads) == {PADDED} else bytes(pads)
+    parts = syntax.read(parts.skeleton, is_skeleton=True)  # all that `unpack` will have
+    if parts.frame != frame:
+        raise ImageError("would not come back bit for bit: it has unusual markers")
     skeleton = optimal.shortened(parts.skeleton, blocks)
     around = len(said).to_bytes(_COUNT_BYTES, "little") + said + skeleton
     release = releases.PACKING[-1]
@@ -114,7 +117,7 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
 
     header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
     try:
-        same = _assembled(around, lambda _: blocks) == data
+        same = _written(parts, said, blocks) == data
     except AicError as error:
         raise ImageError(f"would not come back bit for bit: {error}") from error
     if not same:
@@ -138,14 +141,16 @@ def unpack(
     """
     file = packed.unpack(data)
     release = releases.needed(file.header.model_id, among=releases.PACKING)
-    networks = network.load(release.path)
-
-    def blocks(parts: syntax.Parts) -> Blocks:
+    around = frames.inflated(file.frame, file.header.frame_bytes)
+    start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
+    try:
+        parts = syntax.read(around[start:], is_skeleton=True)
         frame = parts.frame
         container.check_pixels(frame.width, frame.height, max_pixels)
         pieces = _slices(frame)
         if len(pieces) != len(file.slices):
             raise FormatError(f"{len(file.slices)} slices, wanted {len(pieces)}")
+        networks = network.load(release.path)
 
         def decode(number: int) -> list[coding.Planes]:
             decoder = RangeDecoder(file.slices[number])
@@ -155,14 +160,11 @@ def unpack(
             decoder.finish()
             return planes
 
-        result = np.zeros((frame.num_blocks, 64), np.int16)
+        blocks = np.zeros((frame.num_blocks, 64), np.int16)
         for piece, planes in zip(pieces, _each(decode, range(len(pieces)), threads), strict=True):
             for component, plane in zip(frame.components, planes, strict=True):
-                _put(result, component, piece, plane)
-        return result
-
-    try:
-        result = _assembled(frames.inflated(file.frame, file.header.frame_bytes), blocks)
+                _put(blocks, component, piece, plane)
+        result = _written(optimal.filled(parts, blocks), around[_COUNT_BYTES:start], blocks)
     except ImageError as error:
         raise FormatError(f"the packed JPEG file is damaged: {error}") from error
     if len(result) != file.header.size or zlib.crc32(result) != file.header.file_crc:
@@ -209,18 +211,8 @@ def _put(
     blocks[_rows(component, piece)] = planes.transpose(1, 2, 0).reshape(-1, 64)
 
 
-def _assembled(around: bytes, decode: Callable[[syntax.Parts], Blocks]) -> bytes:
-    """Return the file of what is around its blocks.
-
-    Args:
-        around: number of paddings, paddings where they are not all ones, skeleton.
-        decode: gives the blocks.
-    """
-    start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
-    said = around[_COUNT_BYTES:start]
-    parts = syntax.read(around[start:], is_skeleton=True)
-    blocks = decode(parts)
-    parts = optimal.filled(parts, blocks)
+def _written(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
+    """Return the file of a skeleton, of all blocks, and of paddings where not all are ones."""
     pieces, position, used = [], 0, 0
     for scan in parts.scans:
         num = scans.num_intervals(scan, parts.frame)
