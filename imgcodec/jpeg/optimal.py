@@ -13,7 +13,6 @@ from imgcodec.jpeg import frames, scans, syntax
 from imgcodec.jpeg.huffman import WINDOW, Integers
 from imgcodec.jpeg.scans import Blocks
 
-SHORT = 5  # bytes of a short segment
 _RESERVED = 256  # a symbol that no code is for, so that none is of ones alone
 
 
@@ -60,52 +59,43 @@ def filled(parts: syntax.Parts, blocks: Blocks) -> syntax.Parts:
     Raises:
         ImageError: nothing is coded with one of them.
     """
-    if not parts.short:
+    short = [found for found in parts.definitions if found.said is None]
+    if not short:
         return parts
+    waiting = [found.table for found in short]
+    for scan in parts.scans:
+        if any(table is other for table in (*scan.dc, *scan.ac) for other in waiting):
+            scans.count(scan, parts.frame, blocks)
     pieces, position = [], 0
-    for (end, _), segment in zip(parts.short, _segments(parts, blocks), strict=True):
+    for found in short:
+        segment = _whole(parts, found)
         if segment is None:
             raise ImageError("a Huffman table that nothing is coded with")
-        pieces += [parts.skeleton[position : end - SHORT], segment]
-        position = end
+        pieces += [parts.skeleton[position : found.start], segment]
+        position = found.end
     pieces.append(parts.skeleton[position:])
     return syntax.read(b"".join(pieces), is_skeleton=True)
 
 
-def shortened(skeleton: bytes, blocks: Blocks) -> bytes:
-    """Return a skeleton with short segments where `filled` gives back the same."""
-    found = [
-        place for place in syntax.tables(skeleton) if not frames.is_usual(skeleton[slice(*place)])
-    ]
-    parts = syntax.read(_with_short(skeleton, found), is_skeleton=True)
-    made = _segments(parts, blocks)
-    same = [
-        place
-        for place, segment in zip(found, made, strict=True)
-        if segment == skeleton[slice(*place)]
-    ]
-    return _with_short(skeleton, same)
+def shortened(parts: syntax.Parts) -> bytes:
+    """Return a skeleton with short segments where `filled` gives back the same.
 
-
-def _with_short(skeleton: bytes, places: list[tuple[int, int]]) -> bytes:
-    """Return a skeleton with short segments at some places."""
+    Args:
+        parts: of a skeleton, whose tables have coded all scans.
+    """
     pieces, position = [], 0
-    for start, end in places:
-        pieces += [skeleton[position:start], b"\xff\xc4\x00\x03", skeleton[start + 4 : start + 5]]
-        position = end
-    return b"".join([*pieces, skeleton[position:]])
+    for found in parts.definitions:
+        segment = parts.skeleton[found.start : found.end]
+        if not frames.is_usual(segment) and _whole(parts, found) == segment:
+            short = b"\xff\xc4\x00\x03" + segment[4:5]
+            pieces += [parts.skeleton[position : found.start], short]
+            position = found.end
+    return b"".join([*pieces, parts.skeleton[position:]])
 
 
-def _segments(parts: syntax.Parts, blocks: Blocks) -> list[bytes | None]:
-    """Return the whole segment of each short one; None: nothing is coded with its table."""
-    for scan in parts.scans:
-        if any(t is not None and t.counts is not None for t in (*scan.dc, *scan.ac)):
-            scans.count(scan, parts.frame, blocks)
-    result: list[bytes | None] = []
-    for end, short in parts.short:
-        if short.counts is None or not short.counts.any():
-            result.append(None)
-            continue
-        body = parts.skeleton[end - 1 : end] + table(short.counts)
-        result.append(b"\xff\xc4" + (2 + len(body)).to_bytes(2, "big") + body)
-    return result
+def _whole(parts: syntax.Parts, found: syntax.Definition) -> bytes | None:
+    """Return the segment of libjpeg's table for what was coded; None: nothing was."""
+    if found.table is None or not found.table.counts.any():
+        return None
+    body = parts.skeleton[found.start + 4 : found.start + 5] + table(found.table.counts)
+    return b"\xff\xc4" + (2 + len(body)).to_bytes(2, "big") + body

@@ -102,7 +102,13 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     parts = syntax.read(parts.skeleton, is_skeleton=True)  # all that `unpack` will have
     if parts.frame != frame:
         raise ImageError("would not come back bit for bit: it has unusual markers")
-    skeleton = optimal.shortened(parts.skeleton, blocks)
+    try:
+        same = _written(parts, said, blocks) == data
+    except AicError as error:
+        raise ImageError(f"would not come back bit for bit: {error}") from error
+    if not same:
+        raise ImageError("would not come back bit for bit: it is coded in an unusual way")
+    skeleton = optimal.shortened(parts)
     around = len(said).to_bytes(_COUNT_BYTES, "little") + said + skeleton
     release = releases.PACKING[-1]
     networks = network.load(release.path)
@@ -116,12 +122,6 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
         return recorder.finish()
 
     header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
-    try:
-        same = _written(parts, said, blocks) == data
-    except AicError as error:
-        raise ImageError(f"would not come back bit for bit: {error}") from error
-    if not same:
-        raise ImageError("would not come back bit for bit: it is coded in an unusual way")
     return packed.pack(header, frames.deflated(around), _each(code, _slices(frame), threads))
 
 

@@ -376,10 +376,10 @@ def encode(scan: Scan, frame: Frame, blocks: Blocks, pads: Sequence[int]) -> byt
 
 
 def count(scan: Scan, frame: Frame, blocks: Blocks) -> None:
-    """Count the symbols of a scan in those of its tables that count.
+    """Count the symbols of a scan in its tables, as `encode` does.
 
     Raises:
-        ImageError: its other tables lack what the blocks need.
+        ImageError: its tables lack what the blocks need.
     """
     _items(scan, frame, blocks)
 
@@ -442,8 +442,8 @@ def _looked_up(tables: tuple[Table | None, ...], owner: Integers, symbol: Intege
     for i, table in enumerate(tables):
         if table is not None:
             stack[0, i], stack[1, i] = table.codes, table.lengths
-            if table.counts is not None:
-                table.counts[:] += np.bincount(symbol[owner == i], minlength=256)
+            mine = symbol if len(tables) == 1 else symbol[owner == i]
+            table.counts[:] += np.bincount(mine, minlength=256)
     found: Integers = stack[:, owner, symbol]
     if not found[1].all():
         raise ImageError("a Huffman table lacks a symbol that the blocks need")

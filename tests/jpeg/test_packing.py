@@ -15,7 +15,7 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, optimal, packing, syntax
+from imgcodec.jpeg import coding, frames, network, optimal, packing, scans, syntax
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
@@ -74,7 +74,7 @@ def test_threads_do_not_change_the_file():
 
 def unusual():
     """A file with a symbol that no coder would write: a run of zeros before a block's end."""
-    from imgcodec.jpeg import huffman, scans
+    from imgcodec.jpeg import huffman
 
     flat = np.full((8, 8), 140, np.uint8)
     data = jpeg(flat, "L")
@@ -233,41 +233,50 @@ def test_golden_files_come_back():
         assert packing.unpack(path.read_bytes())[:2] == b"\xff\xd8"
 
 
+def coded(skeleton, blocks):
+    """A skeleton taken apart, whose tables have coded all scans."""
+    parts = syntax.read(skeleton, is_skeleton=True)
+    for scan in parts.scans:
+        scans.count(scan, parts.frame, blocks)
+    return parts
+
+
 def test_tables_that_follow_are_not_stored():
-    """Of optimised and progressive files; of another's tables, nothing is left out."""
+    """Of optimised and progressive files; the standard's are kept, which take nothing."""
     for options in ({"optimize": True}, {"progressive": True}):
         data = jpeg(quality=70, **options)
         parts, blocks, _ = opened(data)
-        short = optimal.shortened(parts.skeleton, blocks)
-        number = len(syntax.tables(parts.skeleton))
+        short = optimal.shortened(coded(parts.skeleton, blocks))
+        number = len(parts.definitions)
         assert number == data.count(b"\xff\xc4") > 3
         assert short.count(b"\xff\xc4\x00\x03") == number
         found = optimal.filled(syntax.read(short, is_skeleton=True), blocks)
         assert found.skeleton == parts.skeleton
     parts, blocks, _ = opened(jpeg(quality=70))
-    assert optimal.shortened(parts.skeleton, blocks) == parts.skeleton
+    assert optimal.shortened(coded(parts.skeleton, blocks)) == parts.skeleton
 
 
 def test_tables_of_other_coders_are_kept():
-    """One symbol of an optimised file's table has another code."""
+    """Two symbols of a table have each the other's code."""
     parts, blocks, _ = opened(jpeg(quality=70, optimize=True))
     skeleton = bytearray(parts.skeleton)
-    start, end = syntax.tables(parts.skeleton)[1]
+    place = syntax.read(parts.skeleton, is_skeleton=True).definitions[1]
+    end = place.end
     skeleton[end - 1], skeleton[end - 2] = skeleton[end - 2], skeleton[end - 1]
-    short = optimal.shortened(bytes(skeleton), blocks)
-    assert skeleton[start:end] in short
-    assert short.count(b"\xff\xc4\x00\x03") == len(syntax.tables(parts.skeleton)) - 1
+    short = optimal.shortened(coded(bytes(skeleton), blocks))
+    assert skeleton[place.start : end] in short
+    assert short.count(b"\xff\xc4\x00\x03") == len(parts.definitions) - 1
     assert optimal.filled(syntax.read(short, is_skeleton=True), blocks).skeleton == skeleton
 
 
 def test_short_segments_that_nothing_is_coded_with_are_refused():
     parts, blocks, _ = opened(PHOTO)
-    short = parts.skeleton.replace(b"\xff\xda", b"\xff\xc4\x00\x03\x03\xff\xda")
-    read = syntax.read(short, is_skeleton=True)
+    more = b"\xff\xc4\x00\x03\x03\xff\xda"
+    read = syntax.read(parts.skeleton.replace(b"\xff\xda", more), is_skeleton=True)
     with pytest.raises(ImageError, match="nothing is coded with"):
         optimal.filled(read, blocks)
     with pytest.raises(ImageError, match="damaged"):
-        syntax.read(PHOTO.replace(b"\xff\xda", b"\xff\xc4\x00\x03\x03\xff\xda"))
+        syntax.read(PHOTO.replace(b"\xff\xda", more))
 
 
 def test_tables_are_no_longer_than_sixteen_bits():
