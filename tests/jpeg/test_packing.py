@@ -23,6 +23,10 @@ PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
     "progressive.aic": "88218b0af713f5db4492b5f110f12aa38dc11b673079727b8bb38d21b85341f7",
     "restarts.aic": "f78d9efc74da730d77f564406ff49669fc261484e36d49647894686a608dab9e",
     "grey.aic": "6ec902e0fb0f0b2c8c027d3242ee2d5db6696103b19f057f855ac500f14fd956",
+    "optimised-1.2.aic": "a238046520da6d79e4589170a2635ba00a4d2d427408817bd03e7e77c70f9fe1",
+    "progressive-1.2.aic": "e520b060d51c9550083a410682c0c997373133da1b1481b967abbdfa4b2e938f",
+    "restarts-1.2.aic": "7c551edbe62033bd642c3fda90cc1e260e347008edd2b7f6a6f50f93c6d2ca31",
+    "grey-1.2.aic": "00374d117de7072865707584b44363ce0ff52b05ece355f4c24f7e726b02c170",
 }
 PHOTO = jpeg(quality=85)
 PACKED = packing.pack(PHOTO)
