@@ -1,19 +1,21 @@
 """How much smaller `aic pack` makes JPEG files, against JPEG XL's lossless recompression.
 
-    python benchmarks/pack.py KODAK [--pictures 24] [--real FOLDER] [--jobs 2] [--out results.json]
+    python benchmarks/pack.py KODAK [--sample 150] [--real FOLDER] [--jobs 2] [--out results.json]
 
 JPEG files are made of each picture with Pillow's libjpeg-turbo: qualities 50 to 95, 4:2:0 and
 4:4:4, with the standard's Huffman tables, with optimised ones, and progressive. `cjxl` packs the
 same files where it is installed. Every file is unpacked and compared. Shares are means over files
 of what they get smaller by; bytes a second are counted over all files of a row. With --jobs,
 so many files are measured at a time, each in a process of its own; of the seconds that go by, the
-last lines tell, of all files of one picture in so many processes.
+last lines tell, of the files of one picture in so many processes. With --sample, only so many of
+the 720 files are taken, by chance, always the same.
 """
 
 import argparse
 import io
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -42,10 +44,9 @@ KINDS = {
 JPEGS = {".jpg", ".jpeg"}
 
 
-def made(folder, count):
+def made(folder):
     """Yield name of the row, name of the file, and a JPEG file."""
-    paths = sorted(folder.glob("*.png"))
-    for path in paths[:: max(1, len(paths) // count)][:count]:
+    for path in sorted(folder.glob("*.png")):
         with Image.open(path) as image:
             image = image.convert("RGB")
         for kind, options in KINDS.items():
@@ -99,6 +100,8 @@ def mean(values):
 
 def show(name, rows):
     """Print a line of the table."""
+    if not rows:
+        return
     total = sum(row["bytes"] for row in rows)
     saved = mean(100 * (1 - row["packed"] / row["bytes"]) for row in rows)
     jxl = mean(100 * (1 - row["jxl"] / row["bytes"]) for row in rows if row["jxl"])
@@ -128,13 +131,16 @@ def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pictures", type=int, default=24)
+    parser.add_argument("--sample", type=int, help="only so many of the files, by chance")
     parser.add_argument("--real", type=Path)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rows = defaultdict(list)
-    sources = [*made(args.folder, args.pictures), *(real(args.real) if args.real else ())]
+    sources = list(made(args.folder))
+    if args.sample:
+        sources = random.Random(1).sample(sources, args.sample)  # noqa: S311
+    sources += real(args.real) if args.real else ()
     with ProcessPoolExecutor(args.jobs) as pool:
         measured = pool.map(measure, [data for _, _, data in sources])
         for (name, file, _), row in zip(sources, measured, strict=True):
@@ -142,10 +148,12 @@ def main():
                 print(f"{file}: refused: {row['refused']}", file=sys.stderr)
             else:
                 rows[name].append({"file": file, **row})
+        if args.out:
+            args.out.write_text(json.dumps(rows, indent=1))
         print("| files | number | % less | cjxl, % less | smaller than cjxl's |", end="")
         print(" MB a CPU second, pack | unpack | identical |")
         print("|" + 8 * "---|")
-        for name, found in rows.items():
+        for name, found in sorted(rows.items()):
             show(name, found)
         for part in (*KINDS, *(f"{quality}" for quality in QUALITIES)):
             show(
@@ -156,8 +164,6 @@ def main():
         show_together(
             [data for _, file, data in sources if file == sources[0][1]], pool, args.jobs
         )
-    if args.out:
-        args.out.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":
