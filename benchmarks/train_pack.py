@@ -1,6 +1,7 @@
 """Train the weights of `aic pack`.
 
     python benchmarks/train_pack.py FOLDER_OF_TARS OUT.safetensors --files 420 --minutes 20
+    python benchmarks/train_pack.py FOLDER_OF_TARS OUT.safetensors --start OLDER.safetensors
 
 JPEG files are made of the training pictures: cut anywhere, some reduced or with noise, at
 qualities 30 to 98, a quarter with quantisation tables of other encoders; and of rendered pages.
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -31,6 +32,7 @@ SHARES = {"values": (0.4, 0.18, 0.18), "ends": (0.05,) * 3, "means": (0.03,) * 3
 BATCH = {"values": 256, "ends": 4096, "means": 4096}  # numbers, of each frequency
 MOST_SAMPLES = 80_000  # of a frequency
 MOST_LOGIT = 180
+RATE, WARM_RATE = 3e-3, 1.5e-3  # of Adam at first: anew, going on
 LAST = context.FEATURES  # columns of samples behind the features: the phase
 KINDS = range(network.KINDS)
 
@@ -278,6 +280,15 @@ class Net(nn.Module):
             x = layer(rounded(x).clamp(0, context.LIMIT))
         return rounded(x) / 16
 
+    def take(self, name, tensors):
+        """Take the weights of a weights file."""
+        with torch.no_grad():
+            for number, layer in enumerate(self.layers, 1):
+                layer.weight.copy_(torch.from_numpy(tensors[f"{name}.weight{number}"]) / 128)
+                layer.bias.copy_(torch.from_numpy(tensors[f"{name}.bias{number}"]) / 128)
+            if self.phases is not None:
+                self.phases.copy_(torch.from_numpy(tensors[f"{name}.phases"]) / 128)
+
     def tensors(self, name):
         """Return what a weights file holds of it."""
         result = {}
@@ -327,14 +338,17 @@ def entropy(logits, bits):
     return loss / np.log(2)
 
 
-def train(name, kind, samples, seconds):
-    """Return a network."""
+def train(name, kind, samples, seconds, tensors):
+    """Return a network; tensors: of the set to go on from, or nothing."""
     sets = 64 if name == "values" else 1
     inputs = {"values": context.FEATURES, "ends": context.END_FEATURES}.get(
         name, context.MEAN_FEATURES
     )
     outputs = network.ENDS if name == "ends" else network.LOGITS
     net = Net(sets, inputs, HIDDEN[name], outputs, name == "values")
+    if tensors:
+        net.take(f"{name}.{kind}", tensors)
+    rate = WARM_RATE if tensors else RATE
     nothing = [(np.zeros((1, inputs + 1), np.uint8), np.zeros(1, np.int32))]
     parts = [samples.get((name, kind, k), nothing) for k in range(sets)]
     seen, truth = (
@@ -346,7 +360,7 @@ def train(name, kind, samples, seconds):
     start, step, done = time.monotonic(), 0, 0.0
     while done < 1:
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * min(1, 0.01 + step / 100) * max(0.01, 1 - done)
+            group["lr"] = rate * min(1, 0.01 + step / 100) * max(0.01, 1 - done)
         chosen = [torch.randint(len(part), (BATCH[name],)) for part in seen]
         x = torch.stack([part[rows] for part, rows in zip(seen, chosen, strict=True)])
         y = torch.stack([part[rows] for part, rows in zip(truth, chosen, strict=True)]).long()
@@ -371,13 +385,18 @@ def main():
     parser.add_argument("--files", type=int, default=420)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=21)
+    parser.add_argument("--start", type=Path, help="a set to go on from")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     files = [coefficients(data) for data in jpegs(args.folder, args.files, args.seed)]
-    regression = Regression()
-    for shapes, planes in files:
-        coding.walk(shapes, planes, regression)
-    terms, weights = regression.weights(), slopes(files)
+    old = load_file(args.start) if args.start else {}
+    if old:
+        terms, weights = old["terms"].astype(float), old["slopes"].astype(np.int64)
+    else:
+        regression = Regression()
+        for shapes, planes in files:
+            coding.walk(shapes, planes, regression)
+        terms, weights = regression.weights(), slopes(files)
     samples = Samples(terms, weights, np.minimum(1, MOST_SAMPLES / np.maximum(active(files), 1)))
     for shapes, planes in files:
         coding.walk(shapes, planes, samples)
@@ -387,7 +406,7 @@ def main():
     tensors["probabilities"] = np.clip(ones, 1, 65535).astype(np.int32)
     for name, shares in SHARES.items():
         for kind, share in enumerate(shares):
-            net = train(name, kind, samples.found, 60 * args.minutes * share)
+            net = train(name, kind, samples.found, 60 * args.minutes * share, old)
             tensors |= net.tensors(f"{name}.{kind}")
     save_file(tensors, args.out)
     network.load(args.out)

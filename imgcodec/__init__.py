@@ -7,6 +7,9 @@
     image = codec.decode(data)  # -> uint8 (H, W, 3)
     imgcodec.register()  # from now on, PIL.Image opens and saves .aic files
 
+    packed = imgcodec.pack(jpeg)  # the bytes of a JPEG file -> a smaller file, without loss
+    jpeg = imgcodec.unpack(packed)
+
 `imgcodec.encode` and `imgcodec.decode` do the same for a single picture. Importing the package
 loads neither torch nor numpy; the first use does. It changes two things. Where torch is not loaded
 yet, and the user has set none of GOMP_SPINCOUNT, KMP_BLOCKTIME and OMP_WAIT_POLICY, the first two
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 __version__ = "1.1.0"
 __all__ = [
     "AicError", "AicWarning", "Codec", "Encoded", "FormatError", "ImageError",
-    "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "register",
+    "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "pack", "register",
+    "unpack",
 ]  # fmt: skip
 _LAZY = {  # public names -> the modules that bring torch or numpy with them
     "Codec": "imgcodec.codec",
@@ -99,6 +103,37 @@ def decode(
     """
     codec: Codec = _load("Codec")(device=device, threads=threads)
     return codec.decode(data, region)
+
+
+def pack(data: bytes, *, threads: int | None = None) -> bytes:
+    """Return a smaller file that holds a JPEG file, which `unpack` gives back bit for bit.
+
+    Args:
+        data: the JPEG file.
+        threads: that work at a time on a large picture; None: one a core.
+
+    Raises:
+        ImageError: no JPEG file, damaged, or of a kind that would not come back bit for bit.
+    """
+    from imgcodec.jpeg import packing
+
+    return packing.pack(data, threads=threads)
+
+
+def unpack(data: bytes, *, threads: int | None = None) -> bytes:
+    """Return the JPEG file that `pack` or `aic pack` was given.
+
+    Args:
+        data: the packed file.
+        threads: that work at a time on a large picture; None: one a core.
+
+    Raises:
+        FormatError: it is damaged, or no packed JPEG file.
+        ModelMismatchError: it needs weights of a newer release.
+    """
+    from imgcodec.jpeg import packing
+
+    return packing.unpack(data, threads=threads)
 
 
 def register() -> None:

@@ -76,6 +76,10 @@ PACKING = (
         "aic-pack", "1.1", "jpeg",
         "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446",
     ),
+    Release(
+        "aic-pack", "1.2", "jpeg",
+        "ad62e0e7d0d68c719a2b2cdf257172ce03188e8eea1549a3f7d07008a9526dea",
+    ),
 )  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with
 TUNES = tuple(NEWEST)

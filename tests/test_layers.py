@@ -48,7 +48,7 @@ TABLE = {
         {"numpy", "PIL"},
     ),
     "__init__": (
-        {"codec", "errors", "pictures", "pillow_plugin", "releases", "runtime"},
+        {"codec", "errors", "jpeg", "pictures", "pillow_plugin", "releases", "runtime"},
         set[str](),
     ),
     "train": (

@@ -19,7 +19,8 @@ PROMISED = [
 
 # The same of those that pack JPEG files.
 PROMISED_PACKING = [
-    ("aic-pack", "1.1", "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446")
+    ("aic-pack", "1.1", "0bafa6ce8c9342b1b77baadf0439ba003718a0c431343873ceecde793e869446"),
+    ("aic-pack", "1.2", "ad62e0e7d0d68c719a2b2cdf257172ce03188e8eea1549a3f7d07008a9526dea"),
 ]
 
 

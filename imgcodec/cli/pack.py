@@ -120,9 +120,9 @@ def pack(
 ) -> None:  # fmt: skip
     """Pack the JPEG file IN.jpg into the smaller OUT.aic, without loss.
 
-    `aic unpack` gives the same file back, bit for bit, metadata and all; before OUT.aic is
-    written, it is unpacked and compared. For much smaller files that look the same, take `aic
-    encode`: encoding is lossy, packing is lossless.
+    `aic unpack` gives the same file back, bit for bit, metadata and all; what OUT.aic holds is
+    decoded and compared before it is written. For much smaller files that look the same, take
+    `aic encode`: encoding is lossy, packing is lossless.
 
     IN.jpg may be several files, folders or quoted patterns, and OUT.aic the folder to write into:
     what is up to date is left alone. Either may be -, stdin or stdout.

@@ -71,6 +71,7 @@ def walk(
         known = None if truth is None else np.pad(truth[number], ((0, 0), (1, 1), (1, 1)))
         others = context.beside(component, done[:2] if shape.kind else [])
         _ends(component, others, known, visitor)
+        context.begin(component)
         places = context.phases(component)
         for group in context.GROUPS:
             for phase, where in enumerate(places):
@@ -173,31 +174,53 @@ class Experience:
 
     def __init__(self, probabilities: Integers) -> None:
         """Know nothing."""
-        size = len(probabilities)
-        self._expected = np.stack([65536 - probabilities, probabilities]) / 65536
-        self._starts = np.arange(0, size, RANGE)
-        self._range = np.arange(size) // RANGE
-        self._counts = np.zeros(
-            (KINDS * KIND_CONTEXTS, 2, 2, len(self._starts))
-        )  # seen, expected; 0, 1
-        self._tables = [probabilities] * (KINDS * KIND_CONTEXTS)
+        # Tables are filled up to whole ranges: (contexts, zeros and ones, ranges, RANGE)
+        num = -(-len(probabilities) // RANGE)
+        ones = np.ones(num * RANGE, np.int64)
+        ones[: len(probabilities)] = probabilities
+        self._expected = np.stack([65536 - ones, ones]).reshape(2, num, RANGE) / 65536
+        self._counts = np.zeros((KINDS * KIND_CONTEXTS, 2, 2, num))  # seen, expected; 0, 1
+        self._tables = np.tile(ones, (KINDS * KIND_CONTEXTS, 1))
+        self._pending: dict[int, tuple[Integers, NDArray[np.int32]]] = {}
 
     def probabilities(self, context: int) -> Integers:
         """Return those of ones of all logits, 1..65535 of 65536."""
-        return self._tables[context]
+        if context in self._pending:
+            self._count()
+        table: Integers = self._tables[context]
+        return table
 
     def learn(self, context: int, logits: Integers, bits: NDArray[np.int32]) -> None:
         """Count what was coded: logits from the least on, and their bits."""
-        size = len(self._range)
-        seen = np.bincount(bits * size + logits, minlength=2 * size).reshape(2, size)
-        expected = seen.sum(0) * self._expected
-        counts = self._counts[context]
+        self._pending[context] = logits, bits
+
+    def _count(self) -> None:
+        """Count what is pending, of all its contexts at once."""
+        which = np.array(list(self._pending))
+        shape = self._expected.shape
+        size = self._expected[0].size
+        logits, bits = (
+            np.concatenate(column) for column in zip(*self._pending.values(), strict=True)
+        )
+        lengths = [len(column) for column, _ in self._pending.values()]
+        self._pending.clear()
+        cell = np.repeat(np.arange(0, 2 * size * len(which), 2 * size), lengths)
+        cell += bits * size
+        cell += logits
+        seen = np.bincount(cell, minlength=2 * size * len(which)).reshape(-1, *shape)
+        counts = self._counts[which]
         counts *= DECAY
-        counts += np.add.reduceat(np.stack([seen, expected]), self._starts, 2)
-        odds = (counts[0] + DOUBT) / (counts[1] + DOUBT)
-        zero, one = self._expected * odds[:, self._range]
-        table = np.floor(65536 * (one / (one + zero)))
-        self._tables[context] = np.minimum(np.maximum(table, 1), 65535).astype(np.int64)
+        counts[:, 0] += np.add.reduce(seen, 3)
+        all_seen = seen[:, :1] + seen[:, 1:]
+        counts[:, 1] += np.add.reduce(all_seen * self._expected, 3)  # exact in any order
+        self._counts[which] = counts
+        odds = (counts[:, 0] + DOUBT) / (counts[:, 1] + DOUBT)
+        both = self._expected * odds[..., None]
+        one = both[:, 1]
+        one /= both[:, 0] + one
+        one *= 65536
+        np.minimum(np.maximum(one, 1, out=one), 65535, out=one)
+        self._tables[which] = one.reshape(len(which), -1)
 
 
 class Coding:
@@ -221,7 +244,7 @@ class Coding:
 
     def predict(self, kind: int, k: int, phase: int, terms: Floats, step: int) -> Integers:
         """Return what values are likely to be, in 1/16."""
-        total = terms.astype(np.float64) @ self._nets.terms[kind, k, phase]
+        total = (terms @ self._nets.terms[kind, k, phase]).astype(np.float64)
         predicted: Integers = np.floor(total / 16 / step + 0.5).astype(np.int64)
         return predicted
 
@@ -232,7 +255,7 @@ class Coding:
         rows, node = np.arange(len(x)), np.ones(len(x), np.int64)
         for place in range(5, -1, -1):
             bits: Bits | None = None if truth is None else truth >> place & 1
-            node = 2 * node + self._bits(bits, logits[rows, node - 1], base + place)
+            node = 2 * node + self._bits(bits, logits[node - 1, rows], base + place)
         return node - 64
 
     def values(
@@ -265,37 +288,40 @@ class Coding:
     ) -> Integers:  # fmt: skip
         """Code signed integers; `nonzero`: which are known not to be 0."""
         size = None if truth is None else np.abs(truth)
-        found = np.ones(len(logits), np.int64)  # magnitudes
+        found = np.ones(logits.shape[1], np.int64)  # magnitudes
         asked = np.flatnonzero(~nonzero)
         bits: Bits | None = None if size is None else size[asked] > 0
-        found[asked] = self._bits(bits, logits[asked, 0], base)
+        found[asked] = self._bits(bits, logits[0].take(asked), base)
         some = np.flatnonzero(found)
         rest = some
         for known in (1, 2):
             bits = None if size is None else size[rest] > known
-            rest = rest[self._bits(bits, logits[rest, known], base + known) != 0]
+            rest = rest[self._bits(bits, logits[known].take(rest), base + known) != 0]
             found[rest] = known + 1
-        found[rest] = 2 + self._large(base, logits[rest], None if size is None else size[rest] - 2)
+        found[rest] = 2 + self._large(
+            base, logits[:, rest], None if size is None else size[rest] - 2
+        )
         bits = None if truth is None else truth[some] * sign[some] > 0
-        agrees = self._bits(bits, logits[some, SIGN], base + SIGN)
+        agrees = self._bits(bits, logits[SIGN].take(some), base + SIGN)
         found[some] *= sign[some] * (2 * agrees - 1)
         return found
 
     def _large(self, base: int, logits: Integers, rest: Integers | None) -> Integers:
         """Code integers of 1 and more."""
-        size = np.zeros(len(logits), np.int64)
-        more = np.arange(len(logits))
+        num = logits.shape[1]
+        size = np.zeros(num, np.int64)
+        more = np.arange(num)
         for known in range(MOST_SIZE):
             bits: Bits | None = None if rest is None else rest[more] >> (known + 1) > 0
             column = FIRST_LARGE + min(known, LARGE - 1)
-            more = more[self._bits(bits, logits[more, column], base + column) != 0]
+            more = more[self._bits(bits, logits[column].take(more), base + column) != 0]
             size[more] = known + 1
-        value = np.ones(len(logits), np.int64)
+        value = np.ones(num, np.int64)
         some = np.flatnonzero(size)
         bits = None if rest is None else rest[some] >> (size[some] - 1) & 1
-        value[some] = 2 + self._bits(bits, logits[some, TOP], base + TOP)
+        value[some] = 2 + self._bits(bits, logits[TOP].take(some), base + TOP)
         left = np.maximum(size - 1, 0)  # further digits, which no network predicts
-        owner = np.repeat(np.arange(len(logits)), left)
+        owner = np.repeat(np.arange(num), left)
         place = np.cumsum(np.ones_like(owner)) - 1 - np.repeat(np.cumsum(left) - left, left)
         place = left[owner] - 1 - place
         bits = None if rest is None else rest[owner] >> place & 1

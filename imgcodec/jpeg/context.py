@@ -84,6 +84,13 @@ class Component:
         self.ends = np.zeros(shape, np.int64)  # number of the last one that is not 0
         self.energy = np.zeros(shape, np.float32)  # of the last diagonals
         self.count = np.zeros(shape, np.float32)  # that are not 0
+        # What stands left and right, and above and below, of frequencies that are known: of sizes
+        # the sums, of pixels the sums and the differences.
+        self.size_sides = np.zeros((2, *self.values.shape), np.float32)
+        self.pixel_sums = np.zeros((2, *self.values.shape), np.float32)
+        self.pixel_changes = np.zeros((2, *self.values.shape), np.float32)
+        # Rows: energy, count and end of a place, of its four sides, of its four corners
+        self.around = np.zeros((9, self.ends.size), np.float32)
 
     @classmethod
     def empty(cls, height: int, width: int, steps: Integers, kind: int) -> "Component":
@@ -259,22 +266,22 @@ def terms(component: Component, others: Beside, k: int, phase: int, at: Integers
 
     Neighbours of both sides are added as a mirror would turn one into the other.
     """
-    plane, stride = component.ends.size, component.width + 2
-    pixels = component.pixels.reshape(-1)
-    x = np.zeros((len(at), TERMS), np.float32)
+    pixels, maps = component.pixels, (component.pixel_sums, component.pixel_changes)
+    x = np.zeros((TERMS, len(at)), np.float32)
     column = 0
-    for numbers, step in zip(_TERMS[k], (1, stride), strict=True):
+    for axis, numbers in enumerate(_TERMS[k]):
         for i, number in enumerate(numbers):
-            if number != NOTHING and (i > 0 or phase == 2):
-                here = number * plane + at
-                before, after = pixels.take(here - step), pixels.take(here + step)
-                x[:, column + i] = before - after if i % 2 else before + after
+            if number != NOTHING and i > 0:
+                maps[i % 2][axis, number].take(at, out=x[column + i], mode="clip")
             if number != NOTHING and i in (2, 4, 6):
-                x[:, column + 7 + i // 2] = pixels.take(number * plane + at)
+                pixels[number].take(at, out=x[column + 7 + i // 2], mode="clip")
+        if phase == 2:  # of its own frequency, only then are they known
+            step = (1, component.width + 2)[axis]
+            x[column] = pixels[k].take(at - step) + pixels[k].take(at + step)
         column += 11
     if others.second is not None:
-        x[:, 22] = others.second.pixels.reshape(-1).take(k * plane + at)
-    return x
+        others.second.pixels[k].take(at, out=x[22], mode="clip")
+    return x.T
 
 
 def features(component: Component, others: Beside, what: Active, predicted: Integers) -> Floats:
@@ -290,67 +297,102 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
     k, at = what.k, what.at
     sizes = component.sizes.reshape(-1)
     x = np.zeros((FEATURES, len(at)), np.float32)
-
-    def sides(flat: Floats, here: Integers) -> tuple[Floats, Floats]:
-        return (
-            flat.take(here - 1) + flat.take(here + 1),
-            flat.take(here - stride) + flat.take(here + stride),
-        )
-
-    def corners(flat: Floats, here: Integers) -> Floats:
-        total: Floats = flat.take(here - stride - 1) + flat.take(here - stride + 1)
-        total += flat.take(here + stride - 1) + flat.take(here + stride + 1)
-        return total
-
-    for i, moves in enumerate(_NEAR.T):
-        x[i] = sizes.take(moves[k] * plane + at)
-    x[8], x[9] = sides(sizes, _NEAR[k, 0] * plane + at)
-    x[10], x[11] = sides(sizes, _NEAR[k, 1] * plane + at)
+    numbers = [number for number, _ in what.spans]
+    lengths = [span.stop - span.start for _, span in what.spans]
+    near = np.repeat(_NEAR[numbers].T * plane, lengths, 1)
+    near += at
+    own = np.repeat(np.array(numbers) * plane, lengths)
+    own += at
+    sizes.take(near, out=x[:8], mode="clip")
+    for i in (0, 1):
+        for axis in (0, 1):
+            sides = component.size_sides[axis].reshape(-1)
+            sides.take(near[i], out=x[8 + 2 * i + axis], mode="clip")
     if what.phase == 1:
-        x[12] = corners(sizes, k * plane + at) / 2
+        x[12] = sizes.take(own - stride - 1) + sizes.take(own - stride + 1)
+        x[12] += sizes.take(own + stride - 1) + sizes.take(own + stride + 1)
+        x[12] /= 2
     elif what.phase == 2:
-        x[13], x[14] = sides(sizes, k * plane + at)
-    energy, count = component.energy.reshape(-1), component.count.reshape(-1)
-    x[15] = energy.take(at) / 2
-    x[16] = sum(sides(energy, at)) / 8
-    x[17] = corners(energy, at) / 8
-    x[18] = 4 * count.take(at)
-    x[19] = 2 * sum(sides(count, at))
-    x[20] = 2 * corners(count, at)
-    ends = component.ends.reshape(-1).astype(np.float32)
-    end = ends.take(at)
-    x[21] = squashed((end - k).astype(np.int64))
-    x[22] = 2 * end
-    x[23] = sum(sides(ends, at)) / 2
-    x[24] = corners(ends, at) / 2
+        x[13] = sizes.take(own - 1) + sizes.take(own + 1)
+        x[14] = sizes.take(own - stride) + sizes.take(own + stride)
+    component.around[:6].take(at, 1, out=x[15:21], mode="clip")
+    component.around[6:].take(at, 1, out=x[22:25], mode="clip")
+    end = component.ends.take(at)
+    x[21] = squashed(end - k)
     x[25] = squashed(np.abs(predicted))
-    x[26] = squashed(component.steps)[k]
+    x[26] = np.repeat(squashed(component.steps[numbers]), lengths)
     x[27] = squashed(component.steps[12:13])
     x[IS_LAST] = 127 * (end == k)
     if others.sizes is not None and others.ends is not None and others.count is not None:
         x[29] = 2 * others.ends.take(at)
-        x[30] = others.sizes.reshape(-1).take(k * plane + at)
+        others.sizes.reshape(-1).take(own, out=x[30], mode="clip")
         x[31] = 2 * others.count.take(at)
     if others.second is not None:
-        second = others.second.sizes.reshape(-1)
-        x[32] = second.take(k * plane + at)
-        x[33], x[34] = sides(second, k * plane + at)
-        x[35] = second.take(_NEAR[k, 0] * plane + at)
-        x[36] = second.take(_NEAR[k, 1] * plane + at)
+        second, sides = others.second.sizes.reshape(-1), others.second.size_sides
+        second.take(own, out=x[32], mode="clip")
+        for axis in (0, 1):
+            sides[axis].reshape(-1).take(own, out=x[33 + axis], mode="clip")
+        second.take(near[:2], out=x[35:37], mode="clip")
         x[37] = 2 * others.second.ends.take(at)
         x[38] = 4 * others.second.count.take(at)
         x[39] = 127
-    return np.floor(np.minimum(x, LIMIT, out=x), out=x).T
+    np.floor(x[12], out=x[12])
+    for rows in (x[8:15], x[29:]):  # `around` is cut already
+        np.minimum(rows, LIMIT, out=rows)
+    return x.T
 
 
 _NEAR = np.array([[_number(u + du, v + dv) for du, dv in _OWN] for u, v in _ORDER])
 
 
+def begin(component: Component) -> None:
+    """Take the ends into the maps of what is around places."""
+    component.around[6:] = _surroundings(component.ends.astype(np.float32), 2, 0.5, 0.5)
+
+
 def advance(component: Component, group: list[int]) -> None:
-    """Take a diagonal that is known now into the maps of energy and count."""
+    """Take a diagonal that is known now into the maps."""
     new = component.sizes[group]
+    if new.any():
+        component.count += (new > 0).sum(0)
+        component.around[3:6] = _surroundings(component.count, 4, 2, 2)
+        for k in group:
+            sizes, pixels = component.sizes[k].reshape(-1), component.pixels[k].reshape(-1)
+            for axis, step in enumerate((1, component.width + 2)):
+                before, inner, after = slice(-2 * step), slice(step, -step), slice(2 * step, None)
+                sides, sums, changes = (
+                    maps[axis, k].reshape(-1)[inner]
+                    for maps in (
+                        component.size_sides, component.pixel_sums, component.pixel_changes,
+                    )
+                )  # fmt: skip
+                np.add(sizes[before], sizes[after], out=sides)
+                np.add(pixels[before], pixels[after], out=sums)
+                np.subtract(pixels[before], pixels[after], out=changes)
     component.energy = np.floor(component.energy * np.float32(0.75)) + new.sum(0)
-    component.count += (new > 0).sum(0)
+    component.around[:3] = _surroundings(component.energy, 0.5, 0.125, 0.125)
+
+
+def _surroundings(values: Floats, own: float, sides: float, corners: float) -> Floats:
+    """Return a map, the sums of the four sides and of the four corners, each times a factor.
+
+    All are cut to 0..127, as networks see them.
+    """
+    stride = values.shape[1]
+    flat = values.reshape(-1)
+    x = np.zeros((3, len(flat)), np.float32)
+    inner, edge = slice(stride + 1, -stride - 1), 2 * (stride + 1)
+
+    def moved(step: int) -> Floats:
+        start = stride + 1 + step
+        return flat[start : len(flat) - edge + start]
+
+    np.multiply(flat, np.float32(own), out=x[0])
+    x[1, inner] = moved(-1) + moved(1) + moved(-stride) + moved(stride)
+    x[2, inner] = moved(-stride - 1) + moved(-stride + 1) + moved(stride - 1) + moved(stride + 1)
+    x[1] *= np.float32(sides)
+    x[2] *= np.float32(corners)
+    return np.floor(np.minimum(x, LIMIT, out=x), out=x)
 
 
 def slopes(component: Component, weights: Integers) -> tuple[Integers, Integers]:

@@ -63,6 +63,11 @@ def _dictionary() -> bytes:
     return b"".join([*parts, _USUAL, _HUFFMAN, _SCAN, _START])
 
 
+def is_usual(segment: bytes) -> bool:
+    """Whether a segment is a Huffman table of the standard, which takes hardly a byte here."""
+    return segment in _HUFFMAN
+
+
 def deflated(data: bytes) -> bytes:
     """Return data compressed: raw deflate with the dictionary."""
     coder = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _dictionary())

@@ -24,11 +24,19 @@ class Table:
         codes: int64 (256,) code of each symbol.
         lengths: int64 (256,) bits of each, 0: it has none.
         steps: uint32 (65536,) what stands at the head of 16 bits, as above; length 0: nothing.
+        counts: int64 (256,) how often each symbol was looked up.
     """
 
     codes: Integers
     lengths: Integers
     steps: NDArray[np.uint32]
+    counts: Integers
+
+    @classmethod
+    def counting(cls) -> "Table":
+        """Return a table that has no codes: it tells which symbols are looked up."""
+        ones = np.ones(256, np.int64)
+        return cls(np.zeros_like(ones), ones, np.zeros(0, np.uint32), np.zeros_like(ones))
 
     @classmethod
     def read(cls, counts: bytes, symbols: bytes, is_dc: bool, runs: bool) -> "Table":
@@ -58,7 +66,7 @@ class Table:
                 code += 1
             place += count
             code <<= 1
-        return cls(codes, lengths, steps)
+        return cls(codes, lengths, steps, np.zeros(256, np.int64))
 
 
 def _step(symbol: int, length: int, is_dc: bool, runs: bool) -> int:

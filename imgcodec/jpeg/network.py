@@ -21,14 +21,15 @@ SHIFT = 7  # fractional bits of weights
 KINDS = 3  # of components
 LOGITS = 10  # of a coefficient
 FIRST_LARGE, LARGE, TOP, SIGN = 3, 5, 8, 9  # which of them are what, see `coding.Coding`
+AT_A_TIME = 1024  # numbers that go through all layers, as caches hold them
 ENDS = 63  # inner nodes of the tree of 64 ends
 
 
 class Layer(NamedTuple):
     """Weights and biases of a layer, integers times 2^-7, one set for each frequency."""
 
-    weight: Floats  # (P, inputs, outputs)
-    bias: Floats  # (P, 1, outputs)
+    weight: Floats  # (P, outputs, inputs)
+    bias: Floats  # (P, 1 or 3 phases, outputs, 1), and the half that rounding adds
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,14 @@ class Net:
 
     Args:
         layers: of it.
-        phases: float32 (P, 3, hidden), added to the first layer's sums; None: nothing is.
     """
 
     layers: tuple[Layer, Layer, Layer]
-    phases: Floats | None = None
 
     def __call__(
         self, x: Floats, spans: list[tuple[int, slice]], limit: int, phase: int = 0
     ) -> Integers:
-        """Return logits in 1/16, plus the limit that they are cut to.
+        """Return logits in 1/16, plus the limit that they are cut to: (outputs, n).
 
         Args:
             x: (n, inputs) of 0..127.
@@ -54,20 +53,29 @@ class Net:
             limit: of logits.
             phase: of the places.
         """
-        for number, layer in enumerate(self.layers):
-            y = np.empty((len(x), layer.weight.shape[2]), np.float32)
-            for k, span in spans:
-                np.matmul(x[span], layer.weight[k], out=y[span])
-                bias = layer.bias[k, 0]
-                if number == 0 and self.phases is not None:
-                    bias = bias + self.phases[k, phase]
-                y[span] += bias
-            y += np.float32(0.5)
-            np.floor(y, out=y)
-            low, high = (0, LIMIT) if number < 2 else (-limit, limit)
-            np.minimum(np.maximum(y, low, out=y), high, out=y)
-            x = y
-        return x.astype(np.int64) + limit
+        one, two, three = self.layers
+        result = np.empty((three.bias.shape[2], len(x)), np.int64)
+        for k, span in spans:
+            for a in range(span.start, span.stop, AT_A_TIME):
+                rows = slice(a, min(a + AT_A_TIME, span.stop))
+                y = one.weight[k] @ x[rows].T
+                y += one.bias[k, phase if one.bias.shape[1] > 1 else 0]
+                _cut(y, 0, LIMIT)
+                y = two.weight[k] @ y
+                y += two.bias[k, 0]
+                _cut(y, 0, LIMIT)
+                y = three.weight[k] @ y
+                y += three.bias[k, 0]
+                _cut(y, -limit, limit)
+                result[:, rows] = y
+        result += limit
+        return result
+
+
+def _cut(y: Floats, low: int, high: int) -> None:
+    """Round down, and cut to a range, in place."""
+    np.floor(y, out=y)
+    y.clip(low, high, out=y)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Networks:
     values: tuple[Net, ...]  # of each kind of component; 64 sets
     ends: tuple[Net, ...]
     means: tuple[Net, ...]
-    terms: NDArray[np.float64]  # (3, 64, 3, TERMS) weights of the prediction, 1/256
+    terms: Floats  # (3, 64, 3, TERMS) weights of the prediction, 1/256
     slopes: Integers  # (3, 7)
     probabilities: Integers  # (2 M + 1,): P(1) * 65536 of the logits -M..M
 
@@ -96,28 +104,31 @@ _SHAPES = {
 
 def _net(tensors: dict[str, NDArray[np.generic]], name: str, kind: int) -> Net:
     sets, width, outputs = _SHAPES[name]
-    layers = []
+    layers: list[Layer] = []
+    scale = np.float32(2.0**-SHIFT)
     for number in (1, 2, 3):
         weight = tensors[f"{name}.{kind}.weight{number}"].astype(np.float32)
         bias = tensors[f"{name}.{kind}.bias{number}"].astype(np.float32)
         if weight.shape[:2] != (sets, width) or bias.shape != (sets, 1, weight.shape[2]):
             raise ValueError("layers that do not fit each other")
         width = weight.shape[2]
-        layers.append(Layer(weight, bias))
-    phases = None
-    if name == "values":
-        phases = tensors[f"{name}.{kind}.phases"].astype(np.float32)
-        if phases.shape != (sets, 3, layers[0].weight.shape[2]):
-            raise ValueError("biases of phases that do not fit")
+        if number == 1 and name == "values":
+            phases = tensors[f"{name}.{kind}.phases"].astype(np.float32)
+            if phases.shape != (sets, 3, width):
+                raise ValueError("biases of phases that do not fit")
+            bias = bias + phases
+        if not LIMIT * np.abs(weight).sum(1).max() + np.abs(bias).max() < 2**22:
+            raise ValueError("sums beyond the exact range")
+        layers.append(
+            Layer(
+                np.ascontiguousarray(weight.transpose(0, 2, 1)) * scale,
+                (bias * scale + np.float32(0.5))[..., None],
+            )
+        )
     if width != outputs:
         raise ValueError(f"{width} logits, wanted {outputs}")
-    for layer in layers:
-        reach = LIMIT * np.abs(layer.weight).sum(1).max() + np.abs(layer.bias).max()
-        if not reach + (0 if phases is None else np.abs(phases).max()) < 2**22:
-            raise ValueError("sums beyond the exact range")
-    scale = np.float32(2.0**-SHIFT)
-    one, two, three = (Layer(layer.weight * scale, layer.bias * scale) for layer in layers)
-    return Net((one, two, three), None if phases is None else phases * scale)
+    one, two, three = layers
+    return Net((one, two, three))
 
 
 @cache
@@ -129,7 +140,7 @@ def load(path: Path) -> Networks:
     """
     try:
         tensors = safetensors.numpy.load_file(path)
-        terms = tensors["terms"].astype(np.float64)
+        terms = tensors["terms"].astype(np.float32)
         slopes, probabilities = tensors["slopes"], tensors["probabilities"]
         if terms.shape != (KINDS, 64, 3, TERMS) or slopes.shape != (KINDS, 7):
             raise ValueError("predictions of the wrong shape")

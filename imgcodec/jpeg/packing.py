@@ -7,22 +7,62 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imgcodec import releases
-from imgcodec.entropy.range_coder import RangeDecoder, RangeEncoder
+from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, scans, syntax
+from imgcodec.jpeg import coding, frames, network, optimal, scans, syntax
+from imgcodec.jpeg.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
 MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
 _COUNT_BYTES = 4
+PIECE = 2**16  # bits that are coded at a time
 PADDED = 255  # padding as nearly all files have it
 
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+
+class _Recorder:
+    """A coder that keeps all bits and their probabilities, and codes them when it has all."""
+
+    def __init__(self) -> None:
+        """Start an empty stream."""
+        self._bits: list[Bits] = []
+        self._probabilities: list[NDArray[np.uint16]] = []
+
+    def code(self, bits: Bits | None, p: Integers) -> Bits:
+        """Keep `bits`."""
+        if bits is None:
+            raise ValueError("an encoder needs bits")
+        self._bits.append(bits)
+        self._probabilities.append(p.astype(np.uint16))
+        return bits
+
+    def finish(self) -> bytes:
+        """Return the stream, which was decoded again.
+
+        Raises:
+            ImageError: other bits came out.
+        """
+        bits = np.concatenate([np.zeros(0, np.int32), *self._bits])
+        p = np.concatenate([np.zeros(0, np.uint16), *self._probabilities]).astype(np.int64)
+        pieces = [slice(a, a + PIECE) for a in range(0, len(bits), PIECE)]  # caches hold one
+        encoder = RangeEncoder()
+        for piece in pieces:
+            encoder.code(bits[piece], p[piece])
+        result = encoder.finish()
+        decoder = RangeDecoder(result)
+        same = all(np.array_equal(decoder.code(None, p[piece]), bits[piece]) for piece in pieces)
+        decoder.finish()
+        if not same:
+            raise ImageError("would not come back bit for bit: the coder gives other bits back")
+        return result
 
 
 class _Slice(NamedTuple):
@@ -35,7 +75,9 @@ class _Slice(NamedTuple):
 def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None) -> bytes:
     """Return the packed file of a JPEG file.
 
-    It is unpacked and compared before it is returned.
+    What it holds is decoded and compared before it is returned: the JPEG file is made again of its
+    coefficients, and the bits of these decode with the probabilities that they were coded with.
+    Those follow from bits before alone, as they do in `unpack`.
 
     Args:
         data: the JPEG file.
@@ -57,27 +99,30 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     for scan in parts.scans:
         pads += scans.decode(scan, frame, blocks)
     said = b"" if set(pads) == {PADDED} else bytes(pads)
-    around = len(said).to_bytes(_COUNT_BYTES, "little") + said + parts.skeleton
-    head = frames.deflated(around)
-    release = releases.PACKING[-1]
-    networks = network.load(release.path)
-
-    def code(piece: _Slice) -> bytes:
-        encoder = RangeEncoder()
-        truth = [_planes(blocks, c, piece) for c in frame.components]
-        coding.walk(_shapes(parts, piece), truth, coding.Coding(encoder, networks))
-        return encoder.finish()
-
-    slices = _each(code, _slices(frame), threads)
-    header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
-    result = packed.pack(header, head, slices)
+    parts = syntax.read(parts.skeleton, is_skeleton=True)  # all that `unpack` will have
+    if parts.frame != frame:
+        raise ImageError("would not come back bit for bit: it has unusual markers")
     try:
-        same = unpack(result, max_pixels, threads) == data
+        same = _written(parts, said, blocks) == data
     except AicError as error:
         raise ImageError(f"would not come back bit for bit: {error}") from error
     if not same:
         raise ImageError("would not come back bit for bit: it is coded in an unusual way")
-    return result
+    skeleton = optimal.shortened(parts)
+    around = len(said).to_bytes(_COUNT_BYTES, "little") + said + skeleton
+    release = releases.PACKING[-1]
+    networks = network.load(release.path)
+
+    def code(piece: _Slice) -> bytes:
+        recorder = _Recorder()
+        truth = [_planes(blocks, c, piece) for c in frame.components]
+        coded = coding.walk(_shapes(parts, piece), truth, coding.Coding(recorder, networks))
+        if not all(map(np.array_equal, coded, truth)):
+            raise ImageError("would not come back bit for bit: it has unusual coefficients")
+        return recorder.finish()
+
+    header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
+    return packed.pack(header, frames.deflated(around), _each(code, _slices(frame), threads))
 
 
 def unpack(
@@ -119,7 +164,7 @@ def unpack(
         for piece, planes in zip(pieces, _each(decode, range(len(pieces)), threads), strict=True):
             for component, plane in zip(frame.components, planes, strict=True):
                 _put(blocks, component, piece, plane)
-        result = _assembled(parts, around[_COUNT_BYTES:start], blocks)
+        result = _written(optimal.filled(parts, blocks), around[_COUNT_BYTES:start], blocks)
     except ImageError as error:
         raise FormatError(f"the packed JPEG file is damaged: {error}") from error
     if len(result) != file.header.size or zlib.crc32(result) != file.header.file_crc:
@@ -166,8 +211,8 @@ def _put(
     blocks[_rows(component, piece)] = planes.transpose(1, 2, 0).reshape(-1, 64)
 
 
-def _assembled(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
-    """Return the file of all blocks, and of the paddings where they are not all ones."""
+def _written(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
+    """Return the file of a skeleton, of all blocks, and of paddings where not all are ones."""
     pieces, position, used = [], 0, 0
     for scan in parts.scans:
         num = scans.num_intervals(scan, parts.frame)

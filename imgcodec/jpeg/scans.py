@@ -21,7 +21,8 @@ from imgcodec.jpeg.syntax import Frame, Scan
 Blocks = NDArray[np.int16]
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 MOST_LANES = 4096
-LANE_BITS = 2048  # at least
+LANE_BITS = 1024  # at least
+STEP_BITS = 768  # in which a lane most often falls into step
 PIECE = 2**15  # blocks of a sequential scan that are written at a time
 MOST_RUN = 0x7FFF  # blocks of a run of ended ones
 MOST_HELD = 937  # bits that libjpeg holds back before it ends a run
@@ -165,25 +166,35 @@ class _Lanes:
         cuts = [np.arange(a, b, size) for a, b in zip(edges[:-1], edges[1:], strict=True)]
         begin = np.concatenate(cuts)
         stop = np.concatenate([begin[1:], edges[-1:]])
-        first = np.isin(begin, edges[:-1])  # lanes that are in step
-        entry = [begin.copy(), np.full(len(begin), self._start), np.zeros(len(begin), np.int64)]
-        result = [a.copy() for a in entry]
+        follow = np.flatnonzero(~np.isin(begin, edges[:-1]))  # lanes that go on from another
+        nothing = np.zeros(len(begin), np.int64)
+        entry = [begin.copy(), nothing + self._start, nothing.copy()]
+        result = [np.maximum(begin, stop - STEP_BITS), nothing + self._start, nothing.copy()]
+        for _ in self._run(result, stop):  # likely ends of all lanes
+            pass
+        found: list[NDArray[np.int64]] = []
+        rounds: list[Integers] = []
+        last = nothing.copy()  # round that each lane was decoded in last
         todo = np.arange(len(begin))
         while len(todo):
+            for after, before in zip(entry, result, strict=True):
+                after[follow] = before[follow - 1]
             state = [a[todo] for a in entry]
-            for _ in self._run(state, stop[todo]):
-                pass
+            steps = [np.stack(step) for step in self._run(state, stop[todo])]
+            found.append(np.concatenate(steps, 1) if steps else np.zeros((3, 0), np.int64))
+            last[todo] = len(rounds)
+            rounds.append(np.full(found[-1].shape[1], len(rounds)))
+            wrong = np.zeros(len(begin), bool)
             for whole, part in zip(result, state, strict=True):
                 whole[todo] = part
-            wrong = np.zeros(len(begin), bool)
             for after, before in zip(entry, result, strict=True):
-                wrong[1:] |= after[1:] != before[:-1]
-            todo = np.flatnonzero(wrong & ~first)
-            for after, before in zip(entry, result, strict=True):
-                after[todo] = before[todo - 1]
-        found = [np.stack(step)[:, step[0] >= 0] for step in self._run(entry, stop)]
-        table = np.concatenate(found, 1) if found else np.zeros((3, 0), np.int64)
-        at, what, k = table[:, np.argsort(table[0], kind="stable")]
+                wrong[follow] |= after[follow] != before[follow - 1]
+            todo = np.flatnonzero(wrong)
+        table = np.concatenate(found, 1)
+        lane = np.searchsorted(begin, table[0], "right") - 1
+        kept = (table[0] >= 0) & (last[lane] == np.concatenate(rounds))
+        table = table.compress(kept, 1)
+        at, what, k = table.take(np.argsort(table[0]), 1)
         return at, what, k
 
 
@@ -207,17 +218,23 @@ def _decode_symbols(
         raise ImageError("the coded data of a scan ends too early or too late")
     block = before - before[first][segment] + starts[segment]
     limit = np.concatenate([starts[1:], [len(which)]])
-    valid = block < limit[segment]
-    block, after = block[valid], (block + ended)[valid]
-    at, k, symbol, size, value = at[valid], k[valid], symbol[valid], size[valid], value[valid]
-    length, bits, segment = length[valid], bits[valid], segment[valid]
+    after = block + ended
+    valid: slice | NDArray[np.bool_]  # not what stands behind the last block of an interval
+    if len(starts) == 1:
+        valid = slice(int(np.searchsorted(block, limit[0])))
+    else:
+        valid = block < limit[segment]
+    at, k, symbol, size, value, length, bits, segment, block, after, is_run = (
+        column[valid]
+        for column in (at, k, symbol, size, value, length, bits, segment, block, after, is_run)
+    )
     last = np.searchsorted(segment, np.arange(len(starts)), "right") - 1
     if (length == 0).any() or (after[last] != limit).any():
         raise ImageError("the coded data of a scan is damaged")
     level = np.where(value < 1 << np.maximum(size - 1, 0), value - (1 << size) + 1, value)
     is_dc = k == 0
     place = k + np.where(is_dc, 0, symbol >> 4)
-    coded = (size > 0) & ~is_dc & ~is_run[valid]
+    coded = (size > 0) & ~is_dc & ~is_run
     if (place[coded] > scan.end).any() or (size > 15).any():
         raise ImageError("the coded data of a scan is damaged")
     blocks[which[block[coded]], place[coded]] = level[coded] << scan.low
@@ -351,10 +368,26 @@ def encode(scan: Scan, frame: Frame, blocks: Blocks, pads: Sequence[int]) -> byt
     Raises:
         ImageError: its Huffman tables lack what the blocks need.
     """
-    which, owners = order(scan, frame)
-    starts = intervals(scan, len(which), _unit(scan))
+    items, starts = _items(scan, frame, blocks)
     if len(pads) != len(starts):
         raise ImageError(f"{len(pads)} restart intervals, wanted {len(starts)}")
+    segments = np.searchsorted(starts, items.block, "right") - 1
+    return huffman.write_bits(items.values, items.counts, segments, pads, scan.interval > 0)
+
+
+def count(scan: Scan, frame: Frame, blocks: Blocks) -> None:
+    """Count the symbols of a scan in its tables, as `encode` does.
+
+    Raises:
+        ImageError: its tables lack what the blocks need.
+    """
+    _items(scan, frame, blocks)
+
+
+def _items(scan: Scan, frame: Frame, blocks: Blocks) -> tuple[_Items, Integers]:
+    """Return what is to be written, and where restart intervals start, blocks."""
+    which, owners = order(scan, frame)
+    starts = intervals(scan, len(which), _unit(scan))
     first = np.zeros(len(which), bool)
     first[starts] = True
     if scan.high and scan.start == 0:
@@ -375,8 +408,7 @@ def encode(scan: Scan, frame: Frame, blocks: Blocks, pads: Sequence[int]) -> byt
         items = _Items(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         if frame.progressive and scan.start:
             items = _merged(items, _runs(scan, blocks[which, scan.start : scan.end + 1], first))
-    segments = np.searchsorted(starts, items.block, "right") - 1
-    return huffman.write_bits(items.values, items.counts, segments, pads, scan.interval > 0)
+    return items, starts
 
 
 def _shifted(values: Integers, low: int) -> Integers:
@@ -410,6 +442,8 @@ def _looked_up(tables: tuple[Table | None, ...], owner: Integers, symbol: Intege
     for i, table in enumerate(tables):
         if table is not None:
             stack[0, i], stack[1, i] = table.codes, table.lengths
+            mine = symbol if len(tables) == 1 else symbol[owner == i]
+            table.counts[:] += np.bincount(mine, minlength=256)
     found: Integers = stack[:, owner, symbol]
     if not found[1].all():
         raise ImageError("a Huffman table lacks a symbol that the blocks need")

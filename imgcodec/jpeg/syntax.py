@@ -86,11 +86,23 @@ class Scan(NamedTuple):
 
 
 @dataclass
+class Definition:
+    """A Huffman table as it is defined."""
+
+    start: int  # its segment, from the marker on
+    end: int
+    # Symbols of each length and symbols by length; None: a short segment, see `optimal`
+    said: tuple[bytes, bytes] | None
+    table: Table | None = None  # made for the first scan that needs it
+
+
+@dataclass
 class _Reader:
     """What was read so far."""
 
     quantisation: dict[int, NDArray[np.int64]] = field(default_factory=dict)
-    huffman: dict[tuple[int, int], tuple[bytes, bytes]] = field(default_factory=dict)
+    huffman: dict[tuple[int, int], Definition] = field(default_factory=dict)
+    definitions: list[Definition] = field(default_factory=list)
     frame: Frame | None = None
     interval: int = 0
     steps: dict[int, NDArray[np.int64]] = field(default_factory=dict)  # as first used
@@ -104,6 +116,7 @@ class Parts:
     frame: Frame
     scans: list[Scan]
     steps: list[NDArray[np.int64]]  # (64,) of each component, in zigzag order
+    definitions: list[Definition]  # that have a segment of their own
 
 
 def read(data: bytes, is_skeleton: bool = False) -> Parts:
@@ -126,6 +139,8 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
             size += end - kept
             scans.append(_scan(data[start:end], state, size, data[end:stop]))
             kept = stop
+        elif marker == DHT:
+            _huffman(data[start:end], start - 4, is_skeleton, state)
         else:
             _take(marker, data[start:end], state)
     skeleton.append(data[kept:])
@@ -134,7 +149,13 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
     steps = [state.steps.get(c.number) for c in state.frame.components]
     if any(table is None for table in steps):
         raise ImageError("a component has no scan")
-    return Parts(b"".join(skeleton), state.frame, scans, [t for t in steps if t is not None])
+    return Parts(
+        b"".join(skeleton),
+        state.frame,
+        scans,
+        [t for t in steps if t is not None],
+        state.definitions,
+    )
 
 
 def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, int]]:
@@ -187,8 +208,6 @@ def _take(marker: int, body: bytes, state: _Reader) -> None:
         state.interval = int.from_bytes(body, "big")
     elif marker == DQT:
         _quantisation(body, state)
-    elif marker == DHT:
-        _huffman(body, state)
 
 
 def _frame(progressive: bool, body: bytes) -> Frame:
@@ -236,8 +255,13 @@ def _quantisation(body: bytes, state: _Reader) -> None:
         position += 1 + size
 
 
-def _huffman(body: bytes, state: _Reader) -> None:
-    position = 0
+def _huffman(body: bytes, start: int, is_skeleton: bool, state: _Reader) -> None:
+    end, position = start + 4 + len(body), 0
+    if is_skeleton and len(body) == 1:
+        short = Definition(start, end, None, Table.counting())
+        state.huffman[body[0] >> 4, body[0] & 15] = short
+        state.definitions.append(short)
+        return
     while position < len(body):
         counts = body[position + 1 : position + 17]
         symbols = body[position + 17 : position + 17 + sum(counts)]
@@ -250,8 +274,11 @@ def _huffman(body: bytes, state: _Reader) -> None:
             or len(symbols) > 256
         ):
             raise ImageError("a Huffman table is damaged")
-        state.huffman[kind, number] = counts, symbols
+        found = Definition(start, end, (counts, symbols))
+        state.huffman[kind, number] = found
         position += 17 + len(symbols)
+        if position == len(body) == 17 + len(symbols):
+            state.definitions.append(found)
 
 
 def _scan(body: bytes, state: _Reader, after: int, coded: bytes) -> Scan:
@@ -292,8 +319,10 @@ def _scan(body: bytes, state: _Reader, after: int, coded: bytes) -> Scan:
     )
 
 
-def _table(state: _Reader, kind: int, number: int, runs: bool) -> Table:
+def _table(state: _Reader, kind: int, number: int, runs: bool) -> Table | None:
     if (kind, number) not in state.huffman:
         raise ImageError("a scan without its Huffman table")
-    counts, symbols = state.huffman[kind, number]
-    return Table.read(counts, symbols, kind == 0, runs)
+    found = state.huffman[kind, number]
+    if found.table is None and found.said is not None:
+        found.table = Table.read(*found.said, is_dc=kind == 0, runs=runs)
+    return found.table

@@ -119,8 +119,8 @@ def test_other_commands_know_such_files(run):
     run("pack", "a.jpg", "a.aic")
     facts = json.loads(run("info", "a.aic", "--json").output)
     assert facts["method"] == 1
-    assert facts["weights"] == "aic-pack 1.1"
-    assert "aic-pack 1.1" in run("info", "a.aic").output
+    assert facts["weights"] == "aic-pack 1.2"
+    assert "aic-pack 1.2" in run("info", "a.aic").output
     done = run("decode", "a.aic", "a.png")
     assert done.exit_code == 1
     assert "aic unpack" in done.output

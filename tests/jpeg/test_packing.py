@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_pack import sealed, target
-from jpeg_files import jpeg, padded, picture
+from jpeg_files import jpeg, opened, padded, picture
 
+import imgcodec
 from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, packing
+from imgcodec.jpeg import coding, frames, network, optimal, packing, scans, syntax
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
@@ -22,6 +23,10 @@ PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
     "progressive.aic": "88218b0af713f5db4492b5f110f12aa38dc11b673079727b8bb38d21b85341f7",
     "restarts.aic": "f78d9efc74da730d77f564406ff49669fc261484e36d49647894686a608dab9e",
     "grey.aic": "6ec902e0fb0f0b2c8c027d3242ee2d5db6696103b19f057f855ac500f14fd956",
+    "optimised-1.2.aic": "a238046520da6d79e4589170a2635ba00a4d2d427408817bd03e7e77c70f9fe1",
+    "progressive-1.2.aic": "e520b060d51c9550083a410682c0c997373133da1b1481b967abbdfa4b2e938f",
+    "restarts-1.2.aic": "7c551edbe62033bd642c3fda90cc1e260e347008edd2b7f6a6f50f93c6d2ca31",
+    "grey-1.2.aic": "00374d117de7072865707584b44363ce0ff52b05ece355f4c24f7e726b02c170",
 }
 PHOTO = jpeg(quality=85)
 PACKED = packing.pack(PHOTO)
@@ -73,9 +78,7 @@ def test_threads_do_not_change_the_file():
 
 def unusual():
     """A file with a symbol that no coder would write: a run of zeros before a block's end."""
-    from jpeg_files import opened
-
-    from imgcodec.jpeg import huffman, scans
+    from imgcodec.jpeg import huffman
 
     flat = np.full((8, 8), 140, np.uint8)
     data = jpeg(flat, "L")
@@ -232,3 +235,79 @@ def test_golden_files_come_back():
     assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found} == PROMISED
     for path in found:
         assert packing.unpack(path.read_bytes())[:2] == b"\xff\xd8"
+
+
+def coded(skeleton, blocks):
+    """A skeleton taken apart, whose tables have coded all scans."""
+    parts = syntax.read(skeleton, is_skeleton=True)
+    for scan in parts.scans:
+        scans.count(scan, parts.frame, blocks)
+    return parts
+
+
+def test_tables_that_follow_are_not_stored():
+    """Of optimised and progressive files; the standard's are kept, which take nothing."""
+    for options in ({"optimize": True}, {"progressive": True}):
+        data = jpeg(quality=70, **options)
+        parts, blocks, _ = opened(data)
+        short = optimal.shortened(coded(parts.skeleton, blocks))
+        number = len(parts.definitions)
+        assert number == data.count(b"\xff\xc4") > 3
+        assert short.count(b"\xff\xc4\x00\x03") == number
+        found = optimal.filled(syntax.read(short, is_skeleton=True), blocks)
+        assert found.skeleton == parts.skeleton
+    parts, blocks, _ = opened(jpeg(quality=70))
+    assert optimal.shortened(coded(parts.skeleton, blocks)) == parts.skeleton
+
+
+def test_tables_of_other_coders_are_kept():
+    """Two symbols of a table have each the other's code."""
+    parts, blocks, _ = opened(jpeg(quality=70, optimize=True))
+    skeleton = bytearray(parts.skeleton)
+    place = syntax.read(parts.skeleton, is_skeleton=True).definitions[1]
+    end = place.end
+    skeleton[end - 1], skeleton[end - 2] = skeleton[end - 2], skeleton[end - 1]
+    short = optimal.shortened(coded(bytes(skeleton), blocks))
+    assert skeleton[place.start : end] in short
+    assert short.count(b"\xff\xc4\x00\x03") == len(parts.definitions) - 1
+    assert optimal.filled(syntax.read(short, is_skeleton=True), blocks).skeleton == skeleton
+
+
+def test_short_segments_that_nothing_is_coded_with_are_refused():
+    parts, blocks, _ = opened(PHOTO)
+    more = b"\xff\xc4\x00\x03\x03\xff\xda"
+    read = syntax.read(parts.skeleton.replace(b"\xff\xda", more), is_skeleton=True)
+    with pytest.raises(ImageError, match="nothing is coded with"):
+        optimal.filled(read, blocks)
+    with pytest.raises(ImageError, match="damaged"):
+        syntax.read(PHOTO.replace(b"\xff\xda", more))
+
+
+def test_tables_are_no_longer_than_sixteen_bits():
+    counts = np.zeros(256, np.int64)
+    counts[:30] = np.array([1, 1, *np.cumprod(np.full(28, 1.7))], np.int64)
+    body = optimal.table(counts)
+    assert sum(body[:16]) == 30 == len(body) - 16
+    lengths = np.repeat(np.arange(1, 17), list(body[:16]))
+    assert (2.0**-lengths).sum() < 1
+    sizes = [counts[list(body[16:])][lengths == length] for length in np.unique(lengths)]
+    assert len(sizes) > 10
+    for shorter, longer in zip(sizes[:-1], sizes[1:], strict=True):
+        assert shorter.min() >= longer.max()
+
+
+def test_a_coder_that_forgets_is_noticed(monkeypatch):
+    """What was coded is decoded before it is returned."""
+    whole = packing.RangeEncoder.finish
+    monkeypatch.setattr(packing.RangeEncoder, "finish", lambda self: whole(self)[:-4] + bytes(4))
+    with pytest.raises(AicError):
+        packing.pack(PHOTO)
+
+
+def test_python_names_do_the_same():
+    assert imgcodec.pack(PHOTO) == PACKED
+    assert imgcodec.unpack(PACKED) == PHOTO
+    with pytest.raises(ImageError):
+        imgcodec.pack(PACKED)
+    with pytest.raises(FormatError):
+        imgcodec.unpack(PHOTO)
