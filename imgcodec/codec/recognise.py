@@ -17,7 +17,7 @@ from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Values
 from imgcodec.model import STRIDE, pyramid
 
 CLOSE = 0.22  # steps: how far latents of a decoded picture are from its codes, at most
-ROUNDS = 3  # 2 were enough
+ROUNDS = 3  # one or two are enough
 TOLERANCE = 2  # grey levels by which machines may differ
 
 
@@ -45,10 +45,11 @@ def recognise(
         return None
     if tile_codec.off_grid(latents, u) > CLOSE:
         return None
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS):  # further ones may lead away again
         latents = tile_codec.approach(prepared, latents, u)
-    (plan,) = tile_codec.plan(latents, u, raw, nearest=True)
-    codes = tile_codec.dequantise(Values(latents.levels, plan.parts), u)
-    (found,) = tile_codec.synthesise(codes, u)
-    same = np.abs(found.astype(np.int16) - pixels).max() <= TOLERANCE
-    return (latents, plan) if same else None
+        (plan,) = tile_codec.plan(latents, u, raw, nearest=True)
+        codes = tile_codec.dequantise(Values(latents.levels, plan.parts), u)
+        (found,) = tile_codec.synthesise(codes, u)
+        if np.abs(found.astype(np.int16) - pixels).max() <= TOLERANCE:
+            return latents, plan
+    return None
