@@ -18,7 +18,7 @@ _NOTES: defaultdict[str, list[str]] = defaultdict(list)  # by file
 
 def packed(work: AnyWork) -> bytes:
     """Return some work for other processes: each in one thread, whatever their folder."""
-    changes: dict[str, Any] = {"warn": _note, "threads": work.threads or 1}
+    changes: dict[str, Any] = {"warn": note, "threads": work.threads or 1}
     weights, roi = getattr(work, "weights", None), getattr(work, "roi", None)
     if weights is not None:
         changes["weights"] = weights.absolute()
@@ -36,8 +36,9 @@ def unpacked(settings: bytes) -> AnyWork:
 
 def notes_of(task: Task) -> list[tuple[Path, str]]:
     """Return what was said about the files of a task, which is over, and forget it."""
-    return [(path, note) for path in task[:2] for note in _NOTES.pop(str(path), ())]
+    return [(path, text) for path in task[:2] for text in _NOTES.pop(str(path), ())]
 
 
-def _note(path: Path, note: str) -> None:
-    _NOTES[str(path)].append(note)
+def note(path: Path, text: str) -> None:
+    """Keep what is said about a file until its task is over."""
+    _NOTES[str(path)].append(text)

@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from test_cli import FakeCodec, assert_refused  # noqa: F401
 
-from imgcodec.cli import cluster, copies, places, targets
+from imgcodec.cli import cluster, copies, elsewhere, places, targets
 from imgcodec.cli.encode import PICTURES, Encoding
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
@@ -45,7 +45,7 @@ def encode(aic, tmp_path):
         words = {
             "goal": goal, "roi": None, "tune": None, "weights": None, "effort": 1, "tile": None,
             "alpha": "keep", "metadata": KINDS, "strict": False, "entropy": "range",
-            "device": "cpu", "threads": None, "verbose": False, "warn": cluster._note,
+            "device": "cpu", "threads": None, "verbose": False, "warn": elsewhere.note,
         }  # fmt: skip
         work = Encoding(**words | settings)
         folder = tmp_path / "scratch"
