@@ -136,9 +136,9 @@ def children_of(pid):
 
 def test_notes_are_those_of_the_files_of_a_task(tmp_path):
     task = (tmp_path / "a", tmp_path / "b", False)
-    elsewhere._note(tmp_path / "a", "one")
-    elsewhere._note(tmp_path / "c", "other")
-    elsewhere._note(tmp_path / "a", "two")
+    elsewhere.note(tmp_path / "a", "one")
+    elsewhere.note(tmp_path / "c", "other")
+    elsewhere.note(tmp_path / "a", "two")
     assert elsewhere.notes_of(task) == [(tmp_path / "a", "one"), (tmp_path / "a", "two")]
     assert elsewhere.notes_of(task) == []
 
