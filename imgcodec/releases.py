@@ -81,6 +81,13 @@ PACKING = (
         "ad62e0e7d0d68c719a2b2cdf257172ce03188e8eea1549a3f7d07008a9526dea",
     ),
 )  # fmt: skip
+# The sets that restore JPEG files, by age; the last one restores. No file names them.
+RESTORING = (
+    Release(
+        "aic-restore", "1.2", "restored",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+    ),
+)  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with
 TUNES = tuple(NEWEST)
 DEFAULT_TUNE = "eye"

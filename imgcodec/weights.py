@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
@@ -15,7 +16,8 @@ from imgcodec.errors import AicError
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
-from imgcodec.releases import MODEL_ID_BYTES, RELEASES
+from imgcodec.model.restorer import Restorer, RestorerConfig
+from imgcodec.releases import MODEL_ID_BYTES, RELEASES, RESTORING
 
 
 class Tables(NamedTuple):
@@ -40,28 +42,17 @@ def load(path: Path) -> Weights:
     Raises:
         AicError: the file cannot be read, or is not what its name says.
     """
+    data, digest = _read(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise AicError(f"cannot read the weights {path}: {error.strerror}") from error
-    digest = hashlib.sha256(data)
-    released = next((r for r in RELEASES if r.file_name == path.name), None)
-    if released is not None and digest.hexdigest() != released.sha256:
-        raise AicError(f"the weights {path} are damaged: SHA-256 is not {released.sha256[:16]}...")
-    try:
-        size = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
-        config = json.loads(metadata["config"])
+        config = _config(data)
         config["groups"] = tuple(config["groups"])
-        tensors = load_tensors(data)
-        if not all(t.isfinite().all() for t in tensors.values() if t.is_floating_point()):
-            raise ValueError("weights that are not numbers")
+        tensors = _finite(load_tensors(data))
         model = Model(ModelConfig(**config))
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
         _restore(model, tensors)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise AicError(f"{path} is not a weights file of this codec") from error
-    return Weights(model.eval(), tables, digest.digest()[:MODEL_ID_BYTES])
+    return Weights(model.eval(), tables, digest[:MODEL_ID_BYTES])
 
 
 def save(path: Path, model: Model, tables: Tables) -> str:
@@ -95,3 +86,60 @@ def _restore(model: Model, tensors: dict[str, Tensor]) -> None:
         scale = 2.0 ** -integer[owner].shift if owner in integer else 1.0
         tensors[name] = tensors[name].float() * scale
     model.load_state_dict(tensors)
+
+
+def load_restorer(path: Path) -> Restorer:
+    """Load a weights file of the JPEG restorer.
+
+    Raises:
+        AicError: the file cannot be read, or is not what its name says.
+    """
+    data, _ = _read(path)
+    try:
+        model = Restorer(RestorerConfig(**_config(data)))
+        tensors = _finite(load_tensors(data))
+        model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise AicError(f"{path} is not a weights file that restores JPEG files") from error
+    return model.eval().requires_grad_(False)
+
+
+def save_restorer(path: Path, model: Restorer) -> str:
+    """Write a weights file of the JPEG restorer and return its SHA-256 in hex.
+
+    Matrices become float16.
+    """
+    tensors = {
+        name: (value.half() if value.dim() > 1 else value).detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    data = save_tensors(tensors, {"config": json.dumps(asdict(model.config))})
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path) -> tuple[bytes, bytes]:
+    """Return a weights file and its SHA-256, which has to be the one that its name says."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AicError(f"cannot read the weights {path}: {error.strerror}") from error
+    digest = hashlib.sha256(data)
+    released = next((r for r in (*RELEASES, *RESTORING) if r.file_name == path.name), None)
+    if released is not None and digest.hexdigest() != released.sha256:
+        raise AicError(f"the weights {path} are damaged: SHA-256 is not {released.sha256[:16]}...")
+    return data, digest.digest()
+
+
+def _config(data: bytes) -> dict[str, Any]:
+    """Return the sizes that a weights file names, or raise ValueError, KeyError or TypeError."""
+    size = int.from_bytes(data[:8], "little")
+    found: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["config"])
+    return found
+
+
+def _finite(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of which all are numbers."""
+    if not all(t.isfinite().all() for t in tensors.values() if t.is_floating_point()):
+        raise ValueError("weights that are not numbers")
+    return tensors

@@ -32,6 +32,10 @@ TABLE = {
         {"numpy", "constriction", "safetensors"},
     ),
     "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
+    "restoring": (
+        {"format", "jpeg", "model", "releases", "runtime", "weights"},
+        TORCH | {"constriction", "safetensors"},
+    ),
     "pictures": (
         {"errors", "files", "format", "metrics", "runtime"},
         {"numpy", "PIL"},
@@ -59,13 +63,13 @@ TABLE = {
         CODEC,
     ),
     "bench": (
-        {"__init__", "codec", "errors", "files", "metrics", "pictures", "releases"},
+        {"__init__", "codec", "errors", "files", "metrics", "pictures", "releases", "restoring"},
         {"numpy", "PIL"},
     ),
     "cli": (
         {
             "__init__", "bench", "codec", "errors", "files", "format", "jpeg", "metrics", "model",
-            "pictures", "releases", "runtime", "train",
+            "pictures", "releases", "restoring", "runtime", "train",
         },
         {"click"},
     ),

@@ -4,9 +4,10 @@ May import everything but `cli` and `train`; only `cli` imports it. Names that o
 here, so that help loads none of it.
 """
 
+RESTORED = "jpeg-restored"  # JPEG files that `aic restore` decodes
 PEERS = (
-    "jpeg", "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6", "avif-iq-420",
-    "avif-iq-420-speed6", "jpegxl", "heic",
+    "jpeg", RESTORED, "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6",
+    "avif-iq-420", "avif-iq-420-speed6", "jpegxl", "heic",
 )  # fmt: skip
 METRICS = ("ssimulacra2", "cvvdp")  # that are measured where they are asked for: slow ones
 COMPRESSAI = "compressai:"  # before the name of one of its models

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcodec import files
-from imgcodec.bench import COMPRESSAI, commands, compare, page, plot, report
+from imgcodec.bench import COMPRESSAI, RESTORED, commands, compare, page, plot, report
 from imgcodec.bench.cache import Cache, default_folder
-from imgcodec.bench.coders import Aic, Coder, Peer
+from imgcodec.bench.coders import Aic, Coder, Peer, RestoredJpeg
 from imgcodec.bench.compare import Comparison
 from imgcodec.bench.measure import find_pictures, run
 from imgcodec.bench.rows import MeanRow, Row, means
@@ -75,6 +75,8 @@ class Benchmark:
             from imgcodec.bench.compressai import CompressAI
 
             return [CompressAI(name.removeprefix(COMPRESSAI))]
+        if name == RESTORED:
+            return [RestoredJpeg(threads=self.threads)]
         if name != "aic":
             return [Peer(name)]
         from imgcodec.codec import Codec

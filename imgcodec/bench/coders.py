@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from imgcodec import __version__
+from imgcodec.bench import RESTORED
 from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imgcodec.codec import Codec
 
 Pixels = NDArray[np.uint8]
@@ -222,6 +225,24 @@ class Peer:
         """See `Coder.decode`."""
         with Image.open(io.BytesIO(data), formats=[self._form.pillow]) as picture:
             return np.asarray(picture.convert("RGB")), NAN
+
+
+class RestoredJpeg(Peer):
+    """The JPEG files of the peer, decoded by `aic restore`."""
+
+    def __init__(self, weights: Path | None = None, threads: int | None = None) -> None:
+        """Load the network; see `Restorer`."""
+        super().__init__("jpeg")
+        from imgcodec.restoring import Restorer
+
+        self.name = RESTORED
+        self._restorer = Restorer(weights, threads)
+        self.about |= {"decoder": f"aic restore {__version__}"}
+
+    def decode(self, data: bytes) -> tuple[Pixels, float]:
+        """See `Coder.decode`."""
+        pixels = self._restorer.restore(data)
+        return (pixels if pixels.ndim == 3 else np.stack(3 * [pixels], -1)), NAN
 
 
 def nearest(coder: Coder, pixels: Pixels, num_bytes: int) -> tuple[float, bytes]:

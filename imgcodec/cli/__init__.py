@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from imgcodec import __version__
-from imgcodec.cli import bench, decode, encode, info, inspect, pack, process, train, trim
+from imgcodec.cli import bench, decode, encode, info, inspect, pack, process, restore, train, trim
 from imgcodec.errors import AicError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it: 128 + SIGINT
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 for _command in (
-    encode.encode, decode.decode, trim.trim, pack.pack, pack.unpack, bench.bench, info.info,
-    inspect.inspect, train.train,
+    encode.encode, decode.decode, trim.trim, pack.pack, pack.unpack, restore.restore, bench.bench,
+    info.info, inspect.inspect, train.train,
 ):  # fmt: skip
     main.add_command(_command)

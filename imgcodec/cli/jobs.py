@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
     from imgcodec.cli.pack import Packing, Unpacking
+    from imgcodec.cli.restore import Restoring
     from imgcodec.cli.targets import Listing, Place, Task
     from imgcodec.codec import Codec
 
-    AnyWork: TypeAlias = Encoding | Decoding | Packing | Unpacking
+    AnyWork: TypeAlias = Encoding | Decoding | Packing | Unpacking | Restoring
 
 Warn = Callable[[Any, str], None]  # of a path or a URL
 

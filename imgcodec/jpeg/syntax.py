@@ -17,6 +17,7 @@ from imgcodec.format.container import MAX_PIXELS
 from imgcodec.jpeg.huffman import Table
 
 SOI, EOI, SOS, DQT, DHT, DRI, DNL = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xDC
+APP0, APP14 = 0xE0, 0xEE
 _FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # the kinds that are read: progressive or not
 _OTHER_FRAMES = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "hierarchical",
@@ -26,6 +27,7 @@ _OTHER_FRAMES = {
 }  # fmt: skip
 _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 MOST_SCANS = 256
+YCC, RGB = "YCbCr", "RGB"  # what three components can be
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class _Reader:
     definitions: list[Definition] = field(default_factory=list)
     frame: Frame | None = None
     interval: int = 0
+    jfif: bool = False
+    adobe: int | None = None  # the colour transform that Adobe's segment names
     steps: dict[int, NDArray[np.int64]] = field(default_factory=dict)  # as first used
 
 
@@ -117,6 +121,7 @@ class Parts:
     scans: list[Scan]
     steps: list[NDArray[np.int64]]  # (64,) of each component, in zigzag order
     definitions: list[Definition]  # that have a segment of their own
+    colours: str  # of three components, YCC or RGB
 
 
 def read(data: bytes, is_skeleton: bool = False) -> Parts:
@@ -155,6 +160,7 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
         scans,
         [t for t in steps if t is not None],
         state.definitions,
+        _colours(state.frame, state),
     )
 
 
@@ -208,6 +214,19 @@ def _take(marker: int, body: bytes, state: _Reader) -> None:
         state.interval = int.from_bytes(body, "big")
     elif marker == DQT:
         _quantisation(body, state)
+    elif marker == APP0 and body[:5] == b"JFIF\0":
+        state.jfif = True
+    elif marker == APP14 and body[:5] == b"Adobe" and len(body) >= 12:
+        state.adobe = body[11]
+
+
+def _colours(frame: Frame, state: _Reader) -> str:
+    """Return what three components are, by libjpeg's rules."""
+    if state.jfif:
+        return YCC
+    if state.adobe is not None:
+        return YCC if state.adobe else RGB
+    return RGB if [component.number for component in frame.components] == list(b"RGB") else YCC
 
 
 def _frame(progressive: bool, body: bytes) -> Frame:

@@ -1,13 +1,14 @@
 r"""A decoder for JPEG files that knows what pictures look like.
 
-    coefficients, steps -> dequantised -> planes -> 192 coefficients a block -> trunk -> + -> pixels
-                        \-> logarithms of the steps -> gains of each block of the trunk -/
+    coefficients, steps -> dequantised -> planes -> 192 coefficients a block -> + -> planes
+                    |                                      \-> trunk ---------/
+                    \-> logarithms of the steps -> gains -------/
 
 A JPEG file says of each coefficient in which interval of its quantiser it lies; decoders take the
 middle. The trunk, at stride 8, predicts where in it the coefficient is. What it predicts is then
-moved into the interval: the restored picture, compressed again with the same tables, is the file.
-For colours of lower resolution that holds for the mean of the pixels that each sample covers, which
-is what encoders store; what the mean does not show is free.
+moved into the interval: the restored picture is never less faithful than the file says. For
+colours of lower resolution that holds for the means of the pixels that samples cover, which is
+what encoders store; what the means do not show is free.
 """
 
 import math
@@ -38,6 +39,12 @@ class RestorerConfig:
     width: int = 192  # channels of the trunk
     blocks: int = 4
     hidden: int = 64  # units between steps and gains
+
+    @property
+    def reach(self) -> int:
+        """Blocks, an even number, beyond which nothing counts for a block or its neighbour."""
+        convolutions = 2 * self.blocks + 2
+        return convolutions + 2 - convolutions % 2  # colours are brought up from a block further
 
 
 class Coded(NamedTuple):

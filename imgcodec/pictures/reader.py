@@ -43,6 +43,7 @@ def read_picture(
     strict: bool = False,
     max_pixels: int = MAX_PIXELS,
     kinds: Collection[str] = KINDS,
+    decoded: ByteArray | None = None,
 ) -> Picture:
     """Read a picture, turned upright by its EXIF orientation.
 
@@ -52,6 +53,7 @@ def read_picture(
         strict: refuse what 8-bit RGB or grey cannot hold exactly, and what is not kept.
         max_pixels: more than so many are refused before any is read.
         kinds: of metadata that the caller keeps; where not all, no others are missed, nor noted.
+        decoded: the pixels of the file before it is turned, from a better decoder than Pillow's.
 
     Raises:
         ImageError: not a whole picture, more than one, or one with no way to 8 bits.
@@ -61,7 +63,7 @@ def read_picture(
         try:
             # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
             with refusing(), open(path, "rb") as file, _open(file, max_pixels) as picture:
-                return _picture(picture, strict, max_pixels, kinds)
+                return _picture(picture, strict, max_pixels, kinds, decoded=decoded)
         except AicError as error:
             raise ImageError(f"{path}: {error}") from error
 
@@ -172,6 +174,7 @@ def _picture(
     max_pixels: int = MAX_PIXELS,
     kinds: Collection[str] = KINDS,
     given: Mapping[str, Any] = MappingProxyType({}),
+    decoded: ByteArray | None = None,
 ) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
     _check_size(*picture.size, max_pixels)
@@ -189,7 +192,7 @@ def _picture(
     turned = _turned_by_pillow(picture)
     given = overlooked(picture) | dict(given)
     colours = colours_told(picture)
-    found = samples(eight_bits(picture, held))
+    found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
     notes += tuple(_left_out(picture))
@@ -206,6 +209,13 @@ def _picture(
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
     return Picture(pixels, alpha, metadata.upright(turned), notes)
+
+
+def _like(picture: Image.Image, decoded: ByteArray) -> Image.Image:
+    """Return the pixels of a picture as they were decoded elsewhere."""
+    found = Image.fromarray(decoded)
+    found.info = picture.info
+    return found
 
 
 def _left_out(picture: Image.Image) -> Iterator[str]:

@@ -1,0 +1,90 @@
+"""JPEG file -> its coefficients, for what makes pictures of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgcodec.errors import ImageError
+from imgcodec.format import container
+from imgcodec.jpeg import scans, syntax
+from imgcodec.jpeg.context import ZIGZAG
+
+MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
+
+
+class Plane(NamedTuple):
+    """One component of a picture."""
+
+    blocks: NDArray[np.int16]  # (rows, columns, 64) quantised, frequencies in zigzag order
+    steps: NDArray[np.int64]  # (64,) of the quantiser, in zigzag order
+    factors: tuple[int, int]  # luma samples for each of its own (down, across)
+
+    def coefficients(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Return quantised coefficients of some blocks, (64, h, w), frequencies row by row."""
+        part = self.blocks[rows, columns]
+        result = np.empty((64, *part.shape[:2]), np.float32)
+        result[ZIGZAG] = part.transpose(2, 0, 1)
+        return result
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """Steps, frequencies row by row."""
+        result = np.empty(64, np.float32)
+        result[ZIGZAG] = self.steps
+        return result
+
+
+class Coefficients(NamedTuple):
+    """What a JPEG file says of a picture: Y, or Y, Cb and Cr."""
+
+    height: int  # pixels
+    width: int
+    planes: tuple[Plane, ...]
+
+
+def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
+    """Return the coefficients of a JPEG file of grey, or of Y, Cb and Cr.
+
+    Colours may have a half of the resolution, in either direction or both.
+
+    Raises:
+        ImageError: no JPEG file, damaged, or of a kind that is not read.
+    """
+    parts = syntax.read(data)
+    frame = parts.frame
+    container.check_pixels(frame.width, frame.height, max_pixels)
+    if frame.num_blocks > MOST_BLOCKS_A_BYTE * len(data):
+        raise ImageError(f"{len(data)} bytes cannot hold {frame.width}x{frame.height} pixels")
+    factors = _factors(parts)
+    if any((steps == 0).any() for steps in parts.steps):
+        raise ImageError("a quantisation table with a step of zero")
+    blocks = np.zeros((frame.num_blocks, 64), np.int16)
+    for scan in parts.scans:
+        scans.decode(scan, frame, blocks)
+    planes = tuple(
+        Plane(
+            blocks[c.first : c.first + c.num_blocks].reshape(c.rows, c.columns, 64),
+            steps,
+            its,
+        )
+        for c, steps, its in zip(frame.components, parts.steps, factors, strict=True)
+    )
+    return Coefficients(frame.height, frame.width, planes)
+
+
+def _factors(parts: syntax.Parts) -> list[tuple[int, int]]:
+    """Return what `Plane.factors` says, or refuse colours that are none of those known."""
+    components = parts.frame.components
+    if len(components) == 1:
+        return [(1, 1)]
+    if len(components) != 3:
+        raise ImageError(f"{len(components)} components (CMYK) are not supported")
+    if parts.colours != syntax.YCC:
+        raise ImageError("its colours are RGB, not Y, Cb and Cr, which is not supported")
+    luma = components[0]
+    found = [(luma.down / c.down, luma.across / c.across) for c in components]
+    if found[1] != found[2] or not set(found[1]) <= {1, 2}:
+        told = ", ".join(f"{c.across}x{c.down}" for c in components)
+        raise ImageError(f"sampling factors {told} are not supported")
+    return [(int(down), int(across)) for down, across in found]
