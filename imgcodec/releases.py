@@ -85,7 +85,7 @@ PACKING = (
 RESTORING = (
     Release(
         "aic-restore", "1.2", "restored",
-        "0000000000000000000000000000000000000000000000000000000000000000",
+        "58af7880b771dd0ef543e2f2b3c5e7301933f92954ac445952b4b0b497301716",
     ),
 )  # fmt: skip
 NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.jpeg import reading
-from imgcodec.model.restorer import FULL, MIDDLE, STRIDE, Coded
+from imgcodec.model.dct import STRIDE
+from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.releases import RESTORING
 from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import load_restorer
@@ -21,6 +22,7 @@ from imgcodec.weights import load_restorer
 # Blocks of what is restored at a time: wide and low, so that few are restored twice. Even numbers,
 # as the reach: a block of chroma of half the resolution is in one of them.
 ROWS, COLUMNS = 128, 512
+TURNED = (2, 1)  # colours of half the height: the network knows those of half the width
 
 
 class Restorer:
@@ -67,7 +69,7 @@ class Restorer:
         return canvas
 
     def _pieces(self, coefficients: reading.Coefficients) -> Iterator[tuple[int, int, Tensor]]:
-        """Yield top and left, pixels, and planes (1, 3, h, w) of pieces, each with what it sees."""
+        """Yield top and left of pieces, pixels, and their planes (1, 3, h, w)."""
         rows, columns = coefficients.planes[0].blocks.shape[:2]
         reach = self._network.config.reach
         for top in range(0, rows, ROWS):
@@ -80,7 +82,7 @@ class Restorer:
                     slice(start, min(columns, right + reach)),
                 )
                 planes = self._network(coded)
-                if coefficients.planes[-1].factors == (2, 1):
+                if coefficients.planes[-1].factors == TURNED:
                     planes = planes.mT
                 own = planes[
                     :, :,
@@ -98,23 +100,25 @@ class Restorer:
                 slice(rows.start // down, rows.stop // down),
                 slice(columns.start // across, columns.stop // across),
             )
-            found.append(torch.from_numpy(part)[None, None])
-            steps.append(torch.from_numpy(plane.table))
-        if len(found) == 1:  # grey: colours of which all is zero
+            table = plane.table
+            if coefficients.planes[-1].factors == TURNED:
+                part, table = _turned(part), _turned(table)
+            found.append(torch.from_numpy(part)[None])
+            steps.append(torch.from_numpy(table))
+        if len(found) == 1:  # grey: all colours are zero
             found += 2 * [torch.zeros_like(found[0])]
             steps *= 3
-        factors = coefficients.planes[-1].factors if len(coefficients.planes) > 1 else FULL
-        table = torch.stack(steps)[None]
-        if factors == (2, 1):  # a turned picture; the network knows only those that lie
-            found, table, factors = [_turned(x) for x in found], _turned_table(table), (1, 2)
-        return Coded(found[0], torch.cat(found[1:], 1), table, factors)
+        factors = coefficients.planes[-1].factors
+        return Coded(
+            found[0],
+            torch.cat(found[1:], 1),
+            torch.cat(steps)[None],
+            factors if factors != TURNED else TURNED[::-1],
+        )
 
 
-def _turned(blocks: Tensor) -> Tensor:
-    """Return coefficients (1, 1, 64, h, w) of the transposed picture, (1, 1, 64, w, h)."""
-    return blocks.unflatten(2, (STRIDE, STRIDE)).transpose(2, 3).flatten(2, 3).mT
-
-
-def _turned_table(steps: Tensor) -> Tensor:
-    """Return steps (1, 3, 64) of the transposed picture."""
-    return steps.unflatten(2, (STRIDE, STRIDE)).mT.flatten(2)
+def _turned(frequencies: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return coefficients (64, h, w), or steps (64,), of the transposed picture."""
+    grid = frequencies.reshape(STRIDE, STRIDE, *frequencies.shape[1:]).swapaxes(0, 1)
+    turned = grid.reshape(frequencies.shape)
+    return np.ascontiguousarray(turned.swapaxes(1, 2) if turned.ndim == 3 else turned)

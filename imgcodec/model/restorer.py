@@ -1,17 +1,16 @@
-r"""A decoder for JPEG files that knows what pictures look like.
+r"""A better decoder for JPEG: quantised coefficients and their steps -> pixels.
 
-    coefficients, steps -> dequantised -> planes -> 192 coefficients a block -> + -> planes
-                    |                                      \-> trunk ---------/
-                    \-> logarithms of the steps -> gains -------/
+    coefficients * steps -> 8x8 DCT of each plane, colours widened -> + -> planes -> intervals
+                         |                                 \-> trunk -/
+                         \-> logarithms of the steps -> gain ----/
 
-A JPEG file says of each coefficient in which interval of its quantiser it lies; decoders take the
-middle. The trunk, at stride 8, predicts where in it the coefficient is. What it predicts is then
-moved into the interval: the restored picture is never less faithful than the file says. For
-colours of lower resolution that holds for the means of the pixels that samples cover, which is
-what encoders store; what the means do not show is free.
+As RecCNN (Jiang et al. 2017) restores what a standard codec decoded, but on the coefficients: no
+8-bit step comes first, and what the file says holds. A luma coefficient moves by at most half a
+step. Colours are corrected at the resolution of luma; then what their means over the pixels that
+samples cover would have beyond half a step is taken off, exactly. What the means do not show is
+free.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,196 +18,133 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imgcodec.model.dct import STRIDE, dct_matrix
-from imgcodec.model.layers import near_zero
+from imgcodec.model.dct import COEFFICIENTS, STRIDE, dct_matrix
+from imgcodec.model.layers import ResidualBlock, near_zero
 from imgcodec.model.winograd import Conv3x3, undisturbed
 
-FREQUENCIES = STRIDE * STRIDE
-PLANES = 3  # Y, Cb, Cr
-CHANNELS = PLANES * FREQUENCIES
-MIDDLE = 128.0  # what JPEG takes from each sample before its DCT
+FREQUENCIES = STRIDE**2
+PLANES = (FREQUENCIES, COEFFICIENTS - FREQUENCIES)  # coefficients of luma and of colours
+MIDDLE = 128.0  # what JPEG takes from samples before their DCT
 FULL = (1, 1)
-# Y, Cb, Cr (Cb, Cr around 0) -> R, G, B, as JFIF has it
+# Red, green and blue of luma and of both colours less `MIDDLE`, as JFIF has them.
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
+STEP_UNIT = 4.0  # octaves of a step that the network sees as 1
 
 
 @dataclass(frozen=True)
 class RestorerConfig:
-    """Sizes; 52 thousand multiplications a pixel."""
+    """Sizes: 41 thousand multiplications a pixel."""
 
-    width: int = 192  # channels of the trunk
-    blocks: int = 4
-    hidden: int = 64  # units between steps and gains
+    width: int = 160  # channels of the trunk
+    blocks: int = 5
 
     @property
     def reach(self) -> int:
-        """Blocks, an even number, beyond which nothing counts for a block or its neighbour."""
-        convolutions = 2 * self.blocks + 2
-        return convolutions + 2 - convolutions % 2  # colours are brought up from a block further
+        """Blocks of luma beyond which nothing counts for a block or its neighbour; even."""
+        convolutions = 2 * self.blocks + 1
+        return convolutions + 1  # colours are widened with a sample of the block beside
 
 
 class Coded(NamedTuple):
-    """What JPEG files of one sampling say.
+    """What JPEG files of one size and sampling say."""
 
-    `luma` is (B, 1, 64, h, w), `chroma` (B, 2, 64, h / down, w / across): quantised coefficients,
-    float32 integers, frequencies row by row. `steps` is (B, 3, 64) float32, 1 or more. `factors`
-    is (down, across): luma samples for each of chroma.
-    """
-
-    luma: Tensor
-    chroma: Tensor
-    steps: Tensor
-    factors: tuple[int, int]
+    luma: Tensor  # (B, 64, h, w) float32 integers, in steps, frequencies row by row
+    colours: Tensor  # (B, 128, h / down, w / across): Cb, then Cr
+    steps: Tensor  # (B, 192) float32, 1 or more: of Y, Cb and Cr
+    factors: tuple[int, int]  # (down, across): samples of luma that share one of colour
 
 
 class Restorer(nn.Module):
-    """Quantised coefficients -> pixels."""
+    """The network."""
 
     def __init__(self, config: RestorerConfig | None = None) -> None:
-        """Start close to what a usual decoder does, but for its rounding."""
+        """Draw weights; `spread` is to be set to the spread of coefficients."""
         super().__init__()
         self.config = config or RestorerConfig()
         width = self.config.width
-        self.stem = Conv3x3(CHANNELS + 2, width)
-        self.inner = nn.Linear(CHANNELS + 2, self.config.hidden)
-        self.outer = nn.Linear(self.config.hidden, 2 * width * (self.config.blocks + 1))
-        with torch.no_grad():
-            self.outer.weight.mul_(0.1)
-            self.outer.bias.zero_()
-        self.first = nn.ModuleList(Conv3x3(width, width) for _ in range(self.config.blocks))
-        self.second = nn.ModuleList(
-            near_zero(Conv3x3(width, width), 0.3) for _ in range(self.config.blocks)
+        self.stem = Conv3x3(COEFFICIENTS, width)
+        self.steps = nn.Sequential(
+            nn.Linear(COEFFICIENTS + 2, width), nn.ReLU(), nn.Linear(width, 2 * width)
         )
-        self.last = near_zero(Conv3x3(width, CHANNELS), 0.05)
-        dct = dct_matrix(STRIDE)
-        basis = torch.einsum("ui,vj->uvij", dct, dct).reshape(FREQUENCIES, FREQUENCIES)
-        radius = (
-            torch.cartesian_prod(torch.arange(STRIDE), torch.arange(STRIDE)).double().norm(dim=1)
-        )
-        usual = torch.where(radius > 0, 100 / radius.clamp(min=1) ** 1.3, 400)
-        usual = torch.stack([usual, usual / 4, usual / 4]).flatten()
-        self.basis: Tensor
-        self.usual: Tensor
+        self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(self.config.blocks)])
+        self.last = near_zero(nn.Conv2d(width, COEFFICIENTS, 1), 0.05)
+        self.spread: Tensor  # of each coefficient, in levels
+        self.register_buffer("spread", torch.ones(COEFFICIENTS))
+        self.dct: Tensor
+        self.register_buffer("dct", dct_matrix(STRIDE).float(), persistent=False)
         self.to_rgb: Tensor
-        self.register_buffer("basis", basis.float(), persistent=False)
-        self.register_buffer("usual", usual.float()[:, None, None], persistent=False)
         self.register_buffer("to_rgb", torch.tensor(TO_RGB), persistent=False)
 
-    def planes(self, coefficients: Tensor) -> Tensor:
-        """Return the samples (..., 8 h, 8 w) of dequantised coefficients (..., 64, h, w)."""
-        blocks = torch.einsum("kp,...khw->...phw", self.basis, coefficients)
-        return F.pixel_shuffle(blocks, STRIDE).squeeze(-3)
+    def forward(self, coded: Coded, bfloat16: bool = False) -> Tensor:
+        """Return luma and colours less 128, (B, 3, 8 h, 8 w) float32, within the intervals.
 
-    def coefficients(self, planes: Tensor) -> Tensor:
-        """Return the coefficients (..., 64, h, w) of samples (..., 8 h, 8 w)."""
-        blocks = F.pixel_unshuffle(planes.unsqueeze(-3), STRIDE)
-        return torch.einsum("kp,...phw->...khw", self.basis, blocks)
-
-    def usually(self, coded: Coded) -> Tensor:
-        """Return what a usual decoder makes of files, without rounding or a limit.
-
-        Colours of lower resolution are brought to the full one as libjpeg does, by a triangle.
-
-        Returns:
-            (B, 3, H, W) float32: Y, Cb, Cr around 0.
+        That is: the coefficients of luma, and of the means of colours over `factors`, are within
+        half a step of those of the files. The trunk may multiply in `bfloat16`.
         """
-        with torch.autocast(coded.luma.device.type, enabled=False):
-            steps = coded.steps[..., None, None]
-            luma = self.planes(coded.luma * steps[:, :1])
-            chroma = self.planes(coded.chroma * steps[:, 1:])
-            if coded.factors != FULL:
-                chroma = F.interpolate(
-                    chroma, luma.shape[2:], mode="bilinear", align_corners=False
-                )
-            return torch.cat([luma, chroma], 1)
+        luma_steps, colour_steps = coded.steps[:, :, None, None].split(PLANES, 1)
+        luma, said = coded.luma * luma_steps, coded.colours * colour_steps
+        wide = widened(self.pixels(said), coded.factors)
+        coefficients = torch.cat([luma, self.frequencies(wide)], 1)
+        device = coefficients.device.type
+        with torch.autocast(device, torch.bfloat16, bfloat16, cache_enabled=False):
+            found = self.corrections(coefficients, coded.steps, coded.factors)
+        own, others = found.split(PLANES, 1)
+        luma = luma + luma_steps * (0.5 * torch.tanh(2 * own))
+        wide = wide + self.pixels(self.spread[FREQUENCIES:, None, None] * others)
+        found = self.frequencies(F.avg_pool2d(wide, coded.factors))
+        held = torch.clamp(found, said - colour_steps / 2, said + colour_steps / 2)
+        wide = wide + _repeated(self.pixels(held - found), coded.factors)
+        return torch.cat([self.pixels(luma), wide], 1)
 
-    def features(self, coded: Coded, usual: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the trunk gets of files, and the units of what it gives.
+    def corrections(self, coefficients: Tensor, steps: Tensor, factors: tuple[int, int]) -> Tensor:
+        """Return what the trunk makes of coefficients in levels, (B, 192, h, w) float32.
 
         Args:
-            coded: the files.
-            usual: `usually` of them.
-
-        Returns:
-            (B, 194, h, w), the conditions (B, 194), and the units (B, 192, 1, 1).
+            coefficients: (B, 192, h, w) of all planes at the resolution of luma.
+            steps: see `Coded`.
+            factors: see `Coded`.
         """
-        with torch.autocast(usual.device.type, enabled=False):
-            x = self.coefficients(usual).flatten(1, 2) / self.usual
-            # where in the block of lower resolution this one lies, each way: -1 or 1, 0 in full
-            marks = []
-            for axis, factor in zip((2, 3), coded.factors, strict=True):
-                size = x.shape[axis]
-                at = torch.arange(size, device=x.device, dtype=x.dtype) % factor
-                mark = 2 * at / max(factor - 1, 1) - float(factor > 1)
-                shape = [1, 1, 1, 1]
-                shape[axis] = size
-                marks.append(mark.view(shape).expand(len(x), 1, *x.shape[2:]))
-            logs = coded.steps.log2()
-            subsampled = [torch.full_like(logs[:, 0, :1], float(f - 1)) for f in coded.factors]
-            conditions = torch.cat([logs.flatten(1) / 4 - 1, *subsampled], 1)
-            steps = coded.steps
-            if coded.factors != FULL:  # a frequency of the picture is a higher one of these blocks
-                down, across = coded.factors
-                at = torch.arange(FREQUENCIES, device=x.device)
-                rows = (at // STRIDE * down).clamp(max=STRIDE - 1)
-                columns = (at % STRIDE * across).clamp(max=STRIDE - 1)
-                chroma = steps[:, 1:].index_select(2, rows * STRIDE + columns)
-                steps = torch.cat([steps[:, :1], chroma * math.sqrt(down * across)], 1)
-            flat = steps.flatten(1)[:, :, None, None]
-            sigma = self.usual / 4
-            return torch.cat([x, *marks], 1), conditions, flat * sigma / (flat + sigma)
-
-    def corrections(self, x: Tensor, conditions: Tensor) -> Tensor:
-        """Return what the trunk adds to coefficients, in units: (B, 192, h, w) float32.
-
-        Args:
-            x: (B, 194, h, w), see `features`.
-            conditions: (B, 194).
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            gains = self.outer(F.gelu(self.inner(conditions)))[:, :, None, None]
-            gains = gains.chunk(2 * (self.config.blocks + 1), 1)
-            with undisturbed(x):
-                x = F.relu(torch.addcmul(gains[1], self.stem(x), 1 + gains[0]))
-        with undisturbed(x):
-            for i, (first, second) in enumerate(zip(self.first, self.second, strict=True), 1):
-                gain, offset = (part.to(x.dtype) for part in gains[2 * i : 2 * i + 2])
-                x = x + second(F.relu(torch.addcmul(offset, first(x), 1 + gain)))
-            with torch.autocast(x.device.type, enabled=False):
-                return self.last(x.float())  # type: ignore[no-any-return]
-
-    def within(self, planes: Tensor, coded: Coded) -> Tensor:
-        """Return planes of which the files' encoder makes the same coefficients.
-
-        Args:
-            planes: (B, 3, H, W): Y, Cb, Cr around 0.
-            coded: the files.
-        """
-        with torch.autocast(planes.device.type, enabled=False):
-            luma = self._within(planes[:, :1], coded.luma, coded.steps[:, :1], FULL)
-            chroma = self._within(planes[:, 1:], coded.chroma, coded.steps[:, 1:], coded.factors)
-            return torch.cat([luma, chroma], 1)
+        octaves = torch.log2(steps) / STEP_UNIT
+        shared = [torch.full_like(octaves[:, :1], factor - 1.0) for factor in factors]
+        gain, offset = self.steps(torch.cat([octaves, *shared], 1))[:, :, None, None].chunk(2, 1)
+        z = torch.asinh(coefficients / self.spread[:, None, None])
+        with undisturbed(z):
+            z = F.relu(torch.addcmul(offset, self.stem(z), 1 + gain))
+            z = self.trunk(z)
+        with torch.autocast(z.device.type, enabled=False):
+            return self.last(z.float())  # type: ignore[no-any-return]
 
     def rgb(self, planes: Tensor) -> Tensor:
-        """Return R, G, B, 0..255 but for what lies outside, of Y, Cb, Cr around 0."""
-        with torch.autocast(planes.device.type, enabled=False):
-            return torch.einsum("rc,bchw->brhw", self.to_rgb, planes) + MIDDLE
+        """Return red, green and blue, 0..255 and not clamped, of what `forward` returns."""
+        return torch.einsum("kc,bchw->bkhw", self.to_rgb, planes) + MIDDLE
 
-    def forward(self, coded: Coded) -> Tensor:
-        """Return the planes of files, (B, 3, H, W) float32: Y, Cb, Cr around 0."""
-        usual = self.usually(coded)
-        x, conditions, units = self.features(coded, usual)
-        correction = self.corrections(x, conditions) * units
-        return self.within(usual + self.planes(correction.unflatten(1, (PLANES, -1))), coded)
+    def pixels(self, blocks: Tensor) -> Tensor:
+        """Return planes (B, C, 8 h, 8 w) of coefficients (B, 64 C, h, w)."""
+        b, _, h, w = blocks.shape
+        grid = blocks.view(b, -1, STRIDE, STRIDE, h, w).permute(0, 1, 4, 5, 2, 3)
+        found = self.dct.T @ grid @ self.dct
+        return found.permute(0, 1, 2, 4, 3, 5).reshape(b, -1, STRIDE * h, STRIDE * w)
 
-    def _within(
-        self, planes: Tensor, quantised: Tensor, steps: Tensor, factors: tuple[int, int]
-    ) -> Tensor:
-        """Move planes by as little as makes their means lie in the intervals."""
-        small = planes if factors == FULL else F.avg_pool2d(planes, factors)
-        found = self.coefficients(small) / steps[..., None, None]
-        wanted = torch.clamp(found, quantised - 0.5, quantised + 0.5)
-        move = self.planes((wanted - found) * steps[..., None, None])
-        if factors != FULL:
-            move = F.interpolate(move, planes.shape[2:], mode="nearest")
-        return planes + move
+    def frequencies(self, planes: Tensor) -> Tensor:
+        """Return coefficients (B, 64 C, h, w) of planes (B, C, 8 h, 8 w)."""
+        b, c, height, width = planes.shape
+        h, w = height // STRIDE, width // STRIDE
+        grid = planes.view(b, c, h, STRIDE, w, STRIDE).permute(0, 1, 2, 4, 3, 5)
+        found = self.dct @ grid @ self.dct.T
+        return found.permute(0, 1, 4, 5, 2, 3).reshape(b, c * FREQUENCIES, h, w)
+
+
+def widened(planes: Tensor, factors: tuple[int, int]) -> Tensor:
+    """Return planes at the resolution of luma, as libjpeg's triangle has them, unrounded."""
+    if factors == FULL:
+        return planes
+    size = [side * factor for side, factor in zip(planes.shape[2:], factors, strict=True)]
+    return F.interpolate(planes, size, mode="bilinear")
+
+
+def _repeated(planes: Tensor, factors: tuple[int, int]) -> Tensor:
+    """Return planes whose means over `factors` are the given ones."""
+    for axis, factor in zip((2, 3), factors, strict=True):
+        if factor > 1:
+            planes = planes.repeat_interleave(factor, axis)
+    return planes

@@ -1,0 +1,87 @@
+"""What JPEG files hold of pictures, made on their device: tables, sampling and quantisation.
+
+Nothing here asks anything of the host, so that a CUDA graph can hold a step of training.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imgcodec.model.filters import constant
+from imgcodec.model.restorer import MIDDLE, PLANES, Coded, Restorer
+
+QUALITIES = 5, 95  # that training is for, of libjpeg
+# Tables of quality 50 of the standard (annex K), luma and colours, row by row.
+LUMA_50 = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+COLOURS_50 = (
+    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
+    24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
+    *(99,) * 32,
+)  # fmt: skip
+FROM_RGB = (
+    (0.299, 0.587, 0.114),
+    (-0.168735892, -0.331264108, 0.5),
+    (0.5, -0.418687589, -0.081312411),
+)
+UNUSUAL = 0.3  # share of tables that are not the standard's
+
+
+def tables(batch: int, generator: torch.Generator) -> Tensor:
+    """Return random steps (batch, 192) of Y, Cb and Cr, for all qualities alike.
+
+    As libjpeg scales the standard's tables; some are flatter, and uneven by a fifth, as those of
+    cameras and of other programs.
+    """
+    device = generator.device
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    low, high = QUALITIES
+    share = torch.randperm(batch, generator=generator, device=device)[:, None] + draw(batch, 1)
+    base = constant(LUMA_50 + COLOURS_50, device, torch.float32)[None]
+    middle = base[:, :64].log().mean().exp()
+    flat = 0.4 + 0.6 * draw(batch, 1)
+    other = middle * (base / middle) ** flat * torch.exp(0.4 * (draw(batch, 128) - 0.5))
+    base = torch.where(draw(batch, 1) < UNUSUAL, other, base)
+    return scaled(base, low + (high - low) * share / batch)
+
+
+def libjpeg_tables(quality: float, device: torch.device) -> Tensor:
+    """Return the steps (1, 192) of a quality of libjpeg's."""
+    base = constant(LUMA_50 + COLOURS_50, device, torch.float32)[None]
+    return scaled(base, torch.full_like(base[:, :1], quality))
+
+
+def scaled(tables: Tensor, quality: Tensor) -> Tensor:
+    """Return steps (B, 192) of tables (B, 128) of quality 50 at others (B, 1), as libjpeg does."""
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
+    steps = torch.floor(scale * tables + 0.5).clamp(1, 255)
+    return torch.cat([steps, steps[:, 64:]], 1)
+
+
+def coded(restorer: Restorer, x: Tensor, steps: Tensor, factors: tuple[int, int]) -> Coded:
+    """Return what files hold of pixels.
+
+    Args:
+        restorer: whose DCT is used.
+        x: (B, 3, H, W) float32 in 0..255, H and W multiples of 16.
+        steps: (B, 192).
+        factors: of the sampling, see `Coded`.
+    """
+    matrix = constant(FROM_RGB, x.device, x.dtype)
+    planes = torch.round(torch.einsum("kc,bchw->bkhw", matrix, x))
+    luma, colours = planes.split((1, 2), 1)
+    colours = torch.round(F.avg_pool2d(colours, factors))
+    own, others = steps[:, :, None, None].split(PLANES, 1)
+    return Coded(
+        torch.round(restorer.frequencies(luma - MIDDLE) / own),
+        torch.round(restorer.frequencies(colours) / others),
+        steps,
+        factors,
+    )
