@@ -16,12 +16,13 @@ from imgcodec.jpeg import reading
 from imgcodec.model.dct import STRIDE
 from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.releases import RESTORING
+from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import load_restorer
 
 # Blocks of what is restored at a time: wide and low, so that few are restored twice. Even numbers,
 # as the reach: a block of chroma of half the resolution is in one of them.
-ROWS, COLUMNS = 128, 512
+ROWS, COLUMNS = 192, 512
 TURNED = (2, 1)  # colours of half the height: the network knows those of half the width
 
 
@@ -41,6 +42,7 @@ class Restorer:
         if threads is not None:
             torch.set_num_threads(threads)
         self._network = load_restorer(weights or RESTORING[-1].path)
+        self._bfloat16 = multiplies_bfloat16("cpu")
 
     def restore(self, data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         """Return the picture of a JPEG file, not turned: uint8 (H, W, 3), or (H, W) if grey.
@@ -52,6 +54,7 @@ class Restorer:
             max_pixels: more than so many are refused before any work.
 
         Raises:
+            AicError: more pixels than that.
             ImageError: no JPEG file, damaged, or of a kind that is not read.
         """
         with stage("read"):
@@ -81,7 +84,7 @@ class Restorer:
                     slice(first, min(rows, bottom + reach)),
                     slice(start, min(columns, right + reach)),
                 )
-                planes = self._network(coded)
+                planes = self._network(coded, self._bfloat16)
                 if coefficients.planes[-1].factors == TURNED:
                     planes = planes.mT
                 own = planes[

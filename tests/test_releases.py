@@ -6,7 +6,7 @@ import pytest
 
 from imgcodec import releases
 from imgcodec.errors import AicError, ModelMismatchError
-from imgcodec.releases import NEWEST, PACKING, RELEASES, Release
+from imgcodec.releases import NEWEST, PACKING, RELEASES, RESTORING, Release
 
 # Name, version and hash of every set that was ever released. Lines are added, never changed.
 PROMISED = [
@@ -24,8 +24,15 @@ PROMISED_PACKING = [
 ]
 
 
+# The same of those that restore JPEG files.
+PROMISED_RESTORING = [
+    ("aic-restore", "1.2", "58af7880b771dd0ef543e2f2b3c5e7301933f92954ac445952b4b0b497301716")
+]
+
+
 @pytest.mark.parametrize(
-    ("known", "promised"), [(RELEASES, PROMISED), (PACKING, PROMISED_PACKING)]
+    ("known", "promised"),
+    [(RELEASES, PROMISED), (PACKING, PROMISED_PACKING), (RESTORING, PROMISED_RESTORING)],
 )
 def test_nothing_that_was_released_is_gone_or_changed(known, promised):
     found = [(release.name, release.version, release.sha256) for release in known]
@@ -43,8 +50,14 @@ def test_shipped_files_are_those_of_the_list(release):
     assert releases.needed(release.model_id, among=among) is release
 
 
+@pytest.mark.parametrize("release", RESTORING, ids=str)
+def test_shipped_files_that_no_file_names_are_those_of_the_list(release):
+    assert hashlib.sha256(release.path.read_bytes()).hexdigest() == release.sha256
+    assert releases.find(release.model_id) is None
+
+
 def test_ids_differ():
-    known = [*RELEASES, *PACKING]
+    known = [*RELEASES, *PACKING, *RESTORING]
     assert len({release.model_id for release in known}) == len(known)
 
 

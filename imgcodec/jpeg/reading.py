@@ -49,6 +49,7 @@ def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
     Colours may have a half of the resolution, in either direction or both.
 
     Raises:
+        AicError: more pixels than that.
         ImageError: no JPEG file, damaged, or of a kind that is not read.
     """
     parts = syntax.read(data)
