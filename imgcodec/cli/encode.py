@@ -50,10 +50,11 @@ from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, MAX_U, check_pixels
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
 from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.lockstep import Member
-from imgcodec.runtime.stopwatch import timing
+from imgcodec.runtime.stopwatch import stage, timing
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
+    from imgcodec.pictures.arrays import HalfArray
     from imgcodec.pictures.frame import Frame
 
 
@@ -387,9 +388,9 @@ class Encoding:
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
         picture: Any = geotiff.open_raster(source)
         if picture is None:
-            picture = reader.read_picture(
-                source, self.strict, self.max_pixels or HELD_PIXELS, self.metadata
-            )
+            most = self.max_pixels or HELD_PIXELS
+            decoded = _unrounded(source, most)
+            picture = reader.read_picture(source, self.strict, most, self.metadata, decoded)
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
         if self.strict and picture.notes:
@@ -455,6 +456,22 @@ class Encoding:
         if self._frame.distorts(height, width):
             self.warn(source, f"its proportions change, {new_width}x{new_height} pixels are asked")
         return found
+
+
+def _unrounded(source: Path, max_pixels: int) -> HalfArray | None:
+    """Return the pixels of a JPEG file before they are rounded.
+
+    None: it is another file, or one of which only Pillow reads the pixels, or says what is wrong.
+    """
+    with suppress(OSError, AicError):
+        with source.open("rb") as file:
+            if file.read(2) != b"\xff\xd8":
+                return None
+        from imgcodec.jpeg import pixels, reading
+
+        with stage("read"):
+            return pixels.rgb(reading.read(files.read_bytes(source), max_pixels))
+    return None
 
 
 @click.command(epilog=ENCODE_EXAMPLES)

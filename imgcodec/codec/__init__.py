@@ -26,6 +26,7 @@ from imgcodec.codec.compress import (
     Recoded,
     Source,
     Tiled,
+    Unrounded,
     Whole,
     compress_at,
     compress_within,
@@ -400,6 +401,8 @@ def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
     source: Source
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
+        if isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
+            source = Unrounded(image.pixels, image.unrounded)
     else:
         source, chunks = np.asarray(image), []
     shape = source.shape

@@ -56,6 +56,28 @@ class Source(Protocol):
         """Return rows and columns."""
 
 
+class Unrounded:
+    """A picture of which the pixels are known as they were before they were rounded."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, pixels: Pixels, unrounded: NDArray[np.float16]) -> None:
+        """Take both, of one shape."""
+        self._pixels, self.unrounded = pixels, unrounded
+        self.shape = pixels.shape
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels:
+        """Return rows and columns, rounded."""
+        return self._pixels[window]
+
+
+def _to_encode(source: Source, window: tuple[slice, slice]) -> NDArray[Any]:
+    """Return rows and columns as the encoder wants them: not rounded, where that is known."""
+    if isinstance(source, Unrounded):
+        return source.unrounded[window]
+    return source[window]
+
+
 class Compressor(Protocol):
     """A picture on its way into a file."""
 
@@ -175,8 +197,10 @@ class Whole:
     def __init__(self, tile_codec: TileCodec, source: Source, raw: bool, roi: Roi | None) -> None:
         """Take the picture, whether bits are stored raw, and where they should go."""
         self._tile_codec, self._raw, self._roi = tile_codec, raw, roi
-        self._pixels = source[slice(None), slice(None)]
-        self._prepared = tile_codec.analyse(pad(as_colour(self._pixels), STRIDE)[None])
+        whole = slice(None), slice(None)
+        self._pixels = source[whole]
+        encoded = as_colour(_to_encode(source, whole))
+        self._prepared = tile_codec.analyse(pad(encoded, STRIDE)[None])
         self._latents: Latents | None = None
         self._last: tuple[int, Plan] | None = None  # u, and what was chosen of these latents
 
@@ -370,7 +394,7 @@ class Tiled:
     def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
         """Analyse a tile with its halo; return where the tile's own places are, too."""
         outer = self._outer(box)
-        pixels = as_colour(self._source[outer.within(Box(0, 0, 0, 0))])
+        pixels = as_colour(_to_encode(self._source, outer.within(Box(0, 0, 0, 0))))
         prepared = self._tile_codec.analyse(pad(pixels, STRIDE)[None])
         return prepared, box.places(STRIDE).within(outer.places(STRIDE))
 

@@ -1,19 +1,23 @@
 """Pictures as uint8 arrays: their channels and their size."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 ByteArray = NDArray[np.uint8]
+HalfArray = NDArray[np.float16]  # pixels that were never rounded to 8 bits, about 0..255
+Samples = TypeVar("Samples", ByteArray, HalfArray)
 
 
-def as_colour(pixels: ByteArray) -> ByteArray:
+def as_colour(pixels: Samples) -> Samples:
     """Return (H, W) or (H, W, 3) as (H, W, 3), without a copy."""
     if pixels.ndim == 3:
         return pixels
     return np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
 
 
-def pad(image: ByteArray, multiple: int) -> ByteArray:
+def pad(image: Samples, multiple: int) -> Samples:
     """Repeat the last row and column until both sides are multiples."""
     bottom, right = (-side % multiple for side in image.shape[:2])
     return np.pad(image, [(0, bottom), (0, right)] + [(0, 0)] * (image.ndim - 2), mode="edge")

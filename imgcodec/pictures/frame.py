@@ -78,7 +78,7 @@ class Frame(NamedTuple):
         if pixels.shape[:2] == picture.shape[:2] and self.crop is None:
             return picture
         metadata = picture.metadata.of_size(height, width)
-        return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata)
+        return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata, unrounded=None)
 
     def distorts(self, height: int, width: int) -> bool:
         """Whether the proportions change, by more than whole pixels need."""

@@ -10,7 +10,7 @@ from PIL import Image
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.arrays import ByteArray, HalfArray
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 
@@ -25,6 +25,8 @@ class Picture:
     alpha: ByteArray | None = None  # (H, W), 255 is opaque
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()  # what was lost on the way here, to be told
+    # the pixels before they were rounded, where they are known: what is encoded, in their place
+    unrounded: HalfArray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,7 +37,8 @@ class Picture:
         """Return it without alpha: laid over a colour, or as if all were opaque."""
         if self.alpha is None or colour is None:
             return replace(self, alpha=None)
-        return replace(self, pixels=composed(self.pixels, self.alpha, colour), alpha=None)
+        pixels = composed(self.pixels, self.alpha, colour)
+        return replace(self, pixels=pixels, alpha=None, unrounded=None)
 
     def keeping(self, kinds: Collection[str]) -> "Picture":
         """Return it with these kinds of metadata."""

@@ -16,7 +16,7 @@ from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
 from imgcodec.pictures import jxl_header
-from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.arrays import ByteArray, HalfArray, Samples
 from imgcodec.pictures.boxes import overlooked
 from imgcodec.pictures.colour_codes import colours_told
 from imgcodec.pictures.depth import eight_bits, layout, unknown
@@ -29,11 +29,11 @@ from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
 from imgcodec.runtime.stopwatch import stage
 
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
-_TURN = Image.Transpose
 _SUB_IFDS = 330  # of TIFF
-_TURNS = {  # by orientation; 1 is upright
-    2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
-    6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90,
+# By orientation: steps along rows and columns, and whether they are then exchanged; 1 is upright.
+_TURNS = {
+    2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False), 5: (1, 1, True),
+    6: (-1, 1, True), 7: (-1, -1, True), 8: (1, -1, True),
 }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def read_picture(
     strict: bool = False,
     max_pixels: int = MAX_PIXELS,
     kinds: Collection[str] = KINDS,
-    decoded: ByteArray | None = None,
+    decoded: ByteArray | HalfArray | None = None,
 ) -> Picture:
     """Read a picture, turned upright by its EXIF orientation.
 
@@ -53,7 +53,8 @@ def read_picture(
         strict: refuse what 8-bit RGB or grey cannot hold exactly, and what is not kept.
         max_pixels: more than so many are refused before any is read.
         kinds: of metadata that the caller keeps; where not all, no others are missed, nor noted.
-        decoded: the pixels of the file before it is turned, from a better decoder than Pillow's.
+        decoded: the pixels of the file before it is turned, from a better decoder than Pillow's,
+            which may not have rounded them.
 
     Raises:
         ImageError: not a whole picture, more than one, or one with no way to 8 bits.
@@ -174,7 +175,7 @@ def _picture(
     max_pixels: int = MAX_PIXELS,
     kinds: Collection[str] = KINDS,
     given: Mapping[str, Any] = MappingProxyType({}),
-    decoded: ByteArray | None = None,
+    decoded: ByteArray | HalfArray | None = None,
 ) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
     _check_size(*picture.size, max_pixels)
@@ -205,15 +206,19 @@ def _picture(
     if place := lost_without_rasterio(getattr(picture, "tag_v2", {})):
         notes += (place,)
     pixels, alpha = found.pixels, found.alpha
+    unrounded: HalfArray | None = None
+    if decoded is not None and decoded.dtype == np.float16:
+        unrounded = decoded.astype(np.float16, copy=False)
     if turned is None and (turn := _TURNS.get(metadata.orientation)) is not None:
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
-    return Picture(pixels, alpha, metadata.upright(turned), notes)
+        unrounded = None if unrounded is None else _turned(unrounded, turn)
+    return Picture(pixels, alpha, metadata.upright(turned), notes, unrounded)
 
 
-def _like(picture: Image.Image, decoded: ByteArray) -> Image.Image:
-    """Return the pixels of a picture as they were decoded elsewhere."""
-    found = Image.fromarray(decoded)
+def _like(picture: Image.Image, decoded: ByteArray | HalfArray) -> Image.Image:
+    """Return the pixels of a picture as they were decoded elsewhere, in 8 bits."""
+    found = Image.fromarray(np.clip(np.round(decoded), 0, 255).astype(np.uint8))
     found.info = picture.info
     return found
 
@@ -245,5 +250,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     check_pixels(width, height, max_pixels)
 
 
-def _turned(plane: ByteArray, turn: Image.Transpose) -> ByteArray:
-    return np.array(Image.fromarray(plane).transpose(turn))
+def _turned(plane: Samples, turn: tuple[int, int, bool]) -> Samples:
+    rows, columns, exchanged = turn
+    found = plane[::rows, ::columns]
+    return np.ascontiguousarray(found.swapaxes(0, 1) if exchanged else found)
