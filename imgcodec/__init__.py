@@ -42,7 +42,7 @@ __version__ = "1.1.0"
 __all__ = [
     "AicError", "AicWarning", "Codec", "Encoded", "FormatError", "ImageError",
     "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "pack", "register",
-    "unpack",
+    "restore", "unpack",
 ]  # fmt: skip
 _LAZY = {  # public names -> the modules that bring torch or numpy with them
     "Codec": "imgcodec.codec",
@@ -134,6 +134,27 @@ def unpack(data: bytes, *, threads: int | None = None) -> bytes:
     from imgcodec.jpeg import packing
 
     return packing.unpack(data, threads=threads)
+
+
+def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
+    """Return the picture of a JPEG file, better than other decoders do; see `aic restore`.
+
+    It loads a network; for many files make one `imgcodec.restoring.Restorer`.
+
+    Args:
+        data: the JPEG file.
+        threads: CPU threads; None leaves the choice to torch.
+
+    Returns:
+        uint8 (H, W, 3), or (H, W) if it is grey, not turned by its orientation.
+
+    Raises:
+        ImageError: no JPEG file, damaged, or of a kind that is not read.
+    """
+    from imgcodec.restoring import Restorer
+
+    found: NDArray[np.uint8] = Restorer(threads=threads).restore(data)
+    return found
 
 
 def register() -> None:

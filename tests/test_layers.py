@@ -52,7 +52,10 @@ TABLE = {
         {"numpy", "PIL"},
     ),
     "__init__": (
-        {"codec", "errors", "jpeg", "pictures", "pillow_plugin", "releases", "runtime"},
+        {
+            "codec", "errors", "jpeg", "pictures", "pillow_plugin", "releases", "restoring",
+            "runtime",
+        },
         set[str](),
     ),
     "train": (

@@ -389,7 +389,7 @@ class Encoding:
         picture: Any = geotiff.open_raster(source)
         if picture is None:
             most = self.max_pixels or HELD_PIXELS
-            decoded = _unrounded(source, most)
+            decoded = _unrounded(source)
             picture = reader.read_picture(source, self.strict, most, self.metadata, decoded)
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
@@ -458,7 +458,10 @@ class Encoding:
         return found
 
 
-def _unrounded(source: Path, max_pixels: int) -> HalfArray | None:
+MOST_UNROUNDED = 2**26  # pixels of a JPEG file; of a larger one, eight bits take less memory
+
+
+def _unrounded(source: Path) -> HalfArray | None:
     """Return the pixels of a JPEG file before they are rounded.
 
     None: it is another file, or one of which only Pillow reads the pixels, or says what is wrong.
@@ -470,7 +473,7 @@ def _unrounded(source: Path, max_pixels: int) -> HalfArray | None:
         from imgcodec.jpeg import pixels, reading
 
         with stage("read"):
-            return pixels.rgb(reading.read(files.read_bytes(source), max_pixels))
+            return pixels.rgb(reading.read(files.read_bytes(source), MOST_UNROUNDED))
     return None
 
 
@@ -508,7 +511,10 @@ def encode(
     georeference kept. At most one of --rate, --size, --quality, --psnr, --ms-ssim and
     --ssimulacra2 is given.
 
-    Encoding is lossy. `aic pack` makes JPEG files smaller without loss.
+    Encoding is lossy. `aic pack` makes JPEG files smaller without loss: take it where the file
+    itself has to come back, and `aic encode` where a much smaller one that looks the same will do.
+    What a JPEG file holds is encoded before it is rounded to 8 bits, if it is grey or of Y, Cb and
+    Cr and has at most 64 megapixels.
 
     IN may be several files, folders or quoted patterns like "**/*.png", and OUT.aic the folder to
     write into. Files there get the time of what they are made of, and what is up to date is left
