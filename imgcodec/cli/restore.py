@@ -26,6 +26,7 @@ from imgcodec.cli.options import (
 from imgcodec.cli.pack import JPEGS
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
+from imgcodec.runtime.light import import_torch
 
 if TYPE_CHECKING:
     from imgcodec.cli.targets import Task
@@ -109,6 +110,7 @@ class Restoring:
         """Return the network, loaded once."""
         with LOCK:
             if self._restorer is None:
+                import_torch()
                 from imgcodec.restoring import Restorer
 
                 self._restorer = Restorer(self.weights, self.threads)
