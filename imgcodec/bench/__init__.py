@@ -6,7 +6,7 @@ here, so that help loads none of it.
 
 RESTORED = "jpeg-restored"  # JPEG files that `aic restore` decodes
 PEERS = (
-    "jpeg", RESTORED, "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6",
+    "jpeg", "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6",
     "avif-iq-420", "avif-iq-420-speed6", "jpegxl", "heic",
 )  # fmt: skip
 METRICS = ("ssimulacra2", "cvvdp")  # that are measured where they are asked for: slow ones

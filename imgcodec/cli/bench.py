@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from imgcodec.bench import COMPRESSAI, METRICS, PEERS
+from imgcodec.bench import COMPRESSAI, METRICS, PEERS, RESTORED
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,
@@ -43,8 +43,8 @@ class _CodecName(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse other names."""
         name = str(value)
-        if name not in ("aic", *PEERS) and not name.startswith(COMPRESSAI):
-            self.fail(f"{name!r} is not one of aic, {', '.join(PEERS)}", param, ctx)
+        if name not in ("aic", RESTORED, *PEERS) and not name.startswith(COMPRESSAI):
+            self.fail(f"{name!r} is not one of aic, {RESTORED}, {', '.join(PEERS)}", param, ctx)
         return name
 
 
@@ -57,7 +57,7 @@ MEASURING = combine(
         multiple=True,
         show_default=True,
         metavar="NAME",
-        help=f"What is measured; repeat the option for several: aic, {', '.join(PEERS)} (the "
+        help=f"What is measured; repeat the option for several: aic, {RESTORED}, {', '.join(PEERS)} (the "
         "last two need the extra peers), or compressai:MODEL where that is installed.",
     ),
     click.option(

@@ -18,7 +18,17 @@ import pytest
 from PIL import Image
 
 from imgcodec import files, metrics
-from imgcodec.bench import PEERS, coders, commands, compare, measure, page, plot, report
+from imgcodec.bench import (
+    PEERS,
+    RESTORED,
+    coders,
+    commands,
+    compare,
+    measure,
+    page,
+    plot,
+    report,
+)
 from imgcodec.bench import cache as row_cache
 from imgcodec.bench.rows import Row, means
 from imgcodec.bench.table import table
@@ -551,6 +561,19 @@ def peer(name):
 
 def test_the_command_names_all_peers():
     assert tuple(coders._FORMATS) == PEERS
+
+
+def test_restored_files_are_those_of_jpeg_and_decode_better(textured):
+    pixels = textured(64, 96)
+    usual, restored = coders.Peer("jpeg"), coders.RestoredJpeg()
+    assert restored.name == RESTORED
+    assert restored.settings == usual.settings
+    data = restored.encode(pixels, 60).data
+    assert data == usual.encode(pixels, 60).data
+    found, _ = restored.decode(data)
+    assert found.shape == pixels.shape
+    assert not np.array_equal(found, usual.decode(data)[0])
+    assert restored.decode(restored.encode(pixels[..., 0], 60).data)[0].shape == pixels.shape
 
 
 @pytest.mark.parametrize("name", PEERS)
