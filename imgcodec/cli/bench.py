@@ -57,8 +57,9 @@ MEASURING = combine(
         multiple=True,
         show_default=True,
         metavar="NAME",
-        help=f"What is measured; repeat the option for several: aic, {RESTORED}, {', '.join(PEERS)} (the "
-        "last two need the extra peers), or compressai:MODEL where that is installed.",
+        help=f"What is measured; repeat the option for several: aic, {RESTORED}, "
+        f"{', '.join(PEERS)} (the last two need the extra peers), or "
+        "compressai:MODEL where that is installed.",
     ),
     click.option(
         "--rate",
