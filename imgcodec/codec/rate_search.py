@@ -16,6 +16,7 @@ AIM = 0.997  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
 BEST_DB = 100.0  # that of equal pictures counts as this
+AROUND, APART = 4, 37  # places tried each way where a quality jumps, and steps of u between them
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
 NEAR = 0.25  # octaves from an estimate to what is wanted that need no other
@@ -130,6 +131,12 @@ def reach(
         u = _secant(points, [], wanted, slope) if len(points) < MAX_SECANTS else -1
         if not low < u < high:
             u = min(max((low + high) // 2, 0), MAX_U)
+    if abs(points[-1][1] - wanted) > close and 0 <= low and high <= MAX_U:
+        # the quality jumps over what is wanted here, but around it is as uneven
+        for offset in range(1, AROUND + 1):
+            for u in (low - offset * APART, high + offset * APART):
+                if 0 <= u <= MAX_U and abs(points[-1][1] - wanted) > close:
+                    points.append((u, min(measure(u), BEST_DB)))
     return min(points, key=lambda point: abs(point[1] - wanted))[0]
 
 

@@ -15,6 +15,7 @@ from tiny import decode_reporting
 
 import imgcodec.codec.compress
 from imgcodec.codec import Codec
+from imgcodec.codec.pace import Forecast
 from imgcodec.codec.rate_search import MAX_U, Found, Guess
 from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container
@@ -55,9 +56,9 @@ def at(monkeypatch, u):
         return Found(u, payloads, False)
 
     monkeypatch.setattr(imgcodec.codec.compress, "search", search)
-    monkeypatch.setattr(
-        imgcodec.codec.compress, "approach", lambda *_: (Guess(u, 1e-4), [(u, 0.0)])
-    )
+    found = Guess(u, 1e-4), [(u, 0.0)], Forecast(u, [])
+    monkeypatch.setattr(imgcodec.codec.compress, "approach", lambda *_: found)
+    monkeypatch.setattr(imgcodec.codec.compress, "Aim", lambda *_: None)
     monkeypatch.setattr(imgcodec.codec.compress, "SAME_LATENTS", -1)  # so that they are those of u
     return sizes
 

@@ -10,7 +10,15 @@ from PIL import Image
 from imgcodec.codec import Codec
 from imgcodec.codec.compress import compress_within
 from imgcodec.codec.pace import CODER_BYTES, Forecast, Profile
-from imgcodec.codec.rate_search import MAX_PLANS, MAX_U, WORD_BYTES, Guess, approach, search
+from imgcodec.codec.rate_search import (
+    MAX_PLANS,
+    MAX_U,
+    WORD_BYTES,
+    Guess,
+    approach,
+    reach,
+    search,
+)
 from imgcodec.codec.tile_codec import TileCodec
 
 START = 42000
@@ -307,3 +315,17 @@ def test_effort_goes_on_while_files_become_better(changes, kept, tried):
     found = compress_within(picture, 9000, effort=4)
     assert set(found.payloads[0]) == {kept}
     assert picture.refinements == tried
+
+
+def test_where_a_quality_jumps_what_is_wanted_is_looked_for_around():
+    tried = []
+
+    def measure(u):
+        tried.append(u)
+        if u < 20_000:
+            return 29.3
+        return 30.2 if 20_030 <= u < 20_045 else 30.8
+
+    found = reach(measure, 30.0, 18_000, 1e-3, 0.5)
+    assert measure(found) == 30.2
+    assert {19_999, 20_000} <= set(tried)  # nothing in between
