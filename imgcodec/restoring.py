@@ -15,6 +15,7 @@ from imgcodec.format.container import MAX_PIXELS
 from imgcodec.jpeg import reading
 from imgcodec.model.dct import STRIDE
 from imgcodec.model.restorer import MIDDLE, Coded
+from imgcodec.model.winograd import lay_out
 from imgcodec.releases import RESTORING
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import stage
@@ -42,6 +43,7 @@ class Restorer:
         if threads is not None:
             torch.set_num_threads(threads)
         self._network = load_restorer(weights or RESTORING[-1].path)
+        lay_out(self._network)
         self._bfloat16 = multiplies_bfloat16("cpu")
 
     def restore(self, data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:

@@ -44,6 +44,7 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
+from imgcodec.model.winograd import lay_out
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
@@ -126,6 +127,7 @@ class Codec:
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model)
+            lay_out(model)
             release = find(loaded.model_id)
             self._tile_codecs[loaded.model_id] = TileCodec(
                 model,

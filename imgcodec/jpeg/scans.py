@@ -80,6 +80,8 @@ def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
     data, edges = _unstuffed(scan.coded)
     if len(edges) != len(starts) + 1:
         raise ImageError(f"{len(edges) - 1} restart intervals, wanted {len(starts)}")
+    if not len(data):
+        raise ImageError("a scan without coded data")
     words = windows(data)
     if scan.high and scan.start == 0:
         ends = _decode_bits(words, edges, starts, scan, which, blocks)

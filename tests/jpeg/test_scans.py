@@ -146,3 +146,16 @@ def test_the_tables_of_a_picture_are_those_of_its_first_scan():
         found = np.array(tables[component.table])
         assert sorted(found) == sorted(steps)
         assert steps[0] == found[0]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_scan_without_data_is_refused(progressive):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(file, "JPEG", progressive=progressive)
+    data = file.getvalue()
+    at = data.index(b"\xff\xda")
+    header = 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    parts = syntax.read(data[: at + header] + b"\xff\xd9")
+    blocks = np.zeros((parts.frame.num_blocks, 64), np.int16)
+    with pytest.raises(ImageError, match="^a scan without coded data$"):
+        scans.decode(parts.scans[0], parts.frame, blocks)
