@@ -15,8 +15,8 @@ from imgcodec.entropy.range_coder import (
     code_integers,
     raw_bits,
 )
+from imgcodec.model.cells import HIDING_ROW
 from imgcodec.model.tables import mass_table
-from imgcodec.model.visitors import HIDING_ROW
 
 TABLES = IntegerTables(mass_table().numpy())
 DIGITS = 12
