@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--spins", nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     settings = {"as torch has it": {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}}
-    settings |= {"as aic has it": {}}
+    settings |= {"short spins": SPINS}
     settings |= {word: dict([word.split("=", 1)]) for word in arguments.spins}
     found: dict[tuple[str, int], list[list[float]]] = {}
     numbers = [0, *arguments.beside]
@@ -101,8 +101,7 @@ def busy(number: int) -> Iterator[None]:
 def code(picture: Path, spins: dict[str, str]) -> list[float]:
     """Return the seconds of encoding and decoding in a new process."""
     command = [sys.executable, "-c", WORK, str(picture)]
-    kept = {name: value for name, value in os.environ.items() if name not in SPINS}
-    done = subprocess.run(command, env=kept | spins, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, env=os.environ | spins, stdout=subprocess.PIPE, check=True)
     return list(json.loads(done.stdout))
 
 

@@ -11,11 +11,8 @@ from collections.abc import Callable
 from functools import partial
 
 # Read when the library is loaded, with torch. Turns of a loop in GNU's, some microseconds, and
-# milliseconds in LLVM's and Intel's; they come from 300,000 and 200. The first are for a machine
-# where nothing else runs.
-LONGER_SPINS = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}
+# milliseconds in LLVM's and Intel's; they come from 300,000 and 200.
 SPINS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
-LOADAVG = "/proc/loadavg"
 _HARD = 2  # omp_pause_hard: threads end
 
 _lost = False
@@ -25,17 +22,7 @@ def spin_shortly() -> None:
     """Let threads spin shortly, unless the user said how they wait, or torch is loaded already."""
     said = os.environ.keys() & {*SPINS, "OMP_WAIT_POLICY"}  # SPINS would overrule the latter
     if not said and "torch" not in sys.modules:
-        os.environ.update(LONGER_SPINS if _alone() else SPINS)
-
-
-def _alone() -> bool:
-    """Whether no other program computes at the moment, as far as the system tells."""
-    try:
-        with open(LOADAVG) as file:
-            running = file.read().split()[3].partition("/")[0]
-        return int(running) <= 1
-    except (OSError, ValueError, IndexError):
-        return False
+        os.environ.update(SPINS)
 
 
 def one_thread_a_call() -> None:

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from imgcodec.runtime import openmp
 from imgcodec.runtime.openmp import SPINS
 
 SHOW = "import os; print(*(os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')))"
@@ -22,30 +21,7 @@ def run(code, **said):
 
 @pytest.mark.parametrize("name", ["imgcodec", "imgcodec.cli", "imgcodec.codec"])
 def test_spins_are_short(name):
-    assert run(f"import {name}; {SHOW}").stdout.split() in (["1000", "1"], ["10000", "1"])
-
-
-@pytest.mark.parametrize(
-    ("told", "found"),
-    [
-        ("0.10 0.05 0.01 1/93 4711\n", "10000"),
-        ("0.10 0.05 0.01 2/93 4711\n", "1000"),
-        ("9.10 0.05 0.01 12/93 4711\n", "1000"),
-        ("what is this", "1000"),
-        ("", "1000"),
-        (None, "1000"),
-    ],
-)
-def test_spins_are_shorter_beside_other_programs(monkeypatch, tmp_path, told, found):
-    for name in (*openmp.SPINS, "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    monkeypatch.setattr(openmp, "LOADAVG", str(tmp_path / "loadavg"))
-    if told is not None:
-        (tmp_path / "loadavg").write_text(told)
-    openmp.spin_shortly()
-    assert os.environ.pop("GOMP_SPINCOUNT") == found
-    assert os.environ.pop("KMP_BLOCKTIME") == "1"
+    assert run(f"import {name}; {SHOW}").stdout.split() == ["1000", "1"]
 
 
 @pytest.mark.parametrize(
@@ -69,4 +45,4 @@ def test_the_library_has_heard_it():
     told = run("import imgcodec, torch", OMP_DISPLAY_ENV="verbose").stderr
     if "GOMP_SPINCOUNT" not in told:
         pytest.skip("torch computes with another library")
-    assert "GOMP_SPINCOUNT = '1000" in told
+    assert "GOMP_SPINCOUNT = '1000'" in told
