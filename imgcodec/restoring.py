@@ -1,6 +1,6 @@
 """JPEG file -> pixels, by the restorer: a better decoder for any JPEG file.
 
-It brings torch. Files that have no place for alpha have none to keep; the rest is with `pictures`.
+It brings torch. Metadata and orientation are left to `imgcodec.pictures`.
 """
 
 from collections.abc import Iterator

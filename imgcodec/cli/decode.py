@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import LOCK, Warn, check_apart, details, load_codec, run, threads_of, warn
+from imgcodec.cli.jobs import (
+    LOCK,
+    Warn,
+    check_apart,
+    details,
+    keep_older,
+    load_codec,
+    run,
+    threads_of,
+    warn,
+)
 from imgcodec.cli.options import (
     ALPHA,
     CLUSTER,
@@ -124,11 +134,7 @@ class Decoding:
         parts = self.region or self.max_rate or self.keep_going
         return not parts and self.alpha == "keep" and set(self.metadata) >= set(KINDS)
 
-    def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; an older picture may be what its file was made of."""
-        if outdated:
-            raise AicError(f"{task.target}: exists, is older, and is kept without --force")
-        return False
+    is_due = keep_older
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Decompress a file, and return what to tell about it."""

@@ -78,6 +78,13 @@ def details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> 
     )
 
 
+def keep_older(work: object, task: Task, outdated: bool) -> bool:
+    """See `batch.Work.is_due`: an older target may be what its source was made of."""
+    if outdated:
+        raise AicError(f"{task.target}: exists, is older, and is kept without --force")
+    return False
+
+
 def check_apart(source: Path, target: Path) -> None:
     """Refuse to write over the input, whatever --force says."""
     with suppress(OSError):  # told where they are opened

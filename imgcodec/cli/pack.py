@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import Warn, check_apart, check_coded, run, threads_of, warn
+from imgcodec.cli.jobs import Warn, check_apart, check_coded, keep_older, run, threads_of, warn
 from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
 from imgcodec.errors import AicError
 from imgcodec.format import packed
@@ -84,11 +84,7 @@ class Packing(_Lossless):
 class Unpacking(_Lossless):
     """Settings of `aic unpack`."""
 
-    def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; an older file may be what its packed file was made of."""
-        if outdated:
-            raise AicError(f"{task.target}: exists, is older, and is kept without --force")
-        return False
+    is_due = keep_older
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Unpack a file, and return what to tell about it."""

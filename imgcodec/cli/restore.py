@@ -12,7 +12,7 @@ import click
 
 from imgcodec import files
 from imgcodec.cli.decode import FORMAT
-from imgcodec.cli.jobs import LOCK, Warn, check_apart, run, threads_of, warn
+from imgcodec.cli.jobs import LOCK, Warn, check_apart, keep_older, run, threads_of, warn
 from imgcodec.cli.options import (
     FORCE,
     HELD_PIXELS,
@@ -73,11 +73,7 @@ class Restoring:
     def size(self, source: Path) -> None:
         """See `batch.Work`: each file goes alone."""
 
-    def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; an older picture may be what its file was made of."""
-        if outdated:
-            raise AicError(f"{task.target}: exists, is older, and is kept without --force")
-        return False
+    is_due = keep_older
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Restore a file, and return what to tell about it."""

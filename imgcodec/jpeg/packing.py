@@ -18,7 +18,6 @@ from imgcodec.jpeg.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
-MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
 _COUNT_BYTES = 4
 PIECE = 2**16  # bits that are coded at a time
 PADDED = 255  # padding as nearly all files have it
@@ -91,10 +90,7 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
         raise ImageError(f"{len(data)} bytes, at most {packed.MAX_BYTES} can be packed")
     parts = syntax.read(data)
     frame = parts.frame
-    container.check_pixels(frame.width, frame.height, max_pixels)
-    if frame.num_blocks > MOST_BLOCKS_A_BYTE * len(data):
-        raise ImageError(f"{len(data)} bytes cannot hold {frame.width}x{frame.height} pixels")
-    blocks = np.zeros((frame.num_blocks, 64), np.int16)
+    blocks = scans.empty(frame, len(data), max_pixels)
     pads: list[int] = []
     for scan in parts.scans:
         pads += scans.decode(scan, frame, blocks)

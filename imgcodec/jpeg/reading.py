@@ -10,8 +10,6 @@ from imgcodec.format import container
 from imgcodec.jpeg import scans, syntax
 from imgcodec.jpeg.context import ZIGZAG
 
-MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
-
 
 class Plane(NamedTuple):
     """One component of a picture."""
@@ -54,13 +52,10 @@ def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
     """
     parts = syntax.read(data)
     frame = parts.frame
-    container.check_pixels(frame.width, frame.height, max_pixels)
-    if frame.num_blocks > MOST_BLOCKS_A_BYTE * len(data):
-        raise ImageError(f"{len(data)} bytes cannot hold {frame.width}x{frame.height} pixels")
+    blocks = scans.empty(frame, len(data), max_pixels)
     factors = _factors(parts)
     if any((steps == 0).any() for steps in parts.steps):
         raise ImageError("a quantisation table with a step of zero")
-    blocks = np.zeros((frame.num_blocks, 64), np.int16)
     for scan in parts.scans:
         scans.decode(scan, frame, blocks)
     planes = tuple(

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.errors import ImageError
+from imgcodec.format.container import check_pixels
 from imgcodec.jpeg import huffman
 from imgcodec.jpeg.huffman import Integers, Table, read_bits, windows
 from imgcodec.jpeg.syntax import Frame, Scan
 
 Blocks = NDArray[np.int16]
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+MOST_BLOCKS_A_BYTE = 8  # of a JPEG file: every block has a bit at least
 MOST_LANES = 4096
 LANE_BITS = 1024  # at least
 STEP_BITS = 768  # in which a lane most often falls into step
@@ -67,6 +69,19 @@ def _unit(scan: Scan) -> int:
     if len(scan.components) == 1:
         return 1
     return sum(c.across * c.down for c in scan.components)
+
+
+def empty(frame: Frame, num_bytes: int, max_pixels: int) -> Blocks:
+    """Return blocks of zeros for the scans of a file of so many bytes.
+
+    Raises:
+        AicError: more pixels than that.
+        ImageError: more blocks than the bytes can hold.
+    """
+    check_pixels(frame.width, frame.height, max_pixels)
+    if frame.num_blocks > MOST_BLOCKS_A_BYTE * num_bytes:
+        raise ImageError(f"{num_bytes} bytes cannot hold {frame.width}x{frame.height} pixels")
+    return np.zeros((frame.num_blocks, 64), np.int16)
 
 
 def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
