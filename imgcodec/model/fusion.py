@@ -6,6 +6,7 @@ operations; inside of `fusing` torch compiles them. It takes tens of seconds, an
 compiler, or Triton on a GPU. They compute the same either way, up to rounding.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -39,7 +40,10 @@ def fusing(on: bool = True) -> Iterator[None]:
     global _fused
     before, _fused = _fused, on
     if on:
-        import torch._dynamo
+        with warnings.catch_warnings():  # torch's own, of how its parts are written
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import torch._dynamo
+            import torch._inductor.compile_fx
 
         torch._dynamo.config.specialize_float = True  # numbers in the text are constants
     try:
