@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from imgcodec.jpeg import coding, context, network, scans, syntax
+from imgcodec.jpeg import coding, context, network, scan_reader, syntax
 from imgcodec.train.pages import pages
 
 HIDDEN = {"values": (32, 16), "ends": (32, 32), "means": (32, 32)}
@@ -110,7 +110,7 @@ def coefficients(data):
     parts = syntax.read(data)
     blocks = np.zeros((parts.frame.num_blocks, 64), np.int16)
     for scan in parts.scans:
-        scans.decode(scan, parts.frame, blocks)
+        scan_reader.decode(scan, parts.frame, blocks)
     shapes, planes = [], []
     for kind, (c, steps) in enumerate(zip(parts.frame.components, parts.steps, strict=True)):
         part = blocks[c.first : c.first + c.num_blocks].reshape(c.rows, c.columns, 64)

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 from PIL import Image
 
-from imgcodec.jpeg import scans, syntax
+from imgcodec.jpeg import scan_reader, scan_writer, syntax
 
 
 def picture(height=75, width=117, seed=3):
@@ -30,7 +30,7 @@ def opened(data):
     """Parts, blocks and paddings of a JPEG file."""
     parts = syntax.read(data)
     blocks = np.zeros((parts.frame.num_blocks, 64), np.int16)
-    pads = [scans.decode(scan, parts.frame, blocks) for scan in parts.scans]
+    pads = [scan_reader.decode(scan, parts.frame, blocks) for scan in parts.scans]
     return parts, blocks, pads
 
 
@@ -40,7 +40,7 @@ def padded(data, pad):
     pieces, position = [], 0
     for scan, old in zip(parts.scans, pads, strict=True):
         pieces.append(parts.skeleton[position : scan.after])
-        pieces.append(scans.encode(scan, parts.frame, blocks, [pad] * len(old)))
+        pieces.append(scan_writer.encode(scan, parts.frame, blocks, [pad] * len(old)))
         position = scan.after
     return b"".join([*pieces, parts.skeleton[position:]])
 

@@ -9,7 +9,7 @@ import heapq
 import numpy as np
 
 from imgcodec.errors import ImageError
-from imgcodec.jpeg import frames, scans, syntax
+from imgcodec.jpeg import frames, scan_writer, syntax
 from imgcodec.jpeg.huffman import WINDOW, Integers
 from imgcodec.jpeg.scans import Blocks
 
@@ -65,7 +65,7 @@ def filled(parts: syntax.Parts, blocks: Blocks) -> syntax.Parts:
     waiting = [found.table for found in short]
     for scan in parts.scans:
         if any(table is other for table in (*scan.dc, *scan.ac) for other in waiting):
-            scans.count(scan, parts.frame, blocks)
+            scan_writer.count(scan, parts.frame, blocks)
     pieces, position = [], 0
     for found in short:
         segment = _whole(parts, found)

@@ -13,7 +13,7 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, optimal, scans, syntax
+from imgcodec.jpeg import coding, frames, network, optimal, scan_reader, scan_writer, scans, syntax
 from imgcodec.jpeg.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
@@ -93,7 +93,7 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     blocks = scans.empty(frame, len(data), max_pixels)
     pads: list[int] = []
     for scan in parts.scans:
-        pads += scans.decode(scan, frame, blocks)
+        pads += scan_reader.decode(scan, frame, blocks)
     said = b"" if set(pads) == {PADDED} else bytes(pads)
     parts = syntax.read(parts.skeleton, is_skeleton=True)  # all that `unpack` will have
     if parts.frame != frame:
@@ -217,7 +217,7 @@ def _written(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
         if len(pads) != num:
             raise FormatError(f"{len(said)} paddings of restart intervals, too few")
         pieces.append(parts.skeleton[position : scan.after])
-        pieces.append(scans.encode(scan, parts.frame, blocks, list(pads)))
+        pieces.append(scan_writer.encode(scan, parts.frame, blocks, list(pads)))
         position = scan.after
     pieces.append(parts.skeleton[position:])
     return b"".join(pieces)

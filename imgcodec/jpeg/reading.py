@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from imgcodec.errors import ImageError
 from imgcodec.format import container
-from imgcodec.jpeg import scans, syntax
+from imgcodec.jpeg import scan_reader, scans, syntax
 from imgcodec.jpeg.context import ZIGZAG
 
 
@@ -57,7 +57,7 @@ def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
     if any((steps == 0).any() for steps in parts.steps):
         raise ImageError("a quantisation table with a step of zero")
     for scan in parts.scans:
-        scans.decode(scan, frame, blocks)
+        scan_reader.decode(scan, frame, blocks)
     planes = tuple(
         Plane(
             blocks[c.first : c.first + c.num_blocks].reshape(c.rows, c.columns, 64),

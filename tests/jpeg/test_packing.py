@@ -15,7 +15,7 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, optimal, packing, scans, syntax
+from imgcodec.jpeg import coding, frames, network, optimal, packing, scan_writer, syntax
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
@@ -85,7 +85,9 @@ def unusual():
     parts, blocks, _ = opened(data)
     scan = parts.scans[0]
     table = scan.ac[0]
-    items = scans._sequence(scan, blocks, blocks[:, 0].astype(np.int64), np.zeros(1, np.int64))
+    items = scan_writer._sequence(
+        scan, blocks, blocks[:, 0].astype(np.int64), np.zeros(1, np.int64)
+    )
     values = np.insert(items.values, 1, table.codes[0xF0])
     counts = np.insert(items.counts, 1, table.lengths[0xF0])
     coded = huffman.write_bits(values, counts, np.zeros(3, np.int64), [255], False)
@@ -241,7 +243,7 @@ def coded(skeleton, blocks):
     """A skeleton taken apart, whose tables have coded all scans."""
     parts = syntax.read(skeleton, is_skeleton=True)
     for scan in parts.scans:
-        scans.count(scan, parts.frame, blocks)
+        scan_writer.count(scan, parts.frame, blocks)
     return parts
 
 

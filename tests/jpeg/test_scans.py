@@ -9,7 +9,7 @@ from jpeg_files import jpeg, opened, padded, picture
 from PIL import Image
 
 from imgcodec.errors import ImageError
-from imgcodec.jpeg import scans, syntax
+from imgcodec.jpeg import scan_reader, scan_writer, syntax
 
 
 def rebuilt(data):
@@ -19,7 +19,7 @@ def rebuilt(data):
 def test_every_kind_comes_back(kind):
     parts, blocks, pads = opened(kind)
     for scan, pad in zip(parts.scans, pads, strict=True):
-        assert scans.encode(scan, parts.frame, blocks, pad) == scan.coded
+        assert scan_writer.encode(scan, parts.frame, blocks, pad) == scan.coded
 
 
 def test_the_skeleton_says_the_same_as_the_file(kind):
@@ -63,7 +63,7 @@ def test_lanes_fall_into_step():
     """A file of many lanes, of which most begin in the midst of a symbol."""
     data = jpeg(picture(400, 500), quality=92)
     parts, blocks, _ = opened(data)
-    assert len(parts.scans[0].coded) * 8 > 20 * scans.LANE_BITS
+    assert len(parts.scans[0].coded) * 8 > 20 * scan_reader.LANE_BITS
     assert rebuilt(data) == data
 
 
@@ -71,7 +71,7 @@ def test_runs_longer_than_a_symbol_can_say():
     flat = np.full((8 * 260, 8 * 130), 77, np.uint8)
     flat[0, 0] = flat[-1, -1] = 255
     data = jpeg(flat, "L", progressive=True)
-    assert opened(data)[0].frame.num_blocks > scans.MOST_RUN
+    assert opened(data)[0].frame.num_blocks > scan_writer.MOST_RUN
     assert rebuilt(data) == data
 
 
@@ -89,7 +89,7 @@ def test_padding_of_other_bits_is_found(pad, options):
     parts, blocks, pads = opened(data)
     assert any(value != 255 for scan in pads for value in scan)
     for scan, found in zip(parts.scans, pads, strict=True):
-        assert scans.encode(scan, parts.frame, blocks, found) == scan.coded
+        assert scan_writer.encode(scan, parts.frame, blocks, found) == scan.coded
 
 
 def marked(data, old, new):
@@ -134,7 +134,7 @@ def test_damage_is_refused_or_read_but_never_a_bug(kind):
         with suppress(ImageError):
             parts, blocks, pads = opened(bytes(data))
             for scan, pad in zip(parts.scans, pads, strict=True):
-                scans.encode(scan, parts.frame, blocks, pad)
+                scan_writer.encode(scan, parts.frame, blocks, pad)
 
 
 def test_the_tables_of_a_picture_are_those_of_its_first_scan():
@@ -158,4 +158,4 @@ def test_a_scan_without_data_is_refused(progressive):
     parts = syntax.read(data[: at + header] + b"\xff\xd9")
     blocks = np.zeros((parts.frame.num_blocks, 64), np.int16)
     with pytest.raises(ImageError, match="^a scan without coded data$"):
-        scans.decode(parts.scans[0], parts.frame, blocks)
+        scan_reader.decode(parts.scans[0], parts.frame, blocks)
