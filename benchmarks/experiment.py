@@ -40,7 +40,7 @@ def main() -> None:
             fields["groups"] = tuple(fields["groups"])
         config = ModelConfig(**fields)
         size = sum(parameter.numel() for parameter in Model(config).parameters())
-        path = train(data, out / name, 0.0, config=config, **settings)
+        (path,) = train(data, out / name, 0.0, configs={".": config}, **settings)
         row = json.loads((path.parent / "log.jsonl").read_text().splitlines()[-1])
         minutes, rate = row["elapsed_s"] / 60, row["bd_rate_jpeg"]
         print(f"{name:<16} {size:>10,} {minutes:>8.1f} {rate:>+8.2f}%", flush=True)

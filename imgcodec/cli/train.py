@@ -73,12 +73,15 @@ TRAINING = combine(
         "a resumed run keeps its own.",
     ),
     click.option(
+        "tunes",
         "--tune",
         type=click.Choice(TUNES),
-        default="psnr",
+        multiple=True,
+        default=["psnr"],
         show_default=True,
         help="Which quality a new run of --loss rd aims at: pixel values, structure, or what "
-        "people see; ms-ssim and eye need --crop 168 or more.",
+        "people see; ms-ssim and eye need --crop 168 or more. Several are trained side by side, "
+        "each in a folder of --out.",
     ),
     click.option(
         "--seed",
@@ -103,6 +106,13 @@ TRAINING = combine(
         show_default=True,
         metavar="PX",
         help="Side of a crop in pixels, a multiple of 8.",
+    ),
+    click.option(
+        "--final-crop",
+        type=click.IntRange(64, 512),
+        metavar="PX",
+        help="The same for the last quarter of the time, in which a step has as many pixels and "
+        "the learning rate begins anew.",
     ),
     click.option(
         "--pages",
@@ -137,7 +147,8 @@ TRAINING = combine(
 @FORCE
 def train(
     data: Path | None, out: Path | None, resume: Path | None, start: Path | None,
-    target: Path | None, config: str, tune: str, device: str, force: bool, **settings: Any,
+    target: Path | None, config: str, tunes: tuple[str, ...], device: str, force: bool,
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
     if target is not None:
@@ -155,6 +166,9 @@ def train(
         raise click.UsageError("--resume and --start exclude each other")
     if settings["seconds"] is not None and resume is not None:
         raise click.UsageError("--seconds and --resume exclude each other")
+    if len(tunes) > 1 and (resume is not None or config == "paper"):
+        other = "--config paper" if resume is None else "--resume"
+        raise click.UsageError(f"several --tune and {other} exclude each other")
     import torch
 
     from imgcodec.model import ModelConfig
@@ -165,5 +179,10 @@ def train(
     if device == "cuda" and not cuda:
         raise AicError("no CUDA device found")
     device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
-    sizes = ModelConfig.paper() if config == "paper" else ModelConfig(metric=METRICS[tune])
-    click.echo(run(data, out, resume=resume, start=start, device=device, config=sizes, **settings))
+    sizes = {tune: ModelConfig(metric=METRICS[tune]) for tune in tunes}
+    if len(sizes) == 1:
+        sizes = {".": ModelConfig.paper() if config == "paper" else sizes[tunes[0]]}
+    for path in run(
+        data, out, resume=resume, start=start, device=device, configs=sizes, **settings
+    ):
+        click.echo(path)

@@ -10,6 +10,9 @@ QUANTISED_FROM = 0.15  # share of the time after which the context models work o
 # Share of the time after which latents are rounded as in files, and the scales are learned from
 # the cells that are coded; that stage has its own decay, from half the peak.
 REAL_FROM = 0.43
+# Share of the time after which patches are larger, where that is asked for; the learning rate
+# decays once more, from half the peak.
+FINAL_FROM = 0.75
 # Share of the time in which a run that starts from other weights trains the context models alone,
 # with a learning rate so many times that of the rest: some of their layers may be new.
 SETTLING, SETTLING_RATE = 0.04, 4.0
@@ -27,24 +30,27 @@ def stage(progress: float, fresh: bool) -> Stage:
     return Stage(not fresh or progress > QUANTISED_FROM, not fresh or progress > REAL_FROM)
 
 
-def learning_rate(peak: float, progress: float, step: int, fresh: bool) -> float:
-    """Return the learning rate of a step, from 1, at a share of the time, 0..1."""
-    return peak * _decay(progress, fresh) * min(1.0, step / WARM_UP_STEPS)
+def ends(fresh: bool, final: bool) -> tuple[float, ...]:
+    """Return the shares of the time at which the learning rate has decayed, and begins anew.
+
+    Args:
+        fresh: whether the run began with random weights.
+        final: whether patches are larger in the end.
+    """
+    return (*[REAL_FROM] * fresh, *[FINAL_FROM] * final, 1.0)
+
+
+def learning_rate(peak: float, progress: float, step: int, ends: tuple[float, ...]) -> float:
+    """Return the learning rate of a step, from 1, at a share of the time, 0..1; see `ends`."""
+    number = sum(progress >= end for end in ends[:-1])
+    begin = ends[number - 1] if number else 0.0
+    cosine = 0.5 * (1 + math.cos(math.pi * (progress - begin) / (ends[number] - begin)))
+    highest = peak * (0.5 if number else 1.0)
+    decayed = highest * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+    return decayed * min(1.0, step / WARM_UP_STEPS)
 
 
 def shares(progress: float, fresh: bool) -> tuple[float, float]:
     """Return how much of the learning rate the context models and the other networks get."""
     settling = not fresh and progress < SETTLING
     return (SETTLING_RATE, 0.0) if settling else (1.0, 1.0)
-
-
-def _decay(progress: float, fresh: bool) -> float:
-    """Return the learning rate at a share of the time, as a share of its peak."""
-    if not fresh:
-        peak, done = 1.0, progress
-    elif progress < REAL_FROM:
-        peak, done = 1.0, progress / REAL_FROM
-    else:
-        peak, done = 0.5, (progress - REAL_FROM) / (1 - REAL_FROM)
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return peak * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)

@@ -27,8 +27,8 @@ WAIT_EVERY = 8  # steps after which the host waits for the device, which keeps i
 class Trainee:
     """A model, the average of its weights, the optimiser, and what a step needs."""
 
-    def __init__(self, model: Model, objective: str, batch: int, crop: int) -> None:
-        """Prepare a model, on its device, to be trained on `batch` patches of `crop` pixels."""
+    def __init__(self, model: Model, objective: str) -> None:
+        """Prepare a model, on its device, to be trained."""
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -54,9 +54,8 @@ class Trainee:
         self.lag = torch.zeros((), device=self.device)
         # loss, bits per pixel and PSNR, added up since `take_sums`
         self.sums = torch.zeros(3, device=self.device)
-        self.x = torch.zeros(batch, 3, crop, crop, device=self.device)
-        self.x = self.x.contiguous(memory_format=torch.channels_last)
-        self.u = torch.zeros(batch, device=self.device)
+        self.x = torch.zeros(0, 3, 0, 0, device=self.device)
+        self.u = torch.zeros(0, device=self.device)
         self.stage: Stage | None = None
         self.eager_steps = 0
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -71,16 +70,20 @@ class Trainee:
         self.step = step
 
     def advance(self, x: Tensor, u: Tensor, stage: Stage, rates: tuple[float, float]) -> None:
-        """Do one step.
+        """Do one step, on a stream of its own where the device has streams: see `join`.
 
         Args:
-            x: (batch, 3, crop, crop) float32 in 0..1.
+            x: (batch, 3, crop, crop) float32 in 0..1; a change of size costs time.
             u: (batch,) rate parameters.
             stage: how it is computed.
             rates: learning rates of the context models and of the rest.
         """
         self.step += 1
-        with self.streaming(), fusing(self.on_cuda):
+        with self._streaming(), fusing(self.on_cuda):
+            if x.shape != self.x.shape:
+                self.x = torch.empty_like(x, memory_format=torch.channels_last)
+                self.u = torch.empty_like(u)
+                self.eager_steps, self.graph = 0, None
             self.x.copy_(x)
             self.u.copy_(u)
             for own, rate in zip(self.rates, rates, strict=True):
@@ -127,16 +130,20 @@ class Trainee:
         self.sums.zero_()
         return sums
 
+    def join(self) -> None:
+        """Let what follows wait for the steps so far; others may advance before."""
+        if self.stream is not None:
+            torch.cuda.current_stream().wait_stream(self.stream)
+
     @contextmanager
-    def streaming(self) -> Iterator[None]:
-        """Work on the stream of this model, where the device has streams."""
+    def _streaming(self) -> Iterator[None]:
+        """Work on the stream of this model, behind what was asked for so far."""
         if self.stream is None:
             yield
             return
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             yield
-        torch.cuda.current_stream().wait_stream(self.stream)
 
     def _capture(self, stage: Stage) -> None:
         """Capture a step and do it."""

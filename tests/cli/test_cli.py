@@ -978,7 +978,7 @@ def training(monkeypatch):
 
         def called(*words, _name=name, **named):
             calls[_name] = (words, named)
-            return words[1] / "last.pt"
+            return [words[1] / name / "last.pt" for name in named.get("configs", ())]
 
         setattr(module, function, called)
         monkeypatch.setitem(sys.modules, f"imgcodec.train.{name}", module)
@@ -991,7 +991,7 @@ def training(monkeypatch):
 DEFAULTS = {
     "minutes": 150.0, "seconds": None, "half": False, "resume": None, "start": None,
     "device": "cpu", "threads": None, "objective": "rd", "seed": 0, "batch": 8, "crop": 128,
-    "learning_rate": 6e-4, "pages": 0.1,
+    "final_crop": None, "learning_rate": 6e-4, "pages": 0.1,
 }  # fmt: skip
 
 
@@ -1003,20 +1003,28 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
     base = ("train", "--data", tmp_path, "--out", out)
     result = aic(*base)
     assert (result.exit_code, result.stdout) == (0, f"{out / 'last.pt'}\n")
-    assert training == {"loop": ((tmp_path, out), {**DEFAULTS, "config": ModelConfig()})}
+    alone = {**DEFAULTS, "configs": {".": ModelConfig()}}
+    assert training == {"loop": ((tmp_path, out), alone)}
+    structure = ModelConfig(metric="ms-ssim")
     assert aic(*base, "--tune", "ms-ssim").exit_code == 0
-    assert training["loop"][1] == {**DEFAULTS, "config": ModelConfig(metric="ms-ssim")}
+    assert training["loop"][1] == {**DEFAULTS, "configs": {".": structure}}
+    result = aic(*base, "--tune", "psnr", "--tune", "ms-ssim")
+    assert training["loop"][1]["configs"] == {"psnr": ModelConfig(), "ms-ssim": structure}
+    assert result.stdout.splitlines() == [
+        str(out / name / "last.pt") for name in ("psnr", "ms-ssim")
+    ]
     result = aic(
         *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
         "--learning-rate", "0.001", "--pages", "0", "--seconds", "720", "--half",
+        "--final-crop", "512",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
         "minutes": 0.5, "seconds": 720.0, "half": True, "resume": None, "start": photo,
         "device": "cpu", "threads": 2,
-        "objective": "paper", "config": ModelConfig.paper(), "seed": 7, "batch": 4,
-        "crop": 256, "learning_rate": 0.001, "pages": 0.0,
+        "objective": "paper", "configs": {".": ModelConfig.paper()}, "seed": 7, "batch": 4,
+        "crop": 256, "final_crop": 512, "learning_rate": 0.001, "pages": 0.0,
     })  # fmt: skip
 
 
@@ -1055,6 +1063,9 @@ def test_train_wrong_usage(aic, training, tmp_path, photo):
     words = ("--out", tmp_path, "--resume", photo, "--seconds", "9")
     assert_usage(aic(*base, *words), "exclude each other")
     assert_usage(aic(*base, "--out", tmp_path, "--crop", "63"), "'--crop'")
+    several = "--out", tmp_path, "--tune", "psnr", "--tune", "eye"
+    assert_usage(aic(*base, *several, "--resume", photo), "several --tune and --resume")
+    assert_usage(aic(*base, *several, "--config", "paper"), "several --tune and --config paper")
     assert_usage(aic(*base, "--out", tmp_path, "--pages", "0.95"), "'--pages'")
     assert_usage(aic(*base, "--out", tmp_path, "--pages", "-0.1"), "'--pages'")
     both = "--resume", photo, "--start", photo

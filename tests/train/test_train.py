@@ -25,7 +25,7 @@ from imgcodec.model.context import ContextModel
 from imgcodec.model.dct import lapping_matrix, noise_gains
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.tables import mass_table
-from imgcodec.train import data, loop, loss, schedule, validate
+from imgcodec.train import data, loop, loss, run, schedule, validate
 from imgcodec.train.export import export, fit_masses, make_tables
 
 TINY = ModelConfig(
@@ -424,14 +424,16 @@ def set_clock(patch, tick=TICK):
 def clock(monkeypatch):
     """The clock of the tests, and no time spent on validation and drawing."""
     set_clock(monkeypatch)
-    monkeypatch.setattr(loop, "draw", lambda log, target: None)
+    monkeypatch.setattr(run, "draw", lambda log, target: None)
     monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
     return monkeypatch
 
 
-def short(folder, out, minutes=MINUTES, **options):
+def short(folder, out, minutes=MINUTES, config=TINY, **options):
     """Train a tiny model."""
-    return loop.train(folder, out, minutes, **{"config": TINY, "batch": 2, "crop": 32, **options})
+    options = {"configs": {".": config}, "batch": 2, "crop": 32, **options}
+    (path,) = loop.train(folder, out, minutes, **options)
+    return path
 
 
 def read_log(out):
@@ -487,7 +489,7 @@ def test_training_takes_the_time_that_it_is_given(pictures, tmp_path):
     assert not list(out.glob("*.part"))
 
 
-DRAW = loop.draw
+DRAW = run.draw
 
 
 def test_seconds_hold_start_validation_and_checkpoints(clock, pictures, tmp_path):
@@ -541,7 +543,7 @@ def test_an_export_may_fit_the_table_of_a_run_without_one(clock, pictures, tmp_p
 
 def test_curves_are_drawn_where_matplotlib_is_installed(clock, pictures, tmp_path):
     pytest.importorskip("matplotlib")
-    clock.setattr(loop, "draw", DRAW)
+    clock.setattr(run, "draw", DRAW)
     short(pictures, tmp_path / "run")
     with Image.open(tmp_path / "run" / "curves.png") as drawn:
         assert drawn.format == "PNG"
@@ -549,7 +551,7 @@ def test_curves_are_drawn_where_matplotlib_is_installed(clock, pictures, tmp_pat
 
 
 def test_training_does_without_matplotlib(clock, pictures, tmp_path):
-    clock.setattr(loop, "draw", DRAW)
+    clock.setattr(run, "draw", DRAW)
     clock.setitem(sys.modules, "matplotlib.figure", None)
     short(pictures, tmp_path / "run")
     assert not (tmp_path / "run" / "curves.png").exists()
@@ -615,6 +617,46 @@ def test_a_step_that_was_suspended_counts_as_five_seconds(monkeypatch, pictures,
     monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
     state = load(short(pictures, tmp_path / "run", 0.25))
     assert (state["step"], state["elapsed_s"]) == (3, 15.0)
+
+
+def test_models_side_by_side_learn_what_each_alone_does(clock, watch, pictures, tmp_path):
+    wide = replace(TINY, context_hidden=16)
+    paths = loop.train(
+        pictures, tmp_path, MINUTES, configs={"a": TINY, "b": wide}, batch=2, crop=32
+    )
+    assert paths == [tmp_path / name / "last.pt" for name in "ab"]
+    assert [load(path)["config"] for path in paths] == [TINY.as_dict(), wide.as_dict()]
+    assert [load(path)["step"] for path in paths] == [4, 4]
+    together = watch[:8]
+    del watch[:]
+    short(pictures, tmp_path / "alone")
+    for one, other, single in zip(together[::2], together[1::2], watch, strict=True):
+        assert torch.equal(one.x, other.x)
+        assert torch.equal(one.x, single.x)
+    assert equal(together[0].state, watch[0].state)
+    assert equal(together[2].state, watch[1].state)  # the first step has the same random numbers
+    for name in "ab":
+        assert [row["step"] for row in read_log(tmp_path / name)] == [1, 2, 3, 4]
+
+
+def test_larger_patches_in_the_end(clock, watch, pictures, tmp_path):
+    clock.setattr(schedule, "WARM_UP_STEPS", 1)
+    start = short(pictures, tmp_path / "a")
+    del watch[:]
+    out = tmp_path / "b"
+    short(pictures, out, 0.25, start=start, batch=8, final_crop=64, learning_rate=1e-3)
+    sizes = [tuple(seen.x.shape) for seen in watch]
+    assert sizes == [(8, 3, 32, 32)] * 12 + [(2, 3, 64, 64)] * 4  # from three quarters on
+    rates = [row["learning_rate"] / 1e-3 for row in read_log(out)]
+    assert rates[0] == 1
+    assert rates[:12] == sorted(rates[:12], reverse=True)
+    assert rates[6] == pytest.approx(0.02 + 0.98 * 0.5)
+    assert rates[12] == 0.5  # the rate rises again, to half of the peak
+    assert rates[14] == pytest.approx(0.5 * (0.02 + 0.98 * 0.5))
+    with pytest.raises(AicError, match="crop 200 is larger than the pictures"):
+        short(pictures, out, final_crop=200)
+    with pytest.raises(AicError, match="crop 68 is not a multiple of 8"):
+        short(pictures, out, final_crop=68)
 
 
 def test_a_run_is_seeded(clock, watch, pictures, tmp_path):
@@ -700,7 +742,7 @@ def test_inputs_that_a_layer_lacked_count_for_nothing_at_first():
     name = "code_context.pyramid.details.collect.weight"
     weights = other.state_dict()
     weights[name] = weights[name][:, :-2]
-    loop.adopt(model, weights)
+    run.adopt(model, weights)
     adopted = model.state_dict()[name]
     assert torch.equal(adopted[:, :-2], weights[name])
     assert not adopted[:, -2:].any()
@@ -710,7 +752,7 @@ def test_inputs_that_a_layer_lacked_count_for_nothing_at_first():
 def test_layers_of_another_width_are_not_taken_over():
     model, other = Model(TINY), Model(replace(TINY, width=2 * TINY.width))
     before = copy.deepcopy(model.state_dict())
-    loop.adopt(model, other.state_dict())
+    run.adopt(model, other.state_dict())
     name = "g_a.stem.weight"
     assert torch.equal(model.state_dict()[name], before[name])
 
@@ -745,7 +787,7 @@ def test_a_finished_run_is_not_resumed(clock, pictures, tmp_path):
 def test_deviation_is_that_of_every_eighth_picture():
     crops = torch.randint(256, (17, 3, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
     crops[::8] = torch.tensor([100, 200, 250], dtype=torch.uint8)[:, None, None, None]
-    found = loop.coefficient_deviation(Model(TINY), crops)
+    found = run.coefficient_deviation(Model(TINY), crops)
     steady = torch.zeros(192, dtype=torch.bool)
     steady[0] = True  # only the block mean of R + G + B
     assert found[~steady].max() < 1e-4
@@ -759,7 +801,7 @@ def test_a_model_starts_from_the_deviations_of_the_training_pictures(
 ):
     short(pictures, tmp_path / "run")
     crops, _ = data.split(data.read_crops(pictures))
-    expected = loop.coefficient_deviation(Model(TINY), crops)
+    expected = run.coefficient_deviation(Model(TINY), crops)
     assert torch.equal(watch[0].state["deviation"], expected)
 
 
@@ -803,27 +845,29 @@ def rd_loss(state, images, u):
     return value.exp().item()  # the mean cost, of logarithms
 
 
-def run(folder, steps, every, **options):
+def finished(folder, steps, every, **options):
     """Train for a number of steps by the clock of the tests, at a rate fit for a short run."""
-    out = folder.parent / options.pop("name")
+    out, config = (folder.parent / options.pop("name"), options.pop("config"))
     with pytest.MonkeyPatch.context() as patch:
         set_clock(patch)
         patch.setattr(loop, "CHECKPOINT_EVERY_S", every * TICK)
         patch.setattr(schedule, "WARM_UP_STEPS", 5)
         patch.setattr(loss, "PAPER_WARM_UP", 20)
-        return loop.train(
-            folder, out, steps * TICK / 60, batch=4, crop=64, learning_rate=1e-2, **options
-        )
+        (path,) = loop.train(
+            folder, out, steps * TICK / 60, configs={".": config}, batch=4, crop=64,
+            learning_rate=1e-2, **options,
+        )  # fmt: skip
+        return path
 
 
 @pytest.fixture(scope="module")
 def trained(pictures):
-    return run(pictures, 64, 16, config=TINY, name="rd")
+    return finished(pictures, 64, 16, config=TINY, name="rd")
 
 
 @pytest.fixture(scope="module")
 def paper(pictures):
-    return run(pictures, 96, 32, config=PAPER, objective="paper", name="paper")
+    return finished(pictures, 96, 32, config=PAPER, objective="paper", name="paper")
 
 
 def test_loss_falls(pictures, trained):

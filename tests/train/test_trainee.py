@@ -24,11 +24,11 @@ NO_KERNELS = {
 }  # fmt: skip
 
 
-def trainee(config=SMALL, side=64):
+def trainee(config=SMALL):
     torch.manual_seed(3)
     model = Model(config)
     model.start_from(torch.linspace(1, 0.01, 192))
-    return Trainee(model, "rd", 2, side)
+    return Trainee(model, "rd")
 
 
 def batches(count, side=64):
@@ -70,7 +70,7 @@ def tensors(result):
 def test_a_replayed_step_computes_what_an_eager_one_does(metric, monkeypatch):
     config = ModelConfig(**(SMALL.as_dict() | {"metric": metric}))
     side = 64 if metric == "mse" else 168
-    eager, taped = trainee(config, side), trainee(config, side)
+    eager, taped = trainee(config), trainee(config)
     tape = Tape()
     compute = taped.compute
 
@@ -95,7 +95,7 @@ def test_a_replayed_step_computes_what_an_eager_one_does(metric, monkeypatch):
     for name, tensor in eager.average.state_dict().items():
         torch.testing.assert_close(taped.average.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(taped.sums, eager.sums)
-    before = trainee(config, side).model.state_dict()
+    before = trainee(config).model.state_dict()
     assert not torch.equal(before["g_a.stem.weight"], eager.model.state_dict()["g_a.stem.weight"])
 
 

@@ -1,0 +1,159 @@
+"""One model in training: how it begins, its folder, its log and its checkpoints."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcodec.errors import AicError
+from imgcodec.metrics import MS_SSIM_MIN_SIDE
+from imgcodec.model import COEFFICIENTS, Model, ModelConfig
+from imgcodec.model.distortion import TUNES
+from imgcodec.train import validate
+from imgcodec.train.checkpoint import load_weights, save_checkpoint
+from imgcodec.train.export import chosen, fit_masses
+from imgcodec.train.trainee import Trainee
+
+NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
+
+
+class Run:
+    """A model that is trained, what it is validated on, and the files that it leaves.
+
+    Attributes:
+        trainee: the model, its average and its optimiser.
+        fresh: whether the model began with random weights.
+        target: its checkpoint.
+    """
+
+    def __init__(
+        self, out: Path, config: ModelConfig, crops: Tensor, held: Tensor, crop: int,
+        objective: str, half: bool, start: Path | None, state: dict[str, Any] | None,
+    ) -> None:  # fmt: skip
+        """Begin, or go on.
+
+        Args:
+            out: folder, made where it is missing.
+            config: sizes of the model.
+            crops: uint8 (N, 3, H, W) pictures that are trained on, on the device of the model.
+            held: the same, that validate.
+            crop: side of the smallest patches, px.
+            objective: see `Trainee`.
+            half: whether checkpoints are small, see `save_checkpoint`.
+            start: checkpoint or weights file that the model begins with, see `adopt`.
+            state: a checkpoint to go on from.
+
+        Raises:
+            AicError: pictures or patches are too small for the metric, or `start` is no such file.
+        """
+        if config.levelled and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
+            least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
+            raise AicError(f"{TUNES[config.metric]} needs {least}")
+        out.mkdir(parents=True, exist_ok=True)
+        self.target, self._log, self._curves = (
+            out / name for name in ("last.pt", "log.jsonl", "curves.png")
+        )
+        self.fresh = state["fresh"] if state else start is None
+        self._crops, self._held, self._half = crops, held, half
+        model = Model(config)
+        if state:
+            model.load_state_dict(state["model"])
+        else:
+            model.start_from(coefficient_deviation(model, crops))
+        if start:
+            adopt(model, load_weights(start))
+        self.trainee = Trainee(model.to(crops.device), objective)
+        if state:
+            self.trainee.resume(state["average"], state["optimiser"], state["step"])
+        self._anchor = validate.jpeg_curve(held, config.metric)
+        self._counted = self.trainee.step  # steps that the log has
+
+    def validated(self) -> validate.Curve:
+        """Return the curve of the averaged weights."""
+        return validate.curve(self.trainee.average, self._held)
+
+    def record(self, elapsed_s: float, rate: float, fit: bool) -> None:
+        """Validate, and write a row of the log, a checkpoint and the curves.
+
+        Args:
+            elapsed_s: training time, seconds.
+            rate: the learning rate.
+            fit: whether to fit the table of magnitudes for the checkpoint.
+        """
+        trainee = self.trainee
+        sums, count = trainee.take_sums(), trainee.step - self._counted
+        self._counted = trainee.step
+        curve = self.validated()
+        row = {
+            "step": trainee.step,
+            "elapsed_s": round(elapsed_s, 1),
+            "loss": sums[0] / count,
+            "train_rate": sums[1] / count,
+            "train_psnr": sums[2] / count,
+            "learning_rate": rate,
+            "rates": curve.rates,
+            "level_rates": curve.level_rates,
+            "psnrs": curve.psnrs,
+            "scores": curve.scores,
+            "bd_rate_jpeg": validate.bd_rate_of(self._anchor, curve),  # None: nothing in common
+        }
+        with self._log.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        masses = None
+        if fit and trainee.model.config.expansion:
+            masses = fit_masses(trainee.average, chosen(self._crops))
+        save_checkpoint(self.target, trainee, elapsed_s, self.fresh, masses, self._half)
+        draw(self._log, self._curves)
+
+
+def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
+    """Return the root mean square of each coefficient over every 8th crop, (192,)."""
+    squares = torch.zeros(COEFFICIENTS, dtype=torch.float64)
+    transform = copy.deepcopy(model.transform).to(crops.device)
+    chosen = crops[::8]
+    for crop in chosen:
+        t = transform.analyse(crop[None].float() / 255)
+        squares += t.double().square().mean((0, 2, 3)).cpu()
+    return (squares / len(chosen)).sqrt().float()
+
+
+@torch.no_grad()
+def adopt(model: Model, weights: dict[str, Tensor]) -> None:
+    """Take over the weights of another model, which may be smaller.
+
+    Tensors of the same name and shape are copied; inputs that a layer of the other lacks, the
+    last ones, count for nothing at first; residual blocks that it lacks start close to the
+    identity.
+    """
+    for name, tensor in model.state_dict().items():
+        known, other = tensor, weights.get(name)
+        if other is not None and other.dim() == tensor.dim() > 1:
+            known = tensor[:, : other.shape[1]]
+        if other is not None and other.shape == known.shape:
+            tensor.zero_()
+            known.copy_(other)
+        elif name.endswith(NEW_BLOCK):
+            tensor.mul_(NEW_BLOCK_FACTOR)
+
+
+def draw(log: Path, target: Path) -> None:
+    """Draw loss and BD-rate over time, where matplotlib is installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    minutes = [row["elapsed_s"] / 60 for row in rows]
+    figure = Figure(figsize=(9, 3.5), layout="tight")
+    for index, (key, label) in enumerate(
+        (("loss", "training loss"), ("bd_rate_jpeg", "estimated BD-rate against JPEG, %"))
+    ):
+        axes = figure.add_subplot(1, 2, index + 1)
+        axes.plot(minutes, [row[key] for row in rows], marker=".")
+        axes.set_xlabel("minutes")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    figure.savefig(target, dpi=90)
