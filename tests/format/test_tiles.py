@@ -102,7 +102,13 @@ def picture(textured):
 @pytest.fixture(scope="module")
 def tiled(tiny_codec, picture):
     """The picture in 4 x 6 tiles, the last ones cut by the edge."""
-    return tiny_codec.encode(picture, 1.0, tile=64)
+    return tiny_codec.encode(picture, quality=70, tile=64)
+
+
+@pytest.fixture(scope="module")
+def many(tiny_codec, textured):
+    """A picture in 9 x 9 tiles."""
+    return tiny_codec.encode(textured(64 * 9, 64 * 9), quality=70, tile=64)
 
 
 def codes_of(codec, data):
@@ -249,20 +255,24 @@ def test_gathered_codes_are_those_of_the_tiles(tiny_codec, tiled):
 # ---------------------------------------------------------------- regions
 
 
+@pytest.fixture(scope="module")
+def whole(tiny_codec, tiled):
+    return tiny_codec.decode(tiled)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.data())
-def test_regions_are_cut_from_the_picture(tiny_codec, tiled, data):
+def test_regions_are_cut_from_the_picture(tiny_codec, tiled, whole, data):
     x, y = data.draw(st.integers(0, 327)), data.draw(st.integers(0, 199))
     width, height = data.draw(st.integers(1, 328 - x)), data.draw(st.integers(1, 200 - y))
     found = tiny_codec.decode(tiled, (x, y, width, height))
-    wanted = tiny_codec.decode(tiled)[y : y + height, x : x + width]
+    wanted = whole[y : y + height, x : x + width]
     assert found.shape == wanted.shape
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
-def test_a_region_reads_the_tiles_around_it_only(tiny_codec, textured):
-    data = tiny_codec.encode(textured(64 * 9, 64 * 9), 1.0, tile=64)
-    header, tiles, _ = container.unpack(data)
+def test_a_region_reads_the_tiles_around_it_only(tiny_codec, many):
+    header, tiles, _ = container.unpack(many)
     asked = []
 
     def tile(number):
@@ -400,7 +410,7 @@ def test_filling_continues_what_lies_around(tiny_codec):
     """A smooth picture: the hole is hardly seen."""
     rows, columns = np.mgrid[:192, :192]
     image = np.stack([rows + 30, 200 - columns / 2, columns + 20], -1).astype(np.uint8)
-    data = tiny_codec.encode(image, 1.0, tile=64)
+    data = tiny_codec.encode(image, quality=80, tile=64)
     found, report = decode_reporting(tiny_codec, spoil(data, 4), keep_going=True)
     assert list(report.damaged) == [4]
     hole = found[64:128, 64:128].astype(float) - image[64:128, 64:128]
@@ -427,11 +437,10 @@ def test_python_is_warned_of_what_is_filled_in(tiny_codec, tiled):
     tiny_codec.decode(tiled, keep_going=True)
 
 
-def test_a_region_does_not_care_about_damage_elsewhere(tiny_codec, textured):
-    data = tiny_codec.encode(textured(64 * 9, 64 * 9), 1.0, tile=64)
+def test_a_region_does_not_care_about_damage_elsewhere(tiny_codec, many):
     region = (0, 0, 64, 64)
     assert np.array_equal(
-        tiny_codec.decode(spoil(data, 80), region), tiny_codec.decode(data, region)
+        tiny_codec.decode(spoil(many, 80), region), tiny_codec.decode(many, region)
     )
 
 
@@ -470,7 +479,7 @@ def encoded(height):
     pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
     del grey
     found = []
-    used = peak(lambda: found.append(codec.encode(pixels, 0.3, tile=256)))
+    used = peak(lambda: found.append(codec.encode(pixels, quality=30, tile=256)))
     return used, found[0]
 
 
@@ -479,17 +488,17 @@ def decoded(data):
 
 
 encoded(512)
-small, large = encoded(1024), encoded(8192)
+small, large = encoded(1024), encoded(4096)
 print((large[0] - small[0]) // 1024, (decoded(large[1]) - decoded(small[1])) // 1024)
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux can forget a peak")
 def test_memory_does_not_grow_with_the_tiles(tiny_weights):
-    """4 megapixels take no more than 0.5 do, beyond the pixels and what the file holds."""
+    """2 megapixels take no more than 0.5 do, beyond the pixels and what the file holds."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(tiny_weights)], capture_output=True, text=True, check=True
     )
     encoding, decoding = map(int, done.stdout.split())
-    assert encoding < 12 + 40  # the pixels, and some
+    assert encoding < 6 + 40  # the pixels, and some
     assert decoding < 40
