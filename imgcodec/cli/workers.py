@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 AHEAD = 16  # items for each process that are looked at before their turn
 
@@ -47,16 +47,17 @@ def run(
             return future.result()
         except BrokenProcessPool:  # all that were under way are lost, and who did it is unknown
             pool.shutdown()
+            pool = executor(1)
             try:
-                with executor(1) as alone:
-                    return alone.submit(do, item).result()
+                found = pool.submit(_do, do, item).result()
             except BrokenProcessPool:
-                return lost(item)
-            finally:
-                pool = executor(processes)
-                for number, (other, before) in enumerate(waiting):
-                    if not _is_known(before):
-                        waiting[number] = other, pool.submit(do, other)
+                found = lost(item)
+            pool.shutdown()
+            pool = executor(processes)
+            for number, (other, before) in enumerate(waiting):
+                if not _is_known(before):
+                    waiting[number] = other, _submit(pool, do, other)
+            return found
 
     try:
         for item in items:
@@ -65,6 +66,10 @@ def run(
             waiting.append((item, _submit(pool, do, item)))
         while waiting:
             yield result()
+    except BaseException:  # nobody waits for what is under way
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -77,11 +82,24 @@ def executor(processes: int) -> Executor:
 def _submit(pool: Executor, do: Callable[[Item], Result], item: Item) -> Future[Result]:
     """Return a future of an item; a pool that is broken says so when that is asked for."""
     try:
-        return pool.submit(do, item)
+        return pool.submit(_do, do, item)
     except BrokenProcessPool as error:
         future: Future[Result] = Future()
         future.set_exception(error)
         return future
+
+
+def _do(do: Callable[[Item], Result], item: Item) -> Result:
+    """Do it; what ends the process leaves its blocks first, as in a command of one process."""
+    try:
+        return do(item)
+    except SystemExit:  # would only end this item
+        os._exit(1)
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough
+    raise SystemExit(1)
 
 
 def _is_known(future: Future[Result]) -> bool:
@@ -89,8 +107,9 @@ def _is_known(future: Future[Result]) -> bool:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the process that asks, and end with it."""
+    """Leave Ctrl-C to the process that asks, and end with it, or when it says so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -33,25 +33,44 @@ class Lockstep:
         self._changed = Condition()
         self._calls: list[_Call] = []
         self._running = 0
+        self._answering: list[_Call] = []
+        self._end: BaseException | None = None  # what every call raises from then on
 
     def run(self, works: Sequence[Callable[["Member"], T]]) -> list[T]:
-        """Do all works, each in a thread of its own, and return what they return."""
+        """Do all works, each in a thread of its own, and return what they return.
+
+        Ctrl-C, or what else ends this thread, ends the others where they call.
+        """
         self._running = len(works)
         with ThreadPoolExecutor(len(works)) as pool:
-            futures = [
-                pool.submit(self._take_part, work, Member(self, number))
-                for number, work in enumerate(works)
-            ]
-            while calls := self._next():
-                for _, alike in groupby(calls, itemgetter(1)):
-                    _answer(list(alike))
+            try:
+                futures = [
+                    pool.submit(self._take_part, work, Member(self, number))
+                    for number, work in enumerate(works)
+                ]
+                while calls := self._next():
+                    for _, alike in groupby(calls, itemgetter(1)):
+                        _answer(list(alike))
+            except BaseException as error:
+                self._leave(error)
+                raise
         return [future.result() for future in futures]
 
     def ask(self, call: _Call) -> None:
         """Take a call."""
         with self._changed:
+            if self._end is not None:
+                raise self._end
             self._calls.append(call)
             self._changed.notify_all()
+
+    def _leave(self, error: BaseException) -> None:
+        """Answer all calls, those to come, too, by an exception."""
+        with self._changed:
+            self._end = error
+            for call in (*self._answering, *self._calls):
+                if not call.found.done():
+                    call.found.set_exception(error)
 
     def _take_part(self, work: Callable[["Member"], T], member: "Member") -> T:
         try:
@@ -65,8 +84,8 @@ class Lockstep:
         """Return the calls of all threads, those alike together; none if all have ended."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._calls) == self._running)
-            calls, self._calls = self._calls, []
-        return sorted(calls, key=lambda call: (repr(call.key), call.member))
+            self._answering, self._calls = self._calls, []
+        return sorted(self._answering, key=lambda call: (repr(call.key), call.member))
 
 
 class Member:
@@ -89,6 +108,8 @@ class Member:
 def _answer(calls: list[_Call]) -> None:
     try:
         found = calls[0].answer([call.argument for call in calls])
+    except (KeyboardInterrupt, SystemExit):  # is meant for all
+        raise
     except BaseException as error:  # of a panic, too, somebody has to hear, or all wait for ever
         if len(calls) == 1:
             calls[0].found.set_exception(error)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from test_cli import names
 
+from imgcodec import files
 from imgcodec.cli import elsewhere, workers
 
 LOST = "lost"
@@ -58,6 +60,28 @@ def test_a_process_that_dies_costs_one_item():
 def test_a_bug_is_raised():
     with pytest.raises(ZeroDivisionError):
         list(workers.run(failing, range(3), 2, lost))
+
+
+def slow(path):
+    with files.replacing(path):
+        time.sleep(60)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="not on Windows")
+def test_work_that_nobody_waits_for_ends_and_leaves_no_file(tmp_path):
+    def interrupt():
+        while len(os.listdir(tmp_path)) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(workers.run(slow, [tmp_path / str(number) for number in range(4)], 2, lost))
+    thread.join()
+    assert time.monotonic() - started < 50
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.fixture

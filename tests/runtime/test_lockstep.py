@@ -1,6 +1,9 @@
 """Small pictures that go through the model together."""
 
+import _thread
+import signal
 import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -48,6 +51,32 @@ def test_other_calls_are_answered_apart():
 
     assert Lockstep().run([partial(work, i) for i in range(5)]) == ["even", "odd"] * 2 + ["even"]
     assert seen == [("even", [0, 2, 4]), ("odd", [1, 3])]
+
+
+@pytest.mark.parametrize("when", ["answering", "waiting"])
+@pytest.mark.timeout(20)
+def test_what_ends_this_thread_ends_the_others(when):
+    """Ctrl-C, whether it comes during an answer or between two."""
+    ended = []
+
+    def answer(numbers):
+        if when == "answering":
+            signal.raise_signal(signal.SIGINT)
+        return numbers
+
+    def work(number, member):
+        try:
+            if when == "waiting" and number == 2:
+                time.sleep(0.2)
+                _thread.interrupt_main()
+                time.sleep(0.2)
+            member.call("answer", answer, number)
+        finally:
+            ended.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        Lockstep().run([partial(work, i) for i in range(3)])
+    assert sorted(ended) == [0, 1, 2]
 
 
 def test_an_exception_is_that_of_one_thread():
