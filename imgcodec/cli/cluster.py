@@ -7,6 +7,7 @@ the shard, and what is made by then is up to date.
 
 from __future__ import annotations
 
+import atexit
 import csv
 import logging
 import os
@@ -88,11 +89,7 @@ def connected(address: str, workers: int) -> Iterator[Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 if address == LOCAL:
-                    own = distributed.LocalCluster(  # type: ignore[no-untyped-call]
-                        n_workers=workers if workers > 1 else os.cpu_count() or 1,
-                        threads_per_worker=1,
-                        dashboard_address=LOOPBACK,
-                    )
+                    own = _local(workers)
                 client = distributed.Client(  # type: ignore[no-untyped-call]
                     own or address, timeout=CONNECT_S
                 )
@@ -108,7 +105,7 @@ def connected(address: str, workers: int) -> Iterator[Any]:
                 raise AicError(f"cluster {address}: {worker} has aic {version}, not {__version__}")
         yield client
     finally:
-        gone = client is not None and client.status != "running"
+        gone = client is None or client.status != "running"
         if client is not None:
             with suppress(TimeoutError):  # it still looks for a scheduler that is gone
                 client.close(  # type: ignore[no-untyped-call]
@@ -118,6 +115,25 @@ def connected(address: str, workers: int) -> Iterator[Any]:
             own.close(timeout=CONNECT_S)
         if not gone:  # else it goes on talking about it
             logging.disable(before)
+
+
+def _local(workers: int) -> Any:
+    """Return a new cluster of this machine's cores.
+
+    One that is left as it starts, by Ctrl-C, cannot be closed: its processes end with this one.
+    """
+    from distributed import LocalCluster
+    from distributed.deploy.spec import close_clusters
+
+    try:
+        return LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=workers if workers > 1 else os.cpu_count() or 1,
+            threads_per_worker=1,
+            dashboard_address=LOOPBACK,
+        )
+    except BaseException:
+        atexit.unregister(close_clusters)
+        raise
 
 
 def run(

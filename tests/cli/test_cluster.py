@@ -1,6 +1,7 @@
 """Many files on a cluster: the same, whatever dies; stores at URLs; one line for the rest."""
 
 import csv
+import logging
 import os
 import signal
 import subprocess
@@ -270,6 +271,20 @@ def test_no_scheduler_is_one_line(real, album, tmp_path, monkeypatch):
     assert_refused(result, "cluster tcp://127.0.0.1:9: ")
     result = real("encode", album, tmp_path / "out", "--cluster", "nonsense", "--quiet")
     assert_refused(result, "cluster nonsense: ")
+
+
+def test_a_cluster_that_is_left_as_it_starts_says_no_more(real, album, tmp_path, monkeypatch):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    left = []
+    monkeypatch.setattr("distributed.LocalCluster", interrupt)
+    monkeypatch.setattr("atexit.unregister", left.append)
+    result = real("encode", album, tmp_path / "out", "--cluster", "local", "--quiet")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+    assert [callback.__name__ for callback in left] == ["close_clusters"]
+    assert logging.root.manager.disable == logging.CRITICAL
+    logging.disable(logging.NOTSET)
 
 
 def test_no_workers_is_one_line(real, album, tmp_path, monkeypatch):
