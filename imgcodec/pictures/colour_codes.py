@@ -53,7 +53,7 @@ def _png(file: IO[bytes]) -> str | None:
             break
         data = file.read(4) if head[4:] == b"cICP" else b""
         if len(data) == 4:
-            return _unusual(data[0], data[1])
+            return _unusual(data[0], data[1]) or (None if data[3] else "narrow range")
         (length,) = struct.unpack_from(">I", head)
         file.seek(length - len(data) + 4, 1)
     return None

@@ -23,6 +23,7 @@ _COLOURS = re.compile(r"(RGB[aAX]?|CMYK|LA);16([BLN])")  # Pillow's raw modes of
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _CUT = re.compile(r";16[BLN]|SGI16|BC6H")  # these and others, cut in decoders of their own
 _SMALL_GREY = {"1": 1, "L;2": 85, "L;4": 17}  # raw modes of PNG, and by how much Pillow multiplies
+_FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
 Words = NDArray[np.uint16]
@@ -174,6 +175,8 @@ def _tiff(picture: Any) -> Layout:
     if kinds and picture.mode not in ("I", "F") or bits == 16 and kinds:
         raise ImageError(f"{kinds.pop()} samples cannot be kept in 8-bit RGB or grey")
     compression, polarity = tags.get(259, 1), tags.get(262, 0)
+    if 262 not in tags and compression not in _FAX:
+        raise ImageError("does not say what its samples mean (PhotometricInterpretation)")
     more = sum(kind == 0 for kind in tags.get(338, ()))
     if tags.get(284, 1) == 2:
         wrong = picture.mode in ("LA", "La", "PA") or (bits > 8 and picture.mode not in _GREY)

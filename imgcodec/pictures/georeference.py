@@ -88,7 +88,10 @@ def lost_without_rasterio(tags: Any) -> str | None:
     kinds += ["nodata value"] * (_NODATA_TAG in tags)
     if not kinds:
         return None
-    return f"without its {' and '.join(kinds)}, kept with the extra geo: pip install imgcodec[geo]"
+    return (
+        f"without its {' and '.join(kinds)}, kept with the extra geo (pip install imgcodec[geo])"
+        " where it is valid and aic reads the file"
+    )
 
 
 def _shifted(rpcs: dict[str, Any], left: int, top: int) -> dict[str, Any]:

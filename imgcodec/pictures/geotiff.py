@@ -135,7 +135,8 @@ def writing(
                 yield take
             _check_whole(temporary, path)
         except rasterio.errors.RasterioError as error:
-            raise AicError(f"{path}: {line_of(error)}") from error
+            line = line_of(error.__cause__ or error)
+            raise AicError(f"{path}: {line}; the disk may be full") from error
 
 
 def _profile(height: int, width: int, channels: int, transparent: bool) -> dict[str, Any]:

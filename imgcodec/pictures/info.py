@@ -22,14 +22,15 @@ _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
 _IPTC = 0x0404  # among Photoshop's resources
 _TIFF_NAMES = {
-    271: "the maker", 272: "the model", 285: "the page's name", 301: "the transfer function",
-    318: "the white point", 319: "the primaries", 33723: "IPTC", 34377: "Photoshop's resources",
+    271: "the maker", 272: "the model", 285: "the page's name", 291: "the grey response curve",
+    301: "the transfer function", 318: "the white point", 319: "the primaries", 33723: "IPTC",
+    34377: "Photoshop's resources",
 }  # fmt: skip
 _TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
     *tiff_tags.DESCRIBING, tiff_tags.EXIF, tiff_tags.GPS, 34675, *range(32995, 32999),
     33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
 )  # fmt: skip
-_TIFF_COLOURS = (301, 318, 319)  # transfer function, white, primaries
+_TIFF_COLOURS = (291, 301, 318, 319)  # response curve, transfer function, white, primaries
 _TIFF_PRIVATE = 18246  # tags from here on are no part of TIFF itself
 _MOST_NAMES = 4  # of what is left out, in a line
 

@@ -23,6 +23,7 @@ from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
+from imgcodec.pictures.tiff_tags import num_inside, others_left_out
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Raster:
         """
         from rasterio.enums import MaskFlags
 
-        tags = _tags(path)
+        tags, num_others = _tags(path)
         self._dataset = dataset
         self._bands = bands = bands_of(dataset)
         self._chunk = chunk_of(dataset)
@@ -76,6 +77,8 @@ class Raster:
         notes += ycbcr_notes(tags)
         if tags.get(_ORIENTATION, 1) != 1:
             notes.append("without its orientation, which GDAL does not heed")
+        told = self._has_mask or any(dataset.overviews(band) for band in bands.colours)
+        notes += [] if told else others_left_out(num_others)
         self.notes = (*bands.notes, *filter(None, [left_out(dataset)]), *notes)
 
     @property
@@ -205,13 +208,20 @@ def line_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _tags(path: Path) -> dict[int, Any]:
-    """Return the tags of a TIFF file but those of which GDAL speaks; None: a value of no use."""
+def _tags(path: Path) -> tuple[dict[int, Any], int]:
+    """Return the tags of a TIFF file but those of which GDAL speaks, and how many more pictures.
+
+    None is a value of no use.
+    """
+    tags: dict[int, Any] = {}
+    num_others = 0
     with unlimited(), suppress(ImageError), refusing(), Image.open(path, formats=["TIFF"]) as tiff:
         found = tiff.tag_v2  # type: ignore[attr-defined]
-        tags = (tag for tag in found if tag not in _TOLD_BY_GDAL)
-        return {tag: found[tag] if tag in _HEEDED else None for tag in tags}
-    return {}
+        tags = {tag: found[tag] if tag in _HEEDED else None for tag in found}
+        for tag in _TOLD_BY_GDAL:
+            tags.pop(tag, None)
+        num_others = num_inside(found) + getattr(tiff, "n_frames", 1) - 1
+    return tags, num_others
 
 
 def _metadata(dataset: "rasterio.DatasetReader", space: bytes) -> tuple[Metadata, list[str]]:

@@ -26,10 +26,10 @@ from imgcodec.pictures.modes import samples
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
+from imgcodec.pictures.tiff_tags import num_inside, others_left_out
 from imgcodec.runtime.stopwatch import stage
 
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
-_SUB_IFDS = 330  # of TIFF
 # By orientation: steps along rows and columns, and whether they are then exchanged; 1 is upright.
 _TURNS = {
     2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False), 5: (1, 1, True),
@@ -227,10 +227,8 @@ def _left_out(picture: Image.Image) -> Iterator[str]:
     """Say what a file holds beside the picture that is read."""
     # Pillow counts the layers of a Photoshop file: none beside the picture are none left out
     others: int = max(0, getattr(picture, "n_frames", 1) - 1)
-    if picture.format == "TIFF" and _SUB_IFDS in picture.tag_v2:  # type: ignore[attr-defined]
-        others += int(np.size(picture.tag_v2[_SUB_IFDS]))  # type: ignore[attr-defined]
-    if others:
-        yield f"{others} further picture{'s' * (others > 1)} left out"
+    others += num_inside(getattr(picture, "tag_v2", {}))
+    yield from others_left_out(others)
 
 
 def _turned_by_pillow(picture: Image.Image) -> int | None:

@@ -1,7 +1,10 @@
 """Which of TIFF's tags describe a picture, as EXIF does; the others say how it is stored."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from imgcodec.errors import ImageError
@@ -14,6 +17,17 @@ DESCRIBING = (
 )  # fmt: skip
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last one is in the first
 XMP = 700
+_SUB_IFDS = 330
+
+
+def num_inside(tags: Mapping[int, Any]) -> int:
+    """Return how many pictures lie inside the one with these tags."""
+    return int(np.size(tags[_SUB_IFDS])) if _SUB_IFDS in tags else 0
+
+
+def others_left_out(number: int) -> list[str]:
+    """Say that so many pictures of a file do not come along."""
+    return [f"{number} further picture{'s' * (number > 1)} left out"] if number else []
 
 
 def as_exif(tags: Image.Exif) -> bytes | None:

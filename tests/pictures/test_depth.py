@@ -45,6 +45,7 @@ def tiff(values, bits, photometric=1, sign=1, order="<", planar=1, extra=(), mor
     }  # fmt: skip
     tags |= {338: ("H", list(extra))} if extra else {}
     tags |= more or {}
+    tags = {tag: told for tag, told in tags.items() if told[1] != [None]}
     offsets = [8 + sum(map(len, parts[:i])) for i in range(len(parts))]
     tags |= {273: ("I", offsets), 279: ("I", list(map(len, parts)))}
     start = 8 + sum(map(len, parts))
@@ -56,7 +57,7 @@ def tiff(values, bits, photometric=1, sign=1, order="<", planar=1, extra=(), mor
             place = start + 6 + 12 * len(tags) + len(behind)
             behind += body
             body = struct.pack(order + "I", place)
-        entries += struct.pack(order + "HHI", tag, {"H": 3, "I": 4}[kind], len(numbers))
+        entries += struct.pack(order + "HHI", tag, {"H": 3, "I": 4, "d": 12}[kind], len(numbers))
         entries += body.ljust(4, b"\0")
     head = {"<": b"II", ">": b"MM"}[order] + struct.pack(order + "HI", 42, start)
     ifd = struct.pack(order + "H", len(tags)) + entries + bytes(4)
@@ -365,6 +366,36 @@ def test_codes_of_colours_in_png(tmp_path, codes, told):
         (tmp_path / "b").write_bytes(png(random(8, 4, 5, 3), 8, 2, chunk))
         with pytest.raises(ImageError, match="its colours are not sRGB"):
             read_picture(tmp_path / "b", strict=True)
+
+
+def test_narrow_range_in_png_is_told(tmp_path):
+    found = read(tmp_path, png(random(8, 4, 5, 3), 8, 2, (b"cICP", bytes((1, 13, 0, 0)))))
+    assert found.notes == ("its colours are not sRGB (narrow range), and stay",)
+
+
+def test_grey_that_does_not_say_which_end_is_white_is_refused(tmp_path):
+    """Pillow would take 0 for white, and GDAL for black."""
+    with pytest.raises(ImageError, match="PhotometricInterpretation"):
+        read(tmp_path, tiff(random(8, 4, 5, 1), 8, photometric=None))
+
+
+@pytest.mark.parametrize(
+    ("channels", "how", "told"),
+    [
+        (4, {"photometric": 2, "extra": (0,)}, "1 further sample of each pixel left out"),
+        (1, {"more": {330: ("I", [8])}}, "1 further picture left out"),
+        (1, {"more": {37724: ("I", [8])}}, "not kept: tag 37724"),
+        (1, {"more": {65000: ("I", [8])}}, "not kept: tag 65000"),
+        (1, {"more": {291: ("H", [0] * 256)}}, "not kept: the grey response curve"),
+        (1, {"more": {301: ("H", [0] * 256)}}, "not kept: the transfer function"),
+    ],
+)
+def test_what_a_tiff_has_besides_is_told_or_refused(tmp_path, channels, how, told):
+    data = tiff(random(8, 4, 5, channels), 8, **how)
+    assert read(tmp_path, data).notes == (told,)
+    (tmp_path / "b").write_bytes(data)
+    with pytest.raises(ImageError, match=told):
+        read_picture(tmp_path / "b", strict=True)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")

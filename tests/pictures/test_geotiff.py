@@ -204,6 +204,19 @@ def test_a_file_that_a_full_disk_cut_is_refused(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_write_that_fails_says_what_it_may_be(tmp_path, monkeypatch):
+    from rasterio.io import DatasetWriter
+
+    def fail(*_, **__):
+        raise rasterio.errors.RasterioIOError("Write failed.") from OSError("at row 3")
+
+    monkeypatch.setattr(DatasetWriter, "write", fail)
+    with pytest.raises(AicError, match=r"a\.tif: at row 3; the disk may be full$"):
+        with geotiff.writing(tmp_path / "a.tif", 8, 8, 3, None) as take:
+            take(np.zeros((8, 8, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
 def test_a_name_that_gdal_cannot_have(mosaic):
     odd = mosaic.rename(mosaic.with_name("b\udcff.tif"))

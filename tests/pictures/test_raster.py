@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from test_depth import tiff
 from test_geotiff import PLACE, aic, mosaic, write  # noqa: F401  # two of them are fixtures
 
 from imgcodec.errors import ImageError
@@ -25,6 +26,7 @@ RNG = np.random.default_rng(3)
 ALL = np.s_[:, :]
 COLOURS = RNG.integers(1, 256, (40, 50, 3), np.uint8)
 ALPHA = np.where(np.hypot(*np.mgrid[-20:20, -25:25]) < 15, 255, 0).astype(np.uint8)
+INSIDE = {33550: ("d", [1, 1, 0]), 33922: ("d", [0, 0, 0, 100, 200, 0])}  # where it lies
 ALPHA[3:9] = RNG.integers(0, 256, (6, 50))
 
 
@@ -277,6 +279,43 @@ def test_pages_are_refused(tmp_path):
     write(path, COLOURS, append_subdataset=True)
     with pytest.raises(ImageError, match="holds several pictures .* GTIFF_DIR:1:a.tif$"):
         opened(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "channels", "told"),
+    [
+        (0, (8, 4), 1, "refused"),
+        (1, (8, 4), 1, "without its overviews"),
+        (1, (8, 4), 3, "1 further picture left out"),  # it is grey, and no overview of colours
+        (4, (16, 8), 1, "a mask"),
+    ],
+)  # kinds of NewSubfileType
+def test_pictures_inside_the_first(tmp_path, kind, size, channels, told):
+    """Another one is refused, a smaller one is told, a mask hides pixels."""
+    pixels, means = COLOURS[:8, :16, :channels], 2 if channels == 3 else 1
+    start = len(tiff(pixels, 8, means, more=INSIDE | {330: ("I", [0])}))
+    data = tiff(pixels, 8, means, more=INSIDE | {330: ("I", [start])})
+    (width, height), bits = size, 1 if kind == 4 else 8
+    rows = bytes((0b01111111, 255)) * 16
+    entries = (
+        (254, kind), (256, width), (257, height), (258, bits), (259, 1),
+        (262, 4 if kind == 4 else 1), (273, start + 2 + 9 * 12 + 4), (278, height), (279, 32),
+    )  # fmt: skip
+    inside = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    path = tmp_path / "a.tif"
+    path.write_bytes(data + struct.pack("<H", len(entries)) + inside + bytes(4) + rows)
+    if told == "refused":
+        with pytest.raises(ImageError, match="holds several pictures"):
+            opened(path)
+        return
+    raster = opened(path)
+    hidden = alpha(raster)
+    if kind == 1:
+        assert (hidden, raster.notes) == (None, (told,))
+    else:
+        assert raster.notes == ()
+        assert (hidden[:, 0] == 0).all()
+        assert (hidden[:, 1:] == 255).all()
 
 
 def test_a_broken_file_says_one_line(aic, mosaic, tmp_path, capfd):  # noqa: F811
