@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from imgcodec.bench import COMPRESSAI, METRICS, PEERS, RESTORED
+from imgcodec.cli.jobs import check_other
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,
@@ -180,6 +181,9 @@ def bench(
     """Measure size, quality and time of codecs on the pictures in DIR."""
     from imgcodec.bench.benchmark import Benchmark
 
+    for target in (settings["csv_file"], settings["json_file"]):
+        if target is not None:
+            check_other(target, force)
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
     settings["metrics"] = tuple(metric for metric in METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])

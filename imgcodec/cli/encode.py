@@ -34,6 +34,7 @@ from imgcodec.cli.options import (
     JOBS,
     MACHINE,
     METADATA,
+    PICTURES,
     QUIET,
     RATE,
     READ_AGAIN,
@@ -155,11 +156,6 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
         return int(size)
 
 
-# What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
-PICTURES = (
-    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
-    ".avif", ".heic", ".heif", ".jxl",
-)  # fmt: skip
 ENCODE_EXAMPLES = """
 \b
 Examples:
@@ -185,8 +181,9 @@ TARGET = combine(
         "--quality", type=Number(100, above=False), show_default=_QUALITIES, metavar="0..100",
         help="The same trade-off of bits against errors for all pictures; easy ones get small. "
         "40: a preview, texture is gone (0.1 bpp); 60: good at a glance, texture is soft "
-        "(0.5 bpp); 75: much like the original at normal view (1.1 bpp); 90: hard to tell from "
-        "it when enlarged (2 bpp). Mean bpp of photographs with --tune psnr.",
+        "(0.35 bpp); 75: much like the original at normal view (0.75 bpp); 90: hard to tell from "
+        "it when enlarged (1.5 bpp). Mean bpp of photographs; --tune psnr takes up to a half "
+        "more.",
     ),
     click.option(
         "--psnr", type=Number(100), metavar="DB",
@@ -389,7 +386,7 @@ class Encoding:
         picture: Any = geotiff.open_raster(source)
         if picture is None:
             most = self.max_pixels or HELD_PIXELS
-            decoded = _unrounded(source)
+            decoded = _unrounded(source, most)
             picture = reader.read_picture(source, self.strict, most, self.metadata, decoded)
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
@@ -461,10 +458,11 @@ class Encoding:
 MOST_UNROUNDED = 2**26  # pixels of a JPEG file; of a larger one, eight bits take less memory
 
 
-def _unrounded(source: Path) -> HalfArray | None:
+def _unrounded(source: Path, most: int) -> HalfArray | None:
     """Return the pixels of a JPEG file before they are rounded.
 
     None: it is another file, or one of which only Pillow reads the pixels, or says what is wrong.
+    At most `most` pixels are read.
     """
     with suppress(OSError, AicError):
         with source.open("rb") as file:
@@ -473,7 +471,7 @@ def _unrounded(source: Path) -> HalfArray | None:
         from imgcodec.jpeg import pixels, reading
 
         with stage("read"):
-            return pixels.rgb(reading.read(files.read_bytes(source), MOST_UNROUNDED))
+            return pixels.rgb(reading.read(files.read_bytes(source), min(most, MOST_UNROUNDED)))
     return None
 
 

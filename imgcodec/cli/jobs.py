@@ -6,7 +6,7 @@ import gc
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from imgcodec import files
-from imgcodec.cli.options import READ
+from imgcodec.cli.options import PICTURES, READ
 from imgcodec.cli.process import one_line
 from imgcodec.errors import AicError
 from imgcodec.format import container
@@ -97,6 +97,21 @@ def check_coded(target: Path, force: bool) -> None:
     for name in (target, Path(os.path.realpath(target))):  # which may be a link
         if name.suffix.lower() != ".aic":
             raise AicError(f"{name}: suffix {name.suffix!r} is not .aic")
+    files.check_free(target, force)
+
+
+def check_other(target: Path, force: bool, own: Collection[str] = ()) -> None:
+    """Refuse a file that could not be written, or whose name is that of a picture or .aic file.
+
+    Args:
+        target: to be written.
+        force: whether an existing one is replaced.
+        own: suffixes that it may have all the same.
+    """
+    for name in (target, Path(os.path.realpath(target))):
+        suffix = name.suffix.lower()
+        if suffix in (".aic", *PICTURES) and suffix not in own:
+            raise AicError(f"{name}: suffix {name.suffix!r} is that of another kind of file")
     files.check_free(target, force)
 
 
@@ -216,7 +231,7 @@ def _run_on_cluster(
     if not isinstance(work, Encoding | Decoding):
         raise TypeError(f"{type(work)} goes to no cluster")
     if report is not None:
-        files.check_free(report, listing.force)
+        check_other(report, listing.force)
     for path, note in listing.notes:
         work.warn(path, note)
     failed = list(listing.failed)

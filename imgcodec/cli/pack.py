@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import Warn, check_apart, check_coded, keep_older, run, threads_of, warn
+from imgcodec.cli.jobs import (
+    Warn,
+    check_apart,
+    check_coded,
+    check_other,
+    keep_older,
+    run,
+    threads_of,
+    warn,
+)
 from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
 from imgcodec.errors import AicError
 from imgcodec.format import packed
@@ -90,12 +99,13 @@ class Unpacking(_Lossless):
         """Unpack a file, and return what to tell about it."""
         source, target, force = task
         check_apart(source, target)
-        files.check_free(target, force)
+        check_other(target, force, JPEGS)
         from imgcodec.jpeg import packing
 
         start = time.perf_counter()
+        data = files.read_bytes(source)
         try:
-            made = packing.unpack(files.read_bytes(source), self.max_pixels, self.threads)
+            made = packing.unpack(data, self.max_pixels, self.threads)
         except AicError as error:
             raise AicError(f"{source}: {error}") from error
         files.write_bytes(target, made, force)

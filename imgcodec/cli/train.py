@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from imgcodec import files
-from imgcodec.cli.jobs import check_apart
+from imgcodec.cli.jobs import check_apart, check_other
 from imgcodec.cli.options import (
     FORCE,
     MACHINE,
@@ -155,7 +154,7 @@ def train(
         if resume is None or out is not None:
             raise click.UsageError("--export goes with --resume, without --out")
         check_apart(resume, target)
-        files.check_free(target, force)
+        check_other(target, force)
         from imgcodec.train.export import export
 
         export(resume, target, data)

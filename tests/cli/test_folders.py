@@ -163,6 +163,24 @@ def test_only_aic_files_are_replaced_by_aic_files(aic, command, name, photo, cod
     assert victim.read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("name", ["victim.png", "victim.JPEG", "victim.aic"])
+@pytest.mark.parametrize("command", ["unpack", "bench", "train"])
+def test_pictures_are_not_replaced_by_other_files(aic, command, name, photo, coded, tmp_path):
+    victim = tmp_path / name
+    victim.write_bytes(b"precious")
+    words = {
+        "unpack": ["unpack", coded, victim],
+        "bench": ["bench", tmp_path, "--codec", "jpeg", "--json", victim],
+        "train": ["train", "--resume", coded, "--export", victim],
+    }[command]
+    result = aic(*words, "--force")
+    if (command, name) == ("unpack", "victim.JPEG"):
+        assert_refused(result, "no packed JPEG file")
+    else:
+        assert_refused(result, "is that of another kind of file")
+    assert victim.read_bytes() == b"precious"
+
+
 # ---- folders
 
 

@@ -104,6 +104,15 @@ def test_parts_and_other_sizes_are_made_of_rounded_pixels(encoded, tiny_codec):
     assert made == tiny_codec.encode(rounded, quality=QUALITY)
 
 
+def test_a_limit_of_pixels_comes_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("imgcodec.jpeg.scans.decode", None)
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    words = ["encode", str(tmp_path / "a.jpg"), str(tmp_path / "a.aic"), "--max-pixels", "2639"]
+    done = CliRunner().invoke(cli.main, words)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "60x44 pixels" in done.stderr
+
+
 def test_damaged_files_are_refused_as_ever(tmp_path, tiny_weights):
     (tmp_path / "a.jpg").write_bytes(jpeg()[:-100])
     words = ["encode", str(tmp_path / "a.jpg"), str(tmp_path / "a.aic")]

@@ -48,6 +48,14 @@ def test_existing_files_are_kept(run):
     assert run("unpack", "a.aic", "a.jpg").exit_code == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
+def test_a_file_that_cannot_be_read_is_named_once(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "lost.aic").symlink_to("nothing")
+    told = run("unpack", "in", "out").stderr.splitlines()
+    assert told[0] == f"{os.path.join('in', 'lost.aic')}: No such file or directory"
+
+
 def test_what_is_refused_leaves_no_file(run, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(photo()[:-200])
     (tmp_path / "p.png").write_bytes(b"\x89PNG")
