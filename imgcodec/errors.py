@@ -23,6 +23,10 @@ class ImageError(AicError):
     """A picture that cannot be read, written or represented."""
 
 
+class DamageError(ImageError):
+    """A picture file that is not whole; other programs may read a part of it."""
+
+
 class AicWarning(UserWarning):
     """A picture is not kept, or not decoded, as it was; told in one line."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,7 +45,7 @@ from imgcodec.cli.options import (
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.targets import Task
-from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.errors import AicError, DamageError, FormatError, ImageError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, MAX_U, check_pixels
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
@@ -386,8 +386,9 @@ class Encoding:
         picture: Any = geotiff.open_raster(source)
         if picture is None:
             most = self.max_pixels or HELD_PIXELS
-            decoded = _unrounded(source, most)
+            decoded, damage = _unrounded(source, most)
             picture = reader.read_picture(source, self.strict, most, self.metadata, decoded)
+            picture = replace(picture, notes=(*damage, *picture.notes))
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
         if self.strict and picture.notes:
@@ -458,21 +459,25 @@ class Encoding:
 MOST_UNROUNDED = 2**26  # pixels of a JPEG file; of a larger one, eight bits take less memory
 
 
-def _unrounded(source: Path, most: int) -> HalfArray | None:
-    """Return the pixels of a JPEG file before they are rounded.
+def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ...]]:
+    """Return the pixels of a JPEG file before they are rounded, and what is damaged of it.
 
     None: it is another file, or one of which only Pillow reads the pixels, or says what is wrong.
     At most `most` pixels are read.
     """
-    with suppress(OSError, AicError):
+    try:
         with source.open("rb") as file:
             if file.read(2) != b"\xff\xd8":
-                return None
+                return None, ()
         from imgcodec.jpeg import pixels, reading
 
         with stage("read"):
-            return pixels.rgb(reading.read(files.read_bytes(source), min(most, MOST_UNROUNDED)))
-    return None
+            read = reading.read(files.read_bytes(source), min(most, MOST_UNROUNDED))
+            return pixels.rgb(read), ()
+    except DamageError as error:
+        return None, (f"it is damaged ({error}), and encoded as far as Pillow reads it",)
+    except (OSError, AicError):
+        return None, ()
 
 
 @click.command(epilog=ENCODE_EXAMPLES)

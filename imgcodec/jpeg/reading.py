@@ -48,7 +48,8 @@ def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
 
     Raises:
         AicError: more pixels than that.
-        ImageError: no JPEG file, damaged, or of a kind that is not read.
+        DamageError: a part of its coded data is missing, or makes no sense.
+        ImageError: no JPEG file, or of a kind that is not read.
     """
     parts = syntax.read(data)
     frame = parts.frame

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from imgcodec.errors import ImageError
+from imgcodec.errors import DamageError
 from imgcodec.jpeg import huffman
 from imgcodec.jpeg.huffman import Integers, read_bits, windows
 from imgcodec.jpeg.scans import Blocks, intervals, order, unit
@@ -27,15 +27,15 @@ def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
     """Add what a scan says to the blocks, and return the padding of its intervals.
 
     Raises:
-        ImageError: it is damaged, or says what no coder would.
+        DamageError: it is damaged, or says what no coder would.
     """
     which, owners = order(scan, frame)
     starts = intervals(scan, len(which), unit(scan))
     data, edges = _unstuffed(scan.coded)
     if len(edges) != len(starts) + 1:
-        raise ImageError(f"{len(edges) - 1} restart intervals, wanted {len(starts)}")
+        raise DamageError(f"{len(edges) - 1} restart intervals, wanted {len(starts)}")
     if not len(data):
-        raise ImageError("a scan without coded data")
+        raise DamageError("a scan without coded data")
     words = windows(data)
     if scan.high and scan.start == 0:
         ends = _decode_bits(words, edges, starts, scan, which, blocks)
@@ -45,7 +45,7 @@ def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
         ends = _decode_symbols(words, edges, starts, scan, which, owners, blocks)
     left = 8 * edges[1:] - ends
     if (left < 0).any() or (left > 7).any():
-        raise ImageError("the coded data of a scan ends too early or too late")
+        raise DamageError("the coded data of a scan ends too early or too late")
     pads: list[int] = (read_bits(words, ends, left) | 255 << left & 255).tolist()
     return pads  # of which the last bits count
 
@@ -171,7 +171,7 @@ def _decode_symbols(
     segment = np.searchsorted(8 * edges[1:], at, "right")
     first = np.searchsorted(segment, np.arange(len(starts)))
     if (first >= len(at)).any():
-        raise ImageError("the coded data of a scan ends too early or too late")
+        raise DamageError("the coded data of a scan ends too early or too late")
     block = before - before[first][segment] + starts[segment]
     limit = np.concatenate([starts[1:], [len(which)]])
     after = block + ended
@@ -186,13 +186,13 @@ def _decode_symbols(
     )
     last = np.searchsorted(segment, np.arange(len(starts)), "right") - 1
     if (length == 0).any() or (after[last] != limit).any():
-        raise ImageError("the coded data of a scan is damaged")
+        raise DamageError("the coded data of a scan is damaged")
     level = np.where(value < 1 << np.maximum(size - 1, 0), value - (1 << size) + 1, value)
     is_dc = k == 0
     place = k + np.where(is_dc, 0, symbol >> 4)
     coded = (size > 0) & ~is_dc & ~is_run
     if (place[coded] > scan.end).any() or (size > 15).any():
-        raise ImageError("the coded data of a scan is damaged")
+        raise DamageError("the coded data of a scan is damaged")
     blocks[which[block[coded]], place[coded]] = level[coded] << scan.low
     if scan.start == 0:
         _add_means(blocks, which, owners, starts, np.where(size > 0, level, 0)[is_dc], scan.low)
@@ -204,7 +204,7 @@ def _add_means(
 ) -> None:
     """Add up differences of block means, anew in each interval."""
     if len(diffs) != len(which):
-        raise ImageError("the coded data of a scan is damaged")
+        raise DamageError("the coded data of a scan is damaged")
     for owner in range(int(owners.max()) + 1):
         mine = np.flatnonzero(owners == owner)
         total = np.cumsum(diffs[mine])
@@ -213,7 +213,7 @@ def _add_means(
         total -= (total - diffs[mine])[first][segment]
         total <<= low
         if (np.abs(total) > 32767).any():
-            raise ImageError("a block mean is out of range")
+            raise DamageError("a block mean is out of range")
         blocks[which[mine], 0] = total
 
 
@@ -239,7 +239,7 @@ def _decode_refinement(
     """
     table = scan.ac[0]
     if table is None:
-        raise ImageError("a scan without its Huffman table")
+        raise DamageError("a scan without its Huffman table")
     width = scan.end - scan.start + 1
     known = blocks[which, scan.start : scan.end + 1] != 0
     counts = np.zeros(len(which) + 1, np.int64)
@@ -260,12 +260,12 @@ def _decode_refinement(
             place, zero = 0, zeros_start  # next place; number of the next zero
             while place < width:
                 if at > limit:
-                    raise ImageError("the coded data of a scan ends too early or too late")
+                    raise DamageError("the coded data of a scan ends too early or too late")
                 entry = int(steps[memory[at >> 3] << (at & 7) >> 16 & 0xFFFF])
                 length, symbol = entry >> huffman.LENGTH, entry >> huffman.SYMBOL & 255
                 run, size = symbol >> 4, symbol & 15
                 if length == 0 or size > 1:
-                    raise ImageError("the coded data of a scan is damaged")
+                    raise DamageError("the coded data of a scan is damaged")
                 at += length
                 if size == 0 and run < 15:  # ends blocks
                     more = 1 << run
@@ -274,7 +274,7 @@ def _decode_refinement(
                         at += run
                     past = block + more
                     if past > bounds[segment + 1]:
-                        raise ImageError("the coded data of a scan is damaged")
+                        raise DamageError("the coded data of a scan is damaged")
                     passed = place - (zero - zeros_start)  # nonzeros before `place`
                     num = olds[past] - olds[block] - passed
                     corrections.append((at, num))
@@ -284,7 +284,7 @@ def _decode_refinement(
                 sign = at
                 at += size
                 if zero + run >= zeros_end:  # runs beyond the block
-                    raise ImageError("the coded data of a scan is damaged")
+                    raise DamageError("the coded data of a scan is damaged")
                 target = zero_at[zero + run]
                 num = target - place - run
                 corrections.append((at, num))
@@ -297,7 +297,7 @@ def _decode_refinement(
         ends.append(at)
     runs = np.array(corrections, np.int64).reshape(-1, 2)
     if runs[:, 1].sum() != counts[-1]:
-        raise ImageError("the coded data of a scan is damaged")
+        raise DamageError("the coded data of a scan is damaged")
     offset = np.cumsum(runs[:, 1]) - runs[:, 1]
     at_bits = np.repeat(runs[:, 0] - offset, runs[:, 1]) + np.arange(counts[-1])
     bits = read_bits(words, at_bits, np.ones_like(at_bits))

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import cli
+from imgcodec.errors import DamageError
 from imgcodec.jpeg import pixels, reading
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_picture
@@ -105,7 +106,7 @@ def test_parts_and_other_sizes_are_made_of_rounded_pixels(encoded, tiny_codec):
 
 
 def test_a_limit_of_pixels_comes_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr("imgcodec.jpeg.scans.decode", None)
+    monkeypatch.setattr("imgcodec.jpeg.scan_reader.decode", None)
     (tmp_path / "a.jpg").write_bytes(jpeg())
     words = ["encode", str(tmp_path / "a.jpg"), str(tmp_path / "a.aic"), "--max-pixels", "2639"]
     done = CliRunner().invoke(cli.main, words)
@@ -120,3 +121,26 @@ def test_damaged_files_are_refused_as_ever(tmp_path, tiny_weights):
     assert done.exit_code == 1
     assert done.output.count("\n") == 1
     assert not (tmp_path / "a.aic").exists()
+
+
+def test_what_is_missing_before_the_end_is_told(tmp_path, tiny_weights):
+    whole = jpeg()
+    data = whole[:-100] + whole[-2:]  # for which Pillow fills in grey, and says nothing
+    source, target = tmp_path / "a.jpg", tmp_path / "a.aic"
+    source.write_bytes(data)
+    words = ["encode", str(source), str(target), "--weights", str(tiny_weights)]
+    done = CliRunner().invoke(cli.main, [*words, "--strict"])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert not target.exists()
+    done = CliRunner().invoke(cli.main, words)
+    assert done.exit_code == 0
+    assert "it is damaged (the coded data of a scan is damaged)" in done.stderr
+    assert target.exists()
+
+
+def test_far_too_few_bytes_for_the_pixels_are_told_at_any_size():
+    data = bytearray(jpeg())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = (16000).to_bytes(2, "big") * 2
+    with pytest.raises(DamageError, match="bytes cannot hold 16000x16000 pixels"):
+        reading.read(bytes(data), 2**26)
