@@ -1,6 +1,6 @@
 """Draws a sheet of parts of pictures as the codec gives them back, beside the originals.
 
-    python docs/scripts/sheet.py kodak/ weights/aic-psnr-1.0-sheet.png
+    python docs/scripts/sheet.py kodak/ weights/aic-psnr-1.0-sheet.png --tune psnr
 
 One row for each part: the original, then the decoded file at each rate. Each tells its hatch, the
 pattern of 8x8 pixels that the codec leaves in flat places of the whole picture.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from imgcodec import Codec
+from imgcodec.releases import DEFAULT_TUNE
 
 RATES = 0.1, 0.25, 0.5  # bits per pixel
 SIDE = 224  # pixels
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pictures", type=Path, help="folder of the Kodak pictures, PNG")
     parser.add_argument("target", type=Path, help="picture to write")
-    parser.add_argument("--tune", default="psnr", help="of the weights")
+    parser.add_argument("--tune", default=DEFAULT_TUNE, help="of the weights")
     arguments = parser.parse_args()
     codec = Codec(tune=arguments.tune)
     step = SIDE + GAP

@@ -93,8 +93,11 @@ class TileCodec:
 
     @stage("encoder")
     @undivided()
-    def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
-        """Return what every rate needs of tiles (B, H, W, 3), H and W multiples of 8."""
+    def analyse(self, pixels: NDArray[np.uint8] | NDArray[np.float16]) -> Prepared:
+        """Return what every rate needs of tiles (B, H, W, 3), H and W multiples of 8.
+
+        Pixels are uint8, or float16 of about 0..255 where they were never rounded.
+        """
         x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
         t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
         with self._trunks():
