@@ -114,7 +114,8 @@ def run(todo: Iterable[Task], work: Work, jobs: int) -> Iterator[Outcome]:
             yield from _attempt_all(work, group)
         return
     settings = elsewhere.packed(cast("AnyWork", work))
-    for told in workers.run(partial(_attempt_there, settings), groups, jobs, _lost):
+    once, again = partial(_attempt_there, settings), partial(_attempt_rest, settings)
+    for told in workers.run(once, groups, jobs, again, partial(_lost, work)):
         for outcome, notes in told:
             for path, note in notes:
                 work.warn(path, note)
@@ -131,15 +132,33 @@ def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
     try:
         task.target.parent.mkdir(parents=True, exist_ok=True)
         time = _time(task.source)  # it may be edited meanwhile
-        line = work(task, member)
-        if work.dates and time is not None:
-            os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
-        read, written = (path.stat().st_size for path in (task.source, task.target))
-        return Outcome(task, line, None, read, written)
+        return _made(work, task, work(task, member), time)
     except AicError as error:
         return Outcome(task, None, str(error))
     except OSError as error:
         return Outcome(task, None, f"{task.target}: {reason(error)}")
+
+
+def _made(work: Work, task: Task, line: str, time: int | None) -> Outcome:
+    """Give what is made the time of its source; return what is told."""
+    if work.dates and time is not None:
+        os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
+    read, written = (path.stat().st_size for path in (task.source, task.target))
+    return Outcome(task, line, None, read, written)
+
+
+def _made_before(work: Work, task: Task) -> Outcome | None:
+    """Return what a process did that died before it could say so; None: its file is not there.
+
+    Without `force` a task is due only where no file was: one that is there now is whole, and its.
+    """
+    try:
+        if task.force or not task.target.exists():
+            return None
+        line = f"{task.target}: {task.target.stat().st_size} bytes"
+        return _made(work, task, line, _time(task.source))
+    except OSError:
+        return None
 
 
 def _attempt_there(settings: bytes, group: Sequence[Task]) -> list[Told]:
@@ -148,10 +167,22 @@ def _attempt_there(settings: bytes, group: Sequence[Task]) -> list[Told]:
     return [(outcome, elsewhere.notes_of(outcome.task)) for outcome in outcomes]
 
 
-def _lost(group: Sequence[Task]) -> list[Told]:
+def _attempt_rest(settings: bytes, group: Sequence[Task]) -> list[Told]:
+    """Do what `_attempt_there` does, where a process died before it said what it had done."""
+    work = cast(Work, elsewhere.unpacked(settings))
+    before = [_made_before(work, task) for task in group]
+    left = [task for task, made in zip(group, before, strict=True) if made is None]
+    found = iter(_attempt_there(settings, left) if left else ())
+    return [next(found) if made is None else (made, []) for made in before]
+
+
+def _lost(work: Work, group: Sequence[Task]) -> list[Told]:
     """Return what is told of files over which a process died."""
     why = "the process that worked on it died; it may need more memory than there is"
-    return [(Outcome(task, None, f"{task.source}: {why}"), []) for task in group]
+    return [
+        (_made_before(work, task) or Outcome(task, None, f"{task.source}: {why}"), [])
+        for task in group
+    ]
 
 
 def _groups(todo: Iterable[Task], work: Work) -> Iterator[list[Task]]:

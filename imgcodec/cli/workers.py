@@ -27,6 +27,7 @@ def run(
     do: Callable[[Item], Result],
     items: Iterable[Item],
     processes: int,
+    again: Callable[[Item], Result],
     lost: Callable[[Item], Result],
 ) -> Iterator[Result]:
     """Do something with all items, several at a time, and yield the results in their order.
@@ -35,7 +36,9 @@ def run(
         do: what is done with each; it is pickled, as are items and results.
         items: taken as they are needed.
         processes: how many items are worked on at a time.
-        lost: the result for an item of which a process dies.
+        again: what is done with an item that was under way when a process died, and may be done
+            in part.
+        lost: the result for an item of which a process dies once more.
     """
     pool = executor(processes)
     waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -49,14 +52,14 @@ def run(
             pool.shutdown()
             pool = executor(1)
             try:
-                found = pool.submit(_do, do, item).result()
+                found = pool.submit(_do, again, item).result()
             except BrokenProcessPool:
                 found = lost(item)
             pool.shutdown()
             pool = executor(processes)
             for number, (other, before) in enumerate(waiting):
                 if not _is_known(before):
-                    waiting[number] = other, _submit(pool, do, other)
+                    waiting[number] = other, _submit(pool, again, other)
             return found
 
     try:

@@ -11,27 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_cli import names
+from work_of_processes import Dying, deadly, failing, slow, twice
 
-from imgcodec import files
-from imgcodec.cli import elsewhere, workers
+from imgcodec.cli import batch, elsewhere, workers
+from imgcodec.cli.targets import Task
 
 LOST = "lost"
-
-
-def twice(number):
-    return 2 * number
-
-
-def deadly(number):
-    """The process dies of one number, slowly enough that others are under way."""
-    if number == 3:
-        time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 2 * number
-
-
-def failing(number):
-    raise ZeroDivisionError(number)
 
 
 def lost(number):
@@ -46,25 +31,43 @@ def test_results_come_in_order_and_items_are_taken_as_needed():
             taken.append(number)
             yield number
 
-    results = workers.run(twice, items(), 2, lost)
+    results = workers.run(twice, items(), 2, twice, lost)
     assert next(results) == 0
     assert len(taken) <= 2 * workers.AHEAD + 2
     assert list(results) == [2 * number for number in range(1, 100)]
 
 
 def test_a_process_that_dies_costs_one_item():
-    found = list(workers.run(deadly, range(8), 2, lost))
+    found = list(workers.run(deadly, range(8), 2, deadly, lost))
     assert found == [LOST if number == 3 else 2 * number for number in range(8)]
 
 
 def test_a_bug_is_raised():
     with pytest.raises(ZeroDivisionError):
-        list(workers.run(failing, range(3), 2, lost))
+        list(workers.run(failing, range(3), 2, failing, lost))
 
 
-def slow(path):
-    with files.replacing(path):
-        time.sleep(60)
+@pytest.mark.parametrize(("dates", "together"), [(True, False), (False, True)])
+def test_what_a_process_wrote_before_it_died_is_done(tmp_path, dates, together):
+    tasks = []
+    for name in ("dies after", "dies before", "replaced", "other"):
+        source, target = tmp_path / name, tmp_path / "out" / name
+        source.write_text(name)
+        os.utime(source, (1000, 1000))
+        tasks.append(Task(source, target, name == "replaced"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "replaced").write_text("older")
+    found = list(batch.run(tasks, Dying(dates, together), 2))
+    assert [outcome.task for outcome in found] == tasks
+    after, before, replaced, other = found
+    assert "dies before: the process that worked on it died" in before.error
+    assert (after.error, after.read, after.written) == (None, 10, 10)
+    assert after.line == f"{after.task.target}: 10 bytes"
+    assert not before.task.target.exists()
+    assert (after.task.target.stat().st_mtime == 1000) == dates
+    if not together:  # else they died together
+        assert (replaced.line, other.line) == ("told", "told")
+        assert replaced.task.target.read_text() == "replaced"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="not on Windows")
@@ -78,7 +81,7 @@ def test_work_that_nobody_waits_for_ends_and_leaves_no_file(tmp_path):
     thread.start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list(workers.run(slow, [tmp_path / str(number) for number in range(4)], 2, lost))
+        list(workers.run(slow, [tmp_path / str(number) for number in range(4)], 2, slow, lost))
     thread.join()
     assert time.monotonic() - started < 50
     assert os.listdir(tmp_path) == []
