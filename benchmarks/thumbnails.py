@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgcodec.bench import find_pictures
+from imgcodec.bench.measure import find_pictures
 from imgcodec.cli import batch
 from imgcodec.cli.batch import Task, Work
 from imgcodec.cli.decode import Decoding
@@ -56,7 +56,7 @@ def compare(side: int, label: str, work: Work, folder: Path, names: tuple[str, s
     pictures = sorted((folder / source).iterdir())
     targets = {1: folder / target, batch.MOST_TOGETHER: folder / f"{target} together"}
     todo = {
-        most: [Task(path, to / f"{path.stem}{suffix}") for path in pictures]
+        most: [Task(path, to / f"{path.stem}{suffix}", force=True) for path in pictures]
         for most, to in targets.items()
     }
     times: dict[int, list[float]] = {most: [] for most in todo}
@@ -85,7 +85,7 @@ def encoding(goal: dict[str, float]) -> Encoding:
     return Encoding(
         goal={**goal}, roi=None, tune="psnr",
         weights=None, effort=1, tile=None, alpha="keep", metadata=(),
-        strict=False, entropy="range", device="cpu", threads=None, force=True, verbose=False,
+        strict=False, entropy="range", device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def decoding() -> Decoding:
     return Decoding(
         region=None, keep_going=False, max_rate=None, max_pixels=10**9, alpha="keep", metadata=(),
         weights=None,
-        device="cpu", threads=None, force=True, verbose=False, warn=lambda path, note: None,
+        device="cpu", threads=None, verbose=False, warn=lambda path, note: None,
     )  # fmt: skip
 
 

@@ -8,11 +8,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+import thumbnails
 from PIL import Image
 
 from imgcodec.cli import batch, targets
-from imgcodec.cli.decode import Decoding
-from imgcodec.cli.encode import Encoding
 from imgcodec.codec import Codec
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, FormatError
@@ -155,22 +154,15 @@ def sizes(monkeypatch):
 
 
 def encoding(codec, **goal):
-    work = Encoding(
-        goal=goal, roi=None, tune="psnr",
-        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
-        strict=False, entropy="range", device="cpu", threads=None, verbose=False,
-        warn=lambda path, note: None,
-    )  # fmt: skip
+    work = thumbnails.encoding(goal)
     work.codec = codec
     return work
 
 
 def decoding(codec):
-    return Decoding(
-        region=None, keep_going=False, max_rate=None, max_pixels=10**6, alpha="keep",
-        metadata=(), weights=None, device="cpu", threads=None, verbose=False,
-        warn=lambda path, note: None, _codec=codec,
-    )  # fmt: skip
+    work = thumbnails.decoding()
+    work._codec = codec
+    return work
 
 
 @pytest.mark.parametrize("goal", [{"quality": 40.0}, {"rate": 2.0}, {"psnr": 25.0}])
