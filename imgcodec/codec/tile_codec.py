@@ -4,7 +4,7 @@ Tiles of one size may go through the model together: B of them, each with its ow
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -101,7 +101,7 @@ class TileCodec:
         x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
         t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
         with self._trunks():
-            return Prepared(x, t, self.model.g_a.features(t))
+            return Prepared(x, t, self._singly(self.model.g_a.features, t))
 
     @stage("encoder")
     @undivided()
@@ -122,9 +122,10 @@ class TileCodec:
         """
         rate = self._rate(u)
         with self._trunks():
-            e = self.model.g_a(prepared.t, prepared.features, rate)
+            maps = prepared.t, prepared.features, rate
+            e = self._singly(self.model.g_a, *maps)
             if levels is None:
-                p = self.model.importance_map(prepared.t, prepared.features, rate)
+                p = self._singly(self.model.importance_map, *maps)
                 levels = choose_levels(self.model, self.tables.costs, p.float(), rate)
                 if shifts is not None:
                     levels = levels + torch.from_numpy(shifts).to(self.device)
@@ -344,9 +345,23 @@ class TileCodec:
         """Return the pixels of codes of h x w places, uint8 (B, 8 h, 8 w, 3)."""
         rate = self._rate(u)
         with self._trunks():
-            x = self.model.reconstruct(codes, rate)
+            x = self._singly(self._pixels, *codes, rate)
         x = x.nan_to_num_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
+
+    def _pixels(self, levels: Tensor, y_hat: Tensor, rate: Tensor) -> Tensor:
+        return self.model.reconstruct(Codes(levels, y_hat), rate)
+
+    def _singly(self, network: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+        """Apply a network; on a CPU to one tile after the other.
+
+        Several at once are hardly faster, and change last digits, and with them a code here and
+        there: no file or picture is to depend on what goes beside it.
+        """
+        if self.device.type != "cpu" or len(maps[0]) == 1:
+            return network(*maps)
+        tiles = zip(*(values.split(1) for values in maps), strict=True)
+        return torch.cat([network(*tile) for tile in tiles])
 
     def _trunks(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.fast)
