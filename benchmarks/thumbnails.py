@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from imgcodec.bench.measure import find_pictures
-from imgcodec.cli import batch
+from imgcodec.cli import batch, grouping
 from imgcodec.cli.batch import Task, Work
 from imgcodec.cli.decode import Decoding
 from imgcodec.cli.encode import Encoding
@@ -24,6 +24,7 @@ from imgcodec.cli.encode import Encoding
 SIDES = (64, 128, 256)
 GOALS = {"quality 50": {"quality": 50.0}, "1 bpp": {"rate": 1.0}}
 ROUNDS = 3
+MOST = grouping.WAYS["cpu"].most
 
 
 def main() -> None:
@@ -54,16 +55,15 @@ def compare(side: int, label: str, work: Work, folder: Path, names: tuple[str, s
     """Print a line."""
     source, target, suffix = names
     pictures = sorted((folder / source).iterdir())
-    targets = {1: folder / target, batch.MOST_TOGETHER: folder / f"{target} together"}
+    targets = {1: folder / target, MOST: folder / f"{target} together"}
     todo = {
         most: [Task(path, to / f"{path.stem}{suffix}", force=True) for path in pictures]
         for most, to in targets.items()
     }
     times: dict[int, list[float]] = {most: [] for most in todo}
-    batch.TOGETHER_PIXELS = side * side
     for _ in range(ROUNDS + 1):  # the first warms up
         for most, tasks in todo.items():
-            batch.MOST_TOGETHER = most
+            grouping.WAYS["cpu"] = grouping.Way(most, side * side, at_a_time=1)
             started = time.perf_counter()
             for outcome in batch.run(tasks, work, 1):
                 if outcome.error:

@@ -7,13 +7,15 @@ not of another of its name.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
-from imgcodec.cli import elsewhere, workers
+from imgcodec.cli import elsewhere, grouping, workers
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
@@ -22,8 +24,6 @@ from imgcodec.runtime.lockstep import Lockstep, Member
 if TYPE_CHECKING:
     from imgcodec.cli.jobs import AnyWork
 
-TOGETHER_PIXELS = 160 * 160  # at most; larger pictures gain little
-MOST_TOGETHER = 8
 _GRAINS = (2 * 10**9, 10**9, 10**7, 1000, 100)  # nanoseconds: FAT, older ones, exFAT, NTFS
 
 
@@ -51,6 +51,10 @@ class Work(Protocol):
     @property
     def warn(self) -> Callable[[Any, str], None]:
         """What says of a file that something is not as it was."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes: auto, cpu or cuda."""
 
     @property
     def dates(self) -> bool:
@@ -105,21 +109,67 @@ def _is_time_of(made: int, source: int) -> bool:
 def run(todo: Iterable[Task], work: Work, jobs: int) -> Iterator[Outcome]:
     """Do all tasks, `jobs` at a time, and yield what became of each, in their order.
 
-    Several at a time are done by as many processes. Small pictures of one size that follow each
-    other go through the model together.
+    Several at a time are done by as many processes. Pictures of one size go through the model
+    together where that is faster: small ones, and on a GPU all but large ones.
     """
-    groups = _groups(todo, work)
-    if jobs == 1:
+    due = iter(todo)
+    if (first := next(due, None)) is None:
+        return
+    asked: deque[Task] = deque()  # what nothing was told about yet
+
+    def taken() -> Iterator[Task]:
+        for task in chain([first], due):
+            asked.append(task)
+            yield task
+
+    # the process that hands out files asks no device
+    way = grouping.way(work.device if jobs == 1 else "cpu")
+    groups = grouping.grouped(taken(), lambda task: work.size(task.source), way)
+    told: dict[Task, Outcome] = {}
+    for outcome in _outcomes(groups, work, jobs, way.at_a_time):
+        told[outcome.task] = outcome
+        while asked and asked[0] in told:
+            yield told.pop(asked.popleft())
+
+
+def _outcomes(
+    groups: Iterable[list[Task]], work: Work, jobs: int, at_a_time: int
+) -> Iterator[Outcome]:
+    """Do groups in processes, or in threads of this one, and yield outcomes group by group."""
+    if jobs > 1:
+        settings = elsewhere.packed(cast("AnyWork", work))
+        once, again = partial(_attempt_there, settings), partial(_attempt_rest, settings)
+        for found in workers.run(once, groups, jobs, again, partial(_lost, work)):
+            for outcome, notes in found:
+                for path, note in notes:
+                    work.warn(path, note)
+                yield outcome
+    elif at_a_time > 1:
+        for outcomes in _overlapped(partial(_attempt_all, work), groups, at_a_time):
+            yield from outcomes
+    else:
         for group in groups:
             yield from _attempt_all(work, group)
-        return
-    settings = elsewhere.packed(cast("AnyWork", work))
-    once, again = partial(_attempt_there, settings), partial(_attempt_rest, settings)
-    for told in workers.run(once, groups, jobs, again, partial(_lost, work)):
-        for outcome, notes in told:
-            for path, note in notes:
-                work.warn(path, note)
-            yield outcome
+
+
+def _overlapped(
+    do: Callable[[list[Task]], list[Outcome]], groups: Iterable[list[Task]], at_a_time: int
+) -> Iterator[list[Outcome]]:
+    """Do groups in so many threads, and yield results in their order.
+
+    Ctrl-C waits for those under way.
+    """
+    waiting: deque[Future[list[Outcome]]] = deque()
+    with ThreadPoolExecutor(at_a_time) as threads:
+        try:
+            for group in groups:
+                if len(waiting) > at_a_time:
+                    yield waiting.popleft().result()
+                waiting.append(threads.submit(do, group))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _attempt_all(work: Work, group: Sequence[Task]) -> list[Outcome]:
@@ -183,16 +233,3 @@ def _lost(work: Work, group: Sequence[Task]) -> list[Told]:
         (_made_before(work, task) or Outcome(task, None, f"{task.source}: {why}"), [])
         for task in group
     ]
-
-
-def _groups(todo: Iterable[Task], work: Work) -> Iterator[list[Task]]:
-    """Yield tasks that are done together."""
-
-    def size(task: Task) -> tuple[int, int] | None:
-        found = work.size(task.source)
-        return found if found is not None and found[0] * found[1] <= TOGETHER_PIXELS else None
-
-    for found, tasks_alike in groupby(todo, size):
-        most = 1 if found is None else MOST_TOGETHER
-        while alike := list(islice(tasks_alike, most)):
-            yield alike

@@ -49,6 +49,7 @@ class _Lossless:
     threads: int | None
     warn: Warn
     dates = True  # nothing else can be asked
+    device = "cpu"
 
     def size(self, source: Path) -> None:
         """See `batch.Work`: each file goes alone."""

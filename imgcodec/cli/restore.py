@@ -64,6 +64,7 @@ class Restoring:
     threads: int | None
     warn: Warn
     _restorer: Restorer | None = None
+    device = "cpu"
 
     @property
     def dates(self) -> bool:

@@ -94,7 +94,7 @@ def test_work_grows_as_the_number_of_files(tmp_path, monkeypatch):
 def test_the_first_file_is_made_before_the_last_is_looked_at(tmp_path, size):
     class Work:
         looked = made = 0
-        dates = False
+        dates, device = False, "cpu"
 
         def size(self, source):
             self.looked += 1
