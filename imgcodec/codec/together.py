@@ -29,7 +29,7 @@ class LockstepTileCodec(TileCodec):
         self._member = member
 
     @stage("encoder")
-    def analyse(self, pixels: NDArray[np.uint8]) -> Prepared:
+    def analyse(self, pixels: NDArray[np.uint8] | NDArray[np.float16]) -> Prepared:
         """See `TileCodec`."""
         found: Prepared = self._share("analyse", pixels.shape, pixels)
         return found
