@@ -87,7 +87,10 @@ class LappedDCT(nn.Module):
         """
         with torch.autocast(x.device.type, enabled=False):
             x = _across_edges(_across_edges(x - 0.5, self.lapping).mT, self.lapping).mT
-            return F.conv2d(F.pixel_unshuffle(x, STRIDE), self.analysis_basis[:, :, None, None])
+            x = F.pixel_unshuffle(x, STRIDE)
+            # so laid out, sums do not depend on the number of threads
+            x = x.contiguous(memory_format=torch.channels_last)
+            return F.conv2d(x, self.analysis_basis[:, :, None, None])
 
     def synthesise(self, t: Tensor) -> Tensor:
         """Return the pixels of coefficients: the inverse of `analyse`, not clamped."""

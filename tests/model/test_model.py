@@ -55,6 +55,16 @@ def test_constant_picture_has_one_coefficient_a_plane(size):
     assert (t - wanted).abs().max() < 1e-5
 
 
+def test_coefficients_do_not_depend_on_the_number_of_threads():
+    x = torch.rand(1, 3, 512, 768, generator=torch.Generator().manual_seed(1))
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(LappedDCT().analyse(x))
+    torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
 def test_coefficients_are_ordered_by_plane_row_and_column_of_frequencies():
     columns = torch.cos(math.pi * (2 * torch.arange(8) + 1) * 3 / 16)  # frequency 3 along a row
     rows = torch.cos(math.pi * (2 * torch.arange(8) + 1) * 2 / 16)  # frequency 2 down a column
