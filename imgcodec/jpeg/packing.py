@@ -13,14 +13,13 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, optimal, scan_reader, scan_writer, scans, syntax
+from imgcodec.jpeg import coding, frames, network, optimal, scan_reader, scans, syntax, writing
 from imgcodec.jpeg.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
 _COUNT_BYTES = 4
 PIECE = 2**16  # bits that are coded at a time
-PADDED = 255  # padding as nearly all files have it
 
 
 _In = TypeVar("_In")
@@ -94,12 +93,12 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
     pads: list[int] = []
     for scan in parts.scans:
         pads += scan_reader.decode(scan, frame, blocks)
-    said = b"" if set(pads) == {PADDED} else bytes(pads)
+    said = b"" if set(pads) == {writing.PADDED} else bytes(pads)
     parts = syntax.read(parts.skeleton, is_skeleton=True)  # all that `unpack` will have
     if parts.frame != frame:
         raise ImageError("would not come back bit for bit: it has unusual markers")
     try:
-        same = _written(parts, said, blocks) == data
+        same = writing.written(parts, said, blocks) == data
     except AicError as error:
         raise ImageError(f"would not come back bit for bit: {error}") from error
     if not same:
@@ -160,7 +159,7 @@ def unpack(
         for piece, planes in zip(pieces, _each(decode, range(len(pieces)), threads), strict=True):
             for component, plane in zip(frame.components, planes, strict=True):
                 _put(blocks, component, piece, plane)
-        result = _written(optimal.filled(parts, blocks), around[_COUNT_BYTES:start], blocks)
+        result = writing.written(optimal.filled(parts, blocks), around[_COUNT_BYTES:start], blocks)
     except ImageError as error:
         raise FormatError(f"the packed JPEG file is damaged: {error}") from error
     if len(result) != file.header.size or zlib.crc32(result) != file.header.file_crc:
@@ -205,22 +204,6 @@ def _put(
     if planes.size and np.abs(planes).max() > np.iinfo(np.int16).max:
         raise FormatError("a coefficient is out of range")
     blocks[_rows(component, piece)] = planes.transpose(1, 2, 0).reshape(-1, 64)
-
-
-def _written(parts: syntax.Parts, said: bytes, blocks: Blocks) -> bytes:
-    """Return the file of a skeleton, of all blocks, and of paddings where not all are ones."""
-    pieces, position, used = [], 0, 0
-    for scan in parts.scans:
-        num = scans.num_intervals(scan, parts.frame)
-        pads = said[used : used + num] if said else bytes([PADDED]) * num
-        used += num
-        if len(pads) != num:
-            raise FormatError(f"{len(said)} paddings of restart intervals, too few")
-        pieces.append(parts.skeleton[position : scan.after])
-        pieces.append(scan_writer.encode(scan, parts.frame, blocks, list(pads)))
-        position = scan.after
-    pieces.append(parts.skeleton[position:])
-    return b"".join(pieces)
 
 
 def _each(work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None) -> list[_Out]:

@@ -33,7 +33,7 @@ def _basis() -> Samples:
     return found
 
 
-_BASIS = _basis()
+BASIS = _basis()
 
 
 def rgb(coefficients: Coefficients) -> Pixels:
@@ -65,7 +65,7 @@ def _halved(samples: Samples) -> Pixels:
 def _samples(plane: Plane) -> Samples:
     """Return the samples less 128 of all blocks of a component."""
     rows, columns = plane.blocks.shape[:2]
-    basis = plane.steps[:, None].astype(np.float32) * _BASIS
+    basis = plane.steps[:, None].astype(np.float32) * BASIS
     found = np.empty((rows, 8, columns, 8), np.float32)
     for a in range(0, rows, BAND):
         blocks = plane.blocks[a : a + BAND].astype(np.float32)
