@@ -3,8 +3,10 @@
 It brings torch. Metadata and orientation are left to `imgcodec.pictures`.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.jpeg import reading
+from imgcodec.jpeg.context import ZIGZAG
 from imgcodec.model.dct import STRIDE
 from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.model.winograd import lay_out
@@ -23,8 +26,28 @@ from imgcodec.weights import load_restorer
 
 # Blocks of what is restored at a time: wide and low, so that few are restored twice. Even numbers,
 # as the reach: a block of chroma of half the resolution is in one of them.
-ROWS, COLUMNS = 192, 512
+BLOCKS = 192, 512  # rows, columns
+SLOPE_BLOCKS = 64, 128  # of a gradient, for which all that lies in between is kept
 TURNED = (2, 1)  # colours of half the height: the network knows those of half the width
+
+
+class _Piece(NamedTuple):
+    """Blocks of luma that are restored at a time: rows and columns."""
+
+    own: tuple[slice, slice]
+    near: tuple[slice, slice]  # with those around, which count for them
+
+    def whole(self, unit: int, factors: tuple[int, int] = (1, 1)) -> tuple[slice, slice]:
+        """Return where it lies in the picture, see `_scaled`."""
+        return _scaled(self.own, unit, factors)
+
+    def inside(self, unit: int, factors: tuple[int, int] = (1, 1)) -> tuple[slice, slice]:
+        """Return where it lies in what is restored with it, see `_scaled`."""
+        rows, columns = (
+            slice(own.start - near.start, own.stop - near.start)
+            for own, near in zip(self.own, self.near, strict=True)
+        )
+        return _scaled((rows, columns), unit, factors)
 
 
 class Restorer:
@@ -65,46 +88,55 @@ class Restorer:
         grey = len(coefficients.planes) == 1
         canvas = np.empty((height, width) if grey else (height, width, 3), np.uint8)
         with stage("restore"), torch.inference_mode():
-            for top, left, planes in self._pieces(coefficients):
-                x = planes[:, :1] + MIDDLE if grey else self._network.rgb(planes)
-                pixels = x.round_().clamp_(0, 255)[0].to(torch.uint8).permute(1, 2, 0).numpy()
-                place = canvas[top : top + len(pixels), left : left + pixels.shape[1]]
+            for piece in _pieces(coefficients, BLOCKS, self._network.config.reach):
+                planes = self._network(self._coded(coefficients, piece.near), self._bfloat16)
+                if coefficients.planes[-1].factors == TURNED:
+                    planes = planes.mT
+                x = self._shown(planes, grey)[piece.inside(STRIDE)]
+                pixels = x.round_().clamp_(0, 255).to(torch.uint8).numpy()
+                place = canvas[piece.whole(STRIDE)]
                 pixels = pixels[: place.shape[0], : place.shape[1]]
                 place[:] = pixels[..., 0] if grey else pixels
         return canvas
 
-    def _pieces(self, coefficients: reading.Coefficients) -> Iterator[tuple[int, int, Tensor]]:
-        """Yield top and left of pieces, pixels, and their planes (1, 3, h, w)."""
-        rows, columns = coefficients.planes[0].blocks.shape[:2]
-        reach = self._network.config.reach
-        for top in range(0, rows, ROWS):
-            for left in range(0, columns, COLUMNS):
-                first, start = max(0, top - reach), max(0, left - reach)
-                bottom, right = min(rows, top + ROWS), min(columns, left + COLUMNS)
-                coded = self._coded(
-                    coefficients,
-                    slice(first, min(rows, bottom + reach)),
-                    slice(start, min(columns, right + reach)),
-                )
-                planes = self._network(coded, self._bfloat16)
-                if coefficients.planes[-1].factors == TURNED:
-                    planes = planes.mT
-                own = planes[
-                    :, :,
-                    STRIDE * (top - first) : STRIDE * (bottom - first),
-                    STRIDE * (left - start) : STRIDE * (right - start),
-                ]  # fmt: skip
-                yield STRIDE * top, STRIDE * left, own
+    def slopes(
+        self, coefficients: reading.Coefficients, pixels: NDArray[np.uint8]
+    ) -> list[NDArray[np.float32]]:
+        """Return how the error of the restored picture changes with each coefficient.
 
-    def _coded(self, coefficients: reading.Coefficients, rows: slice, columns: slice) -> Coded:
+        That is the gradient of the sum of squared errors, by steps of the quantiser, of each
+        plane: float32 (rows, columns, 64), in zigzag order.
+
+        Args:
+            coefficients: of a grey picture, or with colours of whole or of a quarter of the
+                resolution.
+            pixels: the picture as it should be, uint8 (H, W, 3), or (H, W) if grey.
+        """
+        grey = len(coefficients.planes) == 1
+        found = [np.empty(plane.blocks.shape, np.float32) for plane in coefficients.planes]
+        for piece in _pieces(coefficients, SLOPE_BLOCKS, self._network.config.reach):
+            coded = self._coded(coefficients, piece.near)
+            parts = [part.requires_grad_() for part in (coded.luma, coded.colours)]
+            wanted = torch.from_numpy(pixels[_scaled(piece.near, STRIDE)].astype(np.float32))
+            x = self._shown(self._network(coded), grey)[: wanted.shape[0], : wanted.shape[1]]
+            error = x.clamp(0, 255) - wanted.reshape(x.shape)
+            luma, colours = torch.autograd.grad(error.square().sum(), parts)
+            slopes = (luma, *colours.chunk(2, 1))
+            for its, slope, plane in zip(found, slopes, coefficients.planes, strict=False):
+                part = slope[0].permute(1, 2, 0).numpy()[..., ZIGZAG]
+                its[piece.whole(1, plane.factors)] = part[piece.inside(1, plane.factors)]
+        return found
+
+    def _shown(self, planes: Tensor, grey: bool) -> Tensor:
+        """Return pixels (H, W, 3), or (H, W, 1) if grey, 0..255 and not clamped."""
+        x = planes[:, :1] + MIDDLE if grey else self._network.rgb(planes)
+        return x[0].permute(1, 2, 0)
+
+    def _coded(self, coefficients: reading.Coefficients, blocks: tuple[slice, slice]) -> Coded:
         """Return what the file says of some blocks of luma, as the network wants it."""
         found, steps = [], []
         for plane in coefficients.planes:
-            down, across = plane.factors
-            part = plane.coefficients(
-                slice(rows.start // down, rows.stop // down),
-                slice(columns.start // across, columns.stop // across),
-            )
+            part = plane.coefficients(*_scaled(blocks, 1, plane.factors))
             table = plane.table
             if coefficients.planes[-1].factors == TURNED:
                 part, table = _turned(part), _turned(table)
@@ -120,6 +152,31 @@ class Restorer:
             torch.cat(steps)[None],
             factors if factors != TURNED else TURNED[::-1],
         )
+
+
+def _pieces(
+    coefficients: reading.Coefficients, most: tuple[int, int], reach: int
+) -> Iterator[_Piece]:
+    """Yield all blocks of luma, at most so many rows and columns at a time."""
+    axes = []
+    for size, step in zip(coefficients.planes[0].blocks.shape[:2], most, strict=True):
+        edges = [(first, min(size, first + step)) for first in range(0, size, step)]
+        axes.append(
+            [(slice(a, b), slice(max(0, a - reach), min(size, b + reach))) for a, b in edges]
+        )
+    for (rows, near_rows), (columns, near_columns) in itertools.product(*axes):
+        yield _Piece((rows, columns), (near_rows, near_columns))
+
+
+def _scaled(
+    blocks: tuple[slice, slice], unit: int, factors: tuple[int, int] = (1, 1)
+) -> tuple[slice, slice]:
+    """Return rows and columns in units of which a block has so many, or that blocks share."""
+    rows, columns = (
+        slice(unit * its.start // factor, unit * its.stop // factor)
+        for its, factor in zip(blocks, factors, strict=True)
+    )
+    return rows, columns
 
 
 def _turned(frequencies: NDArray[np.float32]) -> NDArray[np.float32]:

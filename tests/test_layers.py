@@ -40,6 +40,10 @@ TABLE = {
         {"errors", "files", "format", "metrics", "runtime"},
         {"numpy", "PIL"},
     ),
+    "into_jpeg": (
+        {"errors", "jpeg", "pictures", "restoring", "runtime"},
+        TORCH | {"constriction", "PIL", "safetensors"},
+    ),
     "codec": (
         {
             "entropy", "errors", "format", "metrics", "model", "pictures", "releases", "runtime",
@@ -66,13 +70,16 @@ TABLE = {
         CODEC,
     ),
     "bench": (
-        {"__init__", "codec", "errors", "files", "metrics", "pictures", "releases", "restoring"},
+        {
+            "__init__", "codec", "errors", "files", "into_jpeg", "metrics", "pictures",
+            "releases", "restoring",
+        },
         {"numpy", "PIL"},
     ),
     "cli": (
         {
-            "__init__", "bench", "codec", "errors", "files", "format", "jpeg", "metrics", "model",
-            "pictures", "releases", "restoring", "runtime", "train",
+            "__init__", "bench", "codec", "errors", "files", "format", "into_jpeg", "jpeg",
+            "metrics", "model", "pictures", "releases", "restoring", "runtime", "train",
         },
         {"click"},
     ),

@@ -131,8 +131,7 @@ def test_pieces_have_no_seams(tmp_path, monkeypatch, subsampling):
     data = jpeg(photograph(150, 300), quality=20, subsampling=subsampling)
     whole = restorer.restore(data)
     assert np.abs(whole.astype(int) - usual(data)).mean() > 1
-    monkeypatch.setattr(restoring, "ROWS", 4)
-    monkeypatch.setattr(restoring, "COLUMNS", 6)
+    monkeypatch.setattr(restoring, "BLOCKS", (4, 6))
     pieces = restorer.restore(data)
     assert np.abs(whole.astype(int) - pieces).max() <= 1
     assert (whole != pieces).mean() < 0.001

@@ -5,6 +5,7 @@ here, so that help loads none of it.
 """
 
 RESTORED = "jpeg-restored"  # JPEG files that `aic restore` decodes
+COMCNN = "jpeg-comcnn"  # those of `aic encode --into jpeg`, decoded likewise
 PEERS = (
     "jpeg", "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6",
     "avif-iq-420", "avif-iq-420-speed6", "jpegxl", "heic",

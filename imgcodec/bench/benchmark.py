@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcodec import files
-from imgcodec.bench import COMPRESSAI, RESTORED, commands, compare, page, plot, report
+from imgcodec.bench import COMCNN, COMPRESSAI, RESTORED, commands, compare, page, plot, report
 from imgcodec.bench.cache import Cache, default_folder
-from imgcodec.bench.coders import Aic, Coder, Peer, RestoredJpeg
+from imgcodec.bench.coders import Aic, Coder, Peer, PreparedJpeg, RestoredJpeg
 from imgcodec.bench.compare import Comparison
 from imgcodec.bench.measure import find_pictures, run
 from imgcodec.bench.rows import MeanRow, Row, means
@@ -77,6 +77,8 @@ class Benchmark:
             return [CompressAI(name.removeprefix(COMPRESSAI))]
         if name == RESTORED:
             return [RestoredJpeg(threads=self.threads)]
+        if name == COMCNN:
+            return [PreparedJpeg(threads=self.threads)]
         if name != "aic":
             return [Peer(name)]
         from imgcodec.codec import Codec

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from imgcodec import __version__
-from imgcodec.bench import RESTORED
+from imgcodec.bench import COMCNN, RESTORED
 from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE
@@ -243,6 +243,26 @@ class RestoredJpeg(Peer):
         """See `Coder.decode`."""
         pixels = self._restorer.restore(data)
         return (pixels if pixels.ndim == 3 else np.stack(3 * [pixels], -1)), NAN
+
+
+class PreparedJpeg(RestoredJpeg):
+    """The JPEG files of `aic encode --into jpeg`, decoded by `aic restore`."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Load the network; see `Restorer`."""
+        super().__init__(threads=threads)
+        from imgcodec.into_jpeg import JpegMaker
+
+        self.name = COMCNN
+        self._maker = JpegMaker(self._restorer)
+        encoder = f"aic encode --into jpeg {__version__}"
+        self.about = {"version": encoder, "decoder": self.about["decoder"], "setting": "quality"}
+
+    def encode(self, pixels: Pixels, setting: float) -> Coded:
+        """See `Coder.encode`."""
+        from imgcodec.pictures.picture import Picture
+
+        return Coded(self._maker.encode(Picture(pixels), setting))
 
 
 def nearest(coder: Coder, pixels: Pixels, num_bytes: int) -> tuple[float, bytes]:

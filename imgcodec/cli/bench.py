@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from imgcodec.bench import COMPRESSAI, METRICS, PEERS, RESTORED
+from imgcodec.bench import COMCNN, COMPRESSAI, METRICS, PEERS, RESTORED
 from imgcodec.cli.jobs import check_other
 from imgcodec.cli.options import (
     EFFORT,
@@ -34,6 +34,7 @@ Examples:
   aic bench photos/ --tune psnr --tune ms-ssim --rate 0.25 --rate 0.5
   aic bench photos/ --codec aic --codec avif-iq --tune eye --metric ssimulacra2 --metric cvvdp
 """
+CODECS = ("aic", RESTORED, COMCNN, *PEERS)
 
 
 class _CodecName(click.ParamType):  # type: ignore[type-arg]
@@ -44,8 +45,8 @@ class _CodecName(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse other names."""
         name = str(value)
-        if name not in ("aic", RESTORED, *PEERS) and not name.startswith(COMPRESSAI):
-            self.fail(f"{name!r} is not one of aic, {RESTORED}, {', '.join(PEERS)}", param, ctx)
+        if name not in CODECS and not name.startswith(COMPRESSAI):
+            self.fail(f"{name!r} is not one of {', '.join(CODECS)}", param, ctx)
         return name
 
 
@@ -58,8 +59,8 @@ MEASURING = combine(
         multiple=True,
         show_default=True,
         metavar="NAME",
-        help=f"What is measured; repeat the option for several: aic, {RESTORED}, "
-        f"{', '.join(PEERS)} (the last two need the extra peers), or "
+        help=f"What is measured; repeat the option for several: "
+        f"{', '.join(CODECS)} (the last two need the extra peers), or "
         "compressai:MODEL where that is installed.",
     ),
     click.option(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from imgcodec import files
+from imgcodec.cli import into
 from imgcodec.cli.jobs import (
     LOCK,
     Warn,
@@ -44,18 +45,18 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.sources import as_asked, background, check_shape, read, shapes
 from imgcodec.cli.targets import Task
-from imgcodec.errors import AicError, DamageError, FormatError, ImageError
+from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, MAX_U, check_pixels
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
 from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.lockstep import Member
-from imgcodec.runtime.stopwatch import stage, timing
+from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
-    from imgcodec.pictures.arrays import HalfArray
     from imgcodec.pictures.frame import Frame
 
 
@@ -165,6 +166,7 @@ Examples:
   aic encode map.tif map.aic --roi 800,600,400,300:16
   aic encode photos/ archive/ --psnr 36 --jobs 2
   aic encode photos/ thumbnails/ --resize 320,0 --tune eye --dry-run
+  aic encode photo.png photo.jpg --into jpeg --size 100k
   cat photo.png | aic encode - - > photo.aic
 """
 _QUALITIES = ", ".join(f"{quality:g} ({tune})" for tune, quality in DEFAULT_QUALITIES.items())
@@ -231,6 +233,15 @@ DRY_RUN = click.option(
     is_flag=True,
     help="Write nothing: say which files would be made, and about how large they get; for that, "
     "up to eight of them are tried.",
+)
+INTO = click.option(
+    "--into",
+    type=click.Choice(["jpeg"]),
+    default=None,
+    help="Make a JPEG file, not an .aic file: smaller than others of its quality, and best at its "
+    "size once `aic restore` decodes it. --quality is then that of cjpeg, 1..100, 75 if nothing "
+    "is asked; --rate and --size hold, too; --effort is how often it is improved. At most 64 "
+    "megapixels if --max-pixels does not say more.",
 )
 TUNE = click.option(
     "--tune",
@@ -307,7 +318,8 @@ class Encoding:
         return self.codec.tune if release is None else release.tune
 
     @cached_property
-    def _frame(self) -> Frame:
+    def frame(self) -> Frame:
+        """See `sources.Reading`."""
         from imgcodec.pictures.frame import Frame
 
         return Frame(self.crop, self.resize)
@@ -316,26 +328,12 @@ class Encoding:
         """See `batch.Work`."""
         if self.roi is not None or self.effort > 1:
             return None
-        return next(iter(self._shapes(source)), None)
+        return next(iter(shapes(self, source)), None)
 
     def pixels(self, source: Path) -> int | None:
         """Return how many pixels are coded of a picture; None: that is unknown."""
-        height, width = next(iter(self._shapes(source)), (0, 0))
+        height, width = next(iter(shapes(self, source)), (0, 0))
         return height * width or None
-
-    def _shapes(self, source: Path) -> list[tuple[int, int]]:
-        """Return heights and widths that a file of a picture may have; none: of no picture.
-
-        It may be turned by its orientation, which is not read for this.
-        """
-        from imgcodec.pictures import reader
-
-        size = reader.size_of(source)
-        found = []
-        for height, width in () if size is None else (size, size[::-1]):
-            with suppress(ImageError):
-                found.append(self._frame.shape(height, width))
-        return found
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; no .aic file, another picture, or other settings: it is kept."""
@@ -350,14 +348,8 @@ class Encoding:
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
         made = file.header.height, file.header.width
-        shapes = [] if outdated else self._shapes(task.source)  # an edited one may have another
-        if shapes and made not in shapes:
-            height, width = shapes[0]
-            verb = "would give" if self.crop or self.resize else "has"
-            raise AicError(
-                f"{target}: holds a picture of {made[1]}x{made[0]} pixels, {task.source} {verb}"
-                f" {width}x{height}, and is kept without --force"
-            )
+        if not outdated:  # an edited picture may have another size
+            check_shape(self, task, made)
         others = more_than(file, self.metadata, self.alpha) or other_settings(
             file,
             Target.of(self._tune, **self.goal),
@@ -377,29 +369,19 @@ class Encoding:
     def _encode(self, task: Task, member: Member | None, stages: dict[str, float]) -> str:
         source, target, force = task
         check_apart(source, target)
-        from imgcodec.pictures import geotiff, modes, reader
+        from imgcodec.pictures import geotiff, reader
         from imgcodec.pictures.drawn import is_drawn
         from imgcodec.pictures.picture import Picture
 
         check_coded(target, force)
-        background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
+        background(self.alpha)  # an unknown one is refused at once
         picture: Any = geotiff.open_raster(source)
         if picture is None:
             most = self.max_pixels or HELD_PIXELS
-            decoded, damage = _unrounded(source, most)
-            picture = reader.read_picture(source, self.strict, most, self.metadata, decoded)
-            picture = replace(picture, notes=(*damage, *picture.notes))
+            picture = read(self, source, most)
         else:
             check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
-        if self.strict and picture.notes:
-            raise ImageError(f"{source}: {picture.notes[0]}")
-        for note in picture.notes:
-            self.warn(source, note)
-        picture = picture.keeping(self.metadata)
-        if self.alpha != "keep":
-            picture = picture.flattened(background)
-        if self.crop or self.resize:
-            picture = self._framed(source, picture)
+        picture = as_asked(self, source, picture, self.max_pixels or HELD_PIXELS)
         if self.measure:
             check(picture, source)
         roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
@@ -437,53 +419,12 @@ class Encoding:
             line += details(data, codec, stages)
         return line
 
-    def _framed(self, source: Path, picture: Any) -> Any:
-        """Return a part of a picture, at another size."""
-        if not hasattr(picture, "pixels"):
-            raise ImageError(
-                f"{source}: a GeoTIFF is not cropped or resized, its georeference would be wrong;"
-                " gdal_translate -srcwin and -outsize do it"
-            )
-        height, width = picture.shape[:2]
-        try:
-            new_height, new_width = self._frame.shape(height, width)
-            check_pixels(new_width, new_height, self.max_pixels or HELD_PIXELS)
-            found = self._frame.applied(picture)
-        except AicError as error:
-            raise ImageError(f"{source}: {error}") from error
-        if self._frame.distorts(height, width):
-            self.warn(source, f"its proportions change, {new_width}x{new_height} pixels are asked")
-        return found
-
-
-MOST_UNROUNDED = 2**26  # pixels of a JPEG file; of a larger one, eight bits take less memory
-
-
-def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ...]]:
-    """Return the pixels of a JPEG file before they are rounded, and what is damaged of it.
-
-    None: it is another file, or one of which only Pillow reads the pixels, or says what is wrong.
-    At most `most` pixels are read.
-    """
-    try:
-        with source.open("rb") as file:
-            if file.read(2) != b"\xff\xd8":
-                return None, ()
-        from imgcodec.jpeg import pixels, reading
-
-        with stage("read"):
-            read = reading.read(files.read_bytes(source), min(most, MOST_UNROUNDED))
-            return pixels.rgb(read), ()
-    except DamageError as error:
-        return None, (f"it is damaged ({error}), and encoded as far as Pillow reads it",)
-    except (OSError, AicError):
-        return None, ()
-
 
 @click.command(epilog=ENCODE_EXAMPLES)
 @click.argument("sources", metavar="IN...", nargs=-1)
 @click.argument("target", metavar="OUT.aic")
 @TARGET
+@INTO
 @ROI
 @FRAME
 @TUNE
@@ -529,6 +470,11 @@ def encode(
             "only one of --rate, --size, --quality, --psnr, --ms-ssim and --ssimulacra2 can be"
             " reached"
         )
+    settings["threads"] = threads_of(settings["threads"], jobs)
+    if settings.pop("into") is not None:
+        making = _into_jpeg(goal, quiet, settings)
+        run(making, sources, target, PICTURES, into.SUFFIXES[0], force, jobs, quiet)
+        return
     if settings["tune"] is not None and settings["weights"] is not None:
         raise click.UsageError("--tune names a released set, --weights one of one's own")
     tune = None if settings["weights"] else settings["tune"] or DEFAULT_TUNE
@@ -538,6 +484,23 @@ def encode(
         )
     if settings["tune"] == "eye" and settings["effort"] > 1 and not quiet:
         click.echo("--effort does nothing with --tune eye", err=True)
-    settings["threads"] = threads_of(settings["threads"], jobs)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
     run(work, sources, target, PICTURES, ".aic", force, jobs, quiet, dry, cluster, report)
+
+
+def _into_jpeg(
+    goal: dict[str, float | None], quiet: bool, settings: dict[str, Any]
+) -> into.IntoJpeg:
+    """Return the settings of --into jpeg; options that mean nothing to it are refused."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if given and name not in into.OPTIONS:
+            raise click.UsageError(f"{parameter.opts[0]} does not go with --into jpeg")
+    if goal["quality"] is not None and goal["quality"] < 1:
+        raise click.UsageError("--quality is 1..100 with --into jpeg")
+    fields = settings.keys() & into.OPTIONS
+    return into.IntoJpeg(
+        goal=goal, warn=partial(warn, quiet), **{name: settings[name] for name in fields}
+    )

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from imgcodec.cli.cluster import Row
     from imgcodec.cli.decode import Decoding
     from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.into import IntoJpeg
     from imgcodec.cli.pack import Packing, Unpacking
     from imgcodec.cli.restore import Restoring
     from imgcodec.cli.targets import Listing, Place, Task
     from imgcodec.codec import Codec
 
-    AnyWork: TypeAlias = Encoding | Decoding | Packing | Unpacking | Restoring
+    AnyWork: TypeAlias = Encoding | Decoding | IntoJpeg | Packing | Unpacking | Restoring
 
 Warn = Callable[[Any, str], None]  # of a path or a URL
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
@@ -113,6 +114,31 @@ def writing(
     if canvas.pixels is not None:
         picture = Picture(canvas.pixels, alpha, metadata or Metadata())
         write_image(path, picture if background is None else picture.flattened(background), force)
+
+
+def empty_jpeg(picture: Picture, table: NDArray[np.int64]) -> bytes:
+    """Return a progressive JPEG file of the size and with the metadata of a picture, all black.
+
+    Its colours have a quarter of the resolution.
+
+    Args:
+        picture: opaque; metadata that JPEG files cannot have are left out.
+        table: int64 (64,) steps of the quantiser of all components, row by row.
+
+    Raises:
+        ImageError: a side is longer than JPEG files have it.
+    """
+    height, width = picture.shape[:2]
+    options = _metadata_options("JPEG", _kept("JPEG", picture.metadata))
+    if picture.pixels.ndim == 2:
+        mode = "L"
+    else:
+        mode, options["subsampling"] = "RGB", "4:2:0"
+    buffer = io.BytesIO()
+    with refusing():
+        empty = Image.new(mode, (width, height))
+        empty.save(buffer, "JPEG", progressive=True, qtables=[table.tolist()], **options)
+    return buffer.getvalue()
 
 
 def _refused(name: str, metadata: Metadata) -> Iterator[tuple[str, str]]:

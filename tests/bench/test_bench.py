@@ -19,6 +19,7 @@ from PIL import Image
 
 from imgcodec import files, metrics
 from imgcodec.bench import (
+    COMCNN,
     PEERS,
     RESTORED,
     coders,
@@ -574,6 +575,16 @@ def test_restored_files_are_those_of_jpeg_and_decode_better(textured):
     assert found.shape == pixels.shape
     assert not np.array_equal(found, usual.decode(data)[0])
     assert restored.decode(restored.encode(pixels[..., 0], 60).data)[0].shape == pixels.shape
+
+
+def test_prepared_files_are_those_of_the_command(textured):
+    pixels = textured(64, 96)
+    prepared = coders.PreparedJpeg()
+    assert prepared.name == COMCNN
+    data = prepared.encode(pixels, 60).data
+    found, _ = prepared.decode(data)
+    assert metrics.psnr(pixels, found) > metrics.psnr(pixels, coders.Peer("jpeg").decode(data)[0])
+    assert len(data) < len(coders.Peer("jpeg").encode(pixels, 60).data)
 
 
 @pytest.mark.parametrize("name", PEERS)

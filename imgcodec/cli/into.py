@@ -1,0 +1,163 @@
+"""`aic encode --into jpeg`: what is done for each picture."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imgcodec import files
+from imgcodec.cli.jobs import LOCK, Warn, check_apart, keep_older
+from imgcodec.cli.sources import as_asked, background, check_shape, read
+from imgcodec.errors import AicError
+from imgcodec.format.metadata import KINDS
+from imgcodec.runtime.light import import_torch
+from imgcodec.runtime.stopwatch import timing
+
+if TYPE_CHECKING:
+    from imgcodec.cli.targets import Task
+    from imgcodec.into_jpeg import JpegMaker
+    from imgcodec.pictures.frame import Frame
+    from imgcodec.pictures.picture import Picture
+    from imgcodec.runtime.lockstep import Member
+
+SUFFIXES = (".jpg", ".jpeg")
+MAX_PIXELS = 2**26  # if nobody asks for more: about 50 bytes of memory for each
+SLACK = 0.1  # of a size that is asked: steps of quality leave less
+DEFAULT_QUALITY = 75.0  # as cjpeg has it
+# Parameters of `aic encode` that mean something here, too.
+OPTIONS = {
+    "sources", "target", "into", "rate", "size", "quality", "crop", "resize", "effort", "alpha",
+    "metadata", "strict", "max_pixels", "jobs", "threads", "force", "verbose", "quiet",
+}  # fmt: skip
+
+
+@dataclass
+class IntoJpeg:
+    """Settings of `aic encode --into jpeg`."""
+
+    goal: dict[str, float | None]  # one of rate, size and quality, or none
+    effort: int
+    alpha: str
+    metadata: tuple[str, ...]
+    strict: bool
+    max_pixels: int | None
+    crop: tuple[int, int, int, int] | None
+    resize: tuple[int, int] | float | None
+    threads: int | None
+    verbose: bool
+    warn: Warn
+    _maker: JpegMaker | None = None
+    device = "cpu"
+
+    @property
+    def dates(self) -> bool:
+        """See `batch.Work`; a file does not tell what was left out."""
+        return self.alpha == "keep" and set(self.metadata) >= set(KINDS)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """See `sources.Reading`."""
+        from imgcodec.pictures.frame import Frame
+
+        return Frame(self.crop, self.resize)
+
+    def size(self, source: Path) -> None:
+        """See `batch.Work`: each file goes alone."""
+
+    def is_due(self, task: Task, outdated: bool) -> bool:
+        """See `batch.Work`; a file of another quality, size or shape is kept."""
+        from imgcodec.jpeg import forward, syntax
+        from imgcodec.jpeg.context import ZIGZAG
+
+        data = files.read_bytes(task.target)
+        try:
+            parts = syntax.read(data)
+        except AicError as error:
+            raise AicError(
+                f"{task.target}: exists ({error}), and is kept without --force"
+            ) from error
+        made = parts.frame.height, parts.frame.width
+        if not outdated:
+            check_shape(self, task, made)
+        most = self._most_bytes(*made)
+        if most is None:
+            same = (parts.steps[0] == forward.table(self._quality)[ZIGZAG]).all()
+        else:
+            finest = (parts.steps[0] == 1).all()
+            same = len(data) <= most and (finest or most - len(data) <= max(SLACK * most, 64))
+        if not same and not outdated:
+            wanted = f"quality {self._quality:g}" if most is None else f"at most {most} bytes"
+            raise AicError(
+                f"{task.target}: exists, not with {wanted}, and is kept without --force"
+            )
+        return keep_older(self, task, outdated)
+
+    def __call__(self, task: Task, member: Member | None = None) -> str:
+        """Make a JPEG file, and return what to tell about it."""
+        source, target, force = task
+        check_apart(source, target)
+        for name in (target, Path(os.path.realpath(target))):  # which may be a link
+            if name.suffix.lower() not in SUFFIXES:
+                raise AicError(f"{name}: suffix {name.suffix!r} is not {' or '.join(SUFFIXES)}")
+        files.check_free(target, force)
+        background(self.alpha)  # an unknown one is refused at once
+        start = time.perf_counter()
+        with timing() as stages:
+            data, quality = self._made(source, target, self._picture(source, target))
+        files.write_bytes(target, data, force)
+        seconds = time.perf_counter() - start
+        line = f"{target}: {len(data)} bytes, quality {quality:g}, {seconds:.2f} s"
+        if self.verbose:
+            line += f"\n  {', '.join(f'{name} {its:.2f} s' for name, its in stages.items())}"
+        return line
+
+    @property
+    def _quality(self) -> float:
+        """What is asked where no size is."""
+        found = self.goal["quality"]
+        return DEFAULT_QUALITY if found is None else found
+
+    def _most_bytes(self, height: int, width: int) -> int | None:
+        """Return how many bytes a file may take; None: as many as its quality does."""
+        rate, size = self.goal["rate"], self.goal["size"]
+        if rate is not None:
+            return int(rate * height * width / 8)
+        return None if size is None else int(size)
+
+    def _picture(self, source: Path, target: Path) -> Picture:
+        """Return what is encoded."""
+        from imgcodec.pictures import writer
+
+        most = self.max_pixels or MAX_PIXELS
+        picture: Picture = as_asked(self, source, read(self, source, most), most)
+        if picture.alpha is not None:
+            raise AicError(
+                f"{target}: cannot be transparent, as {source} is: --alpha drop or --alpha white"
+            )
+        lost = writer.left_out(target, picture.metadata)
+        if lost and self.strict:
+            raise AicError(f"{target}: cannot have {', '.join(lost)}")
+        if lost:
+            self.warn(target, f"without {', '.join(lost)}")
+        return picture
+
+    def _made(self, source: Path, target: Path, picture: Picture) -> tuple[bytes, float]:
+        """Return the file and its quality."""
+        with LOCK:
+            if self._maker is None:
+                import_torch()
+                from imgcodec.into_jpeg import JpegMaker
+                from imgcodec.restoring import Restorer
+
+                self._maker = JpegMaker(Restorer(threads=self.threads))
+        most = self._most_bytes(*picture.shape[:2])
+        try:
+            if most is not None:
+                return self._maker.fit(picture, most, self.effort)
+            return self._maker.encode(picture, self._quality, self.effort), self._quality
+        except AicError as error:
+            raise AicError(f"{target}: {error}") from error

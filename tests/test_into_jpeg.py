@@ -1,0 +1,108 @@
+"""JPEG files that are best once they are restored."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_restoring import jpeg, photograph
+
+from imgcodec import restoring
+from imgcodec.errors import AicError, ImageError
+from imgcodec.into_jpeg import JpegMaker
+from imgcodec.jpeg import forward, reading
+from imgcodec.metrics import psnr
+from imgcodec.pictures.picture import Picture
+from imgcodec.restoring import Restorer
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return Restorer()
+
+
+@pytest.fixture(scope="module")
+def maker(restorer):
+    return JpegMaker(restorer)
+
+
+def usual(data):
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture)
+
+
+@pytest.mark.parametrize(("quality", "gain_db"), [(1, -0.02), (40, 0.03), (95, 0.1)])
+def test_a_round_makes_what_is_restored_better(maker, restorer, quality, gain_db):
+    pixels = photograph(96, 128)
+    without, with_one = (maker.encode(Picture(pixels), quality, n) for n in (0, 1))
+    before, after = (psnr(pixels, restorer.restore(data)) for data in (without, with_one))
+    assert after > before + gain_db
+    assert len(with_one) < 1.08 * len(without)
+
+
+def test_files_beat_those_of_libjpeg_restored_and_plain(maker, restorer):
+    pixels = photograph(96, 128)
+    theirs = jpeg(pixels, quality=75, optimize=True)
+    ours, _ = maker.fit(Picture(pixels), len(theirs))
+    assert psnr(pixels, usual(ours)) > psnr(pixels, usual(theirs))
+    assert psnr(pixels, restorer.restore(ours)) > psnr(pixels, restorer.restore(theirs)) + 0.3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 40), (40, 16)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_all_sizes_and_grey(maker, size, grey):
+    pixels = photograph(*size)
+    pixels = np.ascontiguousarray(pixels[..., 0]) if grey else pixels
+    found = usual(maker.encode(Picture(pixels), 90))
+    assert found.shape == pixels.shape
+    assert np.abs(found.astype(int) - pixels).mean() < 12
+
+
+def test_a_size_is_kept_and_nearly_used(maker):
+    picture = Picture(photograph(96, 128))
+    data, quality = maker.fit(picture, 3000)
+    assert 2800 < len(data) <= 3000
+    assert (reading.read(data).planes[0].table == forward.table(quality)).all()
+    with pytest.raises(AicError, match=r"takes \d+ bytes at quality 1, of 100 at most"):
+        maker.fit(picture, 100)
+    assert maker.fit(picture, 10**6)[1] == 100
+
+
+def test_what_jpeg_files_cannot_have_is_refused(maker):
+    with pytest.raises(ImageError):
+        maker.encode(Picture(np.zeros((1, 70000, 3), np.uint8)), 50)
+
+
+def test_slopes_are_those_of_the_error(restorer):
+    pixels = photograph(48, 64)
+    coefficients = reading.read(jpeg(pixels, quality=60))
+
+    def error(plane, place, more):
+        planes = list(coefficients.planes)
+        blocks = planes[plane].blocks.copy()
+        blocks[place] += more
+        planes[plane] = planes[plane]._replace(blocks=blocks)
+        return squares(coefficients._replace(planes=tuple(planes)))
+
+    def squares(its):
+        pieces = restoring._pieces(its, restoring.BLOCKS, restorer._network.config.reach)
+        (piece,) = pieces
+        coded = restorer._coded(its, piece.near)
+        x = restorer._shown(restorer._network(coded), grey=False).numpy()[:48, :64]
+        return float(((x.clip(0, 255) - pixels) ** 2).sum())
+
+    slopes = restorer.slopes(coefficients, pixels)
+    for plane, place in ((0, (2, 3, 1)), (0, (5, 7, 4)), (1, (1, 1, 0)), (2, (2, 3, 2))):
+        rise = (error(plane, place, 1) - error(plane, place, -1)) / 2
+        assert slopes[plane][place] == pytest.approx(rise, rel=0.3, abs=200)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_pieces_give_the_slopes_of_the_whole(restorer, grey, monkeypatch):
+    pixels = photograph(100, 420)
+    pixels = np.ascontiguousarray(pixels[..., 0]) if grey else pixels
+    coefficients = reading.read(jpeg(pixels, quality=50))
+    whole = restorer.slopes(coefficients, pixels)
+    monkeypatch.setattr(restoring, "SLOPE_BLOCKS", (64, 26))
+    for one, other in zip(whole, restorer.slopes(coefficients, pixels), strict=True):
+        assert np.abs(one - other).mean() < 2e-3 * np.abs(one).mean()
