@@ -3,18 +3,23 @@
     python benchmarks/experiment.py TARS/ --out trials/ --patches 20000 \
         --variant base '{}' --variant wide '{"width": 160}' [--start run/last.pt]
 
-Each variant is the default configuration with the fields of a JSON object changed. All see the
-same patches in the same order. Printed is the BD-rate against JPEG on the validation slice,
-estimated from the probabilities of the cells that files would hold. With `--start` all begin with
-the weights of a checkpoint, as far as they have such layers.
+Each variant is the default configuration with the fields of a JSON object changed. All are trained
+side by side, on a GPU where there is one, and see the same patches in the same order. Printed is
+the BD-rate against JPEG on the validation slice, estimated from the probabilities of the cells
+that files would hold. With `--start` all begin with the weights of a checkpoint, as far as they
+have such layers.
 """
 
 import argparse
 import json
 from pathlib import Path
 
+import torch
+
 from imgcodec.model import Model, ModelConfig
 from imgcodec.train.loop import train
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def main() -> None:
@@ -33,17 +38,18 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = vars(arguments)
     data, out, variants = (settings.pop(name) for name in ("data", "out", "variant"))
-    print(f"{'variant':<16} {'parameters':>10} {'minutes':>8} {'BD-rate':>9}")
+    configs = {}
     for name, changes in variants:
         fields = json.loads(changes)
         if "groups" in fields:
             fields["groups"] = tuple(fields["groups"])
-        config = ModelConfig(**fields)
+        configs[name] = ModelConfig(**fields)
+    train(data, out, 0.0, configs=configs, device=DEVICE, **settings)
+    print(f"{'variant':<16} {'parameters':>10} {'BD-rate':>9}")
+    for name, config in configs.items():
         size = sum(parameter.numel() for parameter in Model(config).parameters())
-        (path,) = train(data, out / name, 0.0, configs={".": config}, **settings)
-        row = json.loads((path.parent / "log.jsonl").read_text().splitlines()[-1])
-        minutes, rate = row["elapsed_s"] / 60, row["bd_rate_jpeg"]
-        print(f"{name:<16} {size:>10,} {minutes:>8.1f} {rate:>+8.2f}%", flush=True)
+        row = json.loads((out / name / "log.jsonl").read_text().splitlines()[-1])
+        print(f"{name:<16} {size:>10,} {row['bd_rate_jpeg']:>+8.2f}%")
 
 
 if __name__ == "__main__":
