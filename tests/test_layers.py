@@ -64,7 +64,7 @@ TABLE = {
     ),
     "train": (
         {
-            "codec", "entropy", "errors", "format", "metrics", "model", "runtime",
+            "codec", "entropy", "errors", "format", "jpeg", "metrics", "model", "runtime",
             "weights",
         },
         CODEC,

@@ -15,13 +15,10 @@ TABLE_50 = (
     25, 34, 43, 53, 69, 94, 131, 189, 37, 40, 62, 74, 94, 124, 169, 238,
     56, 53, 91, 106, 131, 169, 226, 311, 85, 75, 135, 156, 189, 238, 311, 418,
 )  # fmt: skip
-FROM_RGB = np.array(
-    (
-        (0.299, 0.587, 0.114),
-        (-0.168735892, -0.331264108, 0.5),
-        (0.5, -0.418687589, -0.081312411),
-    ),
-    np.float32,
+FROM_RGB = (
+    (0.299, 0.587, 0.114),
+    (-0.168735892, -0.331264108, 0.5),
+    (0.5, -0.418687589, -0.081312411),
 )
 MOST_STEP = 255  # of baseline files
 BAND = 256  # rows of pixels at a time, a multiple of 16
@@ -45,10 +42,10 @@ def levels(pixels: NDArray[np.uint8], factors: tuple[int, int]) -> list[Samples]
     down, across = (1, 1) if grey else factors
     missing = [(0, -len(pixels) % (8 * down)), (0, -pixels.shape[1] % (8 * across)), (0, 0)]
     pixels = np.pad(pixels, missing[: pixels.ndim], "edge")
-    bands = []
+    bands, matrix = [], np.array(FROM_RGB, np.float32).T
     for top in range(0, len(pixels), BAND):
         band = pixels[top : top + BAND].astype(np.float32)
-        planes = [band] if grey else list(np.moveaxis(band @ FROM_RGB.T, -1, 0))
+        planes = [band] if grey else list(np.moveaxis(band @ matrix, -1, 0))
         planes[0] = planes[0] - np.float32(MIDDLE)
         h, w = band.shape[:2]
         for number in range(1, len(planes)):

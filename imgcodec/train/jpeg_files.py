@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from imgcodec.jpeg.forward import FROM_RGB
 from imgcodec.model.filters import constant
 from imgcodec.model.restorer import MIDDLE, PLANES, Coded, Restorer
 
@@ -23,11 +24,6 @@ COLOURS_50 = (
     24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
     *(99,) * 32,
 )  # fmt: skip
-FROM_RGB = (
-    (0.299, 0.587, 0.114),
-    (-0.168735892, -0.331264108, 0.5),
-    (0.5, -0.418687589, -0.081312411),
-)
 UNUSUAL = 0.3  # share of tables that are not the standard's
 
 

@@ -123,6 +123,7 @@ def train(
 
     if share_done() >= 1:
         raise AicError(f"{resume} has been trained for {elapsed / 60:.0f} minutes already")
+    ends = schedule.ends(fresh, final_crop is not None)
     while (progress := share_done()) < 1:
         started = time.perf_counter()
         step += 1
@@ -131,7 +132,6 @@ def train(
         if objective == "paper":
             rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
         else:
-            ends = schedule.ends(fresh, final_crop is not None)
             rate = schedule.learning_rate(learning_rate, progress, step, ends)
         contexts, trunks = (rate * share for share in schedule.shares(progress, fresh))
         count = max(1, batch * crop**2 // side**2)
