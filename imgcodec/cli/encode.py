@@ -238,10 +238,10 @@ INTO = click.option(
     "--into",
     type=click.Choice(["jpeg"]),
     default=None,
-    help="Make a JPEG file, not an .aic file: smaller than libjpeg's at equal quality, and best at "
-    "its size once `aic restore` decodes it. --quality is then that of cjpeg, 1..100, 75 if nothing "
-    "is asked; --rate and --size hold, too; --effort is how often it is improved. At most 64 "
-    "megapixels if --max-pixels does not say more.",
+    help="Make a JPEG file, not an .aic file: smaller than libjpeg's at equal quality, and best "
+    "at its size once `aic restore` decodes it. --quality is then that of cjpeg, 1..100, 75 if "
+    "nothing is asked; --rate and --size hold, too; --effort is how often it is improved. At "
+    "most 64 megapixels if --max-pixels does not say more.",
 )
 TUNE = click.option(
     "--tune",
