@@ -245,7 +245,7 @@ def test_peak_memory_is_that_of_the_row(folder, monkeypatch):
 
     def greedy(self, pixels, *rest, **words):
         if pixels.ndim == 3:
-            np.ones(100_000_000, np.uint8)
+            np.ones(400_000_000, np.uint8)  # far more than other tests leave behind
         return encode(self, pixels, *rest, **words)
 
     monkeypatch.setattr(FakeCodec, "encode", greedy)
