@@ -59,6 +59,18 @@ def check_free(path: str | os.PathLike[str], force: bool) -> None:
         raise AicError(f"{path}: is not a regular file")
     if there is not None and not force:
         raise AicError(f"{path}: exists, and is kept without --force")
+    check_makeable(path)
+
+
+def check_makeable(path: str | os.PathLike[str]) -> None:
+    """Refuse a path where the system allows no file, nor the folders that it lacks still."""
+    folder = Path(os.path.realpath(path)).parent
+    while _mode(folder) is None and folder != folder.parent:
+        folder = folder.parent
+    if not os.path.isdir(folder):
+        raise AicError(f"{path}: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AicError(f"{path}: the folder {folder} may not be written")
 
 
 def _mode(path: str | os.PathLike[str]) -> int | None:

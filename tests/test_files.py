@@ -95,10 +95,32 @@ def test_unwritable_folder_is_refused(tmp_path):
     try:
         if os.access(folder, os.W_OK):
             pytest.skip("this user may write everywhere")
-        with pytest.raises(AicError, match=r"a\.aic: permission denied$"):
+        with pytest.raises(AicError, match=rf"a\.aic: the folder {folder} may not be written$"):
             files.write_bytes(folder / "a.aic", b"")
     finally:
         folder.chmod(0o700)
+
+
+def test_a_place_that_may_not_be_written_is_known_before(tmp_path, monkeypatch):
+    """The same as above for those who may write everywhere; folders that are lacking, too."""
+    closed, free = tmp_path / "closed", tmp_path / "free"
+    closed.mkdir()
+    free.mkdir()
+    (closed / "old.aic").write_bytes(b"old")
+    (free / "link.aic").symlink_to(closed / "old.aic")
+    (free / "a file").touch()
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and may(path, mode))
+    line = f"the folder {closed} may not be written"
+    for path in (closed / "a.aic", closed / "x" / "y" / "a.aic", free / "link.aic"):
+        with pytest.raises(AicError) as caught:
+            files.check_makeable(path)
+        assert str(caught.value) == f"{path}: {line}"
+    with pytest.raises(AicError, match=line):
+        files.check_free(closed / "a.aic", force=False)
+    with pytest.raises(AicError, match=f"{free / 'a file'} is no folder"):
+        files.check_makeable(free / "a file" / "x" / "a.aic")
+    files.check_makeable(free / "x" / "y" / "a.aic")
 
 
 def test_refusal_of_the_system_is_one_line(tmp_path, monkeypatch):

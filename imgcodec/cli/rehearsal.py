@@ -31,6 +31,15 @@ def rehearse(
     """
     failed: list[tuple[Path, str]] = []
     lines = []
+    allowed = []
+    for task in due:
+        try:
+            files.check_makeable(task.target)
+        except AicError as error:
+            failed.append((task.source, str(error)))
+        else:
+            allowed.append(task)
+    due = allowed
     sampled = set(range(0, len(due), max(1, -(-len(due) // SAMPLES))))
     try:
         temporary = tempfile.TemporaryDirectory(prefix="aic-")

@@ -258,6 +258,22 @@ def test_a_rehearsal_names_what_may_fail(aic, many, tmp_path):
     assert result.stdout.endswith("without 1 of unknown size\n")
 
 
+def test_a_rehearsal_tells_of_folders_that_may_not_be_written(aic, many, tmp_path, monkeypatch):
+    out, may = tmp_path / "out", os.access
+    (many / "inside").mkdir()
+    (many / "00.png").rename(many / "inside" / "00.png")
+    (out / "inside").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda at, mode: at != out / "inside" and may(at, mode))
+    result = aic("encode", many, out, "--dry-run")
+    assert result.exit_code == 1
+    line = f"{out / 'inside' / '00.aic'}: the folder {out / 'inside'} may not be written"
+    assert result.stderr.splitlines()[-1] == "Error: 1 of 20 files failed"
+    assert result.stderr.count(line) == 1
+    assert "19 files would take about" in result.stdout
+    monkeypatch.setattr(os, "access", lambda at, mode: at != out and may(at, mode))
+    assert_refused(aic("encode", many / "01.png", out / "a.aic", "--dry-run"), f"{out} may not be")
+
+
 def test_a_rehearsal_of_one(aic, photo, coded, tmp_path):
     target = tmp_path / "a.aic"
     result = aic("encode", photo, target, "--dry-run", "--measure", "psnr")
