@@ -92,6 +92,15 @@ def write_bytes(
         file.write(data)
 
 
+def append_line(path: str | os.PathLike[str], line: str) -> None:
+    """Append a line to a text file, which is made where there is none."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise AicError(f"{path}: {reason(error)}") from error
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
     """Yield an empty file beside `path` that takes its place when the block is left.

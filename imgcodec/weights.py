@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from imgcodec import files
 from imgcodec.errors import AicError
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
@@ -74,7 +75,7 @@ def save(path: Path, model: Model, tables: Tables) -> str:
             value = tensor.to(torch.float16)
         tensors[name] = value.detach().contiguous().clone()
     data = save_tensors(tensors, {"config": json.dumps(model.config.as_dict())})
-    path.write_bytes(data)
+    files.write_bytes(path, data, force=True)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -114,7 +115,7 @@ def save_restorer(path: Path, model: Restorer) -> str:
         for name, value in model.state_dict().items()
     }
     data = save_tensors(tensors, {"config": json.dumps(asdict(model.config))})
-    path.write_bytes(data)
+    files.write_bytes(path, data, force=True)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,5 +1,8 @@
 """What the tests share: models of a few kilobytes."""
 
+import os
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from tiny import PAPER, TINY, build, write_weights
@@ -37,6 +40,25 @@ def tiny_codec(tiny_weights):
 @pytest.fixture(scope="session")
 def paper_codec(paper_weights):
     return Codec("cpu", weights=paper_weights)
+
+
+@pytest.fixture
+def disk_ends():
+    """Let no file grow beyond so many bytes meanwhile: stands for the end of the disk."""
+    if os.name != "posix":
+        pytest.skip("limits of processes are POSIX's")
+    import resource
+
+    @contextmanager
+    def limited(num_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ TABLE = {
         {"entropy", "errors", "format", "releases"},
         {"numpy", "constriction", "safetensors"},
     ),
-    "weights": ({"errors", "model", "releases"}, TORCH | {"safetensors"}),
+    "weights": ({"errors", "files", "model", "releases"}, TORCH | {"safetensors"}),
     "restoring": (
         {"format", "jpeg", "model", "releases", "runtime", "weights"},
         TORCH | {"constriction", "safetensors"},
@@ -64,8 +64,8 @@ TABLE = {
     ),
     "train": (
         {
-            "codec", "entropy", "errors", "format", "jpeg", "metrics", "model", "runtime",
-            "weights",
+            "codec", "entropy", "errors", "files", "format", "jpeg", "metrics", "model",
+            "runtime", "weights",
         },
         CODEC,
     ),

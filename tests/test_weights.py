@@ -83,6 +83,14 @@ def test_saving_what_was_loaded_gives_the_same_file(saved, tmp_path):
     assert again.read_bytes() == saved.read_bytes()
 
 
+def test_a_full_disk_leaves_the_old_weights(saved, tiny_model, tables, disk_ends):
+    before = saved.read_bytes()
+    with disk_ends(4096), pytest.raises(AicError, match=rf"^{saved}: file too large$"):
+        weights.save(saved, tiny_model, tables)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
 def test_model_id_is_the_start_of_the_hash(tiny_model, tables, tmp_path):
     path = tmp_path / "x.safetensors"
     digest = weights.save(path, tiny_model, tables)

@@ -1,5 +1,6 @@
 """Checkpoints: what a run needs to go on or to begin, and what an export needs."""
 
+import io
 from collections.abc import Set
 from pathlib import Path
 from pickle import UnpicklingError
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcodec import weights
+from imgcodec import files, weights
 from imgcodec.errors import AicError
 from imgcodec.train.trainee import Trainee
 
@@ -33,6 +34,9 @@ def save_checkpoint(
         fresh: whether the run began with random weights.
         masses: fitted mass table, None while training goes on.
         half: whether to write the average alone, and the transforms' weights as float16.
+
+    Raises:
+        AicError: it cannot be written.
     """
     average = trainee.average.state_dict()
     state = {
@@ -48,9 +52,9 @@ def save_checkpoint(
     if not half:
         state["model"] = trainee.model.state_dict()
         state["optimiser"] = trainee.optimiser.state_dict()
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(path)
+    data = io.BytesIO()
+    torch.save(state, data)
+    files.write_bytes(path, data.getbuffer(), force=True)
 
 
 def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:

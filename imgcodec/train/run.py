@@ -1,6 +1,7 @@
 """One model in training: how it begins, its folder, its log and its checkpoints."""
 
 import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from imgcodec import files
 from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
@@ -100,8 +102,7 @@ class Run:
             "scores": curve.scores,
             "bd_rate_jpeg": validate.bd_rate_of(self._anchor, curve),  # None: nothing in common
         }
-        with self._log.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        files.append_line(self._log, json.dumps(row))
         masses = None
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
@@ -156,4 +157,6 @@ def draw(log: Path, target: Path) -> None:
         axes.set_xlabel("minutes")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    figure.savefig(target, dpi=90)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=90, format="png")
+    files.write_bytes(target, drawn.getvalue(), force=True)

@@ -524,6 +524,18 @@ def test_small_checkpoints_are_for_starts_and_exports(clock, pictures, tmp_path)
         short(pictures, tmp_path / "d", 9, resume=path)
 
 
+def test_a_full_disk_leaves_the_old_checkpoint(clock, pictures, tmp_path, disk_ends):
+    path = short(pictures, tmp_path / "run")
+    before = path.read_bytes()
+    with disk_ends(16384), pytest.raises(AicError, match=rf"^{path}: file too large$"):
+        short(pictures, tmp_path / "run", 2 * MINUTES, resume=path)
+    assert path.read_bytes() == before
+    (tmp_path / "run" / "log.jsonl").write_bytes(bytes(16384))
+    with disk_ends(16384), pytest.raises(AicError, match=r"log\.jsonl: file too large$"):
+        short(pictures, tmp_path / "run", 2 * MINUTES, resume=path)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"last.pt", "log.jsonl"}
+
+
 def test_an_export_may_fit_the_table_of_a_run_without_one(clock, pictures, tmp_path):
     path = short(pictures, tmp_path / "run", seconds=10.5 * TICK)
     assert load(path)["masses"] is None
