@@ -20,6 +20,7 @@ from PIL import Image, ImageFile
 
 from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
+from imgcodec.format.exif import density
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import ALPHA_CHUNK, to_pil
 from imgcodec.pictures.reader import from_pil
@@ -71,6 +72,8 @@ class AicImageFile(ImageFile.ImageFile):
             self.info["icc_profile"] = metadata.icc
         if metadata.exif is not None:
             self.info["exif"] = b"Exif\0\0" + metadata.exif
+            if (told := density(metadata.exif)) is not None:
+                self.info["dpi"] = told
         if metadata.xmp is not None:
             self.info["xmp"] = metadata.xmp
 

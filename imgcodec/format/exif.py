@@ -1,10 +1,11 @@
-"""EXIF data, a TIFF structure: its orientation, and what changes when the picture is changed.
+"""EXIF data, a TIFF structure: orientation, density, and what changes when the picture does.
 
 Numbers are changed where they stand: makers' own data are pointed at by where they are.
 """
 
 import re
 import struct
+from fractions import Fraction
 
 _START = re.compile(rb"(?:.{4})??(?:Exif\0\0){0,2}(?=II\*\0|MM\0\*)", re.DOTALL)
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
@@ -14,6 +15,11 @@ _ORIENTATION = 0x0112
 _INNER = (0x8769, 0xA005)  # directories: Exif in the first one, Interoperability in Exif
 _PIXELS = ((0x0100, 0x0101), (0xA002, 0xA003), (0x1001, 0x1002))  # tags of width and height
 _SIDES = (*_PIXELS, (0x011A, 0x011B), (0xA20E, 0xA20F))  # and of the densities along them
+_DENSITIES, _UNIT = (0x011A, 0x011B), 0x0128
+_RATIONAL, _SHORT = 5, 3  # TIFF's types
+_NO_UNIT, _INCH, _CM = 1, 2, 3
+_LARGEST = 2**32 - 1
+_FINEST = 0.013  # dots an inch: PNG counts whole dots a metre
 _THUMBNAIL = (0x0201, 0x0202)  # where it stands, and its length
 _JPEG = b"\xff\xd8"
 
@@ -71,6 +77,50 @@ def of_size(exif: bytes, height: int, width: int) -> bytes:
     return bytes(tiff.data)
 
 
+def density(exif: bytes) -> tuple[float, float] | None:
+    """Return dots per inch, across and down; None where no such are said."""
+    tiff = _Tiff(exif)
+    directory = tiff.directory(tiff.first)
+    across, down = (tiff.fraction(directory, tag) for tag in _DENSITIES)
+    unit = tiff.number(directory, _UNIT) if _UNIT in directory else _INCH
+    if not across or not down or unit not in (_INCH, _CM):
+        return None
+    factor = 2.54 if unit == _CM else 1
+    return float(across) * factor, float(down) * factor
+
+
+def tells_density(exif: bytes) -> bool:
+    """Whether there is a word on density, of any unit."""
+    tiff = _Tiff(exif)
+    return not tiff.directory(tiff.first).keys().isdisjoint(_DENSITIES)
+
+
+def of_density(across: float, down: float, inch: bool) -> bytes:
+    """Return EXIF data that say no more than a density.
+
+    Args:
+        across: dots in a unit of width, above 0.
+        down: the same of height.
+        inch: whether the unit is an inch; else only their ratio counts.
+    """
+    numbers = []
+    for value in (across, down):
+        whole = round(value)
+        exact = inch and (not whole or abs(value - whole) > _FINEST)
+        ratio = Fraction(value).limit_denominator(100) if exact else Fraction(whole)
+        numbers += [max(1, min(ratio.numerator, _LARGEST)), ratio.denominator]
+    values_at = 8 + 2 + 3 * _ENTRY_BYTES + 4  # behind header and directory
+    x, y = _DENSITIES
+    return b"II*\0" + struct.pack(
+        "<IH HHII HHII HHIHH I 4I",
+        8, 3,
+        x, _RATIONAL, 1, values_at,
+        y, _RATIONAL, 1, values_at + 8,
+        _UNIT, _SHORT, 1, _INCH if inch else _NO_UNIT, 0,
+        0, *numbers,
+    )  # fmt: skip
+
+
 class _Tiff:
     """A TIFF structure whose numbers can be changed; of a damaged one, what can be read."""
 
@@ -94,6 +144,16 @@ class _Tiff:
         """Return the value of an entry that is a single number."""
         form = self._form(directory, tag)
         return None if form is None else self._read(form, directory[tag] + 8)
+
+    def fraction(self, directory: dict[int, int], tag: int) -> Fraction | None:
+        """Return the value of an entry that is a single ratio, None where it is none."""
+        position = directory.get(tag)
+        if position is None or self._read("H", position + 2) != _RATIONAL:
+            return None
+        start = self._read("I", position + 8)
+        over = self._read("I", start)
+        under = None if start is None else self._read("I", start + 4)
+        return Fraction(over, under) if over is not None and under else None
 
     def set(self, directory: dict[int, int], tag: int, value: int) -> None:
         """Change the value of an entry that is a single number, if its type holds it."""

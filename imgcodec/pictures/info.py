@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.format.exif import tiff_part
+from imgcodec.format.exif import of_density, tells_density, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles, tiff_tags
 from imgcodec.pictures.pillow_guard import refusing
@@ -32,6 +32,9 @@ _TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
 )  # fmt: skip
 _TIFF_COLOURS = (291, 301, 318, 319)  # response curve, transfer function, white, primaries
 _TIFF_PRIVATE = 18246  # tags from here on are no part of TIFF itself
+# What programs write where nobody knows: so little is it worth that no byte is spent on it.
+_OF_SCREENS = ((72, 72), (96, 96))
+_MOST_DENSITY = 1e6
 _MOST_NAMES = 4  # of what is left out, in a line
 
 Notes = list[str]
@@ -96,7 +99,30 @@ def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes 
     found = tiff_part(data) if data else None
     if data and found is None:
         notes.append("its EXIF data are no TIFF structure, and are left out")
+    told = _density(picture.info)
+    if told is None or given == b"" or (found is not None and tells_density(found)):
+        return found
+    if found is None:
+        return of_density(*told)
+    across, down, inch = told
+    named = f"{across:g} x {down:g} dots an inch" if inch else f"pixels of {down:g} to {across:g}"
+    notes.append(f"not kept: {named}, of which its EXIF data do not tell")
     return found
+
+
+def _density(info: Mapping[Any, Any]) -> tuple[float, float, bool] | None:
+    """Return dots in a unit of width and height, and whether that is an inch; None: not told."""
+    for key, inch in (("dpi", True), ("aspect", False), ("jfif_density", False)):
+        told = info.get(key)
+        if key == "jfif_density" and info.get("jfif_unit") != 0:
+            continue
+        if isinstance(told, tuple) and len(told) == 2:
+            across, down = (float(x) if isinstance(x, (int, float)) else 0.0 for x in told)
+            if all(0 < x <= _MOST_DENSITY for x in (across, down)):  # no NaN
+                screen = (round(across), round(down)) in _OF_SCREENS
+                if not (screen if inch else across == down):
+                    return across, down, inch
+    return None
 
 
 def _exif_of_tiff(picture: Image.Image, notes: Notes) -> bytes | None:

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
 from imgcodec.files import check_free, replacing, write_bytes
-from imgcodec.format.exif import tiff_part
+from imgcodec.format.exif import density, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
@@ -31,6 +31,7 @@ _SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do 
 }
 _WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 _WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
+_WITH_DENSITY = ("PNG", "JPEG", "BMP")  # of their own; TIFF has that of EXIF
 _JPEG_BYTES = {"icc": 255 * 65519, "exif": 65527, "xmp": 65504}  # most, in its segments
 _XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
 
@@ -69,7 +70,8 @@ def write_image(
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
         with refusing():  # each format has its own largest size
-            options = _SAVE.get(name, {}) | _metadata_options(name, _kept(name, picture.metadata))
+            options = _SAVE.get(name, {}) | _density_options(name, picture.metadata)
+            options |= _metadata_options(name, _kept(name, picture.metadata))
             to_pil(picture).save(buffer, name, **options)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
@@ -129,7 +131,8 @@ def empty_jpeg(picture: Picture, table: NDArray[np.int64]) -> bytes:
         ImageError: a side is longer than JPEG files have it.
     """
     height, width = picture.shape[:2]
-    options = _metadata_options("JPEG", _kept("JPEG", picture.metadata))
+    options = _density_options("JPEG", picture.metadata)
+    options |= _metadata_options("JPEG", _kept("JPEG", picture.metadata))
     if picture.pixels.ndim == 2:
         mode = "L"
     else:
@@ -191,6 +194,14 @@ def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
     elif metadata.xmp is not None:
         options["xmp"] = metadata.xmp
     return options
+
+
+def _density_options(name: str, metadata: Metadata) -> dict[str, Any]:
+    """Return how Pillow is told of the density that EXIF data tell, where a format has its own."""
+    told = None if metadata.exif is None else density(metadata.exif)
+    if told is None or name not in _WITH_DENSITY or not 1 <= min(told) <= max(told) <= 65535:
+        return {}
+    return {"dpi": told}
 
 
 def _format(path: str | os.PathLike[str]) -> str:

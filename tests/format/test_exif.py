@@ -139,3 +139,45 @@ def test_xmp_of_a_turned_picture():
 def test_xmp_that_says_nothing_stays(packet):
     assert xmp.orientation(packet) is None
     assert xmp.upright(packet, 6) == packet
+
+
+@pytest.mark.parametrize(
+    ("across", "down", "inch", "numbers"),
+    [
+        (300, 300, True, (300, 300, 2)),
+        (299.9994, 150.0124, True, (300, 150, 2)),  # as PNG and BMP count them
+        (0.25, 72.5, True, (0.25, 72.5, 2)),
+        (2, 1, False, (2, 1, 1)),
+    ],
+)
+def test_a_density_of_its_own(across, down, inch, numbers):
+    data = exif.of_density(across, down, inch)
+    found = Image.Exif()
+    found.load(data)
+    assert tuple(found[tag] for tag in (282, 283, 296)) == numbers
+    assert len(found) == 3
+    assert exif.density(data) == (numbers[:2] if inch else None)
+    assert exif.tells_density(data)
+    turned = exif.of_density(down, across, inch)
+    assert exif.upright(data, 6)[:8] == turned[:8]
+    assert exif.density(exif.upright(data, 6)) == exif.density(turned)
+
+
+def test_densities_that_others_wrote():
+    found = Image.Exif()
+    found[282], found[283], found[296] = 100, 50, 3  # of a centimetre
+    for endian in ("<", ">"):
+        found.endian = endian
+        data = exif.tiff_part(found.tobytes())
+        assert exif.density(data) == (254, 127)
+    del found[296]  # inches, then
+    assert exif.density(exif.tiff_part(found.tobytes())) == (100, 50)
+    assert exif.density(telephone()) is None
+    assert not exif.tells_density(telephone())
+
+
+@given(st.integers(0, 70), st.binary(max_size=8))
+def test_damaged_densities_are_not_told(position, noise):
+    data = exif.of_density(300, 300, True)
+    found = exif.density(data[:position] + noise + data[position + len(noise) :])
+    assert found is None or all(0 < value for value in found)

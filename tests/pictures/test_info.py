@@ -62,6 +62,78 @@ def chrm(points):
     return b"cHRM", struct.pack(">8I", *(round(100000 * point) for point in points))
 
 
+# how many dots an inch has
+
+
+def densities(picture):
+    found = Image.Exif()
+    found.load(picture.metadata.exif or b"")
+    return tuple(found.get(tag) for tag in (282, 283, 296))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif"])
+def test_a_density_is_kept(tmp_path, name):
+    path = tmp_path / name
+    Image.fromarray(EIGHT).save(path, dpi=(300, 200))
+    found = read_picture(path)
+    assert densities(found) == (300, 200, 2)
+    assert found.notes == ()
+    assert densities(from_pil(Image.open(path))) == (300, 200, 2)
+    for other in ("b.png", "b.jpg", "b.bmp", "b.tif"):
+        write_image(tmp_path / other, found, force=True)
+        with Image.open(tmp_path / other) as written:
+            assert written.info["dpi"] == pytest.approx((300, 200), abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp"])
+@pytest.mark.parametrize("dpi", [72, 96])
+def test_a_density_of_screens_is_none(tmp_path, name, dpi):
+    Image.fromarray(EIGHT).save(tmp_path / name, dpi=(dpi, dpi))
+    assert not read_picture(tmp_path / name).metadata
+
+
+def test_a_density_that_exif_tells_stays_as_it_is(tmp_path):
+    exif = exif_of()
+    Image.fromarray(EIGHT).save(tmp_path / "a.jpg", dpi=(300, 300), exif=exif)
+    found = read_picture(tmp_path / "a.jpg")
+    assert found.metadata.exif == tiff_part(exif)
+    assert found.notes == ("not kept: 300 x 300 dots an inch, of which its EXIF data do not tell",)
+    own = Image.Exif()
+    own[282], own[283], own[296] = 600, 600, 2
+    Image.fromarray(EIGHT).save(tmp_path / "b.jpg", dpi=(300, 300), exif=own)
+    found = read_picture(tmp_path / "b.jpg")
+    assert (densities(found), found.notes) == ((600, 600, 2), ())
+    without = from_pil(Image.open(tmp_path / "a.jpg"), {"exif": b""})
+    assert (without.metadata.exif, without.notes) == (None, ())
+
+
+def test_pixels_that_are_not_square_are_told(tmp_path):
+    path = png(tmp_path / "a.png", chunks=[(b"pHYs", struct.pack(">IIB", 2, 1, 0))])
+    assert densities(read_picture(path)) == (2, 1, 1)
+    file = io.BytesIO()
+    Image.fromarray(EIGHT).save(file, "JPEG", dpi=(2, 1))
+    data = bytearray(file.getvalue())
+    data[data.index(b"JFIF\0") + 7] = 0  # no unit
+    (tmp_path / "b.jpg").write_bytes(data)
+    assert densities(read_picture(tmp_path / "b.jpg")) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("dots", [(0, 0), (0, 5), (2**32 - 1, 2**32 - 1)])
+def test_densities_that_are_none(tmp_path, dots):
+    path = png(tmp_path / "a.png", chunks=[(b"pHYs", struct.pack(">IIB", *dots, 1))])
+    assert not read_picture(path).metadata
+
+
+def test_a_density_beyond_what_files_hold_is_left_to_exif(tmp_path):
+    found = Image.Exif()
+    found[282], found[283], found[296] = 100_000, 100_000, 2
+    picture = Picture(EIGHT, None, Metadata(exif=tiff_part(found.tobytes())))
+    for name in ("a.png", "a.jpg", "a.bmp"):
+        write_image(tmp_path / name, picture)
+    with Image.open(tmp_path / "a.png") as written:
+        assert "dpi" not in written.info
+
+
 # what PNG has no place for
 
 
