@@ -1037,7 +1037,12 @@ def test_page_works_in_a_browser(site, tmp_path):
     press("i");
     setTimeout(() => {
       document.body.dataset.wide = document.documentElement.scrollWidth;
-      document.body.dataset.hints = [...document.querySelectorAll(".hint")].map(e => e.hidden);
+      const told = [...document.querySelectorAll(".hint")];
+      document.body.dataset.hints = told.map(e => e.hidden);
+      document.body.dataset.firstHint = told[0].textContent;
+      document.querySelector(".tall").style.maxHeight = "60px";
+      hints();
+      document.body.dataset.lastHint = told[2].textContent;
     }, 500);
     </script></body>"""
     path = site / "index.html"
@@ -1061,6 +1066,9 @@ def test_page_works_in_a_browser(site, tmp_path):
     assert 'data-focus="edge"' in dom
     assert 'aria-valuenow="20"' in dom
     assert 'data-hints="false,true,false"' in dom  # the table of commands is not shown
+    assert 'data-first-hint="The table scrolls: more columns to the right →"' in dom
+    both = "The table scrolls: more columns to the right →, more rows below ↓"
+    assert f'data-last-hint="{both}"' in dom
     assert '<p id="outcome">It &amp; that.</p>' in dom
     assert '<code id="command">aic bench &lt;a&gt;</code>' in dom
     assert '<p id="machine">2026-11-05 09:30, ' in dom
