@@ -34,6 +34,7 @@ FORMAT = "AIC"
 MIME = "image/x-aic"
 _WORDS = (
     "rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2", "entropy", "effort", "tile",
+    "lossless",
 )  # fmt: skip
 _OTHERS = ("append", "save_all")  # which Pillow itself heeds
 _METADATA = ("icc_profile", "exif", "xmp")

@@ -71,8 +71,8 @@ TABLE = {
     ),
     "bench": (
         {
-            "__init__", "codec", "errors", "files", "into_jpeg", "metrics", "pictures",
-            "releases", "restoring",
+            "__init__", "codec", "errors", "files", "format", "into_jpeg", "metrics",
+            "pictures", "releases", "restoring",
         },
         {"numpy", "PIL"},
     ),

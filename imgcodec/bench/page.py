@@ -15,6 +15,7 @@ from imgcodec.bench.coders import OVER, Aic, Coder, Pixels, nearest
 from imgcodec.bench.measure import qualities
 from imgcodec.bench.report import finite
 from imgcodec.errors import AicError
+from imgcodec.format import container
 from imgcodec.pictures import reader, writer
 from imgcodec.pictures.arrays import as_colour
 from imgcodec.pictures.heatmap import colours
@@ -133,7 +134,7 @@ def _shot(
     original, (decoded, _) = as_colour(pixels), coder.decode(data)
     writer.write_image(f"{stem}.webp", decoded, force=True)
     maps: dict[str, str | None] = {"bits": None, "levels": None}
-    if isinstance(coder, Aic):
+    if isinstance(coder, Aic) and not container.File(data).header.lossless:
         levels, bits = coder.codec.inspect(data)
         for kind, values in (("bits", bits), ("levels", levels)):
             maps[kind] = f"pictures/{stem.name}.{kind}.png"

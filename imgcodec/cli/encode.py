@@ -251,6 +251,13 @@ TUNE = click.option(
     help="What to keep at the rate asked: pixel values (psnr), structure and texture (ms-ssim), "
     "or what people see, as SSIMULACRA 2 measures it (eye).",
 )
+LOSSLESS = click.option(
+    "--lossless/--lossy",
+    default=None,
+    show_default="lossless where that is smaller, as of drawings",
+    help="Whether every pixel is kept, or none for sure. Nothing said: of text, screenshots and "
+    "drawings that take no more bytes so, or fit --rate or --size.",
+)
 TILE = click.option(
     "--tile",
     type=_Edge(64, 4096),
@@ -279,6 +286,7 @@ class Encoding:
     tune: str | None
     weights: Path | None
     effort: int
+    lossless: bool | None
     tile: int | None
     alpha: str
     metadata: tuple[str, ...]
@@ -356,6 +364,7 @@ class Encoding:
             self.entropy,
             self.tile,
             self._model_id,
+            self.lossless,
         )
         if others and not outdated:
             raise AicError(f"{target}: exists with {others}, and is kept without --force")
@@ -370,7 +379,6 @@ class Encoding:
         source, target, force = task
         check_apart(source, target)
         from imgcodec.pictures import geotiff, reader
-        from imgcodec.pictures.drawn import is_drawn
         from imgcodec.pictures.picture import Picture
 
         check_coded(target, force)
@@ -388,11 +396,14 @@ class Encoding:
         with LOCK:
             codec = self.codec.joining(member)
         data = codec.encode(
-            picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi, **self.goal
-        )
+            picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi,
+            lossless=self.lossless, **self.goal,
+        )  # fmt: skip
         report = data.report
         files.write_bytes(target, data, force)
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
+        if report.lossless:
+            line += "; without loss"
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
             line += f"; this picture {nearest} {report.target} asked"
@@ -400,13 +411,7 @@ class Encoding:
             self.warn(
                 source,
                 "has fine detail that this codec keeps badly, PSNR is limited to about"
-                f" {report.detail_limit_db:.0f} dB; PNG or lossless WebP suit it better",
-            )
-        elif isinstance(picture, Picture) and is_drawn(picture.pixels):
-            self.warn(
-                source,
-                "looks like text, a screenshot or a drawing, which lossless WebP often keeps in"
-                " fewer bytes",
+                f" {report.detail_limit_db:.0f} dB; --lossless keeps it",
             )
         if roi is not None and isinstance(picture, Picture):
             inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
@@ -415,7 +420,8 @@ class Encoding:
             told = in_words(self.measure, picture.coded(), codec.decode(data))
             line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:
-            line += f"\n  asked: {report.target}, found: rate parameter {report.u / MAX_U:.4f}"
+            rate = "" if report.lossless else f", found: rate parameter {report.u / MAX_U:.4f}"
+            line += f"\n  asked: {'no loss' if self.lossless else report.target}{rate}"
             line += details(data, codec, stages)
         return line
 
@@ -430,6 +436,7 @@ class Encoding:
 @TUNE
 @WEIGHTS
 @EFFORT
+@LOSSLESS
 @TILE
 @ALPHA
 @METADATA
@@ -465,6 +472,8 @@ def encode(
     alone. Either may be -, stdin or stdout.
     """
     goal = {kind: settings.pop(kind) for kind in GOALS}
+    if settings["lossless"]:
+        _check_lossless(goal, settings)
     if sum(value is not None for value in goal.values()) > 1:
         raise click.UsageError(
             "only one of --rate, --size, --quality, --psnr, --ms-ssim and --ssimulacra2 can be"
@@ -486,6 +495,17 @@ def encode(
         click.echo("--effort does nothing with --tune eye", err=True)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
     run(work, sources, target, PICTURES, ".aic", force, jobs, quiet, dry, cluster, report)
+
+
+def _check_lossless(goal: dict[str, float | None], settings: dict[str, Any]) -> None:
+    """Refuse options that mean nothing where every pixel is kept."""
+    names = [kind for kind in GOALS if kind not in ("rate", "size") and goal[kind] is not None]
+    names += [name for name in ("tune", "weights", "roi") if settings[name] is not None]
+    if names or settings["effort"] > 1 or settings["entropy"] != "range":
+        raise click.UsageError(
+            "--lossless keeps every pixel: of what says how files are made, only --rate, --size"
+            " and --tile go with it"
+        )
 
 
 def _into_jpeg(

@@ -29,12 +29,15 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
         facts |= {"weights": str(release), "tune": release.tune}
     else:
         facts |= {"weights": None, "tune": None}
-    if "u" in facts:
+    lossless = facts["method"] == container.LOSSLESS
+    if "u" in facts and not lossless:
         facts["quality"] = round(100 * facts["u"], 3)
     if as_json:
         click.echo(json.dumps(facts))
         return
-    if facts["weights"] is None:
+    if lossless:
+        facts["weights"] = "none, every pixel is kept"
+    elif facts["weights"] is None:
         given = "" if weights is None else f"not those of {weights}, and "
         facts["weights"] = f"{given}not known here; a newer aic may know them"
     for name, value in facts.items():

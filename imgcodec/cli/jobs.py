@@ -47,12 +47,14 @@ def load_codec(
 ) -> Codec:
     """Return a new codec, for the weights that a file names or some of one's own; it brings torch.
 
+    A file without loss names none.
+
     The garbage collector would walk all that torch is made of while it loads and once more at
     the end: a third of the time of a short command.
     """
     gc.disable()
     try:
-        if model_id is not None and weights is None:
+        if model_id not in (None, container.NO_MODEL) and weights is None:
             weights = needed(model_id).path
         import_torch()
         from imgcodec.codec import Codec
@@ -66,6 +68,7 @@ def load_codec(
 def details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> str:
     """Return lines on what a file holds and what took how long."""
     file = container.File(data)
+    lossless = file.header.lossless
     rows, columns = file.header.grid
     edge = f", {file.header.edge} pixels a side" if file.header.edge else ""
     overhead = container.overhead_bytes(file.num_tiles)
@@ -74,7 +77,7 @@ def details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> 
     return (
         f"\n  tiles: {rows} x {columns}{edge}; header and index {overhead} bytes,"
         f" chunks {chunks} {names}".rstrip()
-        + f"\n  weights {file.header.model_id.hex()} on {codec.where}"
+        + ("" if lossless else f"\n  weights {file.header.model_id.hex()} on {codec.where}")
         + f"\n  {', '.join(f'{name} {seconds:.2f} s' for name, seconds in stages.items())}"
     )
 

@@ -17,8 +17,9 @@ SLACK_BYTES = 64  # more than the search leaves: sizes of small pictures go in s
 
 
 def other_settings(
-    file: File, goal: Target, entropy: str, tile: int | None, model_id: bytes
-) -> str:
+    file: File, goal: Target, entropy: str, tile: int | None, model_id: bytes,
+    lossless: bool | None,
+) -> str:  # fmt: skip
     """Return in words how a file differs from what would be made with these settings.
 
     Effort, a region of interest and a measured quality leave no trace in a file. Older weights
@@ -26,6 +27,10 @@ def other_settings(
     """
     header = file.header
     found = _other_goal(file, goal)
+    if lossless is not None and lossless != header.lossless:
+        found.append(("every pixel" if header.lossless else "loss", "asked"))
+    if header.lossless:  # which any quality allows
+        return ", ".join(f"{there}, not {wanted}" for there, wanted in found)
     edge = plan_grid(header.height, header.width, tile).edge
     made, asked = (
         (
@@ -60,11 +65,12 @@ def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:
     from imgcodec.codec.rate_search import TOLERANCE
 
     header = file.header
-    if goal.kind == "quality" and header.u != goal.u:
+    if goal.kind == "quality" and header.u != goal.u and not header.lossless:
         return [(f"quality {100 * header.u / MAX_U:.4g}", f"{goal.value:.12g}")]
-    if goal.kind in ("rate", "size"):
+    if goal.limits:
         most = goal.num_bytes(header.width * header.height)
-        short = most - file.num_bytes > max(TOLERANCE * most, SLACK_BYTES) and header.u < MAX_U
+        finest = header.lossless or header.u == MAX_U
+        short = most - file.num_bytes > max(TOLERANCE * most, SLACK_BYTES) and not finest
         if short or file.num_bytes > most:
             return [(f"{file.num_bytes} bytes", f"{most}")]
     return []

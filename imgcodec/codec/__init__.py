@@ -33,6 +33,7 @@ from imgcodec.codec.compress import (
     detail_limit_db,
 )
 from imgcodec.codec.decompress import Decompressor
+from imgcodec.codec.lossless import Stored, grid_of, store
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
@@ -45,6 +46,7 @@ from imgcodec.format.tiles import Box, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
+from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
@@ -152,6 +154,7 @@ class Codec:
         effort: int = 1,
         tile: int | None = None,
         roi: Roi | None = None,
+        lossless: bool | None = None,
         **target: float | None,
     ) -> Encoded:
         """Return the .aic file of a picture, as large or as good as asked: bytes with a report.
@@ -168,6 +171,9 @@ class Codec:
             effort: 1..9; more makes better files and takes longer.
             tile: edge of the tiles in pixels, a multiple of 64; None chooses.
             roi: where errors weigh more, see `imgcodec.pictures.roi`.
+            lossless: whether every pixel is kept; entropy and effort mean nothing then. None: of
+                a picture that looks drawn by a program, or has detail that the codec keeps badly,
+                where it takes fewer bytes than what is asked, or fits rate or size.
             **target: size, the most bytes that the file may take; quality, 0..100, the same
                 trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1;
                 ssimulacra2, the score, 0..100.
@@ -178,6 +184,8 @@ class Codec:
         """
         started = time.perf_counter()
         goal = Target.of(self.tune, rate=rate, **target)
+        if lossless and not goal.limits and any(map(_is_given, target.values())):
+            raise AicError(f"{goal.kind} and lossless exclude each other")
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
@@ -185,6 +193,17 @@ class Codec:
         source, chunks = _as_source(image)
         height, width = source.shape[:2]
         grid = plan_grid(height, width, tile)
+        free = lossless is None and roi is None and entropy == "range"
+        pixels = source if free and isinstance(source, np.ndarray) else None
+        exactly = None
+        if lossless or (pixels is not None and is_drawn(pixels)):
+            exactly = _without_loss(source, chunks, tile, goal, started)
+            fits = goal.allows(len(exactly), height * width)
+            if lossless and not fits:
+                needs = f"needs {len(exactly)} bytes without loss"
+                raise AicError(f"{goal} is too little for this picture, which {needs}")
+            if lossless or (fits and goal.limits):
+                return exactly
         header = container.Header(
             width=width,
             height=height,
@@ -203,7 +222,10 @@ class Codec:
                 compressor = Whole(self._tile_codec, source, raw, roi)
             else:
                 compressor = Tiled(self._tile_codec, source, grid, raw, roi, effort)
-            return self._compress(compressor, header, chunks, goal, effort, started, stages)
+            found = self._compress(compressor, header, chunks, goal, effort, started, stages)
+        if pixels is not None and exactly is None and found.report.detail_limit_db is not None:
+            exactly = _without_loss(source, chunks, tile, goal, started)
+        return found if exactly is None or _is_better(found, exactly) else exactly
 
     def trim(self, data: bytes, rate: float) -> Encoded:
         """Return a smaller file of the same picture, made from the file alone.
@@ -220,10 +242,12 @@ class Codec:
         started = time.perf_counter()
         goal = Target.of(self.tune, rate=rate)
         header, tiles, chunks = container.unpack(data)
-        tile_codec = self._tile_codec_for(header, chunks)
         bpp = 8 * len(data) / (header.width * header.height)
         if bpp <= rate:
             raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
+        if header.lossless:
+            raise AicError("the file is without loss: decode it, and encode that at this rate")
+        tile_codec = self._tile_codec_for(header, chunks)
         work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
@@ -249,7 +273,8 @@ class Codec:
                 Only the tiles that it needs are read.
             keep_going: fill damaged tiles from what lies around them, and warn (`AicWarning`),
                 rather than refuse.
-            max_rate: bits per pixel after which the finer codes are left out, for a quick preview.
+            max_rate: bits per pixel after which the finer codes are left out, for a quick preview;
+                of a file without loss, none are.
             max_pixels: more than so many are refused before any work.
 
         Raises:
@@ -283,6 +308,8 @@ class Codec:
         Both float32 (ceil(H/8), ceil(W/8)). Raises as `decode`.
         """
         header, tiles, chunks = container.unpack(data)
+        if header.lossless:
+            raise AicError("the file is without loss: it has no importance map")
         tile_codec = self._tile_codec_for(header, chunks)
         work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
@@ -320,14 +347,19 @@ class Codec:
         if not keep_going:
             file.check_length()
         header = file.header
-        tile_codec = self._tile_codec_for(header, file.chunks)
+        container.check_chunks(file.chunks, ())
         wanted = _as_box(region, header)
         if wanted.height * wanted.width > max_pixels:
             raise AicError(
                 f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
             )
-        share = max_rate * header.width * header.height / (8 * len(data))
-        work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
+        work: Decompressor | Stored
+        if header.lossless:  # which has no coarser codes for a preview
+            work = Stored(header, file.tile, wanted, keep_going)
+        else:
+            tile_codec = self._tile_codec_for(header, file.chunks)
+            share = max_rate * header.width * header.height / (8 * len(data))
+            work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
         with timing() as stages:
             for row in work.rows:
                 with exact():
@@ -347,7 +379,7 @@ class Codec:
     ) -> Encoded:
         """Return the file of a picture."""
         num_pixels = header.width * header.height
-        if target.kind in ("rate", "size"):
+        if target.limits:
             overhead = container.overhead_bytes(math.prod(header.grid), chunks)
             most = target.num_bytes(num_pixels)
             found = compress_within(compressor, most - overhead, effort)
@@ -413,6 +445,49 @@ def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
     if not 1 <= min(shape[:2]) <= max(shape[:2]) <= container.MAX_SIDE:
         raise ImageError(f"{shape[1]}x{shape[0]} pixels, 1..65535 a side are wanted")
     return source, chunks
+
+
+def _is_given(value: object) -> bool:
+    return value is not None
+
+
+def _is_better(found: Encoded, exactly: Encoded) -> bool:
+    """Whether a file with loss suits what is asked better than one without."""
+    report = found.report
+    if report.target.limits:
+        num_pixels = round(8 * len(found) / report.bpp)
+        return not report.target.allows(len(exactly), num_pixels)
+    too_bad = report.target.measured and report.limited and report.u == container.MAX_U
+    return len(found) < len(exactly) and not too_bad
+
+
+def _without_loss(
+    source: Source,
+    chunks: Sequence[container.Chunk],
+    tile: int | None,
+    target: Target,
+    started: float,
+) -> Encoded:
+    """Return the file of a picture that keeps every pixel."""
+    height, width = source.shape[:2]
+    grid = grid_of(height, width, tile)
+    header = container.Header(
+        width=width,
+        height=height,
+        channels=1 if len(source.shape) == 2 else 3,
+        entropy=0,
+        u=0,
+        tile=grid.edge // container.TILE_UNIT,
+        model_id=container.NO_MODEL,
+        method=container.LOSSLESS,
+    )
+    with timing() as stages:
+        data = container.pack(header, store(source, grid), chunks)
+    bpp = 8 * len(data) / (height * width)
+    report = EncodeReport(
+        stages, time.perf_counter() - started, target, bpp, container.MAX_U, lossless=True
+    )
+    return Encoded(data, report)
 
 
 def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:

@@ -25,9 +25,10 @@ class EncodeReport(_Report):
     target: Target  # what was asked
     bpp: float  # bits per pixel of the whole file
     u: int  # the rate parameter that was found, 0..65535
-    limited: bool  # the picture needs fewer bits than were asked, or cannot be so good
+    limited: bool = False  # it needs fewer bits than were asked, or cannot be so good
     # about the PSNR to which detail that the codec cannot hold limits the file; None: no worry
     detail_limit_db: float | None = None
+    lossless: bool = False  # every pixel is kept
 
 
 @dataclass(frozen=True, slots=True)

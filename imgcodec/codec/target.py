@@ -60,6 +60,15 @@ class Target:
         return self.kind in ("psnr", "ms_ssim", "ssimulacra2")
 
     @property
+    def limits(self) -> bool:
+        """Whether it is a most of bytes."""
+        return self.kind in ("rate", "size")
+
+    def allows(self, num_bytes: int, num_pixels: int) -> bool:
+        """Whether a picture of so many pixels may take so many bytes."""
+        return not self.limits or num_bytes <= self.num_bytes(num_pixels)
+
+    @property
     def u(self) -> int:
         """The rate parameter of a quality, 0..65535."""
         return round(self.value / 100 * MAX_U)

@@ -6,7 +6,8 @@ CRC-32 is that of zlib and PNG; edge = 64 * tile, N = ceil(height / edge) * ceil
     offset  size  field     allowed values
     0       4     magic     89 41 49 43 (b"\x89AIC")
     4       1     version   1
-    5       1     method    0 (this codec; 1 is that of packed.py, from here on another table)
+    5       1     method    0 (this codec), 2 (without loss; since 1.4); 1 is that of packed.py,
+                            from here on another table
     6       1     channels  1 (grey), 3 (RGB)
     7       1     entropy   0 (none: packed bits), 1 (range coder)
     8       4     width     1..65535 pixels
@@ -25,6 +26,10 @@ CRC-32 is that of zlib and PNG; edge = 64 * tile, N = ceil(height / edge) * ceil
     8       4     crc       CRC-32 of type and data
     12      ...   data
     tiles, the bytes of each, in the order of the index
+
+Without loss, entropy and u are 0, model_id is eight times 0, and the bytes of a tile are the
+bitstream of lossless WebP (RFC 9649, section 3) of its pixels, red, green and blue, without alpha,
+of a grey picture all three alike.
 """
 
 import math
@@ -42,12 +47,14 @@ MAGIC = b"\x89AIC"
 VERSION = 1
 METHOD = 0
 PACKED = 1  # the method of `packed`
+LOSSLESS = 2
 ENTROPIES = ("none", "range")  # the place of a name is its number in the header
 MAX_SIDE = 65535  # pixels
 MAX_PIXELS = 2**30
 MAX_U = 65535  # stands for u = 1.0
 TILE_UNIT = 64  # pixels
 MAX_EDGE = 4096  # pixels, of a tile
+NO_MODEL = bytes(8)
 
 _FIXED = struct.Struct("<4sBBBBIIHH8sB")
 _ENTRY = struct.Struct("<II")  # of the index: length, CRC
@@ -67,6 +74,12 @@ class Header:
     u: int  # 0..MAX_U
     tile: int  # edge in units of TILE_UNIT, 0: one tile
     model_id: bytes  # first 8 bytes of the SHA-256 of the weights
+    method: int = METHOD
+
+    @property
+    def lossless(self) -> bool:
+        """Whether tiles hold pixels as they are, without a model."""
+        return self.method == LOSSLESS
 
     def __post_init__(self) -> None:
         """Refuse what `pack` must not write and `unpack` must not return."""
@@ -85,6 +98,8 @@ class Header:
         _check_range("tile edge", self.edge, 0, MAX_EDGE)
         if len(self.model_id) != 8:
             raise FormatError(f"model id has {len(self.model_id)} bytes, not 8")
+        if self.lossless and (self.entropy, self.u, self.model_id) != (0, 0, NO_MODEL):
+            raise FormatError("without loss, but with an entropy coder, a rate or a model")
 
     @property
     def edge(self) -> int:
@@ -107,8 +122,8 @@ def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -
     for part in (*tiles, *(chunk for _, chunk in chunks)):
         _check_range("length of a tile or chunk", len(part), 0, 2**32 - 1)
     head = _FIXED.pack(
-        MAGIC, VERSION, METHOD, header.channels, header.entropy, header.width, header.height,
-        header.u, header.tile, header.model_id, len(chunks),
+        MAGIC, VERSION, header.method, header.channels, header.entropy, header.width,
+        header.height, header.u, header.tile, header.model_id, len(chunks),
     )  # fmt: skip
     head += b"".join(_ENTRY.pack(len(tile), zlib.crc32(tile)) for tile in tiles)
     parts = [head, zlib.crc32(head).to_bytes(_CRC_BYTES, "little")]
@@ -130,10 +145,11 @@ class File:
             raise FormatError("not an .aic file")
         if (version, method) == (VERSION, PACKED):
             raise FormatError("a packed JPEG file, which `aic unpack` gives back as it was")
-        if (version, method) != (VERSION, METHOD):
-            raise FormatError(f"version {version}, method {method}, this decoder knows 1 and 0")
+        if version != VERSION or method not in (METHOD, LOSSLESS):
+            known = f"{VERSION} and {METHOD} to {LOSSLESS}"
+            raise FormatError(f"version {version}, method {method}, this decoder knows {known}")
         width, height, u, tile_units, model_id = sizes
-        self.header = Header(width, height, channels, entropy, u, tile_units, model_id)
+        self.header = Header(width, height, channels, entropy, u, tile_units, model_id, method)
         position = overhead_bytes(math.prod(self.header.grid))
         if len(data) < position:
             raise FormatError(f"{len(data)} bytes, this header with its index has {position}")
@@ -207,7 +223,7 @@ def check_pixels(width: int, height: int, most: int) -> None:
 def info(data: bytes) -> dict[str, Any]:
     """All that a file tells without its weights, ready for JSON; `FormatError` as in `unpack`."""
     header, tiles, chunks = unpack(data)
-    facts = {"version": VERSION, "method": METHOD, "bytes": len(data)} | asdict(header)
+    facts = {"version": VERSION, "method": header.method, "bytes": len(data)} | asdict(header)
     return facts | {
         "entropy": ENTROPIES[header.entropy],
         "u": header.u / MAX_U,
