@@ -73,8 +73,17 @@ PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
     "v1.1/eye.png": "0c296f9452f63719d96348b43b02c055bb869f53d0569690db51bb26fd1da6cd",
     "v1.1/finest.aic": "098fc20323533b0c1401dff76678f5e6db6e543146ec68cb831f669801531905",
     "v1.1/finest.png": "fe012a26258b62ac85cde7bf0edeca5cb3b93c9177bbfc01a8a1c71bb1c73aed",
+    "v1.4/expected.json": "4800623063f68f4a46ecf82ef9e2fe3982e200306f24d98f3123a8519ccdd93a",
+    "v1.4/lossless-grey.aic": "de4b587ee2e750d07b2a03bbd51ce758e02cf15a33b1b6905d60fdf4b48659c6",
+    "v1.4/lossless-grey.png": "a8e3968bc7814ad9cccddc8783e4fbb31112c142dcb4f1e4d96a239c3172496a",
+    "v1.4/lossless-tiles.aic": "b10cb823562f2b381db59e6b19c69ccc62a7cf2abb4311e2afa3f36593c94fe0",
+    "v1.4/lossless-tiles.png": "769b28a0d54c9eeb02846075c213afeefbe8263273e63c8439af8a18d02a5bcc",
+    "v1.4/lossless.aic": "814b3c633b95033e41b89383c6327e0d8d52f9a5aa07f08a66842406b186bf4e",
+    "v1.4/lossless.png": "769b28a0d54c9eeb02846075c213afeefbe8263273e63c8439af8a18d02a5bcc",
 }
-FILES = sorted(FOLDER.glob("v*/*.aic"))
+ALL = sorted(FOLDER.glob("v*/*.aic"))
+LOSSLESS = [path for path in ALL if container.File(path.read_bytes()).header.lossless]
+FILES = [path for path in ALL if path not in LOSSLESS]
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +111,24 @@ def test_nobody_changes_what_was_promised():
 
 
 def test_every_case_is_there():
-    found = {(path.parent.name, path.stem) for path in FILES}
+    found = {(path.parent.name, path.stem) for path in ALL}
     assert found == {(folder, case) for folder, cases in CASES.items() for case in cases}
     used = {container.File(path.read_bytes()).header.model_id for path in FILES}
     assert used == {release.model_id for release in RELEASES}
+
+
+@pytest.mark.parametrize("path", LOSSLESS, ids=lambda path: path.stem)
+def test_every_pixel_is_kept(path, codec):
+    data = path.read_bytes()
+    assert len(data) == json.loads((path.parent / "expected.json").read_text())[path.stem]["bytes"]
+    original = source(CASES[path.parent.name][path.stem][0])
+    found = codec.decode_picture(data)
+    assert np.array_equal(found.pixels, original.pixels)
+    assert (found.alpha is None) == (original.alpha is None)
+    assert found.alpha is None or np.array_equal(found.alpha, original.alpha)
+    assert found.metadata == original.metadata
+    with Image.open(path.with_suffix(".png")) as picture:
+        assert np.array_equal(codec.decode(data), np.asarray(picture))
 
 
 def test_codes(path, expected, codec):

@@ -190,7 +190,7 @@ class Codec:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
-        source, chunks = _as_source(image)
+        source, chunks = _as_source(image, bool(lossless))
         height, width = source.shape[:2]
         grid = plan_grid(height, width, tile)
         free = lossless is None and roi is None and entropy == "range"
@@ -225,7 +225,9 @@ class Codec:
             found = self._compress(compressor, header, chunks, goal, effort, started, stages)
         if pixels is not None and exactly is None and found.report.detail_limit_db is not None:
             exactly = _without_loss(source, chunks, tile, goal, started)
-        return found if exactly is None or _is_better(found, exactly) else exactly
+        if exactly is None or _is_better(found, exactly):
+            return found
+        return Encoded(exactly, replace(exactly.report, total_s=time.perf_counter() - started))
 
     def trim(self, data: bytes, rate: float) -> Encoded:
         """Return a smaller file of the same picture, made from the file alone.
@@ -427,15 +429,20 @@ def _found(device: str) -> str:
     return "cpu"
 
 
-def _as_source(image: Any) -> tuple[Source, list[container.Chunk]]:
-    """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks."""
+def _as_source(image: Any, lossless: bool) -> tuple[Source, list[container.Chunk]]:
+    """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks.
+
+    With loss, colours that cannot be seen are others, which take fewer bits.
+    """
     if hasattr(image, "mode"):
         image = from_pil(image)
         warn_of(image.notes)
     source: Source
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
-        if isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
+        if isinstance(image, Picture) and lossless:
+            source = image.pixels
+        elif isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
             source = Unrounded(image.pixels, image.unrounded)
     else:
         source, chunks = np.asarray(image), []

@@ -92,6 +92,14 @@ def test_exact_bytes_of_one_tile():
     assert sealed() == ONE_TILE
 
 
+def test_exact_bytes_without_loss():
+    data = sealed(method=2, entropy=0, u=0, model_id=bytes(8))
+    parts = header(method=2, entropy=0, u=0, model_id=bytes(8)), [b"\1\2\3"], []
+    assert pack(*parts) == data
+    assert unpack(data) == parts
+    assert info(data)["method"] == 2
+
+
 def test_exact_bytes_of_two_tiles_with_chunks():
     assert pack(*TWO_TILES_PARTS) == TWO_TILES
     assert unpack(TWO_TILES) == TWO_TILES_PARTS
@@ -338,9 +346,18 @@ def test_unknown_chunks():
         (b"", "0 bytes, a header has at least 29"),
         (ONE_TILE[:28], "28 bytes, a header has at least 29"),
         (sealed(magic=b"\x89PNG"), "not an .aic file"),
-        (sealed(version=0), "version 0, method 0, this decoder knows 1 and 0"),
-        (sealed(version=2), "version 2, method 0, this decoder knows 1 and 0"),
-        (sealed(method=2), "version 1, method 2, this decoder knows 1 and 0"),
+        (sealed(version=0), "version 0, method 0, this decoder knows 1 and 0 to 2"),
+        (sealed(version=2), "version 2, method 0, this decoder knows 1 and 0 to 2"),
+        (sealed(method=3), "version 1, method 3, this decoder knows 1 and 0 to 2"),
+        (sealed(method=2), "without loss, but with an entropy coder, a rate or a model"),
+        (
+            sealed(method=2, entropy=0, model_id=bytes(8)),
+            "without loss, but with an entropy coder, a rate or a model",
+        ),
+        (
+            sealed(method=2, entropy=0, u=0),
+            "without loss, but with an entropy coder, a rate or a model",
+        ),
         (sealed(method=1), "a packed JPEG file, which `aic unpack` gives back as it was"),
         (ONE_TILE[:29], "29 bytes, this header with its index has 41"),
         (ONE_TILE[:40], "40 bytes, this header with its index has 41"),

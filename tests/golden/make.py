@@ -51,6 +51,11 @@ CASES = {
         "finest": ("RGB", "eye", {"quality": 100}),
         "coarsest": ("RGB", "eye", {"quality": 0}),
     },
+    "v1.4": {  # without loss
+        "lossless": ("RGB", "eye", {"lossless": True}),
+        "lossless-grey": ("L", "eye", {"lossless": True}),
+        "lossless-tiles": ("RGBA", "eye", {"lossless": True, "tile": 64}),
+    },
 }
 
 
@@ -88,7 +93,9 @@ def main() -> None:
         data = codec.encode(source(mode), **words)
         (folder / f"{case}.aic").write_bytes(data)
         Image.fromarray(codec.decode(data)).save(folder / f"{case}.png")
-        facts[case] = {"tune": tune, "bytes": len(data), **hashes(*integers(codec, data))}
+        facts[case] = {"tune": tune, "bytes": len(data)}
+        if not data.report.lossless:  # which has no codes
+            facts[case] |= hashes(*integers(codec, data))
     (folder / "expected.json").write_text(json.dumps(facts, indent=1) + "\n")
     for path in sorted(folder.iterdir()):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,182 @@
+"""Files that keep every pixel: asked for, and of pictures that are drawn."""
+
+import random
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from imgcodec.codec import Codec
+from imgcodec.errors import AicError, FormatError
+from imgcodec.format import container
+from imgcodec.pictures import vp8l
+from imgcodec.pictures.drawn import is_drawn
+from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.roi import Roi
+from imgcodec.train.pages import page
+
+
+@pytest.fixture(scope="module")
+def codec():
+    """One of trained weights."""
+    return Codec("cpu")
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """A page of text, 128x128."""
+    chance = random.Random(3)  # noqa: S311
+    pixels = next(filter(is_drawn, (page("text", chance, 128) for _ in range(20))))
+    return np.ascontiguousarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def lossless(tiny_codec, drawing):
+    return tiny_codec.encode(drawing, lossless=True)
+
+
+def noise(height, width, channels=3):
+    shape = (height, width, 3)[: 2 + (channels == 3)]
+    return np.random.default_rng(height).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("height", "width", "tile"), [(1, 1, None), (7, 130, 64), (200, 64, 64), (64, 64, 64)]
+)
+def test_every_pixel_comes_back(tiny_codec, height, width, tile, channels):
+    pixels = noise(height, width, channels)
+    data = tiny_codec.encode(pixels, lossless=True, tile=tile)
+    assert data.report.lossless
+    header = container.File(data).header
+    assert (header.method, header.channels) == (container.LOSSLESS, channels)
+    found = tiny_codec.decode_picture(data)
+    assert np.array_equal(found.pixels, pixels)
+    assert found.pixels.shape == pixels.shape
+
+
+def test_regions_read_their_own_tiles_alone(tiny_codec):
+    pixels = noise(150, 200)
+    data = tiny_codec.encode(pixels, lossless=True, tile=64)
+    part = tiny_codec.decode(data, region=(50, 70, 100, 40))
+    assert np.array_equal(part, pixels[70:110, 50:150])
+    broken = bytearray(data)
+    broken[-1] ^= 1
+    with pytest.raises(FormatError, match="checksum mismatch in tile 11"):
+        tiny_codec.decode(bytes(broken))
+    assert np.array_equal(
+        tiny_codec.decode(bytes(broken), region=(0, 0, 128, 128)), pixels[:128, :128]
+    )
+    with pytest.warns(
+        Warning, match="1 damaged tiles are filled in: checksum mismatch in tile 11"
+    ):
+        found = tiny_codec.decode(bytes(broken), keep_going=True)
+    assert (found[128:, 192:] == 128).all()
+    found[128:, 192:] = pixels[128:, 192:]
+    assert np.array_equal(found, pixels)
+
+
+def test_a_side_too_long_for_one_tile(tiny_codec):
+    pixels = noise(2, vp8l.MAX_SIDE + 1, 1)
+    data = tiny_codec.encode(pixels, lossless=True)
+    assert container.File(data).header.grid == (1, 17)
+    assert np.array_equal(tiny_codec.decode_picture(data).pixels, pixels)
+
+
+def test_colours_that_cannot_be_seen_are_kept_too(tiny_codec):
+    picture = Picture(noise(32, 32), np.zeros((32, 32), np.uint8))
+    found = tiny_codec.decode_picture(tiny_codec.encode(picture, lossless=True))
+    assert np.array_equal(found.pixels, picture.pixels)
+    assert np.array_equal(found.alpha, picture.alpha)
+
+
+def test_any_codec_reads_it(paper_codec, lossless, drawing):
+    assert np.array_equal(paper_codec.decode(lossless), drawing)
+
+
+# what is drawn
+
+
+def test_drawings_are_kept_where_that_is_smaller(codec, drawing, lossless):
+    for asked in ({"quality": 100}, {"psnr": 60}, {"rate": 24}, {"size": len(lossless)}):
+        found = codec.encode(drawing, **asked)
+        assert bytes(found) == bytes(lossless)
+        assert found.report.lossless
+        assert not found.report.limited
+    for asked in ({"quality": 0}, {"size": len(lossless) - 1}):
+        found = codec.encode(drawing, **asked)
+        assert len(found) < len(lossless)
+        assert not found.report.lossless
+
+
+def test_drawings_are_not_kept_where_that_is_not_asked(tiny_codec, drawing):
+    roi = Roi(np.zeros((16, 16), np.float32))
+    for asked in ({"lossless": False}, {"entropy": "none"}, {"roi": roi}):
+        assert not tiny_codec.encode(drawing, quality=100, **asked).report.lossless
+
+
+def test_photographs_are_not_kept(tiny_codec, textured):
+    assert not tiny_codec.encode(textured(64, 64), quality=100).report.lossless
+
+
+def test_detail_that_the_codec_cannot_hold_is_kept(codec):
+    checkers = (np.indices((128, 128)).sum(0) % 2 * 255).astype(np.uint8)
+    assert not is_drawn(checkers)
+    found = codec.encode(checkers, quality=90)
+    assert found.report.lossless
+    assert np.array_equal(codec.decode_picture(found).pixels, checkers)
+    lossy = codec.encode(checkers, quality=90, lossless=False)
+    assert len(found) < len(lossy)
+    assert lossy.report.detail_limit_db < 20
+
+
+# refusals
+
+
+def test_what_excludes_each_other(tiny_codec, drawing, lossless):
+    with pytest.raises(AicError, match="quality and lossless exclude each other"):
+        tiny_codec.encode(drawing, quality=50, lossless=True)
+    least = f"needs {len(lossless)} bytes without loss"
+    with pytest.raises(AicError, match=f"100 bytes is too little for this picture, which {least}"):
+        tiny_codec.encode(drawing, size=100, lossless=True)
+    assert tiny_codec.encode(drawing, size=len(lossless), lossless=True) == lossless
+
+
+def test_there_is_nothing_to_trim_or_to_inspect(tiny_codec, lossless):
+    with pytest.raises(AicError, match="the file is without loss: decode it"):
+        tiny_codec.trim(lossless, 0.1)
+    with pytest.raises(AicError, match="the file is without loss: it has no importance map"):
+        tiny_codec.inspect(lossless)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tile: b"",
+        lambda tile: tile[:4],
+        lambda tile: tile[:20],
+        lambda tile: b"\x2e" + tile[1:],
+        lambda tile: tile[:1] + bytes([tile[1] ^ 1]) + tile[2:],  # another width
+        lambda tile: tile[:4] + bytes([tile[4] | 0x10]) + tile[5:],  # alpha
+        lambda tile: tile[:4] + bytes([tile[4] | 0x20]) + tile[5:],  # version
+        lambda tile: tile[:5] + bytes(len(tile) - 5),
+        lambda tile: tile[:5] + bytes(255 - x for x in tile[5:]),
+    ],
+)
+def test_tiles_that_are_none_behind_right_checksums(tiny_codec, lossless, change):
+    header, (tile,), chunks = container.unpack(lossless)
+    data = container.pack(header, [change(tile)], chunks)
+    with pytest.raises(FormatError, match="lossless WebP"):
+        tiny_codec.decode(data)
+
+
+def test_damage_inside_of_a_tile_is_a_picture_or_a_refusal(tiny_codec, lossless):
+    header, (tile,), chunks = container.unpack(lossless)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        broken = bytearray(tile)
+        for position in rng.integers(5, len(tile), 3):
+            broken[position] = rng.integers(256)
+        with suppress(FormatError):
+            found = tiny_codec.decode(container.pack(header, [bytes(broken)], chunks))
+            assert found.shape == (128, 128, 3)
