@@ -74,6 +74,11 @@ class Target:
             width=width + 1, height=height + 1, channels=(1, 3)[kind & 1], entropy=kind >> 1 & 1,
             u=u, tile=kind >> 2 & 1, model_id=codec.model_id,
         )  # fmt: skip
+        if kind >> 5 & 1:
+            header = replace(
+                header, entropy=0, u=0, model_id=self.container.NO_MODEL,
+                method=self.container.LOSSLESS,
+            )  # fmt: skip
         tiles = int(np.prod(header.grid))
         size = -(-len(rest) // tiles // 4) * 4 if header.entropy else -(-len(rest) // tiles)
         parts = [rest[size * n : size * (n + 1)] for n in range(tiles)]

@@ -168,7 +168,7 @@ class Decoding:
             for number in range(file.num_tiles):
                 file.tile(number)
         header = file.header
-        codec = self._codec_for(header.model_id).joining(member)
+        codec = self._codec_for(header.needs).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
         container.check_pixels(width, height, self.max_pixels)
         shape = height, width, header.channels
@@ -213,7 +213,7 @@ class Decoding:
             line += details(data, codec, stages)
         return line
 
-    def _codec_for(self, model_id: bytes) -> Codec:
+    def _codec_for(self, model_id: bytes | None) -> Codec:
         """Return the codec, made for the weights of the first file; it loads others as needed."""
         with LOCK:
             if self._codec is None:

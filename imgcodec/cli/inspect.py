@@ -43,7 +43,7 @@ def inspect(
     with naming(source, target):
         header, _, _ = container.unpack(data)
         container.check_pixels(header.width, header.height, max_pixels)
-        codec = load_codec(header.model_id, weights, device=device, threads=threads)
+        codec = load_codec(header.needs, weights, device=device, threads=threads)
         levels, bits = codec.inspect(data)
         writer.write_image(target, heatmap(codec.decode(data), levels, bits), force)
     used = max(0.0, 8 * len(data) - bits.sum()) / (header.width * header.height)

@@ -47,14 +47,12 @@ def load_codec(
 ) -> Codec:
     """Return a new codec, for the weights that a file names or some of one's own; it brings torch.
 
-    A file without loss names none.
-
     The garbage collector would walk all that torch is made of while it loads and once more at
     the end: a third of the time of a short command.
     """
     gc.disable()
     try:
-        if model_id not in (None, container.NO_MODEL) and weights is None:
+        if model_id is not None and weights is None:
             weights = needed(model_id).path
         import_torch()
         from imgcodec.codec import Codec

@@ -43,7 +43,7 @@ def trim(
     with naming(source, target):
         header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
         container.check_pixels(header.width, header.height, max_pixels)
-        codec = load_codec(header.model_id, weights, device=device, threads=threads)
+        codec = load_codec(header.needs, weights, device=device, threads=threads)
         data = codec.trim(data, rate)
     files.write_bytes(target, data, force)
     if not quiet:

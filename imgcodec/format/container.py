@@ -81,6 +81,11 @@ class Header:
         """Whether tiles hold pixels as they are, without a model."""
         return self.method == LOSSLESS
 
+    @property
+    def needs(self) -> bytes | None:
+        """Id of the weights that the file needs, None: of none."""
+        return None if self.lossless else self.model_id
+
     def __post_init__(self) -> None:
         """Refuse what `pack` must not write and `unpack` must not return."""
         _check_range("width", self.width, 1, MAX_SIDE)

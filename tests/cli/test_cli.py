@@ -22,6 +22,7 @@ from PIL import Image
 
 from imgcodec import __version__, cli
 from imgcodec.cli import elsewhere, workers
+from imgcodec.cli.settings import other_settings
 from imgcodec.codec.results import DecodeReport, Encoded
 from imgcodec.codec.target import Target
 from imgcodec.errors import AicError
@@ -58,7 +59,8 @@ class FakeCodec:
         return self
 
     def encode(
-        self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, **target
+        self, image, rate=None, entropy="range", effort=1, tile=None, roi=None, lossless=None,
+        **target,
     ):  # fmt: skip
         self.rois.append(roi)
         self.targets.append(Target.of(DEFAULT_TUNE, rate=rate, **target))
@@ -84,6 +86,7 @@ class FakeCodec:
             model_s=0.25,
             total_s=0.5,
             detail_limit_db=None,
+            lossless=bool(lossless),
         )
         return Encoded(data, report)
 
@@ -199,28 +202,61 @@ def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert result.stderr == (
         f"{photo}: has fine detail that this codec keeps badly, PSNR is limited to about 9 dB;"
-        " PNG or lossless WebP suit it better\n"
+        " --lossless keeps it\n"
     )
     result = aic("encode", photo, tmp_path / "b.aic", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_a_drawing_is_told(aic, photo, tmp_path, monkeypatch):
-    """Also with --strict: nothing is lost by it. What has a warning of its own has no second."""
-    source, target = tmp_path / "page.png", tmp_path / "a.aic"
-    letters = np.kron(np.random.default_rng(0).integers(0, 2, (8, 8)), np.full((6, 6), 200))
-    Image.fromarray(letters.astype(np.uint8)).save(source)
-    told = (
-        f"{source}: looks like text, a screenshot or a drawing, which lossless WebP often keeps"
-        " in fewer bytes\n"
-    )
-    result = aic("encode", source, target, "--strict")
-    assert (result.exit_code, result.stderr) == (0, told)
-    assert result.stdout.startswith(f"{target}: ")
-    result = aic("encode", source, target, "--quiet", "--force")
-    assert (result.exit_code, result.output) == (0, "")
-    assert aic("encode", photo, target, "--force").stderr == ""
-    assert aic("encode", source, photo, tmp_path / "folder").stderr.count(told) == 1
+def test_without_loss(aic, photo, tmp_path):
+    target = tmp_path / "a.aic"
+    result = aic("encode", photo, target, "--lossless", "--verbose")
+    assert result.exit_code == 0
+    line, asked, *_ = result.stdout.splitlines()
+    assert re.fullmatch(rf"{target}: \d+ bytes, [\d.]+ bpp, [\d.]+ s; without loss", line)
+    assert asked == "  asked: no loss"
+    for words in (("--lossy",), ()):
+        result = aic("encode", photo, target, *words, "--force")
+        assert (result.exit_code, "without loss" in result.stdout) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--quality", 50), ("--psnr", 30), ("--ms-ssim", 0.9), ("--ssimulacra2", 50),
+        ("--tune", "psnr"), ("--effort", 2), ("--entropy", "none"), ("--roi", "0,0,8,8"),
+    ],
+)  # fmt: skip
+def test_what_means_nothing_without_loss(aic, photo, tmp_path, words):
+    result = aic("encode", photo, tmp_path / "a.aic", "--lossless", *words)
+    assert_usage(result, "--lossless keeps every pixel")
+
+
+def test_info_without_loss(aic):
+    path = Path(__file__).parents[1] / "golden" / "v1.4" / "lossless.aic"
+    told = aic("info", path).stdout
+    assert "weights:   none, every pixel is kept\n" in told
+    assert "method:    2\n" in told
+    assert "quality" not in told
+    facts = json.loads(aic("info", path, "--json").stdout)
+    assert (facts["method"], facts["weights"], facts["tune"]) == (2, None, None)
+    assert "quality" not in facts
+
+
+def test_settings_of_files_without_loss():
+    path = Path(__file__).parents[1] / "golden" / "v1.4" / "lossless.aic"
+    file = container.File(path.read_bytes())
+    lossy = container.File((path.parents[1] / "v1.1" / "eye.aic").read_bytes())
+
+    def others(file, lossless=None, **goal):
+        own = Target.of("eye", **goal)
+        return other_settings(file, own, "range", None, NEWEST["eye"].model_id, lossless)
+
+    assert others(file) == others(file, True) == others(file, rate=9) == ""
+    assert others(file, False) == "every pixel, not asked"
+    assert others(file, size=6722) == "6723 bytes, not 6722"
+    assert others(lossy, True, rate=0.5) == "loss, not asked"
+    assert others(lossy, False, rate=0.5) == ""
 
 
 def test_grey_stays_grey(aic, tmp_path):

@@ -45,6 +45,7 @@ def encode(aic, tmp_path):
         words = {
             "goal": goal, "roi": None, "tune": None, "weights": None, "effort": 1, "tile": None,
             "alpha": "keep", "metadata": KINDS, "strict": False, "entropy": "range",
+            "lossless": None,
             "device": "cpu", "threads": None, "verbose": False, "warn": elsewhere.note,
         }  # fmt: skip
         work = Encoding(**words | settings)

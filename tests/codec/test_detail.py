@@ -37,13 +37,13 @@ def shipped(request):
 @pytest.mark.parametrize("tile", [None, 64])
 def test_limit_is_about_what_is_decoded(shipped, make, tile):
     image = make()
-    data = shipped.encode(image, quality=100, tile=tile)
+    data = shipped.encode(image, quality=100, tile=tile, lossless=False)
     assert data.report.detail_limit_db == pytest.approx(psnr(image, shipped.decode(data)), abs=3)
 
 
 def test_integers_that_cannot_be_written_count():
     codec, image = Codec("cpu", tune="psnr"), stripes()
-    data = codec.encode(image, quality=100)
+    data = codec.encode(image, quality=100, lossless=False)
     decoded = codec.decode(data)[..., 0]
     assert psnr(image, decoded) < 20  # though all its coefficients have latents
     assert data.report.detail_limit_db == pytest.approx(psnr(image, decoded), abs=3)
@@ -52,7 +52,7 @@ def test_integers_that_cannot_be_written_count():
 def test_limit_is_told_whatever_is_asked():
     codec = Codec("cpu")
     for goal in ({"rate": 2.0}, {"size": 4000}, {"psnr": 40.0}, {"quality": 30}):
-        assert codec.encode(checkerboard(), **goal).report.detail_limit_db < 10
+        assert codec.encode(checkerboard(), lossless=False, **goal).report.detail_limit_db < 10
 
 
 @pytest.mark.parametrize("tile", [None, 128])

@@ -211,11 +211,15 @@ def test_a_picture_too_small_to_be_measured_is_refused(
 
 
 def test_what_cannot_be_reached_is_said(tiny_codec, textured):
-    data = tiny_codec.encode(textured(64, 64), psnr=90.0)
+    data = tiny_codec.encode(textured(64, 64), psnr=90.0, lossless=False)
     report = data.report
     assert report.limited
     assert container.unpack(data)[0].u == MAX_U
-    assert tiny_codec.encode(textured(64, 64), ssimulacra2=99.9).report.limited
+    again = tiny_codec.encode(textured(64, 64), ssimulacra2=99.9, lossless=False)
+    assert again.report.limited
+    exact = tiny_codec.encode(textured(64, 64), psnr=90.0)  # detail that it cannot hold
+    assert exact.report.lossless
+    assert not exact.report.limited
 
 
 @pytest.mark.parametrize("tile", [None, 128])
