@@ -140,17 +140,10 @@ def _halves(values: Integers, room: Integers) -> tuple[Integers, Integers]:
 
 def _stuffed(data: NDArray[np.uint8], starts: Integers, restarts: bool) -> bytes:
     """Return bytes with a zero after each 255, and markers before all segments but the first."""
-    places = np.arange(len(data))
-    places[1:] += np.cumsum(data[:-1] == 255)
-    size = len(data) + int((data == 255).sum())
-    if restarts and len(starts) > 1:
-        places += 2 * (np.searchsorted(starts[1:], np.arange(len(data)), "right"))
-        size += 2 * (len(starts) - 1)
-    result = np.zeros(size, np.uint8)
-    result[places] = data
-    if restarts and len(starts) > 1:
-        end = starts[1:] - 1  # every segment has bytes: each block takes bits
-        at = places[end] + 1 + (data[end] == 255)
-        result[at] = 255
-        result[at + 1] = 0xD0 + np.arange(len(starts) - 1) % 8
-    return result.tobytes()
+    edges = [*starts.tolist(), len(data)] if restarts else [0, len(data)]
+    pieces = []
+    for number, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        if number:
+            pieces.append(bytes([255, 0xD0 + (number - 1) % 8]))
+        pieces.append(data[a:b].tobytes().replace(b"\xff", b"\xff\x00"))
+    return b"".join(pieces)

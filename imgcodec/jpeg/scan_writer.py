@@ -15,6 +15,7 @@ from imgcodec.jpeg.syntax import Frame, Scan
 PIECE = 2**15  # blocks of a sequential scan that are written at a time
 MOST_RUN = 0x7FFF  # blocks of a run of ended ones
 MOST_HELD = 937  # bits that libjpeg holds back before it ends a run
+_SIZES = np.frexp(np.arange(2**16 + 1))[1].astype(np.int64)
 
 
 class _Items(NamedTuple):
@@ -34,7 +35,9 @@ def encode(scan: Scan, frame: Frame, blocks: Blocks, pads: Sequence[int]) -> byt
     items, starts = _items(scan, frame, blocks)
     if len(pads) != len(starts):
         raise ImageError(f"{len(pads)} restart intervals, wanted {len(starts)}")
-    segments = np.searchsorted(starts, items.block, "right") - 1
+    segments = np.zeros_like(items.block)
+    if len(starts) > 1:
+        segments += np.searchsorted(starts, items.block, "right") - 1
     return huffman.write_bits(items.values, items.counts, segments, pads, scan.interval > 0)
 
 
@@ -74,12 +77,6 @@ def _items(scan: Scan, frame: Frame, blocks: Blocks) -> tuple[_Items, Integers]:
     return items, starts
 
 
-def _shifted(values: Integers, low: int) -> Integers:
-    """Return values without their lowest bits, towards zero."""
-    result: Integers = np.sign(values) * (np.abs(values) >> low)
-    return result
-
-
 def _differences(
     blocks: Blocks, which: Integers, owners: Integers, starts: Integers, low: int
 ) -> Integers:
@@ -95,63 +92,71 @@ def _differences(
 
 
 def _size(values: Integers) -> Integers:
-    """Return the number of bits of magnitudes."""
-    return np.frexp(np.abs(values).astype(np.float64))[1].astype(np.int64)
+    """Return the number of bits of magnitudes, at most 65536 each."""
+    found: Integers = _SIZES.take(np.abs(values))
+    return found
 
 
 def _looked_up(tables: tuple[Table | None, ...], owner: Integers, symbol: Integers) -> Integers:
     """Return codes and lengths, (2, n)."""
     stack = np.zeros((2, len(tables), 256), np.int64)
+    at = owner << 8
+    at += symbol
+    counts = np.bincount(at, minlength=256 * len(tables)).reshape(-1, 256)
     for i, table in enumerate(tables):
         if table is not None:
             stack[0, i], stack[1, i] = table.codes, table.lengths
-            mine = symbol if len(tables) == 1 else symbol[owner == i]
-            table.counts[:] += np.bincount(mine, minlength=256)
-    found: Integers = stack[:, owner, symbol]
-    if not found[1].all():
+            table.counts[:] += counts[i]
+    if (stack[1] == 0)[counts > 0].any():
         raise ImageError("a Huffman table lacks a symbol that the blocks need")
+    found: Integers = stack.reshape(2, -1).take(at, 1)
     return found
 
 
 def _sequence(scan: Scan, blocks: Blocks, means: Integers | None, owners: Integers) -> _Items:
     """Return the items of blocks, without runs of ended blocks in progressive scans."""
-    values = _shifted(blocks.astype(np.int64), scan.low)
-    if means is not None:
-        values[:, 0] = means
-    else:
-        values[:, : scan.start] = 0
-    some = values != 0
+    some = np.abs(blocks.astype(np.int32)) >> scan.low != 0 if scan.low else blocks != 0
     if means is not None:
         some[:, 0] = True
-    block, k = np.nonzero(some)
-    value = values[block, k]
-    changed = np.ones(len(block) + 1, bool)
-    changed[1:-1] = block[1:] != block[:-1]
-    before = np.where(changed[:-1], scan.start - 1, np.concatenate([[0], k[:-1]])[: len(k)])
-    gap = k - before - 1
-    long = gap >> 4
-    size = _size(value)
+    else:
+        some[:, : scan.start] = False
+    at = np.flatnonzero(some)
+    block = at // blocks.shape[1]
+    k = at - block * blocks.shape[1]
+    value = blocks.reshape(-1).take(at).astype(np.int64)
+    if scan.low:
+        value = np.sign(value) * (np.abs(value) >> scan.low)
     is_dc = k == 0
-    symbol = np.where(is_dc, size, (gap & 15) << 4 | size)
-    if (size > np.where(is_dc, 16, 15)).any():
-        raise ImageError("a coefficient is out of range")
-    extra = np.where(value < 0, value + (1 << size) - 1, value)
-    owner = owners[block]
-    code = np.zeros((2, len(block)), np.int64)
     if means is not None:
-        code[:, is_dc] = _looked_up(scan.dc, owner[is_dc], symbol[is_dc])
-    code[:, ~is_dc] = _looked_up(scan.ac, owner[~is_dc], symbol[~is_dc])
-    ends = changed[1:] & (k < scan.end) if scan.sequential else np.zeros(len(block), bool)
-    count = 1 + long + ends
-    place = np.cumsum(count) - 1 - ends
-    total = int(count.sum())
+        value[is_dc] = means
+    changed = np.ones(len(at) + 1, bool)
+    np.not_equal(block[1:], block[:-1], out=changed[1:-1])
+    gap = np.empty_like(k)  # zeros before
+    gap[1:] = k[1:] - k[:-1] - 1
+    first = np.flatnonzero(changed[:-1])
+    gap[first] = k[first] - scan.start
+    size = _size(value)
+    symbol = (gap & 15) << 4 | size
+    if means is not None:
+        symbol[is_dc] = size[is_dc]
+    if (size > 15 + is_dc).any():
+        raise ImageError("a coefficient is out of range")
+    extra = value + (value >> 63 & (1 << size) - 1)
+    owner = owners.take(block)
+    code, length = _looked_up((*scan.ac, *scan.dc), owner + is_dc * len(scan.ac), symbol)
+    ends = changed[1:] & (k < scan.end) if scan.sequential else np.zeros(len(at), bool)
+    long = gap >> 4
+    count = long + ends
+    count += 1
+    place = np.cumsum(count) - 1
+    total = int(place[-1]) + 1 if len(place) else 0
+    place -= ends
     result = _Items(np.zeros(total, np.int64), np.zeros(total, np.int64), np.repeat(block, count))
-    is_long = np.ones(total, bool)
-    is_long[place] = False
-    result.values[place], result.counts[place] = code[0] << size | extra, code[1] + size
+    result.values[place], result.counts[place] = code << size | extra, length + size
     end = place[ends] + 1
-    is_long[end] = False
-    for at, which in ((end, 0x00), (np.flatnonzero(is_long), 0xF0)):
+    before = place.repeat(long) - np.arange(1, 1 + int(long.sum()))
+    before += (np.cumsum(long) - long).repeat(long)
+    for at, which in ((end, 0x00), (before, 0xF0)):
         code = _looked_up(scan.ac, owners[result.block[at]], np.full(len(at), which))
         result.values[at], result.counts[at] = code
     return result
