@@ -87,6 +87,14 @@ def windows(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return words
 
 
+def heads(words: NDArray[np.uint32]) -> NDArray[np.uint16]:
+    """Return the 16 bits from each bit on."""
+    found = np.empty((len(words), 8), np.uint16)
+    for bit in range(8):
+        found[:, bit] = words >> np.uint32(16 - bit)
+    return found.reshape(-1)
+
+
 def read_bits(words: NDArray[np.uint32], at: Integers, count: Integers) -> Integers:
     """Return numbers of `count` bits, 0..16 (n,), that stand at bits `at` (n,)."""
     at = np.minimum(at, 8 * (len(words) - 1))

@@ -6,7 +6,7 @@ step are done again from where the lane before them ended.
 """
 
 import re
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 MOST_LANES = 4096
 LANE_BITS = 1024  # at least
 STEP_BITS = 768  # in which a lane most often falls into step
+STEPS = 16  # that lanes take before those that have ended are left out
+STATES = 2 * huffman.SKIP  # of a block of the MCU
 
 
 def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
@@ -63,11 +65,28 @@ def _unstuffed(coded: bytes) -> tuple[NDArray[np.uint8], Integers]:
     return np.frombuffer(b"".join(parts), np.uint8), np.array(edges)
 
 
-class _Lanes:
-    """Decoders of one scan, side by side."""
+class _Piece(NamedTuple):
+    """What some lanes went through in a few steps."""
 
-    def __init__(self, words: NDArray[np.uint32], scan: Scan) -> None:
-        self._words = words
+    turn: int  # how often lanes had been begun anew
+    lanes: Integers  # (n,)
+    step: int  # before the first
+    at: Integers  # (STEPS + 1, n) before each step and behind the last
+    state: Integers  # (STEPS + 1, n)
+
+
+class _Lanes:
+    """Decoders of one scan, side by side.
+
+    The state of a lane is the block of the MCU that it is in, times `STATES`, plus the frequency.
+
+    Args:
+        heads: the 16 bits from each bit on.
+        scan: what they decode.
+    """
+
+    def __init__(self, heads: NDArray[np.uint16], scan: Scan) -> None:
+        self._heads = heads
         known: list[bytes] = []  # tables
         pattern: list[tuple[int, int]] = []  # those of each block of an MCU
         for i, component in enumerate(scan.components):
@@ -79,38 +98,49 @@ class _Lanes:
             num = component.across * component.down if len(scan.components) > 1 else 1
             pattern += [(pair[0], pair[1])] * num
         # Blocks whose tables repeat are told apart later: lanes could not fall into step.
-        self._num = next(n for n in range(1, 11) if pattern == (pattern * 2)[n : n + len(pattern)])
-        self._steps = np.frombuffer(b"".join(known), np.uint32).astype(np.int64)
-        self._table = np.array(pattern[: self._num]).reshape(-1) << huffman.WINDOW
-        self._start, self._end = scan.start, scan.end
+        num = next(n for n in range(1, 11) if pattern == (pattern * 2)[n : n + len(pattern)])
+        self._steps = np.frombuffer(b"".join(known), np.uint32)
+        self._moves = (self._steps & (1 << huffman.SYMBOL) - 1).astype(np.uint16)  # caches hold it
+        self._start = scan.start
+        state = np.arange(num * STATES)
+        k = state % STATES
+        self._table = np.array(pattern[:num])[state // STATES, (k > 0).astype(int)]
+        self._table <<= huffman.WINDOW
+        behind = (state - k + STATES) % len(state) + scan.start
+        self._next = np.where(k > scan.end, behind, state)
 
     def _run(
-        self, state: list[Integers], stop: Integers
-    ) -> Iterator[tuple[Integers, Integers, Integers]]:
-        """Decode up to `stop`; yield where each symbol stands, its entry, and its frequency.
+        self, at: Integers, state: Integers, stop: Integers, turn: int, lanes: Integers
+    ) -> tuple[list[_Piece], Integers]:
+        """Decode up to `stop`, and return the way and how many symbols stood on it.
 
-        The state is moved on: place, frequency and block of the MCU of each lane. Of lanes that
-        have ended, the place that is yielded is -1.
+        Places and states are moved on. The last steps of a lane may lie behind its stop.
         """
-        at, k, phase = state
-        lanes = np.flatnonzero(at < stop)
-        while len(lanes):
-            a, f, p, s = at[lanes], k[lanes], phase[lanes], stop[lanes]
-            for _ in range(8):
-                live = a < s
-                window = (self._words.take(a >> 3, mode="clip").astype(np.int64) << (a & 7)) >> 16
-                table = self._table.take(2 * p + (f > 0))
-                entry = self._steps.take(table | window & 0xFFFF)
-                yield np.where(live, a, -1), entry, f
-                entry *= live
-                a = a + (entry & 63)
-                f = f + (entry >> huffman.ADVANCE & 127)
-                done = f > self._end
-                f[done] = self._start
-                p = p + done
-                p[p == self._num] = 0
-            at[lanes], k[lanes], phase[lanes] = a, f, p
-            lanes = lanes[at[lanes] < stop[lanes]]
+        pieces: list[_Piece] = []
+        counts = np.zeros(len(at), np.int64)
+        some = np.flatnonzero(at < stop)
+        while len(some):
+            a, s = (np.empty((STEPS + 1, len(some)), np.int64) for _ in range(2))
+            index, moved = (np.empty(len(some), np.int64) for _ in range(2))
+            head, move = (np.empty(len(some), np.uint16) for _ in range(2))
+            a[0], s[0] = at[some], state[some]
+            for i in range(STEPS):
+                self._heads.take(a[i], out=head, mode="clip")
+                self._table.take(s[i], out=index, mode="clip")
+                index += head
+                self._moves.take(index, out=move, mode="clip")
+                np.bitwise_and(move, 63, out=head)
+                np.add(a[i], head, out=a[i + 1])
+                move >>= huffman.ADVANCE
+                np.add(s[i], move, out=moved)
+                self._next.take(moved, out=s[i + 1], mode="clip")
+            pieces.append(_Piece(turn, lanes[some], STEPS * len(pieces), a, s))
+            num = (a[:-1] < stop[some]).sum(0)
+            counts[some] += num
+            column = np.arange(len(some))
+            at[some], state[some] = a[num, column], s[num, column]
+            some = some[at[some] < stop[some]]
+        return pieces, counts
 
     def symbols(self, edges: Integers) -> tuple[Integers, Integers, Integers]:
         """Return place, entry and frequency of all symbols, in order.
@@ -123,35 +153,34 @@ class _Lanes:
         begin = np.concatenate(cuts)
         stop = np.concatenate([begin[1:], edges[-1:]])
         follow = np.flatnonzero(~np.isin(begin, edges[:-1]))  # lanes that go on from another
-        nothing = np.zeros(len(begin), np.int64)
-        entry = [begin.copy(), nothing + self._start, nothing.copy()]
-        result = [np.maximum(begin, stop - STEP_BITS), nothing + self._start, nothing.copy()]
-        for _ in self._run(result, stop):  # likely ends of all lanes
-            pass
-        found: list[NDArray[np.int64]] = []
-        rounds: list[Integers] = []
-        last = nothing.copy()  # round that each lane was decoded in last
         todo = np.arange(len(begin))
+        begins = np.stack([begin, np.full(len(begin), self._start)])  # place, state
+        ends = np.stack([np.maximum(begin, stop - STEP_BITS), begins[1]])
+        self._run(ends[0], ends[1], stop, 0, todo)  # likely ends of all lanes
+        pieces: list[_Piece] = []
+        turn = np.zeros(len(begin), np.int64)  # in which each lane was decoded last
+        counts = np.zeros(len(begin), np.int64)
+        number = 0
         while len(todo):
-            for after, before in zip(entry, result, strict=True):
-                after[follow] = before[follow - 1]
-            state = [a[todo] for a in entry]
-            steps = [np.stack(step) for step in self._run(state, stop[todo])]
-            found.append(np.concatenate(steps, 1) if steps else np.zeros((3, 0), np.int64))
-            last[todo] = len(rounds)
-            rounds.append(np.full(found[-1].shape[1], len(rounds)))
+            begins[:, follow] = ends[:, follow - 1]
+            state = begins[:, todo]
+            more, counts[todo] = self._run(state[0], state[1], stop[todo], number, todo)
+            pieces += more
+            turn[todo] = number
+            ends[:, todo] = state
             wrong = np.zeros(len(begin), bool)
-            for whole, part in zip(result, state, strict=True):
-                whole[todo] = part
-            for after, before in zip(entry, result, strict=True):
-                wrong[follow] |= after[follow] != before[follow - 1]
+            wrong[follow] = (begins[:, follow] != ends[:, follow - 1]).any(0)
             todo = np.flatnonzero(wrong)
-        table = np.concatenate(found, 1)
-        lane = np.searchsorted(begin, table[0], "right") - 1
-        kept = (table[0] >= 0) & (last[lane] == np.concatenate(rounds))
-        table = table.compress(kept, 1)
-        at, what, k = table.take(np.argsort(table[0]), 1)
-        return at, what, k
+            number += 1
+        first = np.cumsum(counts) - counts
+        at, states = (np.empty(int(counts.sum()), np.int64) for _ in range(2))
+        for piece in pieces:
+            valid = piece.at[:-1] < stop[piece.lanes]
+            valid &= turn[piece.lanes] == piece.turn
+            place = (first[piece.lanes] + np.arange(piece.step, piece.step + STEPS)[:, None])[valid]
+            at[place], states[place] = piece.at[:-1][valid], piece.state[:-1][valid]
+        entry = self._steps.take(self._table.take(states) + self._heads.take(at)).astype(np.int64)
+        return at, entry, states % STATES
 
 
 def _decode_symbols(
@@ -159,7 +188,8 @@ def _decode_symbols(
     owners: Integers, blocks: Blocks,
 ) -> Integers:  # fmt: skip
     """Decode a scan that knows nothing before; return where its intervals end, bits."""
-    at, entry, k = _Lanes(words, scan).symbols(8 * edges)
+    heads = huffman.heads(words)
+    at, entry, k = _Lanes(heads, scan).symbols(8 * edges)
     advance, symbol = entry >> huffman.ADVANCE & 127, entry >> huffman.SYMBOL & 255
     length, bits = entry >> huffman.LENGTH & 31, entry & 63
     value = read_bits(words, at + length, np.minimum(bits - length, 16))
