@@ -22,6 +22,7 @@ MOST_LANES = 4096
 LANE_BITS = 1024  # at least
 STEP_BITS = 768  # in which a lane most often falls into step
 STEPS = 16  # that lanes take before those that have ended are left out
+PIECE = 2**14  # symbols whose values are read at a time, as caches hold them
 STATES = 2 * huffman.SKIP  # of a block of the MCU
 
 
@@ -175,10 +176,12 @@ class _Lanes:
         first = np.cumsum(counts) - counts
         at, states = (np.empty(int(counts.sum()), np.int64) for _ in range(2))
         for piece in pieces:
-            valid = piece.at[:-1] < stop[piece.lanes]
-            valid &= turn[piece.lanes] == piece.turn
-            place = (first[piece.lanes] + np.arange(piece.step, piece.step + STEPS)[:, None])[valid]
-            at[place], states[place] = piece.at[:-1][valid], piece.state[:-1][valid]
+            kept = np.flatnonzero(turn[piece.lanes] == piece.turn)
+            lanes = piece.lanes[kept]
+            found = np.ascontiguousarray(piece.at[:-1, kept].T)
+            valid = found < stop[lanes, None]
+            place = ((first[lanes] + piece.step)[:, None] + np.arange(STEPS))[valid]
+            at[place], states[place] = found[valid], piece.state[:-1, kept].T[valid]
         entry = self._steps.take(self._table.take(states) + self._heads.take(at)).astype(np.int64)
         return at, entry, states % STATES
 
@@ -190,15 +193,16 @@ def _decode_symbols(
     """Decode a scan that knows nothing before; return where its intervals end, bits."""
     heads = huffman.heads(words)
     at, entry, k = _Lanes(heads, scan).symbols(8 * edges)
-    advance, symbol = entry >> huffman.ADVANCE & 127, entry >> huffman.SYMBOL & 255
-    length, bits = entry >> huffman.LENGTH & 31, entry & 63
-    value = read_bits(words, at + length, np.minimum(bits - length, 16))
-    size = bits - length
-    is_run = (advance == huffman.SKIP) & (scan.start > 0)
+    advance = entry >> huffman.ADVANCE & 127
     ended = (k + advance > scan.end).astype(np.int64)
-    ended[is_run] = (1 << (symbol[is_run] >> 4)) + value[is_run]
+    if scan.start > 0:
+        runs = np.flatnonzero(advance == huffman.SKIP)
+        size, value = _extra(heads, at[runs], entry[runs])
+        ended[runs] = (1 << size) + value
     before = np.cumsum(ended) - ended  # blocks that ended, over all intervals
-    segment = np.searchsorted(8 * edges[1:], at, "right")
+    segment = np.zeros_like(at)
+    if len(starts) > 1:
+        segment += np.searchsorted(8 * edges[1:], at, "right")
     first = np.searchsorted(segment, np.arange(len(starts)))
     if (first >= len(at)).any():
         raise DamageError("the coded data of a scan ends too early or too late")
@@ -210,23 +214,42 @@ def _decode_symbols(
         valid = slice(int(np.searchsorted(block, limit[0])))
     else:
         valid = block < limit[segment]
-    at, k, symbol, size, value, length, bits, segment, block, after, is_run = (
-        column[valid]
-        for column in (at, k, symbol, size, value, length, bits, segment, block, after, is_run)
+    at, k, entry, segment, block, after = (
+        column[valid] for column in (at, k, entry, segment, block, after)
     )
     last = np.searchsorted(segment, np.arange(len(starts)), "right") - 1
-    if (length == 0).any() or (after[last] != limit).any():
+    if (entry >> huffman.LENGTH == 0).any() or (after[last] != limit).any():
         raise DamageError("the coded data of a scan is damaged")
-    level = np.where(value < 1 << np.maximum(size - 1, 0), value - (1 << size) + 1, value)
-    is_dc = k == 0
-    place = k + np.where(is_dc, 0, symbol >> 4)
-    coded = (size > 0) & ~is_dc & ~is_run
-    if (place[coded] > scan.end).any() or (size > 15).any():
-        raise DamageError("the coded data of a scan is damaged")
-    blocks[which[block[coded]], place[coded]] = level[coded] << scan.low
+    diffs: list[Integers] = []
+    flat = blocks.reshape(-1)
+    for a in range(0, len(at), PIECE):
+        part, kk = entry[a : a + PIECE], k[a : a + PIECE]
+        size, value = _extra(heads, at[a : a + PIECE], part)
+        level = np.where(value < 1 << np.maximum(size - 1, 0), value - (1 << size) + 1, value)
+        is_dc = kk == 0
+        coded = (size > 0) & ~is_dc
+        if scan.start > 0:
+            coded &= part >> huffman.ADVANCE & 127 != huffman.SKIP
+        at_coded = np.flatnonzero(coded)
+        place = kk[at_coded] + (part[at_coded] >> huffman.SYMBOL + 4 & 15)
+        if (place > scan.end).any() or (size > 15).any():
+            raise DamageError("the coded data of a scan is damaged")
+        owner = which.take(block[a : a + PIECE][at_coded])
+        flat[64 * owner + place] = level[at_coded] << scan.low
+        diffs.append(np.where(size > 0, level, 0)[is_dc])
     if scan.start == 0:
-        _add_means(blocks, which, owners, starts, np.where(size > 0, level, 0)[is_dc], scan.low)
-    return at[last] + bits[last]
+        _add_means(blocks, which, owners, starts, np.concatenate(diffs), scan.low)
+    return at[last] + (entry[last] & 63)
+
+
+def _extra(
+    heads: NDArray[np.uint16], at: Integers, entry: Integers
+) -> tuple[Integers, Integers]:
+    """Return how many bits follow the codes that stand at bits `at`, and what they say."""
+    length = entry >> huffman.LENGTH
+    size = (entry & 63) - length
+    value = heads.take(at + length, mode="clip").astype(np.int64)
+    return size, value >> np.maximum(16 - size, 0)
 
 
 def _add_means(
