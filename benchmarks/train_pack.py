@@ -203,7 +203,7 @@ class Samples(coding.Coding):
 
     def ends(self, kind, x, truth):
         """See `coding.Visitor`."""
-        self._add("ends", kind, 0, x, truth)
+        self._add("ends", kind, 0, x[:, :-1], truth)
         return truth
 
     def values(self, kind, what, x, sign, truth):
@@ -211,13 +211,13 @@ class Samples(coding.Coding):
         for k, span in what.spans:
             chosen = self._chance.random(span.stop - span.start) < self._keep[kind, k]
             phase = np.full((chosen.sum(), 1), what.phase)
-            seen = np.concatenate([x[span][chosen], phase], 1)
+            seen = np.concatenate([x[span][chosen, :-1], phase], 1)
             self._add("values", kind, k, seen, (truth * sign)[span][chosen])
         return truth
 
     def means(self, kind, x, sign, truth):
         """See `coding.Visitor`."""
-        self._add("means", kind, 0, x, truth * sign)
+        self._add("means", kind, 0, x[:, :-1], truth * sign)
         return truth
 
 

@@ -250,7 +250,7 @@ class Coding:
 
     def ends(self, kind: int, x: Floats, truth: Integers | None) -> Integers:
         """Code the numbers of the last coefficients: six bits, from the highest."""
-        logits = self._nets.ends[kind](x, [(0, slice(0, len(x)))], self._nets.limit)
+        logits = self._nets.ends[kind](x, [(0, slice(0, len(x)))])
         base = kind * KIND_CONTEXTS + ENDS_AT
         rows, node = np.arange(len(x)), np.ones(len(x), np.int64)
         for place in range(5, -1, -1):
@@ -262,13 +262,13 @@ class Coding:
         self, kind: int, what: context.Active, x: Floats, sign: Integers, truth: Integers | None
     ) -> Integers:
         """Code coefficients."""
-        logits = self._nets.values[kind](x, what.spans, self._nets.limit, what.phase)
+        logits = self._nets.values[kind](x, what.spans, what.phase)
         base = kind * KIND_CONTEXTS
         return self._integers(base, logits, x[:, context.IS_LAST] > 0, sign, truth)
 
     def means(self, kind: int, x: Floats, sign: Integers, truth: Integers | None) -> Integers:
         """Code differences of means."""
-        logits = self._nets.means[kind](x, [(0, slice(0, len(x)))], self._nets.limit)
+        logits = self._nets.means[kind](x, [(0, slice(0, len(x)))])
         return self._integers(
             kind * KIND_CONTEXTS + MEANS_AT, logits, np.zeros(len(x), bool), sign, truth
         )

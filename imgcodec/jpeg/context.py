@@ -216,9 +216,12 @@ def beside(component: Component, before: list[Component]) -> Beside:
 
 
 def end_features(component: Component, others: Beside, step: Pass) -> Floats:
-    """Return what tells where blocks end, float32 (n, END_FEATURES) of 0..127."""
+    """Return what tells where blocks end, float32 (n, END_FEATURES + 1) of 0..127.
+
+    The last one is 1, as in all that networks see.
+    """
     at = (step.rows + 1) * (component.width + 2) + step.columns + 1
-    x = np.zeros((len(at), END_FEATURES), np.float32)
+    x = np.zeros((len(at), END_FEATURES + 1), np.float32)
     x[:, 0] = 16 * step.number
     x[:, 1] = squashed(component.steps[1:2])
     x[:, 2] = squashed(component.steps[12:13])
@@ -239,6 +242,7 @@ def end_features(component: Component, others: Beside, step: Pass) -> Floats:
         x[:, 13] = squashed(others.second.ends.take(at))
         x[:, 14] = others.second.count.take(at)
         x[:, 15] = 127
+    x[:, END_FEATURES] = 1
     return np.minimum(x, LIMIT)
 
 
@@ -285,7 +289,7 @@ def terms(component: Component, others: Beside, k: int, phase: int, at: Integers
 
 
 def features(component: Component, others: Beside, what: Active, predicted: Integers) -> Floats:
-    """Return what tells how large coefficients are, float32 (n, FEATURES) of 0..127.
+    """Return what tells how large coefficients are, float32 (n, FEATURES + 1) of 0..127.
 
     Args:
         component: with all that is known.
@@ -296,7 +300,7 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
     plane, stride = component.ends.size, component.width + 2
     k, at = what.k, what.at
     sizes = component.sizes.reshape(-1)
-    x = np.zeros((FEATURES, len(at)), np.float32)
+    x = np.zeros((FEATURES + 1, len(at)), np.float32)
     numbers = [number for number, _ in what.spans]
     lengths = [span.stop - span.start for _, span in what.spans]
     near = np.repeat(_NEAR[numbers].T * plane, lengths, 1)
@@ -337,6 +341,7 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
         x[38] = 4 * others.second.count.take(at)
         x[39] = 127
     np.floor(x[12], out=x[12])
+    x[FEATURES] = 1
     for rows in (x[8:15], x[29:]):  # `around` is cut already
         np.minimum(rows, LIMIT, out=rows)
     return x.T
@@ -422,7 +427,7 @@ class Means(NamedTuple):
     """What is expected of block means."""
 
     predicted: Integers  # (n,) in 1/256 of a pixel's unit
-    features: Floats  # (n, MEAN_FEATURES)
+    features: Floats  # (n, MEAN_FEATURES + 1)
 
 
 def mean_contexts(
@@ -439,7 +444,7 @@ def mean_contexts(
     """
     rows, columns = step.rows, step.columns
     at = (rows + 1) * (component.width + 2) + columns + 1
-    x = np.zeros((len(at), MEAN_FEATURES), np.float32)
+    x = np.zeros((len(at), MEAN_FEATURES + 1), np.float32)
     if step.number:
         r, c = step.around[:, 0], step.around[:, 1]
         known = 256 * component.steps[0] * component.values[0, r + 1, c + 1].astype(np.int64)
@@ -463,4 +468,5 @@ def mean_contexts(
         x[:, 10] = others.sizes[2].take(at)
     if others.second is not None:
         x[:, 11] = others.second.energy.take(at) / 2
+    x[:, MEAN_FEATURES] = 1
     return Means(predicted, np.floor(np.minimum(x, LIMIT)))
