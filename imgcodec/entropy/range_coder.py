@@ -31,20 +31,31 @@ class Coder(Protocol):
         """Pass bits, int32 (N,) of 0 and 1, with p[i] / 65536 the probability that bit i is 1."""
 
 
+# Two categories are the same as `Bernoulli`, bit for bit, and take two thirds of the time.
+_MODEL = constriction.stream.model.Categorical(perfect=False, lazy=True)
+
+
+def _pairs(p: Integers) -> NDArray[np.float64]:
+    """Return the probabilities of zeros and of ones, (N, 2)."""
+    pairs = np.empty((len(p), 2))
+    np.divide(p, _ONE, out=pairs[:, 1])
+    np.subtract(1, pairs[:, 1], out=pairs[:, 0])
+    return pairs
+
+
 class RangeEncoder:
     """Arithmetic coding to 32-bit words."""
 
     def __init__(self) -> None:
         """Start an empty stream."""
         self._encoder = constriction.stream.queue.RangeEncoder()
-        self._model = constriction.stream.model.Bernoulli(perfect=False)
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
         """Store `bits`."""
         if bits is None:
             raise ValueError("an encoder needs bits")
         if bits.size:
-            self._encoder.encode(bits, self._model, p / _ONE)
+            self._encoder.encode(bits, _MODEL, _pairs(p))
         return bits
 
     def finish(self) -> bytes:
@@ -65,7 +76,6 @@ class RangeDecoder:
             raise FormatError(f"a stream of {len(data)} bytes is not made of 32-bit words")
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         self._decoder = constriction.stream.queue.RangeDecoder(words)
-        self._model = constriction.stream.model.Bernoulli(perfect=False)
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
         """Return the stored bits.
@@ -76,7 +86,7 @@ class RangeDecoder:
         if not p.size:
             return np.zeros(0, np.int32)
         try:
-            found = self._decoder.decode(self._model, p / _ONE)
+            found = self._decoder.decode(_MODEL, _pairs(p))
         except AssertionError as error:
             raise FormatError("the entropy-coded data is damaged") from error
         return np.asarray(found, np.int32)

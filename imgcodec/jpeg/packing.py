@@ -19,7 +19,7 @@ from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
 _COUNT_BYTES = 4
-PIECE = 2**16  # bits that are coded at a time
+PIECE = 2**14  # bits that are coded at a time
 
 
 _In = TypeVar("_In")

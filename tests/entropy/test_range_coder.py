@@ -1,5 +1,6 @@
 """Bits and integers through the coders: exact words, ideal cost, damage."""
 
+import constriction
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -35,6 +36,21 @@ MASSES = np.array([geometric(ratio) for ratio in (0, 8, 128, 200, 254)])
 TABLES = IntegerTables(MASSES)
 HALF, WIDE = 2, 4  # rows with P(zero) = 1/2 and 1/128
 PROBABILITIES = np.array([1, 100, 16384, 32768, 49152, 65436, 65535])  # of logits -3..3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_words_are_those_of_bernoulli(seed):
+    """Which the format names: at every probability there is."""
+    rng = np.random.default_rng(seed)
+    p = rng.permutation(np.arange(1, 65536))
+    bits = (rng.random(len(p)) < (p / 65536 if seed else 0.5)).astype(np.int32)
+    encoder = constriction.stream.queue.RangeEncoder()
+    encoder.encode(bits, constriction.stream.model.Bernoulli(perfect=False), p / 65536)
+    ours = RangeEncoder()
+    ours.code(bits, p)
+    data = ours.finish()
+    assert data == encoder.get_compressed().astype("<u4").tobytes()
+    assert np.array_equal(RangeDecoder(data).code(None, p), bits)
 
 
 class Ideal:
