@@ -6,6 +6,7 @@ All sums are of integers below 2^24, so that no machine's order of adding matter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
 import numpy as np
 import safetensors
 import safetensors.numpy

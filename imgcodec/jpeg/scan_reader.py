@@ -242,9 +242,7 @@ def _decode_symbols(
     return at[last] + (entry[last] & 63)
 
 
-def _extra(
-    heads: NDArray[np.uint16], at: Integers, entry: Integers
-) -> tuple[Integers, Integers]:
+def _extra(heads: NDArray[np.uint16], at: Integers, entry: Integers) -> tuple[Integers, Integers]:
     """Return how many bits follow the codes that stand at bits `at`, and what they say."""
     length = entry >> huffman.LENGTH
     size = (entry & 63) - length
