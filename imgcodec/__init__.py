@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __version__ = "1.3.0"
 __all__ = [
     "AicError", "AicWarning", "Codec", "Encoded", "FormatError", "ImageError",
-    "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "pack", "register",
-    "restore", "unpack",
+    "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "encode_jpeg",
+    "pack", "register", "restore", "unpack",
 ]  # fmt: skip
 _LAZY = {  # public names -> the modules that bring torch or numpy with them
     "Codec": "imgcodec.codec",
@@ -103,6 +103,40 @@ def decode(
     """
     codec: Codec = _load("Codec")(device=device, threads=threads)
     return codec.decode(data, region)
+
+
+def encode_jpeg(
+    image: "NDArray[np.uint8] | Image | Picture",
+    rate: float | None = None,
+    *,
+    size: int | None = None,
+    quality: float | None = None,
+    effort: int = 1,
+    half: bool = False,
+    threads: int | None = None,
+) -> bytes:
+    """Return a JPEG file of one picture, best once `restore` decodes it.
+
+    See `aic encode --into jpeg`. It loads a network; for many pictures make one
+    `imgcodec.into_jpeg.JpegMaker`.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W), a PIL image, whose metadata are kept, or a `Picture`.
+        rate: most bits per pixel that the whole file may take.
+        size: in its place, most bytes.
+        quality: in their place, 1..100, as cjpeg has it; 75 if nothing is asked.
+        effort: 1..9, how often it is improved.
+        half: make it of half the width and height; `restore` gives the picture back at its size.
+        threads: CPU threads; None leaves the choice to torch.
+
+    Raises:
+        AicError: an option is out of range, or the least quality takes more.
+        ImageError: the picture is none, is transparent, or too large for a JPEG file.
+    """
+    from imgcodec import into_jpeg
+
+    goal = {"rate": rate, "size": size, "quality": quality}
+    return into_jpeg.encoded(image, goal, effort, half, threads)
 
 
 def pack(data: bytes, *, threads: int | None = None) -> bytes:

@@ -5,26 +5,33 @@ one that restores. Here that network is the one that restores, backwards: the gr
 restored picture's error, at the coefficients of a first file, says where each should rather be.
 Nothing has to be trained, and what it finds fits each picture (docs/experiments.md, trial 70).
 
-It brings torch. Transparency, and what JPEG files cannot have, are left to the caller.
+It brings torch. `JpegMaker` leaves transparency, and what JPEG files cannot have, to its caller.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgcodec.errors import AicError
-from imgcodec.jpeg import choosing, forward, writing
+from imgcodec.errors import AicError, ImageError, warn_of
+from imgcodec.jpeg import choosing, forward, halves, writing
 from imgcodec.jpeg.context import ZIGZAG
 from imgcodec.jpeg.pixels import Samples
 from imgcodec.jpeg.reading import Coefficients, Plane
+from imgcodec.pictures.arrays import check_samples
+from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.writer import empty_jpeg
+from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.restoring import Restorer
 from imgcodec.runtime.stopwatch import stage
 
 QUALITIES = 1.0, 100.0
+EFFORTS = range(1, 10)
 SHARED = (2, 2)  # samples of luma that share one of colour
 # What an error of one level in a coefficient costs, of Y, Cb and Cr: squared errors of red, green
 # and blue. Colours of a quarter of the resolution count for more, but widening damps fine ones.
@@ -37,6 +44,13 @@ FARTHEST = 0.3  # steps
 PARTS = 4  # of a step of quality, that a search tells apart
 
 
+class _Work(NamedTuple):
+    """A picture to be made a JPEG file of."""
+
+    picture: Picture
+    whole: tuple[int, int] | None  # height and width that it had, if it was halved
+
+
 class JpegMaker:
     """Makes JPEG files, one at a time."""
 
@@ -44,31 +58,38 @@ class JpegMaker:
         """Take the network that will restore them."""
         self._restorer = restorer
 
-    def encode(self, picture: Picture, quality: float, rounds: int = 1) -> bytes:
+    def encode(
+        self, picture: Picture, quality: float, rounds: int = 1, half: bool = False
+    ) -> bytes:
         """Return a progressive file whose colours have a quarter of the resolution.
 
         Args:
             picture: opaque; its metadata are kept.
             quality: 1..100, on libjpeg's scale.
             rounds: how often coefficients are moved to where they should rather be.
+            half: make it of half the width and height, which the restorer brings back.
 
         Raises:
             ImageError: a side is longer than JPEG files have it.
         """
-        return self._made(_levels(picture), picture, quality, rounds)
+        work = _work(picture, half)
+        return self._made(_levels(work.picture), work, quality, rounds)
 
-    def fit(self, picture: Picture, most_bytes: int, rounds: int = 1) -> tuple[bytes, float]:
+    def fit(
+        self, picture: Picture, most_bytes: int, rounds: int = 1, half: bool = False
+    ) -> tuple[bytes, float]:
         """Return the largest file found of at most so many bytes, and its quality.
 
         Raises:
             AicError: the least quality takes more.
             ImageError: see `encode`.
         """
-        levels = _levels(picture)
+        work = _work(picture, half)
+        levels = _levels(work.picture)
 
         @cache
         def rough_bytes(place: int) -> int:
-            return len(self._made(levels, picture, place / PARTS, 0))
+            return len(self._made(levels, work, place / PARTS, 0))
 
         low, high = (round(PARTS * quality) for quality in QUALITIES)
         growth = 1.0  # by rounds, which only the files that may be taken get
@@ -79,7 +100,7 @@ class JpegMaker:
                 key=lambda place: int(growth * rough_bytes(place)),
             )
             high = max(low, low + fitting - 1)
-            data = self._made(levels, picture, high / PARTS, rounds)
+            data = self._made(levels, work, high / PARTS, rounds)
             if len(data) <= most_bytes:
                 return data, high / PARTS
             if high == low:
@@ -89,10 +110,9 @@ class JpegMaker:
             growth *= len(data) / most_bytes
             high -= 1
 
-    def _made(
-        self, levels: Sequence[Samples], picture: Picture, quality: float, rounds: int
-    ) -> bytes:
+    def _made(self, levels: Sequence[Samples], work: _Work, quality: float, rounds: int) -> bytes:
         """Return the file of a picture with these coefficients."""
+        picture = work.picture
         height, width = picture.shape[:2]
         table = forward.table(quality)
         file = empty_jpeg(picture, table)
@@ -120,7 +140,16 @@ class JpegMaker:
                 found = quantised(_moved(*part) for part in parts)
         with stage("write"):
             blocks = [plane.blocks.reshape(-1, 64) for plane in found.planes]
-            return writing.refilled(file, np.concatenate(blocks))
+            data = writing.refilled(file, np.concatenate(blocks))
+            return data if work.whole is None else halves.marked(data, *work.whole)
+
+
+def _work(picture: Picture, half: bool) -> _Work:
+    if not half:
+        return _Work(picture, None)
+    whole = picture.shape[0], picture.shape[1]
+    height, width = halves.half(*whole)
+    return _Work(Frame(resize=(width, height)).applied(picture), whole)
 
 
 @stage("transform")
@@ -138,3 +167,51 @@ def _moved(levels: Samples, plane: Plane, slopes: Samples, weight: float) -> Sam
     most = np.float32(FARTHEST) * steps
     moved: Samples = levels + np.clip(np.float32(TRUST) * (best - levels), -most, most)
     return moved
+
+
+def encoded(
+    image: Any, goal: Mapping[str, float | None], effort: int, half: bool, threads: int | None
+) -> bytes:
+    """Return the JPEG file of one picture, see `imgcodec.encode_jpeg`.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W), a PIL image or a `Picture`.
+        goal: rate, size and quality, of which one may be asked.
+        effort: 1..9, rounds.
+        half: see `JpegMaker.encode`.
+        threads: of torch; None leaves them alone.
+
+    Raises:
+        AicError: a goal that is none, or that cannot be reached.
+        ImageError: the picture is none, is transparent, or too large for a JPEG file.
+    """
+    asked = {name: value for name, value in goal.items() if value is not None}
+    if len(asked) > 1:
+        raise AicError("only one of rate, size and quality can be reached")
+    quality = asked.get("quality", DEFAULT_JPEG_QUALITY)
+    if not QUALITIES[0] <= quality <= QUALITIES[1]:
+        raise AicError(f"quality {quality}, wanted 1..100")
+    if not all(value > 0 for value in asked.values()):  # nan, too
+        raise AicError(f"{next(iter(asked))} {next(iter(asked.values()))}, wanted more than 0")
+    if effort not in EFFORTS:
+        raise AicError(f"effort {effort}, wanted 1..9")
+    picture = _picture(image)
+    most = asked.get("size", inf)
+    if "rate" in asked:
+        most = asked["rate"] * picture.shape[0] * picture.shape[1] / 8
+    maker = JpegMaker(Restorer(threads=threads))
+    if most < inf:
+        return maker.fit(picture, int(most), effort, half)[0]
+    return maker.encode(picture, quality, effort, half)
+
+
+def _picture(image: Any) -> Picture:
+    """Return an opaque picture, and warn of what is not kept."""
+    if hasattr(image, "mode"):
+        image = from_pil(image)
+        warn_of(image.notes)
+    picture = image if isinstance(image, Picture) else Picture(np.asarray(image))
+    check_samples(picture.pixels)
+    if picture.alpha is not None:
+        raise ImageError("a JPEG file cannot be transparent")
+    return picture

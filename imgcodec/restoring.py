@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from imgcodec.format.container import MAX_PIXELS
-from imgcodec.jpeg import reading
+from imgcodec.format.container import MAX_PIXELS, check_pixels
+from imgcodec.jpeg import halves, reading
 from imgcodec.jpeg.context import ZIGZAG
 from imgcodec.model.dct import STRIDE
 from imgcodec.model.restorer import MIDDLE, Coded
@@ -72,7 +73,8 @@ class Restorer:
     def restore(self, data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
         """Return the picture of a JPEG file, not turned: uint8 (H, W, 3), or (H, W) if grey.
 
-        Each coefficient lies within the interval of its quantiser before pixels are rounded.
+        Each coefficient lies within the interval of its quantiser before pixels are rounded. A
+        picture that its file holds at half the size, see `jpeg.halves`, is enlarged then.
 
         Args:
             data: the file.
@@ -85,6 +87,8 @@ class Restorer:
         with stage("read"):
             coefficients = reading.read(data, max_pixels)
         height, width = coefficients.height, coefficients.width
+        whole = halves.whole(data, height, width) or (height, width)
+        check_pixels(whole[1], whole[0], max_pixels)
         grey = len(coefficients.planes) == 1
         canvas = np.empty((height, width) if grey else (height, width, 3), np.uint8)
         with stage("restore"), torch.inference_mode():
@@ -97,6 +101,10 @@ class Restorer:
                 place = canvas[piece.whole(STRIDE)]
                 pixels = pixels[: place.shape[0], : place.shape[1]]
                 place[:] = pixels[..., 0] if grey else pixels
+        if whole != (height, width):
+            with stage("enlarge"):
+                enlarged = Image.fromarray(canvas).resize(whole[::-1], Image.Resampling.LANCZOS)
+                canvas = np.array(enlarged)
         return canvas
 
     def slopes(

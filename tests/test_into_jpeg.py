@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from test_restoring import jpeg, photograph
 
+import imgcodec
 from imgcodec import restoring
 from imgcodec.errors import AicError, ImageError
 from imgcodec.into_jpeg import JpegMaker
@@ -106,3 +107,75 @@ def test_pieces_give_the_slopes_of_the_whole(restorer, grey, monkeypatch):
     monkeypatch.setattr(restoring, "SLOPE_BLOCKS", (64, 26))
     for one, other in zip(whole, restorer.slopes(coefficients, pixels), strict=True):
         assert np.abs(one - other).mean() < 2e-3 * np.abs(one).mean()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 50), (64, 96)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_file_of_half_the_size_is_brought_back(maker, restorer, size, grey):
+    pixels = photograph(*size)
+    pixels = np.ascontiguousarray(pixels[..., 0]) if grey else pixels
+    data = maker.encode(Picture(pixels), 90, half=True)
+    assert usual(data).shape[:2] == tuple(-(-side // 2) for side in size)
+    found = restorer.restore(data)
+    assert found.shape == pixels.shape
+    assert np.abs(found.astype(int) - pixels).mean() < 12
+
+
+def test_the_size_that_comes_back_is_limited(maker, restorer):
+    data = maker.encode(Picture(photograph(64, 96)), 50, half=True)
+    assert restorer.restore(data, 64 * 96).shape == (64, 96, 3)
+    with pytest.raises(AicError, match="96x64 pixels, at most 6143 are allowed"):
+        restorer.restore(data, 64 * 96 - 1)
+
+
+def test_a_file_of_half_the_size_fits_with_its_mark(maker):
+    data, _ = maker.fit(Picture(photograph(96, 128)), 1500, half=True)
+    assert 1200 < len(data) <= 1500
+
+
+def test_half_the_size_is_better_where_there_are_few_bytes(maker, restorer):
+    y, x = np.mgrid[:128, :192]
+    plane = 120 + 60 * np.sin(x / 15) * np.cos(y / 21) + 50 * ((x + y) // 41 % 2)
+    pixels = np.stack([plane, plane * 0.7 + 30, 220 - plane * 0.6], -1).clip(0, 255)
+    picture = Picture(pixels.astype(np.uint8))
+    least = len(maker.encode(picture, 1))
+    small, _ = maker.fit(picture, least, half=True)
+    before, after = (
+        psnr(picture.pixels, restorer.restore(data)) for data in (maker.encode(picture, 1), small)
+    )
+    assert after > before
+
+
+def test_one_picture_by_the_function_of_the_package():
+    pixels = photograph(40, 64)
+    assert usual(imgcodec.encode_jpeg(pixels)).shape == pixels.shape
+    assert len(imgcodec.encode_jpeg(pixels, rate=3)) <= 3 * 40 * 64 / 8
+    assert len(imgcodec.encode_jpeg(pixels, size=900, half=True)) <= 900
+    image = Image.fromarray(pixels)
+    image.info["xmp"] = b"<x:xmpmeta/>"
+    data = imgcodec.encode_jpeg(image, quality=90, effort=2)
+    with Image.open(io.BytesIO(data)) as found:
+        assert found.info["xmp"] == b"<x:xmpmeta/>"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"rate": 1, "quality": 50}, "only one of"), ({"quality": 0.5}, "quality 0.5, wanted"),
+        ({"quality": float("nan")}, "quality nan"), ({"rate": 0}, "rate 0, wanted more than 0"),
+        ({"size": -3}, "size -3"), ({"rate": float("nan")}, "rate nan"),
+        ({"effort": 0}, "effort 0, wanted 1..9"), ({"size": 100}, "of 100 at most"),
+    ],
+)  # fmt: skip
+def test_options_of_the_function_are_checked(options, told):
+    with pytest.raises(AicError, match=told):
+        imgcodec.encode_jpeg(photograph(40, 64), **options)
+
+
+def test_what_is_no_picture_is_refused():
+    clear = Picture(photograph(4, 4), np.zeros((4, 4), np.uint8))
+    for image in (np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)):
+        with pytest.raises(ImageError, match="wanted"):
+            imgcodec.encode_jpeg(image)
+    with pytest.raises(ImageError, match="transparent"):
+        imgcodec.encode_jpeg(clear)

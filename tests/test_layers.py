@@ -34,14 +34,14 @@ TABLE = {
     "weights": ({"errors", "files", "model", "releases"}, TORCH | {"safetensors"}),
     "restoring": (
         {"format", "jpeg", "model", "releases", "runtime", "weights"},
-        TORCH | {"constriction", "safetensors"},
+        TORCH | {"constriction", "PIL", "safetensors"},
     ),
     "pictures": (
         {"errors", "files", "format", "metrics", "runtime"},
         {"numpy", "PIL"},
     ),
     "into_jpeg": (
-        {"errors", "jpeg", "pictures", "restoring", "runtime"},
+        {"errors", "jpeg", "pictures", "releases", "restoring", "runtime"},
         TORCH | {"constriction", "PIL", "safetensors"},
     ),
     "codec": (
@@ -57,8 +57,8 @@ TABLE = {
     ),
     "__init__": (
         {
-            "codec", "errors", "jpeg", "pictures", "pillow_plugin", "releases", "restoring",
-            "runtime",
+            "codec", "errors", "into_jpeg", "jpeg", "pictures", "pillow_plugin", "releases",
+            "restoring", "runtime",
         },
         set[str](),
     ),

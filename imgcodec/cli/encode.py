@@ -243,6 +243,13 @@ INTO = click.option(
     "nothing is asked; --rate and --size hold, too; --effort is how often it is improved. At "
     "most 64 megapixels if --max-pixels does not say more.",
 )
+HALF = click.option(
+    "--half",
+    is_flag=True,
+    help="With --into jpeg: make the file of half the width and height. `aic restore` gives the "
+    "picture back at its own size, other programs show the small one. Better at 0.1 bit a pixel "
+    "and below; in structure and texture (MS-SSIM) up to 0.3.",
+)
 TUNE = click.option(
     "--tune",
     type=click.Choice(TUNES),
@@ -431,6 +438,7 @@ class Encoding:
 @click.argument("target", metavar="OUT.aic")
 @TARGET
 @INTO
+@HALF
 @ROI
 @FRAME
 @TUNE
@@ -484,6 +492,8 @@ def encode(
         making = _into_jpeg(goal, quiet, settings)
         run(making, sources, target, PICTURES, into.SUFFIXES[0], force, jobs, quiet)
         return
+    if settings.pop("half"):
+        raise click.UsageError("--half goes with --into jpeg alone")
     if settings["tune"] is not None and settings["weights"] is not None:
         raise click.UsageError("--tune names a released set, --weights one of one's own")
     tune = None if settings["weights"] else settings["tune"] or DEFAULT_TUNE

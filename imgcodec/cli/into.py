@@ -14,6 +14,7 @@ from imgcodec.cli.jobs import LOCK, Warn, check_apart, keep_older
 from imgcodec.cli.sources import as_asked, background, check_shape, read
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
+from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.stopwatch import timing
 
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".jpg", ".jpeg")
 MAX_PIXELS = 2**26  # if nobody asks for more: about 50 bytes of memory for each
 SLACK = 0.1  # of a size that is asked: steps of quality leave less
-DEFAULT_QUALITY = 75.0  # as cjpeg has it
 # Parameters of `aic encode` that mean something here, too.
 OPTIONS = {
     "sources", "target", "into", "rate", "size", "quality", "crop", "resize", "effort", "alpha",
-    "metadata", "strict", "max_pixels", "jobs", "threads", "force", "verbose", "quiet",
+    "half", "metadata", "strict", "max_pixels", "jobs", "threads", "force", "verbose", "quiet",
 }  # fmt: skip
 
 
@@ -41,6 +41,7 @@ class IntoJpeg:
 
     goal: dict[str, float | None]  # one of rate, size and quality, or none
     effort: int
+    half: bool
     alpha: str
     metadata: tuple[str, ...]
     strict: bool
@@ -70,7 +71,7 @@ class IntoJpeg:
 
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `batch.Work`; a file of another quality, size or shape is kept."""
-        from imgcodec.jpeg import forward, syntax
+        from imgcodec.jpeg import forward, halves, syntax
         from imgcodec.jpeg.context import ZIGZAG
 
         data = files.read_bytes(task.target)
@@ -81,16 +82,19 @@ class IntoJpeg:
                 f"{task.target}: exists ({error}), and is kept without --force"
             ) from error
         made = parts.frame.height, parts.frame.width
+        whole = halves.whole(data, *made)
         if not outdated:
-            check_shape(self, task, made)
-        most = self._most_bytes(*made)
+            check_shape(self, task, whole or made)
+        most = self._most_bytes(*(whole or made))
         if most is None:
             same = (parts.steps[0] == forward.table(self._quality)[ZIGZAG]).all()
         else:
             finest = (parts.steps[0] == 1).all()
             same = len(data) <= most and (finest or most - len(data) <= max(SLACK * most, 64))
+        same = same and (whole is not None) == self.half
         if not same and not outdated:
             wanted = f"quality {self._quality:g}" if most is None else f"at most {most} bytes"
+            wanted += " at half the size" if self.half else " at whole size" if whole else ""
             raise AicError(
                 f"{task.target}: exists, not with {wanted}, and is kept without --force"
             )
@@ -119,7 +123,7 @@ class IntoJpeg:
     def _quality(self) -> float:
         """What is asked where no size is."""
         found = self.goal["quality"]
-        return DEFAULT_QUALITY if found is None else found
+        return DEFAULT_JPEG_QUALITY if found is None else found
 
     def _most_bytes(self, height: int, width: int) -> int | None:
         """Return how many bytes a file may take; None: as many as its quality does."""
@@ -157,7 +161,8 @@ class IntoJpeg:
         most = self._most_bytes(*picture.shape[:2])
         try:
             if most is not None:
-                return self._maker.fit(picture, most, self.effort)
-            return self._maker.encode(picture, self._quality, self.effort), self._quality
+                return self._maker.fit(picture, most, self.effort, self.half)
+            data = self._maker.encode(picture, self._quality, self.effort, self.half)
+            return data, self._quality
         except AicError as error:
             raise AicError(f"{target}: {error}") from error

@@ -39,13 +39,14 @@ from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.together import LockstepTileCodec
-from imgcodec.errors import AicError, ImageError, warn_of
+from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
+from imgcodec.pictures.arrays import check_samples
 from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.raster import Raster
@@ -446,11 +447,7 @@ def _as_source(image: Any, lossless: bool) -> tuple[Source, list[container.Chunk
             source = Unrounded(image.pixels, image.unrounded)
     else:
         source, chunks = np.asarray(image), []
-    shape = source.shape
-    if source.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
-        raise ImageError(f"an array of {source.dtype} {shape}, wanted uint8 (H, W, 3) or (H, W)")
-    if not 1 <= min(shape[:2]) <= max(shape[:2]) <= container.MAX_SIDE:
-        raise ImageError(f"{shape[1]}x{shape[0]} pixels, 1..65535 a side are wanted")
+    check_samples(source)
     return source, chunks
 
 

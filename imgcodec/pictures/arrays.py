@@ -1,9 +1,12 @@
 """Pictures as uint8 arrays: their channels and their size."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from imgcodec.errors import ImageError
+from imgcodec.format.container import MAX_SIDE
 
 ByteArray = NDArray[np.uint8]
 HalfArray = NDArray[np.float16]  # pixels that were never rounded to 8 bits, about 0..255
@@ -32,3 +35,16 @@ def as_grey(pixels: ByteArray) -> ByteArray:
     """Return the mean of the channels of (H, W, 3), rounded, (H, W)."""
     mean: ByteArray = np.round(pixels.astype(np.float32).mean(2)).astype(np.uint8)
     return mean
+
+
+def check_samples(samples: Any) -> None:
+    """Refuse an array that is no picture of 8 bits: uint8 (H, W, 3) or (H, W), 1..65535 a side.
+
+    Raises:
+        ImageError: it is none.
+    """
+    shape = samples.shape
+    if samples.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        raise ImageError(f"an array of {samples.dtype} {shape}, wanted uint8 (H, W, 3) or (H, W)")
+    if not 1 <= min(shape[:2]) <= max(shape[:2]) <= MAX_SIDE:
+        raise ImageError(f"{shape[1]}x{shape[0]} pixels, 1..{MAX_SIDE} a side are wanted")

@@ -54,7 +54,7 @@ def read_picture(
         max_pixels: more than so many are refused before any is read.
         kinds: of metadata that the caller keeps; where not all, no others are missed, nor noted.
         decoded: the pixels of the file before it is turned, from a better decoder than Pillow's,
-            which may not have rounded them.
+            which may not have rounded them, or may have made them larger.
 
     Raises:
         ImageError: not a whole picture, more than one, or one with no way to 8 bits.
@@ -195,6 +195,8 @@ def _picture(
     colours = colours_told(picture)
     found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
+    if decoded is not None and decoded.shape[:2] != (picture.height, picture.width):
+        metadata = metadata.of_size(*decoded.shape[:2])
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
     notes += tuple(_left_out(picture))
     # a profile counts more, but in PNG, and there what the numbers of gAMA and cHRM make is none

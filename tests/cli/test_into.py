@@ -168,3 +168,45 @@ def test_a_damaged_jpeg_file_is_told_or_refused(run, tmp_path):
     done = run("short.jpg", "b.jpg")
     assert done.exit_code == 0
     assert "short.jpg: it is damaged (" in done.stderr
+
+
+def test_a_file_of_half_the_size_is_restored_at_the_whole(run, tmp_path):
+    exif = Image.Exif()
+    exif[MAKER] = "someone"
+    exif.get_ifd(0x8769)[0xA002] = 64  # its width
+    picture().save("e.png", exif=exif)
+    done = run("e.png", "h.jpg", "--half", "--rate", "2")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "h.jpg").stat().st_size <= 2 * 40 * 64 / 8
+    with Image.open("h.jpg") as found:
+        assert found.size == (32, 20)
+        assert found.getexif().get_ifd(0x8769)[0xA002] == 32
+    again = CliRunner().invoke(cli.main, ["restore", "h.jpg", "h.png", "--strict"])
+    assert again.exit_code == 0, again.output
+    with Image.open("h.png") as found:
+        assert found.size == (64, 40)
+        assert found.getexif().get_ifd(0x8769)[0xA002] == 64
+        assert np.abs(np.asarray(found).astype(int) - np.asarray(picture())).mean() < 9
+
+
+def test_half_the_size_is_part_of_what_is_kept(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    picture().save("in/a.png")
+    assert run("in", "out", "--half").exit_code == 0
+    made = (tmp_path / "out" / "a.jpg").read_bytes()
+    assert run("in", "out", "--half").exit_code == 0
+    done = run("in", "out")
+    assert done.exit_code == 1
+    assert "exists, not with quality 75 at whole size" in done.output
+    assert (tmp_path / "out" / "a.jpg").read_bytes() == made
+    assert run("in", "out", "--force").exit_code == 0
+    done = run("in", "out", "--half")
+    assert done.exit_code == 1
+    assert "exists, not with quality 75 at half the size" in done.output
+
+
+def test_half_is_for_jpeg_files_alone(run, tmp_path):
+    done = CliRunner().invoke(cli.main, ["encode", "a.png", "a.aic", "--half"])
+    assert done.exit_code == 2
+    assert "--half goes with --into jpeg alone" in done.output
+    assert not (tmp_path / "a.aic").exists()
