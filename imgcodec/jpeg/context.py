@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 _ORDER = sorted(
     ((u, v) for u in range(8) for v in range(8)),
@@ -79,18 +80,18 @@ class Component:
         """Make the maps that coding fills."""
         shape = self.values.shape[1:]
         self.height, self.width = shape[0] - 2, shape[1] - 2
-        self.sizes = np.zeros(self.values.shape, np.float32)  # squashed magnitudes
-        self.pixels = np.zeros(self.values.shape, np.float32)  # values times steps, cut
+        self.sizes = np.zeros(self.values.shape, np.uint8)  # squashed magnitudes
+        self.pixels = np.zeros(self.values.shape, np.int16)  # values times steps, cut
         self.ends = np.zeros(shape, np.int64)  # number of the last one that is not 0
         self.energy = np.zeros(shape, np.float32)  # of the last diagonals
         self.count = np.zeros(shape, np.float32)  # that are not 0
         # What stands left and right, and above and below, of frequencies that are known: of sizes
         # the sums, of pixels the sums and the differences.
-        self.size_sides = np.zeros((2, *self.values.shape), np.float32)
-        self.pixel_sums = np.zeros((2, *self.values.shape), np.float32)
-        self.pixel_changes = np.zeros((2, *self.values.shape), np.float32)
+        self.size_sides = np.zeros((2, *self.values.shape), np.uint8)
+        self.pixel_sums = np.zeros((2, *self.values.shape), np.int16)
+        self.pixel_changes = np.zeros((2, *self.values.shape), np.int16)
         # Rows: energy, count and end of a place, of its four sides, of its four corners
-        self.around = np.zeros((9, self.ends.size), np.float32)
+        self.around = np.zeros((9, self.ends.size), np.uint8)
 
     @classmethod
     def empty(cls, height: int, width: int, steps: Integers, kind: int) -> "Component":
@@ -174,13 +175,13 @@ class Beside:
 
     Args:
         first: of the first component, at each block of this one: int64 maps (h + 2, w + 2), the
-            mean number of the last coefficient and of nonzeros; float32 (65, h + 2, w + 2) the
+            mean number of the last coefficient and of nonzeros; uint8 (65, h + 2, w + 2) the
             mean squashed magnitudes at the frequencies of this one.
         second: the component before it, if that has the same size.
     """
 
     ends: Integers | None = None
-    sizes: Floats | None = None
+    sizes: Bytes | None = None
     count: Floats | None = None
     second: Component | None = None
 
@@ -195,12 +196,12 @@ def beside(component: Component, before: list[Component]) -> Beside:
     rows = np.minimum(np.arange(height)[:, None] * down + np.arange(down), first.height - 1)
     columns = np.minimum(np.arange(width)[:, None] * across + np.arange(across), first.width - 1)
 
-    def mean(plane: Floats | Integers) -> Floats:
+    def mean(plane: Bytes | Floats | Integers) -> Floats:
         inner = plane[1:-1, 1:-1]
         total = inner[rows[:, :, None, None], columns].sum((1, 3))
         return np.pad(np.floor(total / np.float32(down * across)).astype(np.float32), 1)
 
-    sizes = np.zeros((65, height + 2, width + 2), np.float32)
+    sizes = np.zeros((65, height + 2, width + 2), np.uint8)
     source: dict[int, Floats] = {}
     for k, (u, v) in enumerate(_ORDER):
         number = NUMBER[u // min(down, 2), v // min(across, 2)] or k
@@ -271,7 +272,7 @@ def terms(component: Component, others: Beside, k: int, phase: int, at: Integers
     Neighbours of both sides are added as a mirror would turn one into the other.
     """
     pixels, maps = component.pixels, (component.pixel_sums, component.pixel_changes)
-    x = np.zeros((TERMS, len(at)), np.float32)
+    x = np.zeros((TERMS, len(at)), np.int16)
     column = 0
     for axis, numbers in enumerate(_TERMS[k]):
         for i, number in enumerate(numbers):
@@ -285,7 +286,7 @@ def terms(component: Component, others: Beside, k: int, phase: int, at: Integers
         column += 11
     if others.second is not None:
         others.second.pixels[k].take(at, out=x[22], mode="clip")
-    return x.T
+    return x.astype(np.float32).T
 
 
 def features(component: Component, others: Beside, what: Active, predicted: Integers) -> Floats:
@@ -300,7 +301,7 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
     plane, stride = component.ends.size, component.width + 2
     k, at = what.k, what.at
     sizes = component.sizes.reshape(-1)
-    x = np.zeros((FEATURES + 1, len(at)), np.float32)
+    x = np.zeros((FEATURES + 1, len(at)), np.uint8)  # gathers are fast where maps are small
     numbers = [number for number, _ in what.spans]
     lengths = [span.stop - span.start for _, span in what.spans]
     near = np.repeat(_NEAR[numbers].T * plane, lengths, 1)
@@ -313,9 +314,10 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
             sides = component.size_sides[axis].reshape(-1)
             sides.take(near[i], out=x[8 + 2 * i + axis], mode="clip")
     if what.phase == 1:
-        x[12] = sizes.take(own - stride - 1) + sizes.take(own - stride + 1)
-        x[12] += sizes.take(own + stride - 1) + sizes.take(own + stride + 1)
-        x[12] /= 2
+        total = np.zeros(len(at), np.uint16)
+        for step in (-stride - 1, -stride + 1, stride - 1, stride + 1):
+            total += sizes.take(own + step)
+        x[12] = total >> 1
     elif what.phase == 2:
         x[13] = sizes.take(own - 1) + sizes.take(own + 1)
         x[14] = sizes.take(own - stride) + sizes.take(own + stride)
@@ -340,11 +342,10 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
         x[37] = 2 * others.second.ends.take(at)
         x[38] = 4 * others.second.count.take(at)
         x[39] = 127
-    np.floor(x[12], out=x[12])
     x[FEATURES] = 1
     for rows in (x[8:15], x[29:]):  # `around` is cut already
         np.minimum(rows, LIMIT, out=rows)
-    return x.T
+    return x.astype(np.float32).T
 
 
 _NEAR = np.array([[_number(u + du, v + dv) for du, dv in _OWN] for u, v in _ORDER])
@@ -374,7 +375,7 @@ def advance(component: Component, group: list[int]) -> None:
                 np.add(sizes[before], sizes[after], out=sides)
                 np.add(pixels[before], pixels[after], out=sums)
                 np.subtract(pixels[before], pixels[after], out=changes)
-    component.energy = np.floor(component.energy * np.float32(0.75)) + new.sum(0)
+    component.energy = np.floor(component.energy * np.float32(0.75)) + new.sum(0, np.float32)
     component.around[:3] = _surroundings(component.energy, 0.5, 0.125, 0.125)
 
 
