@@ -248,7 +248,7 @@ HALF = click.option(
     is_flag=True,
     help="With --into jpeg: make the file of half the width and height. `aic restore` gives the "
     "picture back at its own size, other programs show the small one. Better at 0.1 bit a pixel "
-    "and below; in structure and texture (MS-SSIM) up to 0.3.",
+    "and below, by MS-SSIM and SSIMULACRA 2 up to 0.3.",
 )
 TUNE = click.option(
     "--tune",
