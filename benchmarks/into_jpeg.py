@@ -5,7 +5,8 @@
 BD-rates, means of the pictures, of files as any viewer shows them and as `aic restore` decodes
 them. libjpeg's are 4:2:0 with optimised Huffman tables; its progressive ones have the same pixels.
 `--others` names a folder of another encoder's files, PICTURE-QUALITY.jpg, `--rows` a JSON file
-that keeps what is measured: a run that was ended goes on where it was.
+that keeps what is measured: a run that was ended goes on where it was. `--half` measures, in place
+of that, what `aic encode --into jpeg --half` gains over the whole size at equal bytes, restored.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from imgcodec.errors import AicError
 from imgcodec.into_jpeg import JpegMaker
 from imgcodec.metrics import bd_rate, ms_ssim, ms_ssim_db, psnr, ssimulacra2
 from imgcodec.pictures.picture import Picture
@@ -23,6 +25,7 @@ from imgcodec.restoring import Restorer
 
 COLUMNS = ("PSNR", "MS-SSIM", "SSIMULACRA 2")
 QUALITIES = (8, 20, 40, 60, 75, 85, 92)
+RATES = (0.1, 0.15, 0.2, 0.3)  # of files of half the size
 THEIRS = (8, 20, 40, 60, 75, 88, 94)  # of libjpeg's, for about the same bytes
 
 
@@ -33,9 +36,13 @@ def main():
     parser.add_argument("--others", type=Path)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--half", action="store_true")
     options = parser.parse_args()
     restorer = Restorer()
     maker = JpegMaker(restorer)
+    if options.half:
+        show_halves(restorer, maker, sorted(options.folder.glob("*.png"))[:: options.every])
+        return
     rows = {}
     if options.rows and options.rows.exists():
         rows = json.loads(options.rows.read_text())
@@ -64,6 +71,28 @@ def main():
     show(rows)
 
 
+def show_halves(restorer, maker, paths):
+    """Print what half the size gains."""
+    print("| bits a pixel | pictures | " + " | ".join(COLUMNS) + " |")
+    print("|---|---|---|---|---|")
+    for rate in RATES:
+        gains = []
+        for path in paths:
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            most = int(rate * pixels[..., 0].size / 8)
+            try:
+                whole, half = (
+                    restorer.restore(maker.fit(Picture(pixels), most, half=half)[0])
+                    for half in (False, True)
+                )
+            except AicError:  # none of the whole size is so small
+                continue
+            gains.append(np.subtract(qualities(pixels, half), qualities(pixels, whole)))
+        cells = [f"{gain:+.2f}" for gain in np.mean(gains, 0)]
+        print(f"| {rate} | {len(gains)} | " + " | ".join(cells) + " |", flush=True)
+
+
 def libjpeg(pixels, quality, **options):
     """Return a JPEG file."""
     file = io.BytesIO()
@@ -77,10 +106,14 @@ def measured(restorer, pixels, data):
         plain = np.asarray(picture.convert("RGB"))
     found = [len(data)]
     for decoded in (plain, restorer.restore(data)):
-        found.append(psnr(pixels, decoded))
-        found.append(ms_ssim_db(ms_ssim(pixels, decoded)))
-        found.append(ssimulacra2(pixels, decoded))
+        found += qualities(pixels, decoded)
     return found
+
+
+def qualities(pixels, decoded):
+    """Return what `COLUMNS` says."""
+    structure = ms_ssim_db(ms_ssim(pixels, decoded))
+    return [psnr(pixels, decoded), structure, ssimulacra2(pixels, decoded)]
 
 
 def show(rows):
