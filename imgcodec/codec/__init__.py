@@ -191,20 +191,22 @@ class Codec:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
-        source, chunks = _as_source(image, bool(lossless))
+        source, pixels, chunks = _as_source(image)
         height, width = source.shape[:2]
-        grid = plan_grid(height, width, tile)
+        if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
+            raise AicError("the region of interest is that of a picture of another size")
         free = lossless is None and roi is None and entropy == "range"
-        pixels = source if free and isinstance(source, np.ndarray) else None
+        free = free and isinstance(pixels, np.ndarray)
         exactly = None
-        if lossless or (pixels is not None and is_drawn(pixels)):
-            exactly = _without_loss(source, chunks, tile, goal, started)
+        if lossless or (free and is_drawn(np.asarray(pixels))):
+            exactly = _without_loss(pixels, chunks, tile, goal, started)
             fits = goal.allows(len(exactly), height * width)
             if lossless and not fits:
                 needs = f"needs {len(exactly)} bytes without loss"
                 raise AicError(f"{goal} is too little for this picture, which {needs}")
             if lossless or (fits and goal.limits):
                 return exactly
+        grid = plan_grid(height, width, tile)
         header = container.Header(
             width=width,
             height=height,
@@ -214,8 +216,6 @@ class Codec:
             tile=grid.edge // container.TILE_UNIT,
             model_id=self.model_id,
         )
-        if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
-            raise AicError("the region of interest is that of a picture of another size")
         raw = entropy == "none"
         compressor: Compressor
         with timing() as stages, exact():
@@ -224,8 +224,8 @@ class Codec:
             else:
                 compressor = Tiled(self._tile_codec, source, grid, raw, roi, effort)
             found = self._compress(compressor, header, chunks, goal, effort, started, stages)
-        if pixels is not None and exactly is None and found.report.detail_limit_db is not None:
-            exactly = _without_loss(source, chunks, tile, goal, started)
+        if free and exactly is None and found.report.detail_limit_db is not None:
+            exactly = _without_loss(pixels, chunks, tile, goal, started)
         if exactly is None or _is_better(found, exactly):
             return found
         return Encoded(exactly, replace(exactly.report, total_s=time.perf_counter() - started))
@@ -430,10 +430,11 @@ def _found(device: str) -> str:
     return "cpu"
 
 
-def _as_source(image: Any, lossless: bool) -> tuple[Source, list[container.Chunk]]:
+def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
     """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks.
 
-    With loss, colours that cannot be seen are others, which take fewer bits.
+    The first is what is coded with loss: colours that cannot be seen take few bits, and what was
+    never rounded is not. The second is what a file without loss keeps.
     """
     if hasattr(image, "mode"):
         image = from_pil(image)
@@ -441,14 +442,14 @@ def _as_source(image: Any, lossless: bool) -> tuple[Source, list[container.Chunk
     source: Source
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
-        if isinstance(image, Picture) and lossless:
-            source = image.pixels
-        elif isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
+        pixels = image.pixels if isinstance(image, Picture) else source
+        if isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
             source = Unrounded(image.pixels, image.unrounded)
     else:
         source, chunks = np.asarray(image), []
+        pixels = source
     check_samples(source)
-    return source, chunks
+    return source, pixels, chunks
 
 
 def _is_given(value: object) -> bool:
