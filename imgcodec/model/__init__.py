@@ -69,7 +69,9 @@ class Model(nn.Module):
         c = self.config = config
         self.transform = LappedDCT()
         self.g_a = Encoder(c.latents, c.width, c.encoder_blocks, c.skip)
-        self.g_s = Decoder(c.latents, c.width, c.decoder_blocks, c.skip)
+        self.g_s = Decoder(
+            c.latents, c.width, c.decoder_blocks, c.skip, (c.coarse_blocks, c.coarse_width)
+        )
         self.quantizer = Quantizer(
             c.width, c.attention_width, c.attention_heads, c.attention_blocks, c.attention_window
         )

@@ -25,6 +25,8 @@ class ModelConfig:
     groups: tuple[int, ...] = (4, 5, 12, 24, 48)  # the other latents, in coding order
     context_width: int = 96
     context_hidden: int = 96
+    coarse_blocks: int = 0  # of the decoder at half its resolution, and as many at a quarter
+    coarse_width: int = 192  # channels of these
     metric: str = "mse"  # what the weights are fitted to, see `distortion`
 
     @classmethod

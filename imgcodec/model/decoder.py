@@ -5,19 +5,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imgcodec.model.dct import COEFFICIENTS
-from imgcodec.model.layers import RateGain, ResidualBlock, near_zero
+from imgcodec.model.layers import CoarseBranch, RateGain, ResidualBlock, near_zero
 from imgcodec.model.winograd import Conv3x3, undisturbed
+
+OCTAVES = 2  # of the branch at coarser resolutions
 
 
 class Decoder(nn.Module):
     """D(c) of the paper, the mirror of the encoder: a residual trunk plus a linear skip."""
 
-    def __init__(self, latents: int, width: int, blocks: int, skip: bool) -> None:
-        """Build the trunk; `select` sets the skip."""
+    def __init__(
+        self, latents: int, width: int, blocks: int, skip: bool, coarse: tuple[int, int]
+    ) -> None:
+        """Build the trunk; `select` sets the skip.
+
+        Args:
+            latents: channels that come in.
+            width: channels of the trunk.
+            blocks: residual blocks of the trunk.
+            skip: whether there is a linear skip.
+            coarse: blocks and channels of a branch in the middle of the trunk, see `CoarseBranch`.
+        """
         super().__init__()
         self.stem = Conv3x3(latents + 1, width)
         self.gain = RateGain(width)
         self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
+        more, channels = coarse
+        self.coarse = CoarseBranch(width, channels, more, OCTAVES) if more else None
         self.last = Conv3x3(width, COEFFICIENTS)
         self.skip = nn.Conv2d(latents, COEFFICIENTS, 1, bias=False) if skip else None
         if skip:
@@ -43,8 +57,12 @@ class Decoder(nn.Module):
         """
         z = torch.cat([torch.asinh(y_hat), importance], 1)
         with undisturbed(z):
-            z = F.relu(self.stem(z), inplace=True)
-            t = self.last(self.trunk(self.gain(z, u))).float()
+            z = self.gain(F.relu(self.stem(z), inplace=True), u)
+            middle = len(self.trunk) // 2
+            z = self.trunk[:middle](z)
+            if self.coarse is not None:
+                z = self.coarse(z)
+            t = self.last(self.trunk[middle:](z)).float()
         if self.skip is None:
             return t  # type: ignore[no-any-return]
         with torch.autocast(y_hat.device.type, enabled=False):

@@ -48,3 +48,30 @@ class RateGain(nn.Module):
         affine = self.outer(F.gelu(self.inner(u[:, None] * 2 - 1))).to(x.dtype)
         gain, offset = affine[:, :, None, None].chunk(2, 1)
         return torch.addcmul(offset, x, 1 + gain)
+
+
+class CoarseBranch(nn.Module):
+    """What residual blocks at half the resolution, and at half of that, add to maps.
+
+    It sees far for little; it adds nothing before it is trained.
+    """
+
+    def __init__(self, channels: int, width: int, blocks: int, octaves: int) -> None:
+        """Make `blocks` residual blocks of `width` channels at each of so many octaves."""
+        super().__init__()
+        self.down = nn.Conv2d(channels, width, 2, stride=2)
+        self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
+        self.inner = CoarseBranch(width, width, blocks, octaves - 1) if octaves > 1 else None
+        self.up = nn.ConvTranspose2d(width, channels, 2, stride=2)
+        with torch.no_grad():
+            self.up.weight.zero_()
+            self.up.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        height, width = x.shape[2:]
+        z = F.pad(x, (0, width % 2, 0, height % 2))
+        z = self.blocks(F.relu(self.down(z), inplace=True))
+        if self.inner is not None:
+            z = self.inner(z)
+        return x + self.up(z)[:, :, :height, :width]  # type: ignore[no-any-return]

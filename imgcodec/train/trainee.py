@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from imgcodec.model import Model
+from imgcodec.model import Model, Rates
 from imgcodec.model.context import ContextModel
 from imgcodec.model.fusion import fusing
 from imgcodec.runtime.precision import multiplies_bfloat16
@@ -108,7 +108,7 @@ class Trainee:
         native = multiplies_bfloat16(self.device.type)
         kind = self.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=native, cache_enabled=False):
-            x_hat, rates, importance = self.model(self.x, self.u, stage.real)
+            x_hat, rates, importance = self.forward(stage)
         if self.objective == "paper":
             value = loss.paper(self.x, x_hat, rates, importance, self.u)
         else:
@@ -123,6 +123,11 @@ class Trainee:
             torch._foreach_add_(self.averages, steps)
             bits = (rates.codes + rates.levels).mean() / self.x.shape[2] / self.x.shape[3]
             self.sums += torch.stack([value, bits, loss.psnr(self.x, x_hat).mean()])
+
+    def forward(self, stage: Stage) -> tuple[Tensor, Rates, Tensor]:
+        """Return what the model makes of the patches, see `Model.forward`."""
+        made: tuple[Tensor, Rates, Tensor] = self.model(self.x, self.u, stage.real)
+        return made
 
     def take_sums(self) -> list[float]:
         """Return loss, bits per pixel and PSNR, added up over the steps since the last call."""
