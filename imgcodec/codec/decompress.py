@@ -73,10 +73,9 @@ class Decompressor:
 
     def _pixels(self, box: Box) -> Pixels:
         """Return the pixels of a box, which lies in one tile."""
-        halo = self._tile_codec.model.config.decoder_reach
-        outer = box.places(STRIDE).grown(
-            halo, -(-self._header.height // STRIDE), -(-self._header.width // STRIDE)
-        )
+        config = self._tile_codec.model.config
+        height, width = (-(-side // STRIDE) for side in (self._header.height, self._header.width))
+        outer = box.places(STRIDE).grown(config.decoder_reach, height, width, config.decoder_grid)
         seen = Box(*(STRIDE * side for side in outer))
         codes = self._gather(outer)
         pixels: Pixels = self._tile_codec.synthesise(codes, self._header.u)[0][box.within(seen)]

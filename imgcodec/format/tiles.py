@@ -30,11 +30,14 @@ class Box(NamedTuple):
         """Columns."""
         return self.right - self.left
 
-    def grown(self, margin: int, height: int, width: int) -> "Box":
-        """Return the box with a margin around it, cut by the edges of a map of that size."""
+    def grown(self, margin: int, height: int, width: int, grid: int = 1) -> "Box":
+        """Return the box with a margin around it, cut by the edges of a map of that size.
+
+        It begins at a multiple of `grid`, further out where it has to.
+        """
         return Box(
-            max(self.top - margin, 0),
-            max(self.left - margin, 0),
+            max(self.top - margin, 0) // grid * grid,
+            max(self.left - margin, 0) // grid * grid,
             min(self.bottom + margin, height),
             min(self.right + margin, width),
         )

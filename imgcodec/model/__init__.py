@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from imgcodec.model import pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.config import ModelConfig
-from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext, Visitor
+from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext, Reach, Visitor
 from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
 from imgcodec.model.decoder import Decoder
 from imgcodec.model.distortion import lmbda
@@ -82,6 +82,7 @@ class Model(nn.Module):
             c.context_width,
             c.context_hidden,
             2 if c.expansion else 1,
+            Reach(c.context_phases, c.context_radius, c.context_deep),
         )
         self.costs: Tensor
         self.register_buffer("costs", cost_table(mass_table()), persistent=False)

@@ -5,6 +5,8 @@ from typing import Any
 
 from imgcodec.model import pyramid
 
+COARSE = (1, 2)  # octaves below the decoder's resolution of its coarse blocks
+
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
@@ -25,7 +27,10 @@ class ModelConfig:
     groups: tuple[int, ...] = (4, 5, 12, 24, 48)  # the other latents, in coding order
     context_width: int = 96
     context_hidden: int = 96
-    coarse_blocks: int = 0  # of the decoder at half its resolution, and as many at a quarter
+    context_phases: int = 3  # or 6, in which the places of a map take turns
+    context_radius: int = 1  # places that later phases see each way
+    context_deep: bool = False  # whether a layer before each group looks at all before it
+    coarse_blocks: int = 0  # of the decoder at 1/16, and as many at 1/32
     coarse_width: int = 192  # channels of these
     metric: str = "mse"  # what the weights are fitted to, see `distortion`
 
@@ -55,9 +60,16 @@ class ModelConfig:
     def decoder_reach(self) -> int:
         """How many places away from its own the codes are that a decoded pixel may depend on.
 
-        First layer, last layer and two layers a block, of 3x3 places each; and the lapping.
+        First layer, last layer and two layers a block, of 3x3 places each, those of the coarse
+        blocks larger; and the lapping. A place sees all of its own coarse one.
         """
-        return 1 + 2 * self.decoder_blocks + 1 + 1
+        coarse = sum(2 * self.coarse_blocks << octave for octave in COARSE)
+        return 1 + 2 * self.decoder_blocks + coarse + self.decoder_grid - 1 + 1 + 1
+
+    @property
+    def decoder_grid(self) -> int:
+        """Multiples of how many places a part of a picture begins at that decodes on its own."""
+        return 1 << COARSE[-1] if self.coarse_blocks else 1
 
     @property
     def parts(self) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ Inside, maps are *rows*, (B, h w, C), so that what belongs to a place lies toget
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -204,40 +205,111 @@ def _lattice_passes(height: int, width: int, stride: int) -> Iterator[tuple[Tens
         d //= 2
 
 
-@lru_cache(maxsize=8)
-def phases(height: int, width: int, device: torch.device) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Return the three phases in which the places of a map are coded, each (places, neighbours).
+class Reach(NamedTuple):
+    """How far the context model of groups sees."""
 
-    First every second place of every second row, without neighbours; then the centres of the
-    squares between them, from their corners; then the other half, from the four direct
-    neighbours, all of them known by then.
+    phases: int  # 3 or 6, see `phases`
+    radius: int  # of the places that later phases see, see `others_known`
+    deep: bool  # whether a layer before each group looks at what is collected so far
 
-    Returns:
-        For each phase the flat indices of its places, int64 (T,), and those of their neighbours,
-        (T, 0) or (T, 4); height * width stands for one outside.
+
+class Phase(NamedTuple):
+    """Places that are coded together, and what they see of their own group.
+
+    Places are flat indices, int64; height * width stands for one outside.
+    """
+
+    places: Tensor  # (T,)
+    nearest: Tensor  # (T, 4) `CORNERS` or `SIDES`, or (T, 0)
+    others: Tensor  # (T, N) of `others_known`
+
+
+Offsets = tuple[tuple[int, int], ...]  # rows and columns
+CORNERS: Offsets = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+SIDES: Offsets = ((-1, 0), (1, 0), (0, -1), (0, 1))
+# By the number of phases, that of each place, repeated over the map, and the nearest neighbours.
+PATTERNS = {
+    3: ((0, 2), (2, 1)),
+    6: ((0, 4, 2, 4), (5, 3, 5, 3), (2, 4, 1, 4), (5, 3, 5, 3)),
+}
+NEAREST: dict[int, tuple[Offsets, ...]] = {
+    3: ((), CORNERS, SIDES),
+    6: ((), (), (), CORNERS, SIDES, SIDES),
+}
+
+
+def others_known(count: int, radius: int) -> tuple[Offsets, ...]:
+    """Return per phase which places around one are known before it, besides the nearest.
+
+    Args:
+        count: of the phases, 3 or 6.
+        radius: rows and columns each way.
+    """
+    pattern, side = PATTERNS[count], len(PATTERNS[count])
+    around = range(-radius, radius + 1)
+
+    def known(phase: int, dr: int, dc: int) -> bool:
+        return all(
+            pattern[(r + dr) % side][(c + dc) % side] < phase
+            for r in range(side)
+            for c in range(side)
+            if pattern[r][c] == phase
+        )
+
+    return tuple(
+        tuple(
+            (dr, dc)
+            for dr in around
+            for dc in around
+            if (dr, dc) not in nearest and known(phase, dr, dc)
+        )
+        for phase, nearest in enumerate(NEAREST[count])
+    )
+
+
+@lru_cache(maxsize=16)
+def phases(
+    height: int, width: int, device: torch.device, count: int = 3, radius: int = 1
+) -> tuple[Phase, ...]:
+    """Return the phases in which the places of a map are coded.
+
+    Of three: first every second place of every second row, without neighbours; then the centres
+    of the squares between them, from their corners; then the other half, from the four direct
+    neighbours, all of them known by then. Of six: the first third of these comes in three such
+    phases of its own, and the last in two.
+
+    Args:
+        height: of the map.
+        width: of the map.
+        device: of the indices.
+        count: of the phases, 3 or 6.
+        radius: how far other places are seen, see `others_known`.
     """
     with torch.inference_mode(False):
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         index = rows * width + columns
-        p = F.pad(index, (1, 1, 1, 1), value=height * width)
-        corners = [p[:-2, :-2], p[:-2, 2:], p[2:, :-2], p[2:, 2:]]
-        sides = [p[:-2, 1:-1], p[2:, 1:-1], p[1:-1, :-2], p[1:-1, 2:]]
-        odd = (rows + columns) % 2 == 1
+        far = max(radius, 1)
+        p = F.pad(index, (far, far, far, far), value=height * width)
+        pattern = torch.tensor(PATTERNS[count])
+        number = pattern[rows % len(pattern), columns % len(pattern)]
         found = []
-        for mask, near in (
-            (~odd & (rows % 2 == 0), []),
-            (~odd & (rows % 2 == 1), corners),
-            (odd, sides),
+        for phase, both in enumerate(
+            zip(NEAREST[count], others_known(count, radius), strict=True)
         ):
-            places = index[mask]
-            neighbours = [n[mask] for n in near]
-            around = torch.stack(neighbours, 1) if near else places[:, None][:, :0]
-            found.append((places.to(device), around.to(device)))
+            mask = number == phase
+            r, c = rows[mask], columns[mask]
+            near, others = (
+                torch.stack([p[r + far + dr, c + far + dc] for dr, dc in seen], 1)
+                if seen
+                else r.new_zeros(len(r), 0)
+                for seen in both
+            )
+            found.append(Phase(*(t.to(device) for t in (index[mask], near, others))))
         return tuple(found)
 
 
 class GroupContext(ContextModel):
-    """Context model of groups of channels, each coded in three phases, see `phases`.
+    """Context model of groups of channels, each coded in several phases, see `phases`.
 
     One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far,
     and what two such layers in a row, `near` and `far`, make of the former; a small network of
@@ -253,6 +325,7 @@ class GroupContext(ContextModel):
         width: int,
         hidden: int,
         outputs: int,
+        reach: Reach,
     ) -> None:
         """Make the model.
 
@@ -262,9 +335,10 @@ class GroupContext(ContextModel):
             width: channels of the collecting map.
             hidden: channels of a group's network.
             outputs: numbers per latent, 2 (mean and scale) or 1 (mean of a single bit).
+            reach: how far it sees.
         """
         super().__init__()
-        self.groups, self.outputs = groups, outputs
+        self.groups, self.outputs, self.reach = groups, outputs, reach
         whole = inputs + 2 * sum(groups)
         self.collect = IntegerConv2d(inputs, width, (inputs / whole) ** 0.5)
         self.near = IntegerConv2d(inputs, width)
@@ -279,17 +353,41 @@ class GroupContext(ContextModel):
             self.inner.append(IntegerLinear(width, hidden))
             self.outer.append(IntegerLinear(hidden, outputs * size, gain=0.05))
         del self.cross[-1]
+        seen = others_known(reach.phases, reach.radius)
+        self.others = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    str(phase): IntegerLinear(2 * size * len(offsets), width, 0.0)
+                    for phase, offsets in enumerate(seen)
+                    if offsets
+                }
+            )
+            for size in groups
+        )
+        self.deep = nn.ModuleList(IntegerConv2d(width, width, 0.0) for _ in groups if reach.deep)
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield for each group what its hidden map collects, and its network."""
         yield [self.near]
         collected: list[IntegerLayer] = [self.collect, self.far]
         for i in range(len(self.groups)):
-            yield [*collected, self.corners[i]]  # type: ignore[list-item]
-            yield [*collected, self.sides[i]]  # type: ignore[list-item]
+            collected += self.deep[i : i + 1]  # type: ignore[arg-type]
+            for phase, nearest in enumerate(self._nearest(i)):
+                others = self._others(i, phase)
+                yield [*collected, *(layer for layer in (nearest, others) if layer is not None)]
             yield [self.inner[i]]  # type: ignore[list-item]
             yield [self.outer[i]]  # type: ignore[list-item]
             collected += self.cross[i : i + 1]  # type: ignore[arg-type]
+
+    def _nearest(self, group: int) -> list[IntegerLayer | None]:
+        """Return per phase the layer that sees the nearest neighbours."""
+        layers = {(): None, CORNERS: self.corners[group], SIDES: self.sides[group]}
+        return [layers[offsets] for offsets in NEAREST[self.reach.phases]]  # type: ignore[misc]
+
+    def _others(self, group: int, phase: int) -> IntegerLayer | None:
+        """Return the layer that sees the other neighbours, if there are any."""
+        layers: nn.ModuleDict = self.others[group]  # type: ignore[assignment]
+        return layers[str(phase)] if str(phase) in layers else None  # type: ignore[return-value]
 
     def walk(self, known: Tensor, offset: Tensor, visit: Visitor, first_part: int) -> Tensor:
         """Visit all groups and places in coding order.
@@ -305,24 +403,26 @@ class GroupContext(ContextModel):
         """
         q = self.quantised
         b, _, h, w = known.shape
-        order = phases(h, w, known.device)
+        order = phases(h, w, known.device, self.reach.phases, self.reach.radius)
         offset = to_rows(offset)
         known = known.contiguous(memory_format=torch.channels_last)
         collected = self.collect(known, q) + self.far(activation(self.near(known, q), q), q)
         found_groups = []
         for i, size in enumerate(self.groups):
+            if self.reach.deep:
+                collected = collected + self.deep[i](activation(collected, q), q)
             rows = to_rows(collected)
             values = rows.new_zeros(b, h * w, size)
             shown = rows.new_zeros(b, h * w + 1, 2 * size)  # and one outside
-            for (places, neighbours), own in zip(
-                order, (None, self.corners[i], self.sides[i]), strict=True
-            ):
+            for phase, own in enumerate(self._nearest(i)):
+                places, nearest, others = order[phase]
                 if len(places) == 0:
                     continue
                 z = rows.index_select(1, places)
-                if own is not None:
-                    near = shown.index_select(1, neighbours.flatten())
-                    z = z + own(near.view(b, len(places), -1), q)
+                for layer, neighbours in ((own, nearest), (self._others(i, phase), others)):
+                    if layer is not None:
+                        near = shown.index_select(1, neighbours.flatten())
+                        z = z + layer(near.view(b, len(places), -1), q)
                 z = activation(self.inner[i](activation(z, q), q), q)
                 z = self.outer[i](z, q)
                 if q:
@@ -345,13 +445,13 @@ class GroupContext(ContextModel):
 class PyramidContext(ContextModel):
     """Context model of the pyramid of block means, octave by octave."""
 
-    def __init__(self, channels: int, width: int, hidden: int) -> None:
+    def __init__(self, channels: int, width: int, hidden: int, reach: Reach) -> None:
         """Make a model of the pyramid of `channels` planes; one network serves all octaves."""
         super().__init__()
         self.lows = LatticeContext(channels, 1, 0, 32, LOWS_STRIDE)
         inputs = 3 * channels + 1 + pyramid.OCTAVES + 1
         groups = pyramid.parts(channels)[1:3]
-        self.details = GroupContext(inputs, groups, width, hidden, 2)
+        self.details = GroupContext(inputs, groups, width, hidden, 2, reach)
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield nothing: its parts do."""
@@ -401,12 +501,13 @@ class CodeContext(ContextModel):
         width: int,
         hidden: int,
         outputs: int,
+        reach: Reach,
     ) -> None:
         """Make the model; `lattice` is the number of block means, may be 0, see GroupContext."""
         super().__init__()
-        self.pyramid = PyramidContext(lattice, width, hidden) if lattice else None
+        self.pyramid = PyramidContext(lattice, width, hidden, reach) if lattice else None
         inputs = 2 + 3 * lattice
-        self.latents = GroupContext(inputs, groups, width, hidden, outputs)
+        self.latents = GroupContext(inputs, groups, width, hidden, outputs, reach)
         self.first_group = len(pyramid.parts(lattice))
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:

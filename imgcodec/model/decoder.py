@@ -4,11 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from imgcodec.model.config import COARSE
 from imgcodec.model.dct import COEFFICIENTS
 from imgcodec.model.layers import CoarseBranch, RateGain, ResidualBlock, near_zero
 from imgcodec.model.winograd import Conv3x3, undisturbed
-
-OCTAVES = 2  # of the branch at coarser resolutions
 
 
 class Decoder(nn.Module):
@@ -31,7 +30,7 @@ class Decoder(nn.Module):
         self.gain = RateGain(width)
         self.trunk = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
         more, channels = coarse
-        self.coarse = CoarseBranch(width, channels, more, OCTAVES) if more else None
+        self.coarse = CoarseBranch(width, channels, more, len(COARSE)) if more else None
         self.last = Conv3x3(width, COEFFICIENTS)
         self.skip = nn.Conv2d(latents, COEFFICIENTS, 1, bias=False) if skip else None
         if skip:

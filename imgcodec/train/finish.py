@@ -4,7 +4,7 @@ The encoder stays as it is, and what it makes of patches is made once, hidden si
 step costs a third of one of everything, and the decoder sees the very codes of files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,12 +118,18 @@ def curve(model: Model, tables: Tables, pictures: Tensor) -> validate.Curve:
 class Finisher(Trainee):
     """A model of which some parts learn from examples."""
 
-    def __init__(self, model: Model, parts: tuple[str, ...]) -> None:
-        """Prepare; parts are names of `PARTS`."""
+    def __init__(self, model: Model, parts: tuple[str, ...], known: Collection[str] = ()) -> None:
+        """Prepare.
+
+        Args:
+            model: that learns.
+            parts: what of it, names of `PARTS`.
+            known: parameters that stay as they are.
+        """
         super().__init__(model, "rd")
-        model.requires_grad_(False)
-        for name in parts:
-            getattr(model, PARTS[name]).requires_grad_(True)
+        modules = tuple(f"{PARTS[name]}." for name in parts)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(modules) and name not in known)
         self._parts = parts
         self._examples: Examples | None = None
 
@@ -155,6 +161,7 @@ def finish(
     configs: Mapping[str, ModelConfig],
     start: Path,
     parts: tuple[str, ...],
+    only_new: bool,
     examples: Examples,
     held: Tensor,
     steps: int,
@@ -170,6 +177,7 @@ def finish(
         configs: sizes of each.
         start: weights file, see `adopt`.
         parts: what learns, names of `PARTS`.
+        only_new: whether of these only layers learn that `start` lacks.
         examples: of the encoder of `start`.
         held: uint8 (N, 3, H, W) pictures that validate.
         steps: how many.
@@ -187,7 +195,7 @@ def finish(
         torch.manual_seed(seed)
         model = Model(config)
         adopt(model, known.state_dict())
-        runs[name] = Finisher(model, parts)
+        runs[name] = Finisher(model, parts, known.state_dict() if only_new else ())
     torch.manual_seed(seed)
     number = torch.Generator().manual_seed(seed)
     for step in range(steps):

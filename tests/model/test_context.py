@@ -23,9 +23,11 @@ from imgcodec.model.context import (
     CodeContext,
     ContextModel,
     LatticeContext,
+    Reach,
     check,
     freeze,
     lattice_passes,
+    others_known,
     phases,
     slopes,
     to_rows,
@@ -39,6 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneD
 CPU = torch.device("cpu")
 LEVELS = 16
 BATCH = 3
+NEAR, FAR = Reach(3, 1, False), Reach(6, 2, True)
 LATTICE_SIZES = [(1, 1), (1, 9), (9, 1), (5, 7), (16, 24), (17, 33)]
 
 
@@ -153,22 +156,23 @@ def plain_groups(context, known, offset, visit, first_part):
     found_groups = []
     for i, size in enumerate(context.groups):
         values = np.zeros((size, height, width), np.int64)
-        everywhere = list(np.ndindex(height, width))
-        corners = ((0, 0), (0, 2), (2, 0), (2, 2))  # in a map with an edge of zeros
-        sides = ((0, 1), (2, 1), (1, 0), (1, 2))  # above, below, left, right
-        for places, offsets, own in (
-            ([(r, c) for r, c in everywhere if not r % 2 and not c % 2], (), None),
-            ([(r, c) for r, c in everywhere if r % 2 and c % 2], corners, context.corners[i]),
-            ([(r, c) for r, c in everywhere if r % 2 != c % 2], sides, context.sides[i]),
-        ):
+        if context.reach.deep:
+            collected = collected + convolve(activated(collected, 8), context.deep[i])
+        for number, (belongs, own, offsets) in enumerate(plain_phases(context, i)):
+            places = [place for place in np.ndindex(height, width) if belongs(*place)]
             if not places:
                 continue
             rows, columns = np.array(places).T
             sums = collected[:, rows, columns]
-            if own is not None:
-                shown = np.pad(plain_shown(context, values), ((0, 0), (1, 1), (1, 1)))
-                near = np.concatenate([shown[:, rows + dr, columns + dc] for dr, dc in offsets])
-                sums = sums + 2 * multiply(near, own)  # units of 2^-8 and of 2^-7
+            more = dict(context.others[i]).get(str(number))
+            seen = [(own, offsets)] * (own is not None)
+            if more is not None:
+                seen.append((more, plain_others(belongs, offsets, context.reach, number)))
+            shown = np.pad(plain_shown(context, values), ((0, 0), (2, 2), (2, 2)))
+            for layer, around in seen:
+                near = [shown[:, rows + 2 + dr, columns + 2 + dc] for dr, dc in around]
+                # units of 2^-8 and of 2^-7
+                sums = sums + 2 * multiply(np.concatenate(near), layer)
             z = activated(multiply(activated(sums, 8), context.inner[i]), 7)
             z = shifted(multiply(z, context.outer[i]), 7)
             scale = z[size:] + offset[rows, columns] if context.outputs == 2 else 0 * z
@@ -178,6 +182,40 @@ def plain_groups(context, known, offset, visit, first_part):
             collected = collected + convolve(plain_shown(context, values), context.cross[i])
         found_groups.append(values)
     return np.concatenate(found_groups)
+
+
+def plain_phases(context, i):
+    """Return per phase whether a place belongs to it, the layer of its nearest, and those."""
+    corners = context.corners[i], ((-1, -1), (-1, 1), (1, -1), (1, 1))
+    sides = context.sides[i], ((-1, 0), (1, 0), (0, -1), (0, 1))
+    if context.reach.phases == 3:
+        return (
+            (lambda r, c: not r % 2 and not c % 2, None, ()),
+            (lambda r, c: r % 2 and c % 2, *corners),
+            (lambda r, c: r % 2 != c % 2, *sides),
+        )
+    return (
+        (lambda r, c: not r % 4 and not c % 4, None, ()),
+        (lambda r, c: r % 4 == 2 and c % 4 == 2, None, ()),
+        (lambda r, c: not r % 2 and not c % 2 and r % 4 != c % 4, None, ()),
+        (lambda r, c: r % 2 and c % 2, *corners),
+        (lambda r, c: not r % 2 and c % 2, *sides),
+        (lambda r, c: r % 2 and not c % 2, *sides),
+    )
+
+
+def plain_others(belongs, nearest, reach, number):
+    """Return what else around a place of a phase is always known, for six phases of radius 2."""
+    assert reach == FAR
+    corners = {(dr, dc) for dr in (-1, 1) for dc in (-1, 1)}
+    knights = {(dr, dc) for dr in range(-2, 3) for dc in range(-2, 3) if dr * dr + dc * dc == 5}
+    known = {
+        1: {(2 * dr, 2 * dc) for dr, dc in corners},
+        2: {(0, -2), (0, 2), (-2, 0), (2, 0)},
+        4: knights,
+        5: corners | knights,
+    }
+    return sorted(known[number])
 
 
 def plain_shown(context, values):
@@ -398,7 +436,10 @@ def case(name):
     """Return a case and its plain steps, computed once."""
     generator = np.random.default_rng(7)
     torch.manual_seed(7)
-    configs = {"bits": ModelConfig.paper(), "followed": ModelConfig(metric="ms-ssim")}
+    far = ModelConfig(context_phases=6, context_radius=2, context_deep=True)
+    configs = {
+        "bits": ModelConfig.paper(), "followed": ModelConfig(metric="ms-ssim"), "far": far
+    }  # fmt: skip
     config = configs.get(name, ModelConfig())
     model = Model(config)
     context = model.level_context if name == "levels" else model.code_context
@@ -413,6 +454,8 @@ def case(name):
                 signs[::3], signs[1::3] = 1, -1
                 layer.weight.copy_(60 * signs * 2.0**-layer.shift)  # close to the bound
             else:
+                if not layer.weight.any():  # begins as nothing
+                    layer.weight.copy_(torch.randn(shape) / layer.weight[0].numel() ** 0.5)
                 layer.weight.mul_(20 if last else 1)
                 layer.bias.copy_(torch.randn(shape[0]) * 3)
     check(context)
@@ -431,7 +474,7 @@ def case(name):
     return found, found.plain()
 
 
-CASES = ("levels", "codes", "followed", "bits", "saturated")
+CASES = ("levels", "codes", "followed", "far", "bits", "saturated")
 
 
 # ---------------------------------------------------------------- bit-equality
@@ -506,9 +549,9 @@ def test_check_sums_adds_layers_that_are_summed():
         check_sums([worst_layer(57, 0), worst_layer(59, 0)])
 
 
-def small_codes():
+def small_codes(reach=NEAR):
     torch.manual_seed(3)
-    return CodeContext(3, (4, 5), 8, 8, 2)
+    return CodeContext(3, (4, 5), 8, 8, 2, reach)
 
 
 def steps_of_parts(levels, follow=False):
@@ -517,12 +560,12 @@ def steps_of_parts(levels, follow=False):
     return eighths(levels, ModelConfig(latents=12, groups=(4, 5), width=8, metric=metric))
 
 
-SMALL_LAYERS = [n for n, m in small_codes().named_modules() if isinstance(m, IntegerLayer)]
+SMALL_LAYERS = [n for n, m in small_codes(FAR).named_modules() if isinstance(m, IntegerLayer)]
 
 
 @pytest.mark.parametrize("name", SMALL_LAYERS)
 def test_check_looks_at_every_layer(name):
-    context = small_codes()
+    context = small_codes(FAR)
     check(context)
     layer = context.get_submodule(name)
     with torch.no_grad():
@@ -589,7 +632,7 @@ def test_inner_places_lie_between_the_neighbours_that_face_each_other():
 
 
 def test_phases_of_a_small_map():
-    (first, none), (second, corners), (third, sides) = phases(2, 3, CPU)
+    (first, none, _), (second, corners, _), (third, sides, others) = phases(2, 3, CPU)
     assert (first.tolist(), none.shape) == ([0, 2], (2, 0))
     outside = 6
     assert second.tolist() == [4]
@@ -599,15 +642,24 @@ def test_phases_of_a_small_map():
     assert sides[:, 1].tolist() == [4, outside, outside]  # below
     assert sides[:, 2].tolist() == [0, outside, 4]  # left
     assert sides[:, 3].tolist() == [2, 4, outside]  # right
+    assert others.shape == (3, 0)
 
 
+@pytest.mark.parametrize(("count", "radius"), [(3, 1), (3, 2), (6, 1), (6, 2), (6, 3)])
 @pytest.mark.parametrize("size", LATTICE_SIZES, ids=str)
-def test_phases_visit_every_place_once_after_its_neighbours(size):
+def test_phases_visit_every_place_once_after_its_neighbours(size, count, radius):
     known = []
-    for places, neighbours in phases(*size, CPU):
-        assert set(neighbours.flatten().tolist()) <= {*known, size[0] * size[1]}
+    for places, *neighbours in phases(*size, CPU, count, radius):
+        seen = torch.cat(neighbours, 1)
+        assert set(seen.flatten().tolist()) <= {*known, size[0] * size[1]}
         known += places.tolist()
     assert sorted(known) == list(range(size[0] * size[1]))
+
+
+def test_how_many_others_are_known():
+    assert [len(seen) for seen in others_known(3, 1)] == [0, 0, 0]
+    assert [len(seen) for seen in others_known(3, 2)] == [0, 0, 8]
+    assert [len(seen) for seen in others_known(6, 2)] == [0, 4, 4, 0, 8, 12]
 
 
 # ---------------------------------------------------------------- round trip
@@ -710,6 +762,24 @@ def nothing(height, width):
         torch.zeros(1, channels, *config.part_size(part, height, width))
         for part, channels in enumerate(config.parts)
     ]
+
+
+def test_what_a_far_context_adds_begins_as_nothing():
+    known, more = small_codes(), small_codes(Reach(3, 2, True))
+    missing, unexpected = more.load_state_dict(known.state_dict(), strict=False)
+    assert any("deep" in name for name in missing)
+    assert any("others" in name for name in missing)
+    assert not unexpected
+    levels, rate, found = torch.full((1, 1, 17, 20), 8.0), torch.tensor([20.0]), []
+    residuals = [torch.randint_like(part, -2, 3) for part in nothing(17, 20)]
+    for context in (known, more):
+        visit = Recorder(residuals)
+        with torch.inference_mode():
+            context.walk(levels, rate, LEVELS, steps_of_parts(levels), visit)
+        found.append(visit.steps)
+    for step, other in zip(*found, strict=True):
+        assert np.array_equal(step.mean, other.mean)
+        assert np.array_equal(step.scale, other.scale)
 
 
 def test_walk_with_gradients_works_after_one_without():
