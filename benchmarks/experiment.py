@@ -8,6 +8,14 @@ side by side, on a GPU where there is one, and see the same patches in the same 
 the BD-rate against JPEG on the validation slice, estimated from the probabilities of the cells
 that files would hold. With `--start` all begin with the weights of a checkpoint, as far as they
 have such layers.
+
+    python benchmarks/experiment.py TARS/ --out trials/ --patches 4400 --batch 4 --crop 256 \
+        --start weights/aic-psnr-1.0.safetensors --only decoder --examples 1800 \
+        --variant base '{}' --variant coarse '{"coarse_blocks": 2}'
+
+With `--only` the encoder and the rest stay as they are, and the parts named learn from what files
+would hold of so many examples; printed is the BD-rate against the weights of the start, which
+have to be a weights file. `--only-new` lets only layers learn that the start lacks.
 """
 
 import argparse
@@ -17,6 +25,7 @@ from pathlib import Path
 import torch
 
 from imgcodec.model import Model, ModelConfig
+from imgcodec.train.finish import PARTS, finish
 from imgcodec.train.loop import train
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,15 +44,24 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", choices=[*PARTS], help="what learns")
+    parser.add_argument("--only-new", action="store_true", help="of it, what the start lacks")
+    parser.add_argument("--examples", type=int, default=1800, help="for --only")
     arguments = parser.parse_args()
     settings = vars(arguments)
-    data, out, variants = (settings.pop(name) for name in ("data", "out", "variant"))
+    data, out, variants, only, only_new, examples = (
+        settings.pop(name) for name in ("data", "out", "variant", "only", "only_new", "examples")
+    )
     configs = {}
     for name, changes in variants:
         fields = json.loads(changes)
         if "groups" in fields:
             fields["groups"] = tuple(fields["groups"])
         configs[name] = ModelConfig(**fields)
+    if only:
+        finish(data, out, configs, parts=only, only_new=only_new, examples=examples,
+               tell=print, device=DEVICE, **settings)  # fmt: skip
+        return
     train(data, out, 0.0, configs=configs, device=DEVICE, **settings)
     print(f"{'variant':<16} {'parameters':>10} {'BD-rate':>9}")
     for name, config in configs.items():

@@ -31,9 +31,20 @@ def build(config, seed=0):
     return model.eval()
 
 
+def liven(model):
+    """Let what begins as nothing say something."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in model.parameters():
+            if tensor.dim() > 1 and not tensor.any():
+                spread = tensor[0].numel() ** -0.5
+                tensor.copy_(spread * torch.randn(tensor.shape, generator=generator))
+    return model
+
+
 def write_weights(folder, config, seed=0):
     """The path of that model's weights file."""
     path = folder / "weights.safetensors"
-    model = build(config, seed)
+    model = liven(build(config, seed))
     save(path, model, make_tables(model))
     return path

@@ -4,7 +4,7 @@ The encoder stays as it is, and what it makes of patches is made once, hidden si
 step costs a third of one of everything, and the decoder sees the very codes of files.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from imgcodec.model.integer import integers_kept
 from imgcodec.model.steps import rounding_weights
 from imgcodec.model.visitors import LatentBits
 from imgcodec.train import data, loss, schedule, validate
+from imgcodec.train.loop import PAGES, VALIDATION_SIDE, WORN
 from imgcodec.train.run import adopt
 from imgcodec.train.schedule import Stage
 from imgcodec.train.trainee import Trainee
@@ -105,7 +106,9 @@ def curve(model: Model, tables: Tables, pictures: Tensor) -> validate.Curve:
     """Return the curve of what files hold of uint8 pictures (N, 3, H, W); PSNR is the quality."""
     rates, psnrs = [], []
     for u in validate.RATE_PARAMETERS:
-        held = encoded(model, tables, pictures, torch.full((len(pictures),), u))
+        held = encoded(
+            model, tables, pictures, torch.full((len(pictures),), u, device=pictures.device)
+        )
         found = []
         for index in torch.arange(len(pictures)).split(AT_ONCE):
             one = held.take(index)
@@ -118,7 +121,7 @@ def curve(model: Model, tables: Tables, pictures: Tensor) -> validate.Curve:
 class Finisher(Trainee):
     """A model of which some parts learn from examples."""
 
-    def __init__(self, model: Model, parts: tuple[str, ...], known: Collection[str] = ()) -> None:
+    def __init__(self, model: Model, parts: Sequence[str], known: Collection[str] = ()) -> None:
         """Prepare.
 
         Args:
@@ -157,59 +160,81 @@ class Finisher(Trainee):
 
 
 def finish(
+    data_dir: Path,
     out: Path,
     configs: Mapping[str, ModelConfig],
     start: Path,
-    parts: tuple[str, ...],
+    parts: Sequence[str],
     only_new: bool,
-    examples: Examples,
-    held: Tensor,
-    steps: int,
-    batch: int,
-    learning_rate: float,
-    seed: int,
+    examples: int,
     tell: Callable[[str], None],
-) -> None:
-    """Train models side by side on the same examples, from the same weights, and write each.
+    device: str = "cpu",
+    seed: int = 0,
+    batch: int = 4,
+    crop: int = 256,
+    learning_rate: float = 2e-4,
+    patches: int = 4_400,
+) -> dict[str, float | None]:
+    """Train parts of models side by side on the same examples, and write each, NAME.safetensors.
 
     Args:
-        out: folder of the weights files, NAME.safetensors.
-        configs: sizes of each.
-        start: weights file, see `adopt`.
+        data_dir: folder with tar files of equally large pictures.
+        out: folder for the weights.
+        configs: sizes of each model, by name.
+        start: weights file that all begin with, see `adopt`; its encoder makes the examples.
         parts: what learns, names of `PARTS`.
         only_new: whether of these only layers learn that `start` lacks.
-        examples: of the encoder of `start`.
-        held: uint8 (N, 3, H, W) pictures that validate.
-        steps: how many.
-        batch: examples a step.
-        learning_rate: peak of the schedule.
-        seed: of the order of the examples.
+        examples: how many patches are encoded.
         tell: gets a line now and then.
+        device: "cpu" or "cuda".
+        seed: of everything random.
+        batch: examples a step.
+        crop: side of a patch, px, a multiple of 8.
+        learning_rate: peak of the schedule.
+        patches: how many to train on.
+
+    Returns:
+        The BD-rates against the start on the pictures that validate, by what files hold.
     """
-    known, tables, _ = load(start)
-    freeze(known)
-    begin = curve(known, tables, held)
-    tell(f"start: {begin.rates} {begin.psnrs}")
+    out.mkdir(parents=True, exist_ok=True)
+    crops, held = data.split(data.read_crops(data_dir))
+    held = data.middle(held, VALIDATION_SIDE).to(device)
+    known, tables = _frozen(start, device)
+    made = drawn(known, tables, data.with_pages(crops, PAGES, seed).to(device), examples, crop,
+                 WORN, seed)  # fmt: skip
+    before = curve(known, tables, held)
     runs = {}
     for name, config in configs.items():
         torch.manual_seed(seed)
         model = Model(config)
         adopt(model, known.state_dict())
-        runs[name] = Finisher(model, parts, known.state_dict() if only_new else ())
+        runs[name] = Finisher(model.to(device), parts, known.state_dict() if only_new else ())
     torch.manual_seed(seed)
-    number = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    steps, since = max(patches // batch, 1), 0
     for step in range(steps):
         rate = schedule.learning_rate(learning_rate, step / steps, step + 1, (1.0,))
-        index = torch.randint(len(examples.u), (batch,), generator=number)
+        index = torch.randint(examples, (batch,), generator=generator)
+        taken = made.take(index.to(device))
         for run in runs.values():
-            run.learn(examples.take(index), rate)
-        if (step + 1) % TELL_EVERY == 0 or step + 1 == steps:
-            sums = (f"{name} {run.take_sums()[0] / TELL_EVERY:.5f}" for name, run in runs.items())
-            tell(f"step {step + 1}: {', '.join(sums)}")
+            run.learn(taken, rate)
+        since += 1
+        if since == TELL_EVERY or step + 1 == steps:
+            losses = (f"{name} {run.take_sums()[0] / since:.5f}" for name, run in runs.items())
+            tell(f"step {step + 1}, loss of {', '.join(losses)}")
+            since = 0
+    found = {}
     for name, run in runs.items():
-        save(out / f"{name}.safetensors", run.average, tables)
-        kept = load(out / f"{name}.safetensors").model
-        freeze(kept)
-        found = curve(kept, tables, held)
-        gain = validate.bd_rate_of(begin, found)
-        tell(f"{name}: {gain:+.3f} % {found.rates} {found.psnrs}")
+        path = out / f"{name}.safetensors"
+        save(path, run.average.cpu(), Tables(*(table.cpu() for table in tables)))
+        after = curve(*_frozen(path, device), held)
+        found[name] = validate.bd_rate_of(before, after)
+        tell(f"{name}: {found[name]} %, rates {after.rates}, PSNR {after.psnrs}")
+    return found
+
+
+def _frozen(path: Path, device: str) -> tuple[Model, Tables]:
+    """Return a model that does not learn, and its tables."""
+    model, tables, _ = load(path)
+    freeze(model.to(device).requires_grad_(False))
+    return model, tables

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import TINY, build, decode_reporting
+from tiny import TINY, build, decode_reporting, liven, write_weights
 
 from imgcodec.codec import Codec
 from imgcodec.codec.decompress import Decompressor
@@ -25,6 +26,13 @@ from imgcodec.train.export import make_tables
 from imgcodec.weights import save
 
 # ---------------------------------------------------------------- geometry
+
+
+def test_a_grown_box_begins_at_the_grid():
+    box = Box(10, 21, 30, 40)
+    assert box.grown(3, 35, 100) == Box(7, 18, 33, 43)
+    assert box.grown(3, 35, 100, 4) == Box(4, 16, 33, 43)
+    assert box.grown(11, 35, 100, 4) == Box(0, 8, 35, 51)
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 5))
@@ -238,6 +246,54 @@ def test_a_halo_one_place_smaller_leaves_seams(far_codec, far_tiles, monkeypatch
 
 def test_reach_of_the_released_weights():
     assert ModelConfig().decoder_reach == 23
+    assert ModelConfig().decoder_grid == 1
+
+
+COARSE = replace(TINY, coarse_blocks=1, coarse_width=8)
+
+
+@pytest.fixture(scope="module")
+def coarse_codec(tmp_path_factory):
+    """A codec whose decoder has blocks at coarser resolutions, which say much."""
+    return Codec("cpu", weights=write_weights(tmp_path_factory.mktemp("coarse"), COARSE))
+
+
+@pytest.fixture(scope="module")
+def coarse_tiles(coarse_codec, picture):
+    return coarse_codec.encode(picture, quality=70, tile=64)
+
+
+def test_coarse_blocks_leave_no_seams(coarse_codec, coarse_tiles):
+    assert largest_seam(coarse_codec, coarse_tiles) <= 1
+
+
+@pytest.mark.parametrize("name", ["decoder_reach", "decoder_grid"])
+def test_coarse_blocks_would_leave_some(coarse_codec, coarse_tiles, monkeypatch, name):
+    monkeypatch.setattr(ModelConfig, name, 1)
+    assert largest_seam(coarse_codec, coarse_tiles) > 1
+
+
+def test_a_region_is_a_part_of_the_picture_with_coarse_blocks(coarse_codec, coarse_tiles):
+    whole = coarse_codec.decode(coarse_tiles).astype(int)
+    for top, left in ((0, 0), (37, 91), (130, 8)):
+        found = coarse_codec.decode(coarse_tiles, region=(left, top, left + 70, top + 50))
+        assert np.abs(found - whole[top : top + 50, left : left + 70]).max() <= 1
+
+
+def test_reach_of_coarse_blocks():
+    """No place sees further, and some see as far."""
+    assert COARSE.decoder_reach == TINY.decoder_reach + 2 * 2 + 2 * 4 + 3
+    model = liven(build(COARSE)).requires_grad_(False)
+    size, furthest = 64, 0
+    levels, u = torch.full((1, 1, size, 1), 7.0), torch.tensor([0.5])
+    generator = torch.Generator().manual_seed(0)
+    for place in range(32, 36):
+        y_hat = torch.randn(1, 12, size, 1, generator=generator).requires_grad_()
+        pixels = model.reconstruct(Codes(levels, y_hat), u)[:, :, 8 * place : 8 * place + 8]
+        (slope,) = torch.autograd.grad(pixels.square().sum(), y_hat)
+        seen = slope[0, :, :, 0].abs().sum(0).nonzero()[:, 0]
+        furthest = max(furthest, place - seen.min().item(), seen.max().item() - place)
+    assert COARSE.decoder_reach - 2 <= furthest <= COARSE.decoder_reach
 
 
 def test_gathered_codes_are_those_of_the_tiles(tiny_codec, tiled):
@@ -456,6 +512,7 @@ PEAK = """
 import sys
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch

@@ -1,0 +1,57 @@
+"""Designs that no released weights have: their files come back, and what is odd is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY, build, write_weights
+
+from imgcodec.codec import Codec
+from imgcodec.errors import AicError
+from imgcodec.format import container
+from imgcodec.train.export import make_tables
+from imgcodec.train.finish import encoded
+from imgcodec.weights import load, save
+
+DESIGNS = {
+    "coarse": {"coarse_blocks": 2, "coarse_width": 12},
+    "six phases": {"context_phases": 6},
+    "far": {"context_phases": 6, "context_radius": 2, "context_deep": True},
+}
+
+
+@pytest.fixture(scope="module", params=list(DESIGNS))
+def design(request, tmp_path_factory):
+    """Weights of a design in which nothing is left of the start."""
+    config = replace(TINY, **DESIGNS[request.param])
+    return write_weights(tmp_path_factory.mktemp("design"), config)
+
+
+@pytest.mark.parametrize("entropy", container.ENTROPIES)
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (17, 40), (72, 96)])
+def test_what_the_encoder_chose_comes_back(design, textured, size, entropy):
+    codec, image = Codec("cpu", weights=design), textured(*size)
+    data = codec.encode(image, quality=70, entropy=entropy)
+    header, (tile,), _ = container.unpack(bytes(data))
+    model, tables, _ = load(design)
+    padded = np.pad(image, (*((0, -side % 8) for side in size), (0, 0)), mode="edge")
+    pixels = torch.from_numpy(padded).permute(2, 0, 1)[None]
+    chosen = encoded(model, tables, pixels, torch.tensor([header.u / container.MAX_U]))
+    places = pixels.shape[2] // 8, pixels.shape[3] // 8
+    values = codec._tile_codec.read([tile], header.u, places, raw=entropy == "none")
+    if entropy == "range":
+        read = codec._tile_codec.dequantise(values, header.u).y_hat
+        assert torch.equal(read.half(), chosen.y_hat)
+    assert codec.decode(data).shape == image.shape
+
+
+@pytest.mark.parametrize(
+    "changes", [{"context_phases": 4}, {"coarse_blocks": "2"}, {"context_radius": None}]
+)
+def test_sizes_that_are_none_are_refused(tmp_path, changes):
+    path, model = tmp_path / "odd.safetensors", build(TINY)
+    model.config = replace(TINY, **changes)
+    save(path, model, make_tables(build(TINY)))
+    with pytest.raises(AicError, match="not a weights file"):
+        load(path)
