@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder of the training pictures' tar files")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--patches", type=int, default=20_000, help="patches to train on, each")
+    parser.add_argument("--seconds", type=float, help="what all of it may take, in place of them")
     parser.add_argument("--variant", nargs=2, action="append", required=True,
                         metavar=("NAME", "JSON"))  # fmt: skip
     parser.add_argument("--start", type=Path, help="checkpoint to begin with")
@@ -58,11 +59,14 @@ def main() -> None:
         if "groups" in fields:
             fields["groups"] = tuple(fields["groups"])
         configs[name] = ModelConfig(**fields)
+    seconds = settings.pop("seconds")
     if only:
         finish(data, out, configs, parts=only, only_new=only_new, examples=examples,
                tell=print, device=DEVICE, **settings)  # fmt: skip
         return
-    train(data, out, 0.0, configs=configs, device=DEVICE, **settings)
+    if seconds:
+        settings["patches"] = None
+    train(data, out, 0.0, seconds, configs=configs, device=DEVICE, **settings)
     print(f"{'variant':<16} {'parameters':>10} {'BD-rate':>9}")
     for name, config in configs.items():
         size = sum(parameter.numel() for parameter in Model(config).parameters())

@@ -137,8 +137,12 @@ class Finisher(Trainee):
         self._examples: Examples | None = None
 
     def learn(self, examples: Examples, rate: float) -> None:
-        """Do one step with a batch, see `Examples.take`, at a learning rate."""
-        self._examples = examples
+        """Do one step with a batch, see `Examples.take`, at a learning rate; all are as large."""
+        self.join()
+        if self._examples is None:
+            self._examples = Examples(*(field.clone() for field in examples))
+        for own, field in zip(self._examples, examples, strict=True):
+            own.copy_(field)  # a captured step reads the same memory again
         self.advance(examples.x, examples.u, STAGE, (rate, rate))
 
     def forward(self, stage: Stage) -> tuple[Tensor, Rates, Tensor]:

@@ -10,7 +10,9 @@ from tiny import build, write_weights
 
 from imgcodec.codec import Codec
 from imgcodec.format import container
-from imgcodec.train import finish
+from imgcodec.model import ModelConfig
+from imgcodec.train import finish, loop
+from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.train.export import make_tables
 from imgcodec.weights import load
 
@@ -108,3 +110,17 @@ def test_a_decoder_learns_from_files(weights, pictures, tmp_path):
     for own, other in zip(tables, make_tables(known), strict=True):
         assert torch.equal(own, other)
     assert load(tmp_path / "out" / "coarse.safetensors").model.config.coarse_blocks == 1
+
+
+def test_everything_may_learn_with_a_design_that_adds_to_the_start(weights, pictures, tmp_path):
+    config = replace(FAR, coarse_blocks=1, coarse_width=8)
+    (last,) = loop.train(
+        pictures, tmp_path / "run", start=weights, configs={"next": config}, batch=2, crop=SIDE,
+        patches=16, pages=0.0, learning_rate=0.1,
+    )  # fmt: skip
+    state = load_checkpoint(last)
+    assert ModelConfig(**{**state["config"], "groups": (4, 5)}) == config
+    up = state["model"]["g_s.coarse.up.weight"]
+    assert up.any()
+    assert up.isfinite().all()
+    assert any(".others." in name and tensor.any() for name, tensor in state["model"].items())
