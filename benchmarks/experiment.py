@@ -10,7 +10,7 @@ that files would hold. With `--start` all begin with the weights of a checkpoint
 have such layers.
 
     python benchmarks/experiment.py TARS/ --out trials/ --patches 4400 --batch 4 --crop 256 \
-        --start weights/aic-psnr-1.0.safetensors --only decoder --examples 1800 \
+        --start weights/aic-psnr-1.0.safetensors --only decoder --examples 4400 \
         --variant base '{}' --variant coarse '{"coarse_blocks": 2}'
 
 With `--only` the encoder and the rest stay as they are, and the parts named learn from what files
@@ -61,6 +61,8 @@ def main() -> None:
         configs[name] = ModelConfig(**fields)
     seconds = settings.pop("seconds")
     if only:
+        if settings["start"] is None or seconds:
+            parser.error("--only goes with --start, without --seconds")
         finish(data, out, configs, parts=only, only_new=only_new, examples=examples,
                tell=print, device=DEVICE, **settings)  # fmt: skip
         return
