@@ -84,7 +84,7 @@ def encoding(goal: dict[str, float]) -> Encoding:
     """Return what `aic encode` does with each file."""
     return Encoding(
         goal={**goal}, roi=None, tune="psnr",
-        weights=None, effort=1, tile=None, alpha="keep", metadata=(),
+        weights=None, effort=1, lossless=None, tile=None, alpha="keep", metadata=(),
         strict=False, entropy="range", device="cpu", threads=None, verbose=False,
         warn=lambda path, note: None,
     )  # fmt: skip
