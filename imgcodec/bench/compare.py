@@ -184,13 +184,17 @@ def table(comparisons: Sequence[Comparison], anchor: str) -> str:
     chosen = [c for c in comparisons if c.anchor == anchor]
     metrics = list(dict.fromkeys(c.metric for c in chosen))
     names = list(dict.fromkeys(c.codec for c in chosen))
+    found = {(c.codec, c.metric): c for c in chosen}
     lines = [["BD-rate against " + anchor]]
     for metric in metrics:
         lines[0] += [f"{METRICS[metric].name}, set", "of pictures", "overlap"]
     for name in names:
         line = [name]
         for metric in metrics:
-            (c,) = [c for c in chosen if (c.codec, c.metric) == (name, metric)]
+            c = found.get((name, metric))
+            if c is None:  # as of a codec without loss
+                line += ["-", "-", "-"]
+                continue
             form = f".{METRICS[metric].digits}f"
             overlap = (
                 "-" if c.low is None or c.high is None else f"{c.low:{form}}..{c.high:{form}}"

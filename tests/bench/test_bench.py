@@ -767,6 +767,16 @@ def curve(codec, points):
     ]
 
 
+def test_a_codec_without_loss_has_no_psnr_to_compare():
+    rows = [
+        Row("a.png", codec, n, 8, 8, 1, bpp, psnr=psnr, ssimulacra2=score)
+        for codec, psnr in (("one", 30.0), ("two", 31.0), ("exact", math.inf))
+        for n, (bpp, score) in enumerate(((0.1, 50.0), (0.2, 70.0)))
+    ]
+    table = compare.table(compare.compare(rows, means(rows)), "one").splitlines()
+    assert table[2].split() == "exact - - - +0.0 % +0.0 % 50.0..70.0".split()
+
+
 def test_bd_rates_of_all_pairs():
     points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
     rows = curve("one", points) + curve("half", [(bpp / 2, quality) for bpp, quality in points])
