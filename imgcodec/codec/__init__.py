@@ -33,7 +33,7 @@ from imgcodec.codec.compress import (
     detail_limit_db,
 )
 from imgcodec.codec.decompress import Decompressor
-from imgcodec.codec.lossless import Stored, grid_of, store
+from imgcodec.codec.lossless import Stored, is_better, stored
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
@@ -172,9 +172,10 @@ class Codec:
             effort: 1..9; more makes better files and takes longer.
             tile: edge of the tiles in pixels, a multiple of 64; None chooses.
             roi: where errors weigh more, see `imgcodec.pictures.roi`.
-            lossless: whether every pixel is kept; entropy and effort mean nothing then. None: of
-                a picture that looks drawn by a program, or has detail that the codec keeps badly,
-                where it takes fewer bytes than what is asked, or fits rate or size.
+            lossless: whether every pixel is kept; entropy, effort and roi mean nothing then.
+                None: of a picture that looks drawn by a program, or has detail that the codec
+                keeps badly, where it takes no more bytes than what is asked, or fits rate or
+                size.
             **target: size, the most bytes that the file may take; quality, 0..100, the same
                 trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1;
                 ssimulacra2, the score, 0..100.
@@ -185,7 +186,7 @@ class Codec:
         """
         started = time.perf_counter()
         goal = Target.of(self.tune, rate=rate, **target)
-        if lossless and not goal.limits and any(map(_is_given, target.values())):
+        if lossless and not goal.limits and set(target.values()) - {None}:
             raise AicError(f"{goal.kind} and lossless exclude each other")
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
@@ -199,7 +200,7 @@ class Codec:
         free = free and isinstance(pixels, np.ndarray)
         exactly = None
         if lossless or (free and is_drawn(np.asarray(pixels))):
-            exactly = _without_loss(pixels, chunks, tile, goal, started)
+            exactly = stored(pixels, chunks, tile, goal, started)
             fits = goal.allows(len(exactly), height * width)
             if lossless and not fits:
                 needs = f"needs {len(exactly)} bytes without loss"
@@ -225,8 +226,8 @@ class Codec:
                 compressor = Tiled(self._tile_codec, source, grid, raw, roi, effort)
             found = self._compress(compressor, header, chunks, goal, effort, started, stages)
         if free and exactly is None and found.report.detail_limit_db is not None:
-            exactly = _without_loss(pixels, chunks, tile, goal, started)
-        if exactly is None or _is_better(found, exactly):
+            exactly = stored(pixels, chunks, tile, goal, started)
+        if exactly is None or is_better(found, exactly, height * width):
             return found
         return Encoded(exactly, replace(exactly.report, total_s=time.perf_counter() - started))
 
@@ -450,49 +451,6 @@ def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
         pixels = source
     check_samples(source)
     return source, pixels, chunks
-
-
-def _is_given(value: object) -> bool:
-    return value is not None
-
-
-def _is_better(found: Encoded, exactly: Encoded) -> bool:
-    """Whether a file with loss suits what is asked better than one without."""
-    report = found.report
-    if report.target.limits:
-        num_pixels = round(8 * len(found) / report.bpp)
-        return not report.target.allows(len(exactly), num_pixels)
-    too_bad = report.target.measured and report.limited and report.u == container.MAX_U
-    return len(found) < len(exactly) and not too_bad
-
-
-def _without_loss(
-    source: Source,
-    chunks: Sequence[container.Chunk],
-    tile: int | None,
-    target: Target,
-    started: float,
-) -> Encoded:
-    """Return the file of a picture that keeps every pixel."""
-    height, width = source.shape[:2]
-    grid = grid_of(height, width, tile)
-    header = container.Header(
-        width=width,
-        height=height,
-        channels=1 if len(source.shape) == 2 else 3,
-        entropy=0,
-        u=0,
-        tile=grid.edge // container.TILE_UNIT,
-        model_id=container.NO_MODEL,
-        method=container.LOSSLESS,
-    )
-    with timing() as stages:
-        data = container.pack(header, store(source, grid), chunks)
-    bpp = 8 * len(data) / (height * width)
-    report = EncodeReport(
-        stages, time.perf_counter() - started, target, bpp, container.MAX_U, lossless=True
-    )
-    return Encoded(data, report)
 
 
 def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:

@@ -4,32 +4,73 @@ For what a program drew: text, screenshots, charts. There the networks need more
 close than it takes to be exact, since such pictures repeat themselves to the last bit.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from imgcodec.codec.results import Encoded, EncodeReport
+from imgcodec.codec.target import Target
 from imgcodec.errors import FormatError
+from imgcodec.format import container
 from imgcodec.format.container import Header
 from imgcodec.format.tiles import Box, Grid, plan_grid
 from imgcodec.pictures import vp8l
 from imgcodec.pictures.arrays import ByteArray, as_colour
+from imgcodec.runtime.stopwatch import timing
 
 _EDGE = 1024  # pixels, of the tiles of a picture whose sides are too long for one
 _UNKNOWN = 128  # of a tile that is damaged
 
 
-def grid_of(height: int, width: int, tile: int | None) -> Grid:
-    """Return the tiles of a picture, see `plan_grid`."""
+def stored(
+    source: Any,
+    chunks: Sequence[container.Chunk],
+    tile: int | None,
+    target: Target,
+    started: float,
+) -> Encoded:
+    """Return the file of a picture that keeps every pixel.
+
+    Args:
+        source: what gives uint8 (h, w, 3) or (h, w) windows of it.
+        chunks: of the file.
+        tile: edge of the tiles, see `plan_grid`.
+        target: what was asked.
+        started: when, by `time.perf_counter`.
+    """
+    height, width = source.shape[:2]
     grid = plan_grid(height, width, tile)
-    too_long = not grid.edge and max(height, width) > vp8l.MAX_SIDE
-    return plan_grid(height, width, _EDGE) if too_long else grid
+    if not grid.edge and max(height, width) > vp8l.MAX_SIDE:
+        grid = plan_grid(height, width, _EDGE)
+    header = Header(
+        width=width,
+        height=height,
+        channels=1 if len(source.shape) == 2 else 3,
+        entropy=0,
+        u=0,
+        tile=grid.edge // container.TILE_UNIT,
+        model_id=container.NO_MODEL,
+        method=container.LOSSLESS,
+    )
+    origin = Box(0, 0, 0, 0)
+    with timing() as stages:
+        tiles = [vp8l.pack(source[box.within(origin)]) for box in grid.boxes()]
+        data = container.pack(header, tiles, chunks)
+    bpp = 8 * len(data) / (height * width)
+    total_s = time.perf_counter() - started
+    report = EncodeReport(stages, total_s, target, bpp, container.MAX_U, lossless=True)
+    return Encoded(data, report)
 
 
-def store(source: Any, grid: Grid) -> list[bytes]:
-    """Return the payload of each tile of what gives uint8 (h, w, 3) or (h, w) windows."""
-    whole = Box(0, 0, 0, 0)
-    return [vp8l.pack(source[box.within(whole)]) for box in grid.boxes()]
+def is_better(found: Encoded, exactly: Encoded, num_pixels: int) -> bool:
+    """Whether a file with loss suits what is asked better than one without."""
+    target, report = found.report.target, found.report
+    if target.limits:
+        return not target.allows(len(exactly), num_pixels)
+    too_bad = target.measured and report.limited and report.u == container.MAX_U
+    return len(found) < len(exactly) and not too_bad
 
 
 class Stored:
