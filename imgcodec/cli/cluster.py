@@ -151,14 +151,17 @@ def run(
     size = min(SHARD, -(-len(pairs) // (SHARDS_EACH * _num_threads(client)))) or 1
     waiting = iter(range(0, len(pairs), size))
     shards: dict[Any, Sequence[Pair]] = {}  # what works at which
+    suspects: list[Pair] = []  # files on workers that died, or next in line there
+    alone = None  # what works at a suspect, and nothing else works
 
-    def submit(shard: Sequence[Pair]) -> None:
+    def submit(shard: Sequence[Pair]) -> Any:
         future = client.submit(
             _shard, settings, shard, force, name, key=f"{name}-{secrets.token_hex(4)}",
             retries=RETRIES, pure=False,
         )  # fmt: skip
         shards[future] = shard
         future.add_done_callback(inbox.put)
+        return future
 
     def fill() -> None:
         most = AHEAD * _num_threads(client)
@@ -186,13 +189,17 @@ def run(
                 yield from told(item.result())
             except _killed() as error:
                 left = [pair for pair in shard if pair[1] in unknown]
-                if len(shard) == 1:
+                if item is alone:
                     why = f"workers die of it: {reason(error)}"
-                    yield from told([Row(*left[0], "", error=why)] if left else [])
+                    yield from told([Row(*pair, "", error=why) for pair in left])
+                elif len(shard) == 1:
+                    suspects.extend(left)
                 else:
                     for pair in left:  # so that one file costs no other
                         submit([pair])
             fill()
+            if not shards and suspects:
+                alone = submit([suspects.pop(0)])
     finally:
         if client.status == "running":
             client.cancel(list(shards))
