@@ -33,6 +33,7 @@ from imgcodec.codec.compress import (
     detail_limit_db,
 )
 from imgcodec.codec.decompress import Decompressor
+from imgcodec.codec.few_colours import in_fewer_colours
 from imgcodec.codec.lossless import Stored, is_better, stored
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
@@ -199,7 +200,8 @@ class Codec:
         free = lossless is None and roi is None and entropy == "range"
         free = free and isinstance(pixels, np.ndarray)
         exactly = None
-        if lossless or (free and is_drawn(np.asarray(pixels))):
+        drawn = free and is_drawn(np.asarray(pixels))
+        if lossless or drawn:
             exactly = stored(pixels, chunks, tile, goal, started)
             fits = goal.allows(len(exactly), height * width)
             if lossless and not fits:
@@ -227,9 +229,16 @@ class Codec:
             found = self._compress(compressor, header, chunks, goal, effort, started, stages)
         if free and exactly is None and found.report.detail_limit_db is not None:
             exactly = stored(pixels, chunks, tile, goal, started)
-        if exactly is None or is_better(found, exactly, height * width):
-            return found
-        return Encoded(exactly, replace(exactly.report, total_s=time.perf_counter() - started))
+        best = found
+        if exactly is not None and not is_better(found, exactly, height * width):
+            total_s = time.perf_counter() - started
+            best = Encoded(exactly, replace(exactly.report, total_s=total_s))
+        if drawn:
+            few = in_fewer_colours(
+                np.asarray(pixels), chunks, tile, self.tune, found, best, self.decode, started
+            )
+            return best if few is None else few
+        return best
 
     def trim(self, data: bytes, rate: float) -> Encoded:
         """Return a smaller file of the same picture, made from the file alone.
@@ -250,7 +259,7 @@ class Codec:
         if bpp <= rate:
             raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
         if header.lossless:
-            raise AicError("the file is without loss: decode it, and encode that at this rate")
+            raise AicError("the file has no codes to leave out: decode it, and encode that")
         tile_codec = self._tile_codec_for(header, chunks)
         work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid
@@ -313,7 +322,7 @@ class Codec:
         """
         header, tiles, chunks = container.unpack(data)
         if header.lossless:
-            raise AicError("the file is without loss: it has no importance map")
+            raise AicError("the file has no codes, and no importance map")
         tile_codec = self._tile_codec_for(header, chunks)
         work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
         rows, columns = header.grid

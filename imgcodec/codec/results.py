@@ -29,6 +29,7 @@ class EncodeReport(_Report):
     # about the PSNR to which detail that the codec cannot hold limits the file; None: no worry
     detail_limit_db: float | None = None
     lossless: bool = False  # every pixel is kept
+    colours: int | None = None  # to which those of a drawn picture were joined; None: they are not
 
 
 @dataclass(frozen=True, slots=True)
