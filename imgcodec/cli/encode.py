@@ -261,9 +261,9 @@ TUNE = click.option(
 LOSSLESS = click.option(
     "--lossless/--lossy",
     default=None,
-    show_default="lossless where that is smaller, as of drawings",
-    help="Whether every pixel is kept, or none for sure. Nothing said: of text, screenshots and "
-    "drawings that take no more bytes so, or fit --rate or --size.",
+    show_default="what is smaller",
+    help="Whether every pixel is kept, or none for sure. Nothing said: text, screenshots and "
+    "drawings are kept so, or in fewer colours, where that is as good for fewer bytes.",
 )
 TILE = click.option(
     "--tile",
@@ -411,6 +411,8 @@ class Encoding:
         line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
         if report.lossless:
             line += "; without loss"
+        elif report.colours is not None:
+            line += f"; in {report.colours} colours"
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
             line += f"; this picture {nearest} {report.target} asked"
@@ -427,8 +429,9 @@ class Encoding:
             told = in_words(self.measure, picture.coded(), codec.decode(data))
             line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:
-            rate = "" if report.lossless else f", found: rate parameter {report.u / MAX_U:.4f}"
-            line += f"\n  asked: {'no loss' if self.lossless else report.target}{rate}"
+            line += f"\n  asked: {'no loss' if self.lossless else report.target}"
+            if not report.lossless and report.colours is None:
+                line += f", found: rate parameter {report.u / MAX_U:.4f}"
             line += details(data, codec, stages)
         return line
 

@@ -17,6 +17,7 @@ from imgcodec.cli.options import READ, WEIGHTS
 def info(source: Path, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
     from imgcodec.format import container, packed
+    from imgcodec.format.joined import Joined
 
     with naming(source, source):
         data = files.read_bytes(source)
@@ -29,14 +30,18 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
         facts |= {"weights": str(release), "tune": release.tune}
     else:
         facts |= {"weights": None, "tune": None}
-    lossless = facts["method"] == container.LOSSLESS
-    if "u" in facts and not lossless:
+    pixels = facts["method"] == container.LOSSLESS
+    joined = Joined.of(container.File(data).chunks) if pixels else None
+    if joined is not None:
+        facts |= {"colours": joined.colours, "u": joined.u / container.MAX_U}
+    if "u" in facts and (joined is not None or not pixels):
         facts["quality"] = round(100 * facts["u"], 3)
     if as_json:
         click.echo(json.dumps(facts))
         return
-    if lossless:
-        facts["weights"] = "none, every pixel is kept"
+    if pixels:
+        what = "every pixel is kept" if joined is None else "colours were joined, no other loss"
+        facts["weights"] = f"none, {what}"
     elif facts["weights"] is None:
         given = "" if weights is None else f"not those of {weights}, and "
         facts["weights"] = f"{given}not known here; a newer aic may know them"

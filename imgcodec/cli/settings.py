@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from imgcodec.format.container import ENTROPIES, MAX_U, File
+from imgcodec.format.joined import Joined
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import plan_grid
 from imgcodec.releases import find
@@ -27,8 +28,10 @@ def other_settings(
     """
     header = file.header
     found = _other_goal(file, goal)
-    if lossless is not None and lossless != header.lossless:
-        found.append(("every pixel" if header.lossless else "loss", "asked"))
+    joined = Joined.of(file.chunks) is not None
+    if (lossless and (joined or not header.lossless)) or (lossless is False and header.lossless):
+        there = "every pixel" if header.lossless else "loss"
+        found.append(("fewer colours" if joined else there, "asked"))
     if header.lossless:  # which any quality allows
         return ", ".join(f"{there}, not {wanted}" for there, wanted in found)
     edge = plan_grid(header.height, header.width, tile).edge
@@ -65,8 +68,10 @@ def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:
     from imgcodec.codec.rate_search import TOLERANCE
 
     header = file.header
-    if goal.kind == "quality" and header.u != goal.u and not header.lossless:
-        return [(f"quality {100 * header.u / MAX_U:.4g}", f"{goal.value:.12g}")]
+    joined = Joined.of(file.chunks)
+    u = header.u if joined is None else joined.u
+    if goal.kind == "quality" and u != goal.u and not (header.lossless and joined is None):
+        return [(f"quality {100 * u / MAX_U:.4g}", f"{goal.value:.12g}")]
     if goal.limits:
         most = goal.num_bytes(header.width * header.height)
         finest = header.lossless or header.u == MAX_U

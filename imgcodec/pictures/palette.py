@@ -20,7 +20,8 @@ class Palette:
     """The colours of a picture, and which of them to join first.
 
     Two colours a and b of weights v and w become their mean, always those two whose squared
-    distance times v w / (v + w) is least (pairwise nearest neighbours, Equitz 1989).
+    distance times v w / (v + w) is least (pairwise nearest neighbours, Equitz 1989). In the end,
+    a colour that has more than half of the weight of what was joined stands for all of it.
     """
 
     def __init__(self, pixels: ByteArray) -> None:
@@ -60,8 +61,13 @@ class Palette:
             into[into == gone] = kept
         labels = into[labels]
         means, weights = self._means(labels, size)
-        means[weights == 0] = 0
-        colours = np.rint(means).astype(np.uint8)[labels]
+        rising = np.argsort(self._weights, kind="stable")
+        heaviest = np.zeros(size, np.intp)
+        heaviest[labels[rising]] = rising  # the last of each group stays
+        means = np.where(
+            (self._weights[heaviest] > weights / 2)[:, None], self._colours[heaviest], means
+        )
+        colours = np.rint(np.nan_to_num(means)).astype(np.uint8)[labels]
         pixels: ByteArray = colours[self._places]
         return pixels[..., 0] if self._grey else pixels
 

@@ -1,0 +1,127 @@
+"""Drawn pictures in fewer colours: smaller than both other ways, and as good as asked."""
+
+import random
+
+import numpy as np
+import pytest
+
+from imgcodec.codec import Codec, few_colours
+from imgcodec.errors import FormatError
+from imgcodec.format import container
+from imgcodec.format.joined import KIND, Joined
+from imgcodec.metrics import psnr, ssimulacra2
+from imgcodec.pictures.drawn import is_drawn
+from imgcodec.pictures.palette import Palette
+from imgcodec.pictures.picture import Picture
+from imgcodec.train.pages import page
+
+
+@pytest.fixture(scope="module")
+def codec():
+    """One of trained weights."""
+    return Codec("cpu")
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """A page of text with many shades, 192x192."""
+    chance = random.Random(5)  # noqa: S311
+    pages = (page("text", chance, 192) for _ in range(50))
+    return np.ascontiguousarray(next(p for p in pages if is_drawn(p) and len(Palette(p)) > 64))
+
+
+@pytest.fixture(scope="module")
+def few(codec, drawing):
+    return codec.encode(drawing)
+
+
+def test_it_is_smaller_than_the_others_and_as_good(codec, drawing, few):
+    assert few.report.colours in few_colours.COUNTS
+    assert not few.report.lossless
+    decoded = codec.decode(few)
+    assert len(np.unique(decoded.reshape(-1, 3), axis=0)) <= few.report.colours
+    lossy = codec.encode(drawing, lossless=False)
+    assert lossy.report.colours is None
+    assert len(few) < min(len(lossy), len(codec.encode(drawing, lossless=True)))
+    least = max(ssimulacra2(drawing, codec.decode(lossy)), 68)  # of photographs at quality 69
+    assert ssimulacra2(drawing, decoded) >= least
+
+
+def test_the_file_tells(few):
+    file = container.File(few)
+    assert file.header.method == container.LOSSLESS
+    assert Joined.of(file.chunks) == (few.report.colours, few.report.u)
+    assert few.report.u == few.report.target.u
+
+
+def test_once_more_it_loses_nothing(codec, few):
+    decoded = codec.decode(few)
+    again = codec.encode(decoded)
+    assert again.report.lossless
+    assert np.array_equal(codec.decode(again), decoded)
+
+
+def test_better_is_larger_up_to_exact(codec, drawing):
+    found = [codec.encode(drawing, quality=quality) for quality in (69, 85, 95, 100)]
+    assert sorted(map(len, found)) == list(map(len, found))
+    assert found[0].report.colours < found[2].report.colours
+    assert found[3].report.lossless
+
+
+@pytest.mark.parametrize("score", [70.0, 85.0])
+def test_a_score_is_reached(codec, drawing, score):
+    found = codec.encode(drawing, ssimulacra2=score)
+    assert found.report.colours is not None
+    assert ssimulacra2(drawing, codec.decode(found)) > score - 0.5
+
+
+def test_a_psnr_is_reached(codec, drawing):
+    found = codec.encode(drawing, psnr=35.0)
+    assert psnr(drawing, codec.decode(found)) > 34.9
+    assert len(found) <= len(codec.encode(drawing, psnr=35.0, lossless=False))
+
+
+def test_a_size_is_kept_and_the_picture_better(codec, drawing, few):
+    found = codec.encode(drawing, size=len(few))
+    assert len(found) <= len(few)
+    lossy = codec.encode(drawing, size=len(few), lossless=False)
+    scores = [ssimulacra2(drawing, codec.decode(file)) for file in (found, lossy)]
+    assert scores[0] > scores[1]
+
+
+def test_grey_and_transparency(codec, drawing):
+    grey = np.ascontiguousarray(drawing[..., 1])
+    alpha = np.full(grey.shape, 255, np.uint8)
+    alpha[:20] = 7
+    found = codec.encode(Picture(grey, alpha), quality=80)
+    assert found.report.colours is not None
+    back = codec.decode_picture(found)
+    assert back.pixels.shape == grey.shape
+    assert np.array_equal(back.alpha, alpha)
+
+
+def test_large_pictures_are_compared_in_windows(codec, drawing, monkeypatch):
+    monkeypatch.setattr(few_colours, "EDGE", 64)
+    monkeypatch.setattr(few_colours, "WINDOWS", 2)
+    assert few_colours._windows(192, 192, True) == [(slice(0, 192), slice(0, 192))]
+    windows = few_colours._windows(192, 192, False)
+    assert windows == [
+        (slice(0, 64), slice(0, 64)), (slice(64, 128), slice(128, 192))
+    ]  # fmt: skip
+    assert codec.encode(drawing).report.colours is not None
+
+
+def test_pictures_that_are_not_joined(codec, drawing, monkeypatch):
+    assert codec.encode(drawing[:5]).report.colours is None  # too small to be measured
+    assert codec.encode(drawing, lossless=False).report.colours is None
+    plain = np.where(drawing > 100, 255, 0).astype(np.uint8)
+    assert codec.encode(plain).report.colours is None
+    monkeypatch.setattr(few_colours, "MOST_PIXELS", 1000)
+    assert codec.encode(drawing).report.colours is None
+
+
+def test_a_chunk_of_another_length_is_refused():
+    with pytest.raises(FormatError, match="chunk coLs has 3 bytes, not 4"):
+        Joined.of([(KIND, b"123")])
+    assert Joined.of([(b"exiF", b"")]) is None
+    assert Joined.of([Joined(12, 45219).chunk()]) == (12, 45219)
