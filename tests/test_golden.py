@@ -15,7 +15,9 @@ from cross_device import hashes, integers
 from PIL import Image
 
 from imgcodec.codec import Codec
+from imgcodec.codec.target import Target
 from imgcodec.format import container
+from imgcodec.format.joined import Joined
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import alpha_of
 from imgcodec.releases import DEFAULT_TUNE, NEWEST, RELEASES
@@ -80,10 +82,15 @@ PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
     "v1.4/lossless-tiles.png": "769b28a0d54c9eeb02846075c213afeefbe8263273e63c8439af8a18d02a5bcc",
     "v1.4/lossless.aic": "814b3c633b95033e41b89383c6327e0d8d52f9a5aa07f08a66842406b186bf4e",
     "v1.4/lossless.png": "769b28a0d54c9eeb02846075c213afeefbe8263273e63c8439af8a18d02a5bcc",
+    "v1.5/expected.json": "84256528b5d705e2edea77b04e1f5d79258ccaa3cafeb66dfd812702c9f38a1c",
+    "v1.5/few-colours.aic": "6c4ee3e6634f0f0211451479d11450160bc024b16c6e307972bfb89679c226e6",
+    "v1.5/few-colours.png": "707a0c921f2fe013497250715f6ecbadc34e0d8f6e49fe17a18063bfbc91f0fc",
 }
 ALL = sorted(FOLDER.glob("v*/*.aic"))
-LOSSLESS = [path for path in ALL if container.File(path.read_bytes()).header.lossless]
-FILES = [path for path in ALL if path not in LOSSLESS]
+PIXELS = [path for path in ALL if container.File(path.read_bytes()).header.lossless]
+JOINED = [path for path in PIXELS if Joined.of(container.File(path.read_bytes()).chunks)]
+LOSSLESS = [path for path in PIXELS if path not in JOINED]
+FILES = [path for path in ALL if path not in PIXELS]
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +136,21 @@ def test_every_pixel_is_kept(path, codec):
     assert found.metadata == original.metadata
     with Image.open(path.with_suffix(".png")) as picture:
         assert np.array_equal(codec.decode(data), np.asarray(picture))
+
+
+@pytest.mark.parametrize("path", JOINED, ids=lambda path: path.stem)
+def test_colours_are_joined(path, codec):
+    data = path.read_bytes()
+    expected = json.loads((path.parent / "expected.json").read_text())[path.stem]
+    joined = Joined.of(container.File(data).chunks)
+    assert (len(data), joined.colours) == (expected["bytes"], expected["colours"])
+    mode, tune, asked = CASES[path.parent.name][path.stem]
+    assert joined.u == Target.of(tune, **asked).u
+    found = codec.decode(data)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) == joined.colours
+    assert np.abs(found.astype(int) - source(mode).pixels).mean() < 2
+    with Image.open(path.with_suffix(".png")) as picture:
+        assert np.array_equal(found, np.asarray(picture))
 
 
 def test_codes(path, expected, codec):

@@ -29,7 +29,7 @@ CRC-32 is that of zlib and PNG; edge = 64 * tile, N = ceil(height / edge) * ceil
 
 Without loss, entropy and u are 0, model_id is eight times 0, and the bytes of a tile are the
 bitstream of lossless WebP (RFC 9649, section 3) of its pixels, red, green and blue, without alpha,
-of a grey picture all three alike.
+of a grey picture all three alike. See `joined` where the picture itself was made simpler before.
 """
 
 import math

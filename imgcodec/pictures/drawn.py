@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 # others at least this share differ from it by a step. Photographs reach either, never both: of
 # 1994 crops and the 24 Kodak pictures none has more than 0.4 and 0.2, also not as JPEG files of
 # quality 10. Of pages with both, lossless WebP takes 0.4 to 1.4 times the bytes of `--tune eye`.
-# With so many equal ones as `EVEN`, as in charts and maps, steps may have softer edges.
-FLAT, STEEP, EVEN = 0.5, 0.6, 0.8
+# Charts and maps have softer edges, and more that is even.
+FLAT, STEEP = 0.5, 0.6
+EVEN, SOFT = 0.8, 0.25
 STEP = 32  # grey levels, in the channel that differs most
 MOST_PIXELS = 2**17  # that are looked at: 0.2 ms of work
 
@@ -29,6 +30,5 @@ def is_drawn(pixels: NDArray[np.uint8]) -> bool:
     changes = np.count_nonzero(steps)
     if not 0 < changes <= (1 - FLAT) * steps.size:
         return False
-    if changes <= (1 - EVEN) * steps.size:
-        return True
-    return bool(np.count_nonzero(steps >= STEP) >= STEEP * changes)
+    even = steps.size - changes >= EVEN * steps.size
+    return bool(np.count_nonzero(steps >= STEP) >= (SOFT if even else STEEP) * changes)

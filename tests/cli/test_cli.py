@@ -87,6 +87,7 @@ class FakeCodec:
             total_s=0.5,
             detail_limit_db=None,
             lossless=bool(lossless),
+            colours=None,
         )
         return Encoded(data, report)
 
@@ -241,6 +242,29 @@ def test_info_without_loss(aic):
     facts = json.loads(aic("info", path, "--json").stdout)
     assert (facts["method"], facts["weights"], facts["tune"]) == (2, None, None)
     assert "quality" not in facts
+
+
+def test_info_in_fewer_colours(aic):
+    path = Path(__file__).parents[1] / "golden" / "v1.5" / "few-colours.aic"
+    told = aic("info", path).stdout
+    assert "weights:   none, colours were joined, no other loss\n" in told
+    assert "colours:   8\n" in told
+    facts = json.loads(aic("info", path, "--json").stdout)
+    assert (facts["method"], facts["colours"], facts["quality"]) == (2, 8, 69)
+
+
+def test_settings_in_fewer_colours():
+    path = Path(__file__).parents[1] / "golden" / "v1.5" / "few-colours.aic"
+    file = container.File(path.read_bytes())
+
+    def others(lossless=None, **goal):
+        own = Target.of("eye", **goal)
+        return other_settings(file, own, "range", None, NEWEST["eye"].model_id, lossless)
+
+    assert others(quality=69) == others(rate=9) == others(size=395) == others(psnr=30) == ""
+    assert others(quality=70) == "quality 69, not 70"
+    assert others(size=394) == "395 bytes, not 394"
+    assert others(True, rate=9) == others(False, rate=9) == "fewer colours, not asked"
 
 
 def test_settings_of_files_without_loss():

@@ -143,9 +143,9 @@ def test_what_excludes_each_other(tiny_codec, drawing, lossless):
 
 
 def test_there_is_nothing_to_trim_or_to_inspect(tiny_codec, lossless):
-    with pytest.raises(AicError, match="the file is without loss: decode it"):
+    with pytest.raises(AicError, match="the file has no codes to leave out: decode it"):
         tiny_codec.trim(lossless, 0.1)
-    with pytest.raises(AicError, match="the file is without loss: it has no importance map"):
+    with pytest.raises(AicError, match="the file has no codes, and no importance map"):
         tiny_codec.inspect(lossless)
 
 

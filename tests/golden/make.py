@@ -56,6 +56,9 @@ CASES = {
         "lossless-grey": ("L", "eye", {"lossless": True}),
         "lossless-tiles": ("RGBA", "eye", {"lossless": True, "tile": 64}),
     },
+    "v1.5": {  # drawn, in fewer colours
+        "few-colours": ("drawn", "eye", {"quality": 69}),
+    },
 }
 
 
@@ -65,6 +68,14 @@ def source(mode: str) -> Picture:
         picture = photograph.crop(BOX)
     if mode == "one":
         return Picture(np.array([[[200, 30, 90]]], np.uint8))
+    if mode == "drawn":  # two discs with soft edges
+        rows, columns = np.indices((64, 96))
+        pixels = np.full((64, 96, 3), 255.0)
+        for row, column, colour in ((30, 30, (200, 30, 90)), (36, 64, (20, 110, 40))):
+            distances = np.sqrt((rows - row) ** 2.0 + (columns - column) ** 2.0)
+            share = np.clip((23 - distances) / 3, 0, 1)[..., None]
+            pixels = np.rint(pixels + share * (np.array(colour) - pixels))
+        return Picture(pixels.astype(np.uint8))
     if mode == "L":
         return Picture(np.asarray(picture.convert("L")))
     pixels = np.asarray(picture)
@@ -94,7 +105,9 @@ def main() -> None:
         (folder / f"{case}.aic").write_bytes(data)
         Image.fromarray(codec.decode(data)).save(folder / f"{case}.png")
         facts[case] = {"tune": tune, "bytes": len(data)}
-        if not data.report.lossless:  # which has no codes
+        if data.report.colours is not None:
+            facts[case]["colours"] = data.report.colours
+        elif not data.report.lossless:  # which has no codes
             facts[case] |= hashes(*integers(codec, data))
     (folder / "expected.json").write_text(json.dumps(facts, indent=1) + "\n")
     for path in sorted(folder.iterdir()):

@@ -38,8 +38,9 @@ def test_limits():
     assert is_drawn(steps(drawn.FLAT, drawn.STEEP))
     assert not is_drawn(steps(drawn.FLAT - 0.02, drawn.STEEP))
     assert not is_drawn(steps(drawn.FLAT, drawn.STEEP - 0.04))
-    assert is_drawn(steps(drawn.EVEN, 0))
-    assert not is_drawn(steps(drawn.EVEN - 0.02, 0))
+    assert is_drawn(steps(drawn.EVEN, drawn.SOFT))
+    assert not is_drawn(steps(drawn.EVEN - 0.02, drawn.SOFT))
+    assert not is_drawn(steps(drawn.EVEN, drawn.SOFT - 0.06))
 
 
 def test_a_step_is_that_of_the_channel_that_differs_most():
