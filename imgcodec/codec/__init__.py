@@ -176,7 +176,8 @@ class Codec:
             lossless: whether every pixel is kept; entropy, effort and roi mean nothing then.
                 None: of a picture that looks drawn by a program, or has detail that the codec
                 keeps badly, where it takes no more bytes than what is asked, or fits rate or
-                size.
+                size. What is drawn may come in fewer colours, see `few_colours`. False: the
+                networks make the file.
             **target: size, the most bytes that the file may take; quality, 0..100, the same
                 trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1;
                 ssimulacra2, the score, 0..100.

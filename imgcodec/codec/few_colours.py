@@ -1,8 +1,8 @@
 """Drawn pictures in fewer colours, where that looks as good as the networks for fewer bytes.
 
 A file without loss keeps every shade of every letter's edge, more than is seen. With colours
-joined until the picture is as far from the original as the lossy file that was asked for, it
-still has sharp edges and even areas, and takes half the bytes or less.
+joined until the picture is as far from the original as photographs are at the quality asked for,
+it still has sharp edges and even areas, and takes half the bytes or less.
 """
 
 import time
@@ -29,10 +29,15 @@ COUNTS = 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64
 MOST_PIXELS = 2**24
 # Of a large picture, so many windows are compared; of one whose quality is measured, all.
 EDGE, WINDOWS = 256, 8
-# SSIMULACRA 2 of photographs by rate parameter: no drawing is kept worse, else colours that tell
-# things apart become one.
-LEAST = (0.0, 0.6, 0.8, 1.0), (60.0, 60.0, 80.0, 92.0)
 METRICS = {"psnr": "psnr", "ms-ssim": "ms_ssim", "eye": "ssimulacra2"}  # by tune
+# What photographs have at a quality with the weights of each tune (means of Kodak), dB or points;
+# no drawing is kept worse than at the first, where colours that tell things apart become one.
+QUALITIES = 60, 80, 100
+PHOTOGRAPHS = {
+    "psnr": (33.6, 39.3, 45.0),
+    "ms_ssim": (0.984, 0.995, 0.9984),
+    "ssimulacra2": (60.0, 80.0, 92.0),
+}
 
 
 def in_fewer_colours(
@@ -61,7 +66,7 @@ def in_fewer_colours(
     """
     target = lossy.report.target
     kind = target.kind if target.measured else METRICS[tune]
-    if target.kind == "quality" and target.u == MAX_U:
+    if target.kind == "quality" and target.u == MAX_U:  # the finest there is
         return None
     if pixels.shape[0] * pixels.shape[1] > MOST_PIXELS or min(pixels.shape[:2]) < SIDES[kind][1]:
         return None
@@ -96,10 +101,11 @@ def in_fewer_colours(
         return None
     if target.measured:
         needed = target.decibels - target.close_db
-    else:
+    elif target.limits:
         needed = decibels(decode(lossy))
-        if kind == "ssimulacra2":
-            needed = max(needed, Target(kind, np.interp(lossy.report.u / MAX_U, *LEAST)).decibels)
+    else:
+        usual = np.interp(target.value, QUALITIES, PHOTOGRAPHS[kind])
+        needed = Target(kind, float(usual)).decibels
     good = affordable[-1:] if target.limits else affordable
     good = good[bisect_left(good, True, key=lambda count: score(count) >= needed) :]
     if not good:
