@@ -42,7 +42,9 @@ class DecodeReport(_Report):
     def damage(self) -> str:
         """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
         reasons = "; ".join(self.damaged[number] for number in sorted(self.damaged))
-        return f"{len(self.damaged)} damaged tiles are filled in: {reasons}" if reasons else ""
+        one = len(self.damaged) == 1
+        tiles = "1 damaged tile is" if one else f"{len(self.damaged)} damaged tiles are"
+        return f"{tiles} filled in: {reasons}" if reasons else ""
 
 
 class Encoded(bytes):

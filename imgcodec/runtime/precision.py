@@ -18,7 +18,7 @@ def multiplies_bfloat16(device: str) -> bool:
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
+    found = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.11
     intel = str(found.get("cpu_name", "")).startswith("Intel")
     native = found.get("amx_bf16") or (found.get("avx512_bf16") and not intel)
     held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16

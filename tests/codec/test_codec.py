@@ -307,6 +307,12 @@ def test_bfloat16_only_where_it_is_faster(tiny_weights, monkeypatch, isa, onednn
     assert [one.fast for one in codec._tile_codecs.values()] == [fast]
 
 
+def test_a_torch_that_does_not_tell_what_the_cpu_can(tiny_weights, monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")  # as before 2.11
+    codec = Codec("cpu", weights=tiny_weights)
+    assert [one.fast for one in codec._tile_codecs.values()] == [False]
+
+
 def test_threads_argument(tiny_weights, threads):
     threads(2)
     Codec("cpu", weights=tiny_weights)

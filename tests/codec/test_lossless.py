@@ -67,9 +67,7 @@ def test_regions_read_their_own_tiles_alone(tiny_codec):
     assert np.array_equal(
         tiny_codec.decode(bytes(broken), region=(0, 0, 128, 128)), pixels[:128, :128]
     )
-    with pytest.warns(
-        Warning, match="1 damaged tiles are filled in: checksum mismatch in tile 11"
-    ):
+    with pytest.warns(Warning, match="1 damaged tile is filled in: checksum mismatch in tile 11"):
         found = tiny_codec.decode(bytes(broken), keep_going=True)
     assert (found[128:, 192:] == 128).all()
     found[128:, 192:] = pixels[128:, 192:]

@@ -487,7 +487,7 @@ def test_a_cut_file_gives_what_there_is(tiny_codec, tiled):
 
 def test_python_is_warned_of_what_is_filled_in(tiny_codec, tiled):
     with pytest.warns(
-        AicWarning, match="1 damaged tiles are filled in: checksum mismatch in"
+        AicWarning, match="1 damaged tile is filled in: checksum mismatch in"
     ) as told:
         tiny_codec.decode(spoil(tiled, 4), keep_going=True)
     assert [warning.filename for warning in told] == [__file__]

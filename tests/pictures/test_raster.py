@@ -384,7 +384,7 @@ def test_transparency_goes_there_and_back(aic, tmp_path):  # noqa: F811
     (tmp_path / "bad.aic").write_bytes(data)
     region = ["--region", "40,30,100,90"]
     damaged = aic("decode", tmp_path / "bad.aic", tmp_path / "bad.tif", "--keep-going")
-    assert "damaged tiles are filled in" in damaged.stderr
+    assert "1 damaged tile is filled in" in damaged.stderr
     for name, of in (("bad.tif", ALL), ("part.tif", np.s_[30:120, 40:140])):
         if name == "part.tif":
             assert aic("decode", file, tmp_path / name, *region).exit_code == 0
