@@ -89,6 +89,14 @@ def density(exif: bytes) -> tuple[float, float] | None:
     return float(across) * factor, float(down) * factor
 
 
+def proportion(exif: bytes) -> float | None:
+    """Return dots across for each one down; None where none are said, of whatever unit."""
+    tiff = _Tiff(exif)
+    directory = tiff.directory(tiff.first)
+    across, down = (tiff.fraction(directory, tag) for tag in _DENSITIES)
+    return float(across / down) if across and down else None
+
+
 def tells_density(exif: bytes) -> bool:
     """Whether there is a word on density, of any unit."""
     tiff = _Tiff(exif)
@@ -103,22 +111,42 @@ def of_density(across: float, down: float, inch: bool) -> bytes:
         down: the same of height.
         inch: whether the unit is an inch; else only their ratio counts.
     """
+    return with_density(b"II*\0" + struct.pack("<IHI", 8, 0, 0), across, down, inch) or b""
+
+
+def with_density(exif: bytes, across: float, down: float, inch: bool) -> bytes | None:
+    """Return EXIF data that say a density, see `of_density`, besides what they say of others.
+
+    The first directory is written anew, behind all but a thumbnail that stands last. Nothing else
+    moves. None: the directory is damaged.
+    """
+    tiff = _Tiff(exif)
+    link = tiff.link(tiff.first)
+    entries = tiff.directory(tiff.first)
+    if link is None or link != (tiff.first or 0) + 2 + _ENTRY_BYTES * len(entries):
+        return None
+    parts = {tag: exif[start : start + _ENTRY_BYTES] for tag, start in entries.items()}
     numbers = []
     for value in (across, down):
         whole = round(value)
         exact = inch and (not whole or abs(value - whole) > _FINEST)
         ratio = Fraction(value).limit_denominator(100) if exact else Fraction(whole)
         numbers += [max(1, min(ratio.numerator, _LARGEST)), ratio.denominator]
-    values_at = 8 + 2 + 3 * _ENTRY_BYTES + 4  # behind header and directory
-    x, y = _DENSITIES
-    return b"II*\0" + struct.pack(
-        "<IH HHII HHII HHIHH I 4I",
-        8, 3,
-        x, _RATIONAL, 1, values_at,
-        y, _RATIONAL, 1, values_at + 8,
-        _UNIT, _SHORT, 1, _INCH if inch else _NO_UNIT, 0,
-        0, *numbers,
-    )  # fmt: skip
+    second = tiff.second()
+    end = tiff.last_thumbnail(second) or len(exif)
+    start = end + end % 2
+    values = start + 2 + _ENTRY_BYTES * len(parts.keys() | {*_DENSITIES, _UNIT}) + 4
+    order = tiff.order
+    for tag, place in zip(_DENSITIES, (values, values + 8), strict=True):
+        parts[tag] = struct.pack(f"{order}HHII", tag, _RATIONAL, 1, place)
+    parts[_UNIT] = struct.pack(f"{order}HHIHH", _UNIT, _SHORT, 1, _INCH if inch else _NO_UNIT, 0)
+    new = bytes(end % 2) + struct.pack(f"{order}H", len(parts))
+    new += b"".join(parts[tag] for tag in sorted(parts)) + exif[link : link + 4]
+    new += struct.pack(f"{order}4I", *numbers)
+    new += bytes(len(new) % 2)
+    tiff.set(second, _THUMBNAIL[0], end + len(new))
+    struct.pack_into(f"{order}I", tiff.data, 4, start)
+    return bytes(tiff.data[:end] + new + tiff.data[end:])
 
 
 class _Tiff:
@@ -126,7 +154,7 @@ class _Tiff:
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
-        self._order = _ORDERS.get(data[:4])
+        self.order = _ORDERS.get(data[:4])
         self.first = self._read("I", 4)
 
     def directory(self, start: int | None) -> dict[int, int]:
@@ -159,7 +187,7 @@ class _Tiff:
         """Change the value of an entry that is a single number, if its type holds it."""
         form = self._form(directory, tag)
         if form is not None and value < 256 ** struct.calcsize(form):
-            struct.pack_into(f"{self._order}{form}", self.data, directory[tag] + 8, value)
+            struct.pack_into(f"{self.order}{form}", self.data, directory[tag] + 8, value)
 
     def swap(self, directory: dict[int, int], one: int, two: int) -> None:
         """Exchange the values of two entries, whatever their types."""
@@ -169,15 +197,29 @@ class _Tiff:
 
     def remove_thumbnail(self) -> None:
         """Take the second directory out, and its picture where that stands at the end."""
-        link = (self.first or 0) + 2 + _ENTRY_BYTES * (self._read("H", self.first) or 0)
-        second = self.directory(self._read("I", link) or None)
-        if not second:
-            return
-        struct.pack_into("I", self.data, link, 0)
+        second = self.second()
+        start = self.last_thumbnail(second)
+        if second:
+            struct.pack_into("I", self.data, self.link(self.first) or 0, 0)
+        if start is not None:
+            del self.data[start:]
+
+    def link(self, directory: int | None) -> int | None:
+        """Return where it stands which directory follows one, None where nothing is left."""
+        count = self._read("H", directory)
+        found = (directory or 0) + 2 + _ENTRY_BYTES * (count or 0)
+        return None if count is None or self._read("I", found) is None else found
+
+    def second(self) -> dict[int, int]:
+        """Return the second directory, that of the thumbnail; empty where there is none."""
+        return self.directory(self._read("I", self.link(self.first)) or None)
+
+    def last_thumbnail(self, second: dict[int, int]) -> int | None:
+        """Return where the thumbnail starts, None where it is none, or something follows it."""
         start, length = (self.number(second, tag) for tag in _THUMBNAIL)
         if start and length and self.data[start : start + 2] == _JPEG:
-            if not any(self.data[start + length :]):
-                del self.data[start:]
+            return None if any(self.data[start + length :]) else start
+        return None
 
     def _form(self, directory: dict[int, int], tag: int) -> str | None:
         """Return how `struct` names the type of an entry, None where it is no single number."""
@@ -188,8 +230,8 @@ class _Tiff:
 
     def _read(self, form: str, position: int | None) -> int | None:
         """Return a number, None where there is none."""
-        if self._order is None or position is None:
+        if self.order is None or position is None:
             return None
         if position + struct.calcsize(f"<{form}") > len(self.data):
             return None
-        return int(struct.unpack_from(f"{self._order}{form}", self.data, position)[0])
+        return int(struct.unpack_from(f"{self.order}{form}", self.data, position)[0])

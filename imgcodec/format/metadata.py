@@ -1,7 +1,8 @@
 """What a picture file says besides pixels: colour profile, EXIF and XMP, as chunks of a file.
 
-All three are kept byte for byte, but for what a turn, or another size, changes: pixels are stored
-upright, and whoever applied the orientation a second time would turn them again.
+All three are kept byte for byte, but for a density that joins EXIF data which tell of none, and
+for what a turn, or another size, changes: pixels are stored upright, and whoever applied the
+orientation a second time would turn them again.
 """
 
 from collections.abc import Collection, Sequence

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.format.exif import of_density, tells_density, tiff_part
+from imgcodec.format.exif import of_density, proportion, tells_density, tiff_part, with_density
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles, tiff_tags
 from imgcodec.pictures.pillow_guard import refusing
@@ -35,6 +35,7 @@ _TIFF_PRIVATE = 18246  # tags from here on are no part of TIFF itself
 # What programs write where nobody knows: so little is it worth that no byte is spent on it.
 _OF_SCREENS = ((72, 72), (96, 96))
 _MOST_DENSITY = 1e6
+_NEAR = 0.01  # of proportions that are called the same
 _MOST_NAMES = 4  # of what is left out, in a line
 
 Notes = list[str]
@@ -99,12 +100,16 @@ def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes 
     found = tiff_part(data) if data else None
     if data and found is None:
         notes.append("its EXIF data are no TIFF structure, and are left out")
-    told = _density(picture.info)
-    if told is None or given == b"" or (found is not None and tells_density(found)):
+    told = _density(info)
+    if told is None or given == b"":
         return found
-    if found is None:
-        return of_density(*told)
     across, down, inch = told
+    if found is not None and tells_density(found):
+        own = proportion(found)  # which of two densities counts is anybody's guess
+        if own is None or abs(own * down - across) <= _NEAR * across:
+            return found
+    elif more := of_density(*told) if found is None else with_density(found, *told):
+        return more
     named = f"{across:g} x {down:g} dots an inch" if inch else f"pixels of {down:g} to {across:g}"
     notes.append(f"not kept: {named}, of which its EXIF data do not tell")
     return found

@@ -22,6 +22,12 @@ class Samples(NamedTuple):
     icc: bytes | None  # the profile of these pixels
     notes: tuple[str, ...]  # what was lost or guessed
 
+    def part(self, rows: slice, columns: slice) -> "Samples":
+        """Return those of some rows and columns."""
+        pixels = np.ascontiguousarray(self.pixels[rows, columns])
+        alpha = None if self.alpha is None else np.ascontiguousarray(self.alpha[rows, columns])
+        return self._replace(pixels=pixels, alpha=alpha)
+
 
 def samples(picture: Image.Image) -> Samples:
     """Return the samples of a loaded picture of 8 bits a sample, see `depth.eight_bits`.

@@ -16,6 +16,7 @@ from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
 from imgcodec.pictures import jxl_header
+from imgcodec.pictures.aperture import Shape, shape_told
 from imgcodec.pictures.arrays import ByteArray, HalfArray, Samples
 from imgcodec.pictures.boxes import overlooked
 from imgcodec.pictures.colour_codes import colours_told
@@ -76,7 +77,8 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
             if (header := _jxl_header(file)) is not None:  # which is not decoded for this
                 return header.height, header.width
             with _open(file) as picture:
-                return picture.height, picture.width
+                part = shape_told(picture).part
+                return (picture.height, picture.width) if part is None else (part[3], part[2])
     return None
 
 
@@ -191,14 +193,18 @@ def _picture(
     if deep and strict:
         raise ImageError("has more than 8 bits a sample")
     turned = _turned_by_pillow(picture)
-    given = overlooked(picture) | dict(given)
+    shape = shape_told(picture)
+    given = overlooked(picture) | _aspect(picture, shape, turned) | dict(given)
     colours = colours_told(picture)
     found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
+    if shape.part is not None:
+        left, top, width, height = shape.part
+        found = found.part(slice(top, top + height), slice(left, left + width))
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
     if decoded is not None and decoded.shape[:2] != (picture.height, picture.width):
         metadata = metadata.of_size(*decoded.shape[:2])
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
-    notes += tuple(_left_out(picture))
+    notes += shape.notes + tuple(_left_out(picture))
     # a profile counts more, but in PNG, and there what the numbers of gAMA and cHRM make is none
     if colours and (picture.format == "PNG" or metadata.icc is None):
         notes += (f"its colours are not sRGB ({colours}), and stay",)
@@ -216,6 +222,18 @@ def _picture(
         alpha = None if alpha is None else _turned(alpha, turn)
         unrounded = None if unrounded is None else _turned(unrounded, turn)
     return Picture(pixels, alpha, metadata.upright(turned), notes, unrounded)
+
+
+def _aspect(picture: Image.Image, shape: Shape, turned: int | None) -> dict[str, tuple[int, int]]:
+    """Return in what proportion dots lie across and down, as Pillow names it; {}: none is told.
+
+    That is before the turn that `Metadata.upright` is told of; the plugin for HEIF may turn by
+    another than EXIF speaks of.
+    """
+    across, down = shape.aspect
+    if picture.format == "HEIF" and shape.across != (turned in range(5, 9)):
+        across, down = down, across
+    return {} if across == down else {"aspect": (down, across)}
 
 
 def _like(picture: Image.Image, decoded: ByteArray | HalfArray) -> Image.Image:

@@ -181,3 +181,33 @@ def test_damaged_densities_are_not_told(position, noise):
     data = exif.of_density(300, 300, True)
     found = exif.density(data[:position] + noise + data[position + len(noise) :])
     assert found is None or all(0 < value for value in found)
+
+
+# a density that is added
+
+
+@pytest.mark.parametrize("behind", [b"", bytes(8), b"x"])
+@pytest.mark.parametrize("kind", [SHORT, LONG])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_density_is_added_and_all_else_stays(order, kind, behind):
+    data = telephone(order, 6, kind, behind=behind)
+    assert not exif.tells_density(data)
+    found = exif.with_density(data, 300, 150.5, True)
+    assert exif.density(found) == (300, 150.5)
+    assert told(found) == told(data)
+    turned = exif.upright(found, 6)
+    assert exif.density(turned) == (150.5, 300)
+    assert told(turned) == told(exif.upright(data, 6))
+    assert (thumbnail() in turned) == (behind == b"x")
+
+
+def test_a_density_is_not_added_to_what_is_damaged():
+    for data in (b"", b"II*\0", telephone()[:40], b"II*\0\x08\0\0\0"):
+        assert exif.with_density(data, 300, 300, True) is None
+
+
+@given(st.binary(max_size=80))
+def test_a_density_is_added_to_any_bytes_or_not_at_all(rest):
+    for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"):
+        found = exif.with_density(start + rest, 2, 1, False)
+        assert found is None or exif.proportion(found) == 2

@@ -92,12 +92,28 @@ def test_a_density_of_screens_is_none(tmp_path, name, dpi):
     assert not read_picture(tmp_path / name).metadata
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_density_joins_exif_data_that_do_not_tell_it(tmp_path, name):
+    Image.fromarray(EIGHT).save(tmp_path / name, dpi=(300, 300), exif=exif_of(6))
+    found = read_picture(tmp_path / name, strict=True)
+    assert densities(found) == pytest.approx((300, 300, 2))
+    told = Image.Exif()
+    told.load(found.metadata.exif)
+    assert (told[0x010F], told.get_ifd(0x8769)[0x9003]) == ("a maker", "2026:01:02 03:04:05")
+
+
+def test_a_density_beside_damaged_exif_data_is_told(tmp_path):
+    exif = tiff_part(exif_of())[:30]
+    Image.fromarray(EIGHT).save(tmp_path / "a.png", dpi=(300, 300), exif=exif)
+    found = read_picture(tmp_path / "a.png")
+    assert found.metadata.exif == exif
+    (note,) = found.notes
+    assert note.startswith("not kept: ")
+    assert note.endswith(" dots an inch, of which its EXIF data do not tell")
+
+
 def test_a_density_that_exif_tells_stays_as_it_is(tmp_path):
-    exif = exif_of()
-    Image.fromarray(EIGHT).save(tmp_path / "a.jpg", dpi=(300, 300), exif=exif)
-    found = read_picture(tmp_path / "a.jpg")
-    assert found.metadata.exif == tiff_part(exif)
-    assert found.notes == ("not kept: 300 x 300 dots an inch, of which its EXIF data do not tell",)
+    Image.fromarray(EIGHT).save(tmp_path / "a.jpg", dpi=(300, 300), exif=exif_of())
     own = Image.Exif()
     own[282], own[283], own[296] = 600, 600, 2
     Image.fromarray(EIGHT).save(tmp_path / "b.jpg", dpi=(300, 300), exif=own)

@@ -1,0 +1,181 @@
+"""AVIF and HEIF: the part of a picture that is meant, and pixels that are not square."""
+
+import io
+import struct
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgcodec.errors import ImageError
+from imgcodec.pictures.boxes import boxes
+from imgcodec.pictures.reader import from_pil, read_picture, size_of
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def box(kind, data):
+    return struct.pack(">I4s", 8 + len(data), kind) + data
+
+
+def clap(width, height, right=0, down=0, under=1):
+    """A clean aperture; its size and how far its middle is off the picture's, in `under`ths."""
+    numbers = [number for over in (width, height, right, down) for number in (over, under)]
+    return box(b"clap", struct.pack(">IIIIiIiI", *numbers))
+
+
+def pasp(across, down):
+    return box(b"pasp", struct.pack(">II", across, down))
+
+
+def inside(data, start=0):
+    found = boxes(io.BytesIO(data), start, len(data))
+    return [(kind, data[first:last]) for kind, first, last in found]
+
+
+def with_properties(data, *more):
+    """A file of the first of whose items more is said, before any turn."""
+    length = sum(map(len, more)) + len(more)
+    done = b""
+    for kind, body in inside(data):
+        if kind == b"meta":
+            parts = [_with(*part, more, length) for part in inside(body, 4)]
+            body = body[:4] + b"".join(parts)
+        done += box(kind, body)
+    return done
+
+
+def _with(kind, body, more, length):
+    if kind == b"iprp":
+        (_, known), (_, ipma) = inside(body)
+        number = len(inside(known))
+        count = ipma[10]
+        own = ipma[11 : 11 + count]
+        turn = inside(known)[-1][0] in (b"irot", b"imir")
+        at = len(own) - 1 if turn else len(own)
+        new = bytes(number + i + 128 * (one[4:8] == b"clap") for i, one in enumerate(more, 1))
+        own = bytes([count + len(more)]) + own[:at] + new + own[at:]
+        ipma = ipma[:10] + own + ipma[11 + count :]
+        body = box(b"ipco", known + b"".join(more)) + box(b"ipma", ipma)
+    elif kind == b"iloc":
+        (count,) = struct.unpack_from(">H", body, 6)
+        size = 18 if body[5] else 14
+        for i in range(count):
+            at = 8 + size * i + (4 if body[5] else 6)
+            moved = struct.unpack_from(">I", body, at)[0] + length
+            body = body[:at] + struct.pack(">I", moved) + body[at + 4 :]
+    return box(kind, body)
+
+
+def avif(path, *more, orientation=1, pixels=PIXELS):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "AVIF", quality=100, subsampling="4:4:4", exif=exif)
+    path.write_bytes(with_properties(file.getvalue(), *more))
+    return path
+
+
+def heic(path, *more, orientation=1, pixels=PIXELS):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(file, quality=90, exif=exif.tobytes())
+    path.write_bytes(with_properties(file.getvalue(), *more))
+    return path
+
+
+def densities(picture):
+    found = Image.Exif()
+    found.load(picture.metadata.exif or b"")
+    return tuple(found.get(tag) for tag in (282, 283, 296))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_clean_aperture_is_cut_out_before_the_turn(tmp_path, orientation):
+    whole = read_picture(avif(tmp_path / "whole.avif")).pixels
+    path = avif(tmp_path / "a.avif", clap(32, 24, -4, 2), orientation=orientation)
+    found = read_picture(path, strict=True)
+    part = whole[10:34, 10:42]
+    turned = {
+        1: part, 2: part[:, ::-1], 3: part[::-1, ::-1], 4: part[::-1],
+        5: part.swapaxes(0, 1), 6: part[::-1].swapaxes(0, 1),
+        7: part[::-1, ::-1].swapaxes(0, 1), 8: part[:, ::-1].swapaxes(0, 1),
+    }  # fmt: skip
+    assert np.array_equal(found.pixels, turned[orientation])
+    assert size_of(path) == (24, 32)
+    with Image.open(path) as picture:
+        assert np.array_equal(from_pil(picture).pixels, found.pixels)
+
+
+def test_transparency_is_cut_with_the_picture(tmp_path):
+    pixels = np.dstack([PIXELS, RNG.integers(0, 256, (40, 60), np.uint8)])
+    whole = read_picture(avif(tmp_path / "whole.avif", pixels=pixels))
+    found = read_picture(avif(tmp_path / "a.avif", clap(59, 1, 1, 1, 1), pixels=pixels))
+    assert found.notes != ()  # half a pixel off
+    found = read_picture(avif(tmp_path / "a.avif", clap(118, 2, 1, 1, 2), pixels=pixels))
+    assert np.array_equal(found.pixels, whole.pixels[20:21, 1:])
+    assert np.array_equal(found.alpha, whole.alpha[20:21, 1:])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [clap(63, 40, 0, 0, 2), clap(64, 40), clap(0, 0), clap(32, 24, 20, 0), clap(1, 1, 1, 1, 0)],
+)
+def test_an_aperture_that_is_no_part_of_whole_pixels_is_told(tmp_path, said):
+    path = avif(tmp_path / "a.avif", said)
+    found = read_picture(path)
+    assert found.pixels.shape == PIXELS.shape
+    assert found.notes == ("its clean aperture is none of whole pixels, and is not kept",)
+    with pytest.raises(ImageError, match="clean aperture"):
+        read_picture(path, strict=True)
+
+
+def test_the_whole_picture_as_an_aperture_says_nothing(tmp_path):
+    found = read_picture(avif(tmp_path / "a.avif", clap(60, 40), pasp(7, 7)), strict=True)
+    assert found.pixels.shape == PIXELS.shape
+    assert found.metadata.exif is None
+
+
+def test_what_the_plugin_for_heif_cut_out_is_not_cut_twice(tmp_path):
+    path = heic(tmp_path / "a.heic", pixels=PIXELS[:33, :51])  # coded as 64x64
+    found = read_picture(path, strict=True)
+    assert found.pixels.shape == (33, 51, 3)
+    assert size_of(path) == (33, 51)
+
+
+@pytest.mark.parametrize("make", [avif, heic])
+@pytest.mark.parametrize("orientation", [1, 2, 3, 6, 8])
+def test_pixels_that_are_not_square_are_kept(tmp_path, make, orientation):
+    found = read_picture(make(tmp_path / "a.xyz", pasp(4, 2), orientation=orientation))
+    assert densities(found) == ((1, 2, 1) if orientation < 5 else (2, 1, 1))
+    assert found.notes == ()
+    width, height = (60, 40) if orientation < 5 else (40, 60)
+    assert found.pixels.shape == (height, width, 3)
+
+
+def test_exif_of_another_proportion_is_told(tmp_path):
+    exif = Image.Exif()
+    exif[282] = exif[283] = 72
+    exif[296] = 2
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "AVIF", exif=exif)
+    path = tmp_path / "a.avif"
+    path.write_bytes(with_properties(file.getvalue(), pasp(1, 2)))
+    found = read_picture(path)
+    assert densities(found) == (72, 72, 2)
+    assert found.notes == ("not kept: pixels of 1 to 2, of which its EXIF data do not tell",)
+
+
+@pytest.mark.parametrize("at", range(32, 330, 7))
+def test_damaged_boxes_end_in_a_picture_or_a_line(tmp_path, at):
+    path = avif(tmp_path / "a.avif", clap(32, 24), pasp(1, 2))
+    data = bytearray(path.read_bytes())
+    for flipped in (1, 128, 255):
+        data[at] ^= flipped
+        path.write_bytes(data)
+        with suppress(ImageError):
+            assert read_picture(path).pixels.shape[2] == 3
