@@ -3,15 +3,17 @@
 import base64
 import os
 import warnings
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.files import replacing
+from imgcodec.files import reason, replacing
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.georeference import chunk_of, place_of
@@ -46,18 +48,22 @@ def open_raster(path: str | os.PathLike[str]) -> Raster | None:
         import rasterio
     except (OSError, ImportError):
         return None
+    links = ExitStack()
+    named = _named(path, links)
     try:
         with rasterio.Env():  # which keeps GDAL from talking to the user
-            dataset = _open(path, driver="GTiff")
+            dataset = links.enter_context(_open(named, driver="GTiff"))
     except rasterio.errors.RasterioError:
+        links.close()
         return None  # `reader.read_picture` says what is wrong with it
     raster = None
     try:
         with telling(path):
-            raster = _raster(dataset, path)
+            raster = _raster(dataset, path, links)
     finally:
         if raster is None:
-            dataset.close()
+            links.close()
+    weakref.finalize(links, links.pop_all().close)  # with the raster, or copies of it
     return raster
 
 
@@ -112,11 +118,12 @@ def writing(
         profile["source_icc_profile"] = base64.b64encode(icc).decode()
     place, tags = ({}, {}) if georeference is None else place_of(georeference, corner)
     top = 0
-    with replacing(path, force) as temporary:
+    with replacing(path, force) as temporary, ExitStack() as links:
+        named = _named(temporary, links)
         try:
             with (
                 rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
-                _open(temporary, "w", **profile, **place) as dataset,
+                _open(named, "w", **profile, **place) as dataset,
             ):
                 dataset.update_tags(**tags)
 
@@ -133,7 +140,7 @@ def writing(
                     top = bottom
 
                 yield take
-            _check_whole(temporary, path)
+            _check_whole(named, path)
         except rasterio.errors.RasterioError as error:
             line = line_of(error.__cause__ or error)
             raise AicError(f"{path}: {line}; the disk may be full") from error
@@ -155,16 +162,49 @@ def _profile(height: int, width: int, channels: int, transparent: bool) -> dict[
     return profile
 
 
+def _named(path: Path, links: ExitStack) -> Path:
+    """Return a name of a file that GDAL can have: in UTF-8, and no word of its own.
+
+    Elsewhere, links in a temporary folder: to the file's folder, or to the file and those beside
+    it that belong to it, like b.tif.aux.xml, b.tfw and b_RPC.TXT to b.tif.
+
+    Args:
+        path: of the file.
+        links: what removes the links.
+
+    Raises:
+        AicError: there is no such name.
+    """
+    path = Path(os.path.abspath(path))
+    if _is_utf8(str(path)):
+        return path
+    try:
+        folder = Path(links.enter_context(TemporaryDirectory(prefix="aic-")))
+        if _is_utf8(path.name):
+            (folder / "of").symlink_to(path.parent)
+            return folder / "of" / path.name
+        for name in os.listdir(path.parent):
+            rest = name.removeprefix(path.stem)
+            if len(rest) < len(name) and rest[:1] in (".", "_") and _is_utf8(rest):
+                (folder / f"of{rest}").symlink_to(path.parent / name)
+        return folder / f"of{path.suffix}"
+    except OSError as error:
+        raise AicError(
+            f"{path}: its name is not UTF-8, and has no link: {reason(error)}"
+        ) from error
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
 def _open(path: Path, mode: str = "r", **words: Any) -> Any:
     """Open a dataset, without the warning that it has no georeference."""
     import rasterio
 
     with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        try:
-            return rasterio.open(path, mode, **words)
-        except UnicodeEncodeError as error:
-            raise AicError(f"{path}: the name is not UTF-8, which GDAL needs") from error
+        return rasterio.open(path, mode, **words)
 
 
 def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
@@ -181,7 +221,7 @@ def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
                     raise AicError(f"{path}: not all of it was written, the disk may be full")
 
 
-def _raster(dataset: "rasterio.DatasetReader", path: Path) -> Raster | None:
+def _raster(dataset: "rasterio.DatasetReader", path: Path, links: ExitStack) -> Raster | None:
     """Return a dataset as a raster, None where Pillow may read it."""
     if chunk_of(dataset) is None and dataset.nodata is None:
         return None
@@ -195,4 +235,4 @@ def _raster(dataset: "rasterio.DatasetReader", path: Path) -> Raster | None:
             "holds several pictures (pages, or pictures inside the first): choose with"
             f" gdal_translate GTIFF_DIR:1:{path.name}"
         )
-    return Raster(dataset, path)
+    return Raster(dataset, path, links)

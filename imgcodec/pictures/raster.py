@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,8 +51,13 @@ class Raster:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, dataset: "rasterio.DatasetReader", path: Path) -> None:
+    def __init__(self, dataset: "rasterio.DatasetReader", path: Path, links: ExitStack) -> None:
         """Take an open dataset of a file.
+
+        Args:
+            dataset: it.
+            path: of the file.
+            links: what is kept alive as long as the dataset is read.
 
         Raises:
             ImageError: it holds what 8-bit RGB or grey cannot.
@@ -61,6 +66,8 @@ class Raster:
 
         tags, num_others = _tags(path)
         self._dataset = dataset
+        self._path = path
+        self._links = links
         self._bands = bands = bands_of(dataset)
         self._chunk = chunk_of(dataset)
         flags = dataset.mask_flag_enums[bands.colours[0] - 1]
@@ -124,7 +131,7 @@ class Raster:
     @stage("read")
     def __getitem__(self, window: _Window) -> ByteArray:
         """Read rows and columns, two slices without steps: uint8 (h, w, 3) or (h, w)."""
-        with telling(self._dataset.name):
+        with telling(self._path):
             return self._pixels(*self._read(window))
 
     def _pixels(self, raw: NDArray[Any], mask: ByteArray | None) -> ByteArray:
@@ -180,7 +187,7 @@ class Raster:
         height, width = self.shape[:2]
         png = GreyPng(height, width)
         opaque = True
-        with telling(self._dataset.name):
+        with telling(self._path):
             for top in range(0, height, _STRIP):
                 alpha = self._alpha(*self._read((slice(top, top + _STRIP), slice(None))))
                 opaque = opaque and bool(alpha.min() == 255)

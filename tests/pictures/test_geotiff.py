@@ -217,8 +217,71 @@ def test_a_write_that_fails_says_what_it_may_be(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+ODD = "b\udcff"  # as Python spells a name of bytes that are not UTF-8, which GDAL cannot have
+
+
+@pytest.fixture
+def temporaries(tmp_path, monkeypatch):
+    folder = tmp_path / "temporaries"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
-def test_a_name_that_gdal_cannot_have(mosaic):
-    odd = mosaic.rename(mosaic.with_name("b\udcff.tif"))
-    with pytest.raises(AicError, match="not UTF-8"):
+@pytest.mark.parametrize("name", [f"{ODD}.tif", f"{ODD}/a.tif", f"{ODD}/{ODD}.tif"])
+def test_names_that_are_not_utf_8(mosaic, temporaries, name):
+    with rasterio.open(mosaic, "r+") as dataset:
+        dataset.build_overviews([2])
+    wanted = geotiff.open_raster(mosaic)
+    path = mosaic.parent / name
+    try:
+        path.parent.mkdir(exist_ok=True)
+        mosaic.rename(path)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    raster = geotiff.open_raster(path)
+    assert raster.notes == wanted.notes
+    assert raster.chunks() == wanted.chunks()
+    kept = raster.keeping(())
+    del raster
+    assert np.array_equal(kept[:, :], wanted[:, :])
+    del kept
+    assert list(temporaries.iterdir()) == []
+    with geotiff.writing(path, *wanted.shape, wanted.chunks()[0][1], force=True) as take:
+        take(wanted[:, :])
+    assert geotiff.open_raster(path).chunks() == wanted.chunks()
+    assert [one.name for one in path.parent.iterdir() if one.is_file()] == [path.name]
+    assert list(temporaries.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_files_that_belong_to_one_whose_name_is_not_utf_8(tmp_path, temporaries):
+    pixels = np.zeros((8, 8), np.uint8)
+    with rasterio.open(tmp_path / "a.tif", "w", "GTiff", 8, 8, 1, dtype="uint8") as dataset:
+        dataset.write(pixels[None])
+    try:
+        (tmp_path / "a.tif").rename(tmp_path / f"{ODD}.tif")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    assert geotiff.open_raster(tmp_path / f"{ODD}.tif") is None
+    (tmp_path / f"{ODD}.tfw").write_text("2\n0\n0\n-2\n101\n199\n")
+    raster = geotiff.open_raster(tmp_path / f"{ODD}.tif")
+    assert json.loads(raster.chunks()[0][1])["transform"] == [2, 0, 100, 0, -2, 200]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on POSIX only")
+def test_no_place_for_links_is_one_line(mosaic, temporaries):
+    try:
+        odd = mosaic.rename(mosaic.with_name(f"{ODD}.tif"))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    temporaries.rmdir()
+    with pytest.raises(AicError, match="its name is not UTF-8, and has no link: no such file"):
         geotiff.open_raster(odd)
+
+
+def test_a_name_that_gdal_takes_for_words(mosaic, monkeypatch):
+    monkeypatch.chdir(mosaic.parent)
+    mosaic.rename("GTIFF_DIR:1:a.tif")
+    assert geotiff.open_raster("GTIFF_DIR:1:a.tif").shape == (200, 328, 3)
