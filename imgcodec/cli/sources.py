@@ -101,8 +101,14 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
         from imgcodec.jpeg import pixels, reading
 
         with stage("read"):
-            read = reading.read(files.read_bytes(source), min(most, MOST_UNROUNDED))
-            return pixels.rgb(read), ()
+            data = files.read_bytes(source)
+            try:
+                return pixels.rgb(reading.read(data, min(most, MOST_UNROUNDED))), ()
+            except DamageError:
+                raise
+            except AicError:  # larger, or of colours that only Pillow knows
+                reading.check(data, most)
+                return None, ()
     except DamageError as error:
         return None, (f"it is damaged ({error}), and encoded as far as Pillow reads it",)
     except (OSError, AicError):

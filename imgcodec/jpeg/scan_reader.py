@@ -2,7 +2,8 @@
 
 A Huffman code says nowhere where its symbols begin, but a decoder that starts in their midst soon
 falls into step. So a scan is cut into lanes that are decoded side by side; those that began out of
-step are done again from where the lane before them ended.
+step are done again from where the lane before them ended. That takes more than fifty times the
+memory of the coded bytes, so a long scan is decoded in pieces.
 """
 
 import re
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from imgcodec.errors import DamageError
 from imgcodec.jpeg import huffman
-from imgcodec.jpeg.huffman import Integers, read_bits, windows
+from imgcodec.jpeg.huffman import Integers, windows
 from imgcodec.jpeg.scans import Blocks, intervals, order, unit
 from imgcodec.jpeg.syntax import Frame, Scan
 
@@ -22,6 +23,9 @@ MOST_LANES = 4096
 LANE_BITS = 1024  # at least
 STEP_BITS = 768  # in which a lane most often falls into step
 STEPS = 16  # that lanes take before those that have ended are left out
+PIECE_BYTES = 2**20  # of coded data that are decoded at a time
+SLACK_BYTES = 256  # that are read behind them: one block, or one symbol and its value
+PIECE_BLOCKS = 2**14  # that are refined at a time
 PIECE = 2**14  # symbols whose values are read at a time, as caches hold them
 STATES = 2 * huffman.SKIP  # of a block of the MCU
 
@@ -39,18 +43,23 @@ def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
         raise DamageError(f"{len(edges) - 1} restart intervals, wanted {len(starts)}")
     if not len(data):
         raise DamageError("a scan without coded data")
-    words = windows(data)
     if scan.high and scan.start == 0:
-        ends = _decode_bits(words, edges, starts, scan, which, blocks)
+        ends = _decode_bits(data, edges, starts, scan, which, blocks)
     elif scan.high:
-        ends = _decode_refinement(words, edges, starts, scan, which, blocks)
+        ends = _decode_refinement(data, edges, starts, scan, which, blocks)
     else:
-        ends = _decode_symbols(words, edges, starts, scan, which, owners, blocks)
+        ends = _decode_symbols(data, edges, starts, scan, which, owners, blocks)
     left = 8 * edges[1:] - ends
     if (left < 0).any() or (left > 7).any():
         raise DamageError("the coded data of a scan ends too early or too late")
-    pads: list[int] = (read_bits(words, ends, left) | 255 << left & 255).tolist()
+    pads: list[int] = (data[edges[1:] - 1] | 255 << left & 255).tolist()
     return pads  # of which the last bits count
+
+
+def _bits(data: NDArray[np.uint8], at: Integers) -> Integers:
+    """Return the bits (n,) that stand at `at` (n,)."""
+    found: Integers = data.take(at >> 3, mode="clip").astype(np.int64) >> (7 - (at & 7)) & 1
+    return found
 
 
 def _unstuffed(coded: bytes) -> tuple[NDArray[np.uint8], Integers]:
@@ -82,12 +91,11 @@ class _Lanes:
     The state of a lane is the block of the MCU that it is in, times `STATES`, plus the frequency.
 
     Args:
-        heads: the 16 bits from each bit on.
         scan: what they decode.
     """
 
-    def __init__(self, heads: NDArray[np.uint16], scan: Scan) -> None:
-        self._heads = heads
+    def __init__(self, scan: Scan) -> None:
+        self._heads = np.empty(0, np.uint16)
         known: list[bytes] = []  # tables
         pattern: list[tuple[int, int]] = []  # those of each block of an MCU
         for i, component in enumerate(scan.components):
@@ -102,7 +110,7 @@ class _Lanes:
         num = next(n for n in range(1, 11) if pattern == (pattern * 2)[n : n + len(pattern)])
         self._steps = np.frombuffer(b"".join(known), np.uint32)
         self._moves = (self._steps & (1 << huffman.SYMBOL) - 1).astype(np.uint16)  # caches hold it
-        self._start = scan.start
+        self.start = scan.start
         state = np.arange(num * STATES)
         k = state % STATES
         self._table = np.array(pattern[:num])[state // STATES, (k > 0).astype(int)]
@@ -143,19 +151,25 @@ class _Lanes:
             some = some[at[some] < stop[some]]
         return pieces, counts
 
-    def symbols(self, edges: Integers) -> tuple[Integers, Integers, Integers]:
-        """Return place, entry and frequency of all symbols, in order.
+    def symbols(
+        self, heads: NDArray[np.uint16], edges: Integers, state: int
+    ) -> tuple[Integers, Integers, Integers, tuple[int, int]]:
+        """Return place, entry and frequency of all symbols, in order; and place and state behind.
 
         Args:
-            edges: where intervals begin and the last one ends, bits.
+            heads: the 16 bits from each bit on.
+            edges: where intervals begin and the last one ends, or is cut off, bits.
+            state: in which the first begins.
         """
+        self._heads = heads
         size = max(LANE_BITS, -(-int(edges[-1]) // MOST_LANES))
         cuts = [np.arange(a, b, size) for a, b in zip(edges[:-1], edges[1:], strict=True)]
         begin = np.concatenate(cuts)
         stop = np.concatenate([begin[1:], edges[-1:]])
         follow = np.flatnonzero(~np.isin(begin, edges[:-1]))  # lanes that go on from another
         todo = np.arange(len(begin))
-        begins = np.stack([begin, np.full(len(begin), self._start)])  # place, state
+        begins = np.stack([begin, np.full(len(begin), self.start)])  # place, state
+        begins[1, 0] = state
         ends = np.stack([np.maximum(begin, stop - STEP_BITS), begins[1]])
         self._run(ends[0], ends[1], stop, 0, todo)  # likely ends of all lanes
         pieces: list[_Piece] = []
@@ -164,11 +178,11 @@ class _Lanes:
         number = 0
         while len(todo):
             begins[:, follow] = ends[:, follow - 1]
-            state = begins[:, todo]
-            more, counts[todo] = self._run(state[0], state[1], stop[todo], number, todo)
+            on = begins[:, todo]
+            more, counts[todo] = self._run(on[0], on[1], stop[todo], number, todo)
             pieces += more
             turn[todo] = number
-            ends[:, todo] = state
+            ends[:, todo] = on
             wrong = np.zeros(len(begin), bool)
             wrong[follow] = (begins[:, follow] != ends[:, follow - 1]).any(0)
             todo = np.flatnonzero(wrong)
@@ -183,16 +197,76 @@ class _Lanes:
             place = ((first[lanes] + piece.step)[:, None] + np.arange(STEPS))[valid]
             at[place], states[place] = found[valid], piece.state[:-1, kept].T[valid]
         entry = self._steps.take(self._table.take(states) + self._heads.take(at)).astype(np.int64)
-        return at, entry, states % STATES
+        return at, entry, states % STATES, (int(ends[0, -1]), int(ends[1, -1]))
 
 
 def _decode_symbols(
-    words: NDArray[np.uint32], edges: Integers, starts: Integers, scan: Scan, which: Integers,
+    data: NDArray[np.uint8], edges: Integers, starts: Integers, scan: Scan, which: Integers,
     owners: Integers, blocks: Blocks,
 ) -> Integers:  # fmt: skip
     """Decode a scan that knows nothing before; return where its intervals end, bits."""
-    heads = huffman.heads(words)
-    at, entry, k = _Lanes(heads, scan).symbols(8 * edges)
+    lanes = _Lanes(scan)
+    limits = np.concatenate([starts[1:], [len(which)]])
+    ends = np.empty(len(starts), np.int64)
+    diffs: list[Integers] = []
+    number, at, state, block = 0, 0, scan.start, 0  # of the interval, the bit, and so on
+    while number < len(starts):
+        if at >= 8 * edges[number + 1]:
+            raise DamageError("the coded data of a scan ends too early or too late")
+        base = at >> 3
+        stop = min(base + PIECE_BYTES, int(edges[-1]))
+        num = int(np.searchsorted(edges, stop, "right")) - 1 - number  # intervals that end in it
+        cuts = 8 * edges[number + 1 : number + num + 1]
+        cut_off = [8 * stop] if 8 * stop > cuts[-1:].sum() else []
+        inner = np.concatenate([[at], cuts, np.array(cut_off, np.int64)]) - 8 * base
+        heads = huffman.heads(windows(data[base : stop + SLACK_BYTES]))
+        at_bits, entry, k, behind = lanes.symbols(heads, inner, state)
+        its = slice(number, number + len(inner) - 1)
+        begins = np.concatenate([[block], starts[its][1:]])
+        found = _owned(_Symbols(at_bits, entry, k), heads, inner, begins, limits[its], scan)
+        symbols, owner, reached, bits = found
+        whole = reached == limits[its]
+        if not whole[:num].all():
+            raise DamageError("the coded data of a scan is damaged")
+        ends[its] = 8 * base + bits
+        diffs += _set_values(symbols, heads, scan, which[owner], blocks)
+        if whole.all():
+            number = its.stop
+            at, state = 8 * int(edges[number]), scan.start
+            block = int(starts[number]) if number < len(starts) else 0
+        else:
+            number = its.stop - 1
+            at, state, block = 8 * base + behind[0], behind[1], int(reached[-1])
+    if scan.start == 0:
+        _add_means(blocks, which, owners, starts, np.concatenate(diffs), scan.low)
+    return ends
+
+
+class _Symbols(NamedTuple):
+    """Symbols, in order."""
+
+    at: Integers  # bits
+    entry: Integers
+    k: Integers  # frequency
+
+
+def _owned(
+    symbols: _Symbols, heads: NDArray[np.uint16], edges: Integers, begins: Integers,
+    limits: Integers, scan: Scan,
+) -> tuple[_Symbols, Integers, Integers, Integers]:  # fmt: skip
+    """Return what of symbols does not stand behind the last block of an interval.
+
+    And which block of the scan each is in; which block each interval comes to, and at which bit.
+
+    Args:
+        symbols: of intervals, the last of which may go on behind them.
+        heads: the 16 bits from each bit on.
+        edges: where intervals begin and the last one ends, bits.
+        begins: the first block of each interval.
+        limits: the block behind each.
+        scan: which it is.
+    """
+    at, entry, k = symbols
     advance = entry >> huffman.ADVANCE & 127
     ended = (k + advance > scan.end).astype(np.int64)
     if scan.start > 0:
@@ -200,46 +274,58 @@ def _decode_symbols(
         size, value = _extra(heads, at[runs], entry[runs])
         ended[runs] = (1 << size) + value
     before = np.cumsum(ended) - ended  # blocks that ended, over all intervals
+    num = len(begins)
     segment = np.zeros_like(at)
-    if len(starts) > 1:
-        segment += np.searchsorted(8 * edges[1:], at, "right")
-    first = np.searchsorted(segment, np.arange(len(starts)))
+    if num > 1:
+        segment += np.searchsorted(edges[1:], at, "right")
+    first = np.searchsorted(segment, np.arange(num))
     if (first >= len(at)).any():
         raise DamageError("the coded data of a scan ends too early or too late")
-    block = before - before[first][segment] + starts[segment]
-    limit = np.concatenate([starts[1:], [len(which)]])
+    block = before - before[first][segment] + begins[segment]
     after = block + ended
-    valid: slice | NDArray[np.bool_]  # not what stands behind the last block of an interval
-    if len(starts) == 1:
-        valid = slice(int(np.searchsorted(block, limit[0])))
+    valid: slice | NDArray[np.bool_]
+    if num == 1:
+        valid = slice(int(np.searchsorted(block, limits[0])))
     else:
-        valid = block < limit[segment]
+        valid = block < limits[segment]
     at, k, entry, segment, block, after = (
         column[valid] for column in (at, k, entry, segment, block, after)
     )
-    last = np.searchsorted(segment, np.arange(len(starts)), "right") - 1
-    if (entry >> huffman.LENGTH == 0).any() or (after[last] != limit).any():
+    last = np.searchsorted(segment, np.arange(num), "right") - 1
+    if (entry >> huffman.LENGTH == 0).any() or (after[last] > limits).any():
         raise DamageError("the coded data of a scan is damaged")
+    return _Symbols(at, entry, k), block, after[last], at[last] + (entry[last] & 63)
+
+
+def _set_values(
+    symbols: _Symbols, heads: NDArray[np.uint16], scan: Scan, owners: Integers, blocks: Blocks
+) -> list[Integers]:
+    """Set coefficients of blocks but their means; return differences of these.
+
+    Args:
+        symbols: of a scan.
+        heads: the 16 bits from each bit on.
+        scan: which it is.
+        owners: the block of each symbol.
+        blocks: all of them.
+    """
     diffs: list[Integers] = []
     flat = blocks.reshape(-1)
-    for a in range(0, len(at), PIECE):
-        part, kk = entry[a : a + PIECE], k[a : a + PIECE]
-        size, value = _extra(heads, at[a : a + PIECE], part)
+    for a in range(0, len(symbols.at), PIECE):
+        at, entry, k = (column[a : a + PIECE] for column in symbols)
+        size, value = _extra(heads, at, entry)
         level = np.where(value < 1 << np.maximum(size - 1, 0), value - (1 << size) + 1, value)
-        is_dc = kk == 0
+        is_dc = k == 0
         coded = (size > 0) & ~is_dc
         if scan.start > 0:
-            coded &= part >> huffman.ADVANCE & 127 != huffman.SKIP
+            coded &= entry >> huffman.ADVANCE & 127 != huffman.SKIP
         at_coded = np.flatnonzero(coded)
-        place = kk[at_coded] + (part[at_coded] >> huffman.SYMBOL + 4 & 15)
+        place = k[at_coded] + (entry[at_coded] >> huffman.SYMBOL + 4 & 15)
         if (place > scan.end).any() or (size > 15).any():
             raise DamageError("the coded data of a scan is damaged")
-        owner = which.take(block[a : a + PIECE][at_coded])
-        flat[64 * owner + place] = level[at_coded] << scan.low
+        flat[64 * owners[a : a + PIECE][at_coded] + place] = level[at_coded] << scan.low
         diffs.append(np.where(size > 0, level, 0)[is_dc])
-    if scan.start == 0:
-        _add_means(blocks, which, owners, starts, np.concatenate(diffs), scan.low)
-    return at[last] + (entry[last] & 63)
+    return diffs
 
 
 def _extra(heads: NDArray[np.uint16], at: Integers, entry: Integers) -> tuple[Integers, Integers]:
@@ -269,19 +355,19 @@ def _add_means(
 
 
 def _decode_bits(
-    words: NDArray[np.uint32], edges: Integers, starts: Integers, scan: Scan, which: Integers,
+    data: NDArray[np.uint8], edges: Integers, starts: Integers, scan: Scan, which: Integers,
     blocks: Blocks,
 ) -> Integers:  # fmt: skip
     """Decode one more bit of each block mean."""
     number = np.arange(len(which))
     segment = np.searchsorted(starts, number, "right") - 1
     at = 8 * edges[segment] + number - starts[segment]
-    blocks[which, 0] |= (read_bits(words, at, np.ones_like(at)) << scan.low).astype(np.int16)
+    blocks[which, 0] |= (_bits(data, at) << scan.low).astype(np.int16)
     return 8 * edges[:-1] + np.diff(starts, append=len(which))
 
 
 def _decode_refinement(
-    words: NDArray[np.uint32], edges: Integers, starts: Integers, scan: Scan, which: Integers,
+    data: NDArray[np.uint8], edges: Integers, starts: Integers, scan: Scan, which: Integers,
     blocks: Blocks,
 ) -> Integers:  # fmt: skip
     """Decode one more bit of each coefficient, and those that become nonzero with it.
@@ -292,70 +378,98 @@ def _decode_refinement(
     if table is None:
         raise DamageError("a scan without its Huffman table")
     width = scan.end - scan.start + 1
-    known = blocks[which, scan.start : scan.end + 1] != 0
-    counts = np.zeros(len(which) + 1, np.int64)
-    counts[1:] = np.cumsum(known.sum(1))
-    olds = counts.tolist()
-    zero_at = np.nonzero(~known)[1].tolist()  # places of zeros, block by block
-    steps, memory = table.steps, words.tolist()
+    steps = table.steps
     limit = 8 * int(edges[-1])
-    corrections: list[tuple[int, int]] = []  # first bit and number of runs of corrections
-    news: list[tuple[int, int, int]] = []  # block, place, bit of the sign
     ends = []
     bounds = [*starts.tolist(), len(which)]
-    for segment, start in enumerate(bounds[:-1]):
-        at, block = 8 * int(edges[segment]), start
-        while block < bounds[segment + 1]:
-            zeros_start = width * block - olds[block]
-            zeros_end = width * (block + 1) - olds[block + 1]
-            place, zero = 0, zeros_start  # next place; number of the next zero
-            while place < width:
-                if at > limit:
-                    raise DamageError("the coded data of a scan ends too early or too late")
-                entry = int(steps[memory[at >> 3] << (at & 7) >> 16 & 0xFFFF])
-                length, symbol = entry >> huffman.LENGTH, entry >> huffman.SYMBOL & 255
-                run, size = symbol >> 4, symbol & 15
-                if length == 0 or size > 1:
-                    raise DamageError("the coded data of a scan is damaged")
-                at += length
-                if size == 0 and run < 15:  # ends blocks
-                    more = 1 << run
-                    if run:
-                        more += memory[at >> 3] << (at & 7) >> (32 - run) & more - 1
-                        at += run
-                    past = block + more
-                    if past > bounds[segment + 1]:
-                        raise DamageError("the coded data of a scan is damaged")
-                    passed = place - (zero - zeros_start)  # nonzeros before `place`
-                    num = olds[past] - olds[block] - passed
-                    corrections.append((at, num))
-                    at += num
-                    block = past
-                    break
-                sign = at
-                at += size
-                if zero + run >= zeros_end:  # runs beyond the block
-                    raise DamageError("the coded data of a scan is damaged")
-                target = zero_at[zero + run]
-                num = target - place - run
+    segment, at, left = 0, 0, 0  # interval, bit, and blocks that have ended already
+    base, memory = 0, windows(data[: PIECE_BYTES + SLACK_BYTES]).tolist()
+    for begin in range(0, len(which), PIECE_BLOCKS):
+        part = which[begin : begin + PIECE_BLOCKS]
+        known = blocks[part, scan.start : scan.end + 1] != 0
+        counts = np.zeros(len(part) + 1, np.int64)
+        counts[1:] = np.cumsum(known.sum(1))
+        olds = counts.tolist()
+        zero_at = np.nonzero(~known)[1].tolist()  # places of zeros, block by block
+        corrections: list[tuple[int, int]] = []  # first bit and number of runs of corrections
+        news: list[tuple[int, int, int]] = []  # block, place, bit of the sign
+        block = 0
+        while block < len(part):
+            stop = min(bounds[segment + 1] - begin, len(part))
+            if left:
+                past = min(block + left, stop)
+                num = olds[past] - olds[block]
                 corrections.append((at, num))
                 at += num
-                if size:
-                    news.append((block, target, sign))
-                place, zero = target + 1, zero + run + 1
-            else:
-                block += 1
-        ends.append(at)
+                left -= past - block
+                block = past
+            while block < stop:
+                if not 0 <= (at >> 3) - base <= PIECE_BYTES:
+                    base = at >> 3
+                    memory = windows(data[base : base + PIECE_BYTES + SLACK_BYTES]).tolist()
+                zeros_start = width * block - olds[block]
+                zeros_end = width * (block + 1) - olds[block + 1]
+                place, zero = 0, zeros_start  # next place; number of the next zero
+                while place < width:
+                    if at > limit:
+                        raise DamageError("the coded data of a scan ends too early or too late")
+                    entry = int(steps[memory[(at >> 3) - base] << (at & 7) >> 16 & 0xFFFF])
+                    length, symbol = entry >> huffman.LENGTH, entry >> huffman.SYMBOL & 255
+                    run, size = symbol >> 4, symbol & 15
+                    if length == 0 or size > 1:
+                        raise DamageError("the coded data of a scan is damaged")
+                    at += length
+                    if size == 0 and run < 15:  # ends blocks
+                        left = 1 << run
+                        if run:
+                            word = memory[(at >> 3) - base]
+                            left += word << (at & 7) >> (32 - run) & left - 1
+                            at += run
+                        if begin + block + left > bounds[segment + 1]:
+                            raise DamageError("the coded data of a scan is damaged")
+                        past = min(block + left, stop)
+                        passed = place - (zero - zeros_start)  # nonzeros before `place`
+                        num = olds[past] - olds[block] - passed
+                        corrections.append((at, num))
+                        at += num
+                        left -= past - block
+                        block = past
+                        break
+                    sign = at
+                    at += size
+                    if zero + run >= zeros_end:  # runs beyond the block
+                        raise DamageError("the coded data of a scan is damaged")
+                    target = zero_at[zero + run]
+                    num = target - place - run
+                    corrections.append((at, num))
+                    at += num
+                    if size:
+                        news.append((block, target, sign))
+                    place, zero = target + 1, zero + run + 1
+                else:
+                    block += 1
+            if begin + block == bounds[segment + 1]:
+                ends.append(at)
+                segment += 1
+                at = 8 * int(edges[segment])
+        _refine(data, scan, part, blocks, known, corrections, news)
+    return np.array(ends)
+
+
+def _refine(
+    data: NDArray[np.uint8], scan: Scan, which: Integers, blocks: Blocks,
+    known: NDArray[np.bool_], corrections: list[tuple[int, int]],
+    news: list[tuple[int, int, int]],
+) -> None:  # fmt: skip
+    """Add one more bit to the known coefficients of some blocks, and set those that are new."""
     runs = np.array(corrections, np.int64).reshape(-1, 2)
-    if runs[:, 1].sum() != counts[-1]:
+    rows, columns = np.nonzero(known)
+    if runs[:, 1].sum() != len(rows):
         raise DamageError("the coded data of a scan is damaged")
     offset = np.cumsum(runs[:, 1]) - runs[:, 1]
-    at_bits = np.repeat(runs[:, 0] - offset, runs[:, 1]) + np.arange(counts[-1])
-    bits = read_bits(words, at_bits, np.ones_like(at_bits))
-    rows, columns = np.nonzero(known)
+    bits = _bits(data, np.repeat(runs[:, 0] - offset, runs[:, 1]) + np.arange(len(rows)))
     target = which[rows], columns + scan.start
     blocks[target] += (np.sign(blocks[target]) * bits << scan.low).astype(np.int16)
     found = np.array(news, np.int64).reshape(-1, 3)
-    positive = read_bits(words, found[:, 2], np.ones(len(found), np.int64))
+    positive = _bits(data, found[:, 2])
     blocks[which[found[:, 0]], found[:, 1] + scan.start] = (2 * positive - 1) << scan.low
-    return np.array(ends)

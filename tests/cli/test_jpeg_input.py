@@ -138,6 +138,20 @@ def test_what_is_missing_before_the_end_is_told(tmp_path, tiny_weights):
     assert target.exists()
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK"}])
+def test_damage_is_told_of_what_only_pillow_reads(tmp_path, tiny_weights, monkeypatch, options):
+    """Large files, and other colours than Y, Cb and Cr."""
+    monkeypatch.setattr("imgcodec.cli.sources.MOST_UNROUNDED", 2639)
+    whole = jpeg(**options)
+    at = len(whole) - 40
+    data = whole[:at] + bytes([whole[at] ^ 4 ^ 64]) + whole[at + 1 : -30] + whole[-2:]
+    (tmp_path / "b.jpg").write_bytes(data)
+    words = ["encode", str(tmp_path / "b.jpg"), str(tmp_path / "b.aic"), "--dry-run"]
+    done = CliRunner().invoke(cli.main, [*words, "--weights", str(tiny_weights)])
+    assert done.exit_code == 0
+    assert "b.jpg: it is damaged (the coded data of a scan " in done.stderr
+
+
 def test_far_too_few_bytes_for_the_pixels_are_told_at_any_size():
     data = bytearray(jpeg())
     at = data.index(b"\xff\xc0") + 5

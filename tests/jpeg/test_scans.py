@@ -1,6 +1,7 @@
 """JPEG files taken apart and put together again."""
 
 import io
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -65,6 +66,52 @@ def test_lanes_fall_into_step():
     parts, blocks, _ = opened(data)
     assert len(parts.scans[0].coded) * 8 > 20 * scan_reader.LANE_BITS
     assert rebuilt(data) == data
+
+
+def test_a_scan_is_decoded_in_pieces(kind, monkeypatch):
+    parts, blocks, pads = opened(kind)
+    monkeypatch.setattr(scan_reader, "PIECE_BYTES", 301)
+    monkeypatch.setattr(scan_reader, "PIECE_BLOCKS", 5)
+    _, found, its_pads = opened(kind)
+    assert np.array_equal(found, blocks)
+    assert its_pads == pads
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_blocks": 1}])
+def test_pieces_may_be_as_small_as_a_byte_and_a_block(monkeypatch, options):
+    data = jpeg(picture(18, 35), **options)
+    _, blocks, pads = opened(data)
+    monkeypatch.setattr(scan_reader, "PIECE_BYTES", 1)
+    monkeypatch.setattr(scan_reader, "PIECE_BLOCKS", 1)
+    _, found, its_pads = opened(data)
+    assert np.array_equal(found, blocks)
+    assert its_pads == pads
+
+
+def test_damage_in_pieces_is_never_a_bug(kind, monkeypatch):
+    monkeypatch.setattr(scan_reader, "PIECE_BYTES", 301)
+    monkeypatch.setattr(scan_reader, "PIECE_BLOCKS", 20)
+    rng = np.random.default_rng(12)
+    for _ in range(3):
+        data = bytearray(kind)
+        for place in rng.integers(len(data) // 2, len(data), rng.integers(1, 4)):
+            data[place] = rng.integers(256)
+        with suppress(ImageError):
+            opened(bytes(data))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_memory_does_not_grow_with_the_coded_bytes(monkeypatch, progressive):
+    monkeypatch.setattr(scan_reader, "PIECE_BYTES", 2**12)
+    monkeypatch.setattr(scan_reader, "PIECE_BLOCKS", 2**6)
+    noise = np.random.default_rng(5).integers(0, 256, (256, 512), dtype=np.uint8)
+    data = jpeg(noise, "L", quality=95, progressive=progressive)
+    tracemalloc.start()
+    opened(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(data) > 1e5
+    assert peak < 30 * noise.size  # at once it takes 92 and 130
 
 
 def test_runs_longer_than_a_symbol_can_say():
