@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 
+_NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment")  # torch, the loader
 _BETWEEN = (__name__.split(".")[0], "PIL")  # packages
 
 
@@ -29,6 +30,13 @@ class DamageError(ImageError):
 
 class AicWarning(UserWarning):
     """A picture is not kept, or not decoded, as it was; told in one line."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that the memory is full; libraries say it in many ways."""
+    if isinstance(error, RuntimeError | ImportError):
+        return any(words in str(error).lower() for words in _NO_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def warn_of(notes: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, lacks_memory
 from imgcodec.runtime.stopwatch import stage
 
 MAX_STREAM_BYTES = 2**33  # the largest pictures take 6 GiB with 16 bits a sample
@@ -132,5 +132,7 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pat
 def reason(error: BaseException) -> str:
     """Return one line for what the system or a library reports."""
     text = " ".join((getattr(error, "strerror", None) or str(error)).split()).rstrip(".")
+    if lacks_memory(error):
+        text = "not enough memory"
     text = text or f"cannot be read ({type(error).__name__})"
     return text[:1].lower() + text[1:]

@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from imgcodec import files
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, lacks_memory
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
@@ -52,6 +52,8 @@ def load(path: Path) -> Weights:
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
         _restore(model, tensors)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise
         raise AicError(f"{path} is not a weights file of this codec") from error
     return Weights(model.eval(), tables, digest[:MODEL_ID_BYTES])
 
@@ -101,6 +103,8 @@ def load_restorer(path: Path) -> Restorer:
         tensors = _finite(load_tensors(data))
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise
         raise AicError(f"{path} is not a weights file that restores JPEG files") from error
     return model.eval().requires_grad_(False)
 

@@ -31,7 +31,8 @@ class _Group(click.Group):
         """Run a command."""
         try:
             process.check_folder()
-            return super().invoke(ctx)
+            with process.enough_memory():
+                return super().invoke(ctx)
         except AicError as error:
             raise click.ClickException(process.one_line(str(error))) from error
         except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
 from imgcodec.cli import elsewhere, grouping, workers
+from imgcodec.cli.process import enough_memory, escaped
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
@@ -182,7 +183,9 @@ def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
     try:
         task.target.parent.mkdir(parents=True, exist_ok=True)
         time = _time(task.source)  # it may be edited meanwhile
-        return _made(work, task, work(task, member), time)
+        with enough_memory():
+            line = work(task, member)
+        return _made(work, task, line, time)
     except AicError as error:
         return Outcome(task, None, str(error))
     except OSError as error:
@@ -194,7 +197,7 @@ def _made(work: Work, task: Task, line: str, time: int | None) -> Outcome:
     if work.dates and time is not None:
         os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
     read, written = (path.stat().st_size for path in (task.source, task.target))
-    return Outcome(task, line, None, read, written)
+    return Outcome(task, escaped(line, task.target), None, read, written)
 
 
 def _made_before(work: Work, task: Task) -> Outcome | None:

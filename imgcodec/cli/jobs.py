@@ -15,7 +15,7 @@ import click
 
 from imgcodec import files
 from imgcodec.cli.options import PICTURES, READ
-from imgcodec.cli.process import one_line
+from imgcodec.cli.process import enough_memory, escaped, one_line
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.releases import needed
@@ -183,8 +183,8 @@ def run(
             for _, why in _rehearse(work, [task], jobs, quiet):
                 raise AicError(why)
             return
-        with naming(task.source, task.target):
-            line = told(work(task))
+        with naming(task.source, task.target), enough_memory():
+            line = told(escaped(work(task), task.target))
     if not quiet:
         click.echo(line, err=target == streams.PIPE)
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, lacks_memory
 from imgcodec.files import reason
 
 ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
@@ -82,10 +82,26 @@ def check_folder() -> None:
         raise AicError(f"the current folder: {reason(error)}") from error
 
 
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Refuse in one line what the memory is too small for, whichever library finds out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not lacks_memory(error):
+            raise
+        raise AicError("not enough memory") from error
+
+
 def one_line(text: str) -> str:
     """Return a text with backslashes for what would end the line or move the cursor."""
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return "".join(shown)
+
+
+def escaped(line: str, path: str | os.PathLike[str]) -> str:
+    """Return what is told of a file with its name as `one_line` has it."""
+    return line.replace(str(path), one_line(str(path)))
 
 
 def refuse(error: OSError) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Metadata in the boxes of JPEG 2000 and JPEG XL files that Pillow, or its plugin, passes over."""
+"""Metadata of JPEG 2000, JPEG XL and BMP files that Pillow, or its plugin, passes over."""
 
 import struct
 from collections.abc import Iterator
@@ -6,12 +6,13 @@ from typing import IO
 
 from PIL import Image
 
-_FORMATS = ("JPEG2000", "JXL")
+_FORMATS = ("JPEG2000", "JXL", "BMP")
 _MOST_BOXES = 1000  # what is behind them is not looked at
 _UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     b"JpgTiffExif->JP2": "exif",
 }
+_BMP_HEADER = 14  # bytes before it
 _ICC_METHODS = (b"\2", b"\3")  # of a colr box: a profile follows
 
 
@@ -21,9 +22,24 @@ def overlooked(picture: Image.Image) -> dict[str, bytes]:
     if picture.format not in _FORMATS or file is None:
         return {}
     before = file.tell()
-    found = dict(_metadata(file, 0, file.seek(0, 2)))
+    ask = _of_bmp if picture.format == "BMP" else _in_boxes
+    found = dict(ask(file))
     file.seek(before)
     return {name: data for name, data in found.items() if name not in picture.info}
+
+
+def _of_bmp(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield the profile that version 5 of the header speaks of."""
+    file.seek(_BMP_HEADER)
+    head = file.read(124)
+    if len(head) == head[0] == 124 and head[56:60] == b"DEBM":
+        start, length = struct.unpack_from("<II", head, 112)
+        file.seek(_BMP_HEADER + start)
+        yield "icc_profile", file.read(length) or b"cut off"
+
+
+def _in_boxes(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    return _metadata(file, 0, file.seek(0, 2))
 
 
 def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, bytes]]:

@@ -23,9 +23,11 @@ _COLOURS = re.compile(r"(RGB[aAX]?|CMYK|LA);16([BLN])")  # Pillow's raw modes of
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _CUT = re.compile(r";16[BLN]|SGI16|BC6H")  # these and others, cut in decoders of their own
 _SMALL_GREY = {"1": 1, "L;2": 85, "L;4": 17}  # raw modes of PNG, and by how much Pillow multiplies
+_OLD_JPEG = 6  # a compression of TIFF whose strips may be named elsewhere
 _FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
+_FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
 Words = NDArray[np.uint16]
 
 
@@ -36,6 +38,7 @@ class Layout(NamedTuple):
     white: int = MOST  # what Pillow makes of the largest sample of deep grey
     inverted: bool = False  # deep grey whose 0 is white
     notes: tuple[str, ...] = ()  # what does not come along
+    opaque: bool = False  # what Pillow takes for alpha is none
 
 
 def layout(picture: Image.Image) -> Layout:
@@ -56,6 +59,8 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
     picture.load()
     if picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM"):
         words = np.asarray(picture)[..., None]
+    if found.opaque:
+        return _without_alpha(picture)
     if words is None:
         return _with_small_key(picture, raw, key)
     steps = np.arange(MOST + 1).clip(0, found.white)
@@ -150,6 +155,12 @@ def _with_small_key(picture: Image.Image, raw: str, key: Any) -> Image.Image:
     return picture
 
 
+def _without_alpha(picture: Image.Image) -> Image.Image:
+    found = picture.convert("L" if picture.mode == "LA" else "RGB")
+    found.info.pop("transparency", None)
+    return found
+
+
 def _by_mode(picture: Image.Image) -> Layout:
     deep = picture.mode in _GREY or _CUT.search(str(getattr(picture, "tile", [])[:1])) is not None
     return Layout(16 if deep else 8)
@@ -187,12 +198,30 @@ def _tiff(picture: Any) -> Layout:
             raise ImageError(f"{what} in separate planes are not handled")
     if polarity == 6 and compression == 1 and tags.get(530, (2, 2)) != (1, 1):
         raise ImageError("uncompressed YCbCr of a lower resolution is not handled")
+    _check_parts(tags)
     notes = _left_out(more) + (_tiff_palette(picture) if picture.mode in ("P", "PA") else ())
     if picture.mode in ("RGBA", "LA", "PA") and not {1, 2} & set(tags.get(338, ())):
         notes += ("a further sample that does not say what it is was taken for transparency",)
     notes += ycbcr_notes(tags)
     white = 2**bits - 1 if picture.mode in _GREY else MOST
     return Layout(bits, white, polarity == 0, notes)
+
+
+def _check_parts(tags: Any) -> None:
+    """Refuse a TIFF of which strips or tiles are not there: Pillow would read what is elsewhere.
+
+    Programs leave out those of no data, as GDAL does with SPARSE_OK.
+    """
+    width, height = (int(tags.get(tag, 0)) for tag in (256, 257))
+    if 324 in tags:
+        across, down = (int(tags.get(tag, 0)) or 1 for tag in (322, 323))
+        num, places = -(-width // across) * -(-height // down), tags[324]
+    else:
+        num, places = -(-height // (min(int(tags.get(278, height)), height) or 1)), tags.get(273)
+    num *= int(tags.get(277, 1)) if tags.get(284, 1) == 2 else 1
+    found = np.ravel(places)[:num] if places is not None else np.zeros(0)
+    if tags.get(259) != _OLD_JPEG and (len(found) < num or not found.all()):
+        raise ImageError("a TIFF of which strips or tiles are missing (sparse, or damaged)")
 
 
 def ycbcr_notes(tags: Any) -> tuple[str, ...]:
@@ -281,6 +310,9 @@ def _jxl(picture: Any) -> Layout:
 def _fits(picture: Any) -> Layout:
     if picture.mode != "L":
         raise ImageError("signed samples cannot be kept in 8-bit RGB or grey")
+    planes = _FITS_PLANES.search(_bytes(picture))
+    if planes and int(planes[1]) > 1:
+        raise ImageError(f"holds {int(planes[1])} planes, save the one that is meant")
     return Layout()
 
 
@@ -289,7 +321,15 @@ def _psd(picture: Any) -> Layout:
     return Layout(notes=_left_out(max(0, channels - len(picture.getbands()))))
 
 
+def _tga(picture: Any) -> Layout:
+    """As the header says how many bits are alpha; what else stands there may be anything."""
+    descriptor = _bytes(picture)[17:18] or b"\x0f"
+    if "A" not in picture.mode or descriptor[0] & 15:
+        return Layout()
+    return Layout(opaque=True, notes=_left_out(1))
+
+
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
-    "JXL": _jxl, "FITS": _fits, "PSD": _psd,
+    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga,
 }  # fmt: skip

@@ -42,7 +42,11 @@ Notes = list[str]
 
 
 def metadata_of(
-    picture: Image.Image, given: Mapping[str, Any], icc: bytes | None, grey: bool
+    picture: Image.Image,
+    given: Mapping[str, Any],
+    icc: bytes | None,
+    grey: bool,
+    others: Sequence[str] = (),
 ) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata of a loaded picture as they are, and what is left out of them.
 
@@ -51,6 +55,7 @@ def metadata_of(
         given: values that count in place of those in its `info`, empty ones for none.
         icc: the profile that came with the samples, None where none is theirs.
         grey: whether the samples are.
+        others: what else its file holds that is not kept, see `passed_over`.
     """
     notes: Notes = []
     own: dict[Any, Any] = dict(picture.info)
@@ -58,7 +63,7 @@ def metadata_of(
     found = Metadata(
         _icc(own, given, icc, grey, notes), _exif(picture, info, notes), _xmp(info, notes)
     )
-    left = list(_others(picture))
+    left = [*_others(picture), *others]
     if left:
         notes.append(listed(left))
     return found, tuple(notes)
@@ -77,9 +82,11 @@ def _icc(
         other = _raw(info, "icc") or _raw(info, "icm")
         if info.get("icc_profile", b"") is None:
             notes.append("its colour profile is damaged, and is left out")
-    if isinstance(other, bytes) and profiles.fits(other, grey):
+    if isinstance(other, bytes) and other and profiles.is_cut(other):
+        notes.append("its colour profile is damaged, and is left out")
+    elif isinstance(other, bytes) and profiles.fits(other, grey):
         return other
-    if other:
+    elif other:
         notes.append("its colour profile is not one of such pixels, and is left out")
     try:
         return None if "icc_profile" in given else profiles.of_png(info, grey)

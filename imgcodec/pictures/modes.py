@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageColor
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.profiles import is_cut
 
 _SPACES = {"CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB ", "L": b"GRAY"}  # as ICC names them
 
@@ -38,10 +39,14 @@ def samples(picture: Image.Image) -> Samples:
     Raises:
         ImageError: there is no way to 8-bit RGB or grey.
     """
-    icc = picture.info.get("icc_profile") or None
+    icc = picture.info.get("icc_profile")
     notes: list[str] = []
+    if isinstance(icc, bytes) and is_cut(icc):
+        icc = None
+        notes.append("its colour profile is damaged, and is left out")
     if picture.mode in ("CMYK", "LAB", "YCbCr", "HSV", "RGBX"):
-        picture, icc, notes = _to_rgb(picture, icc)
+        picture, icc, more = _to_rgb(picture, icc)
+        notes += more
     if picture.mode == "1":
         picture = picture.convert("L")
     if picture.has_transparency_data:

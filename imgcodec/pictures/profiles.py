@@ -24,6 +24,11 @@ def fits(icc: bytes, grey: bool) -> bool:
     return icc[16:20] == (b"GRAY" if grey else b"RGB ")
 
 
+def is_cut(icc: bytes) -> bool:
+    """Whether a profile has less bytes than it says."""
+    return len(icc) < max(_PROFILE_BYTES, int.from_bytes(icc[:4], "big"))
+
+
 def of_png(info: Mapping[str, Any], grey: bool) -> bytes | None:
     """Return the profile that a PNG file means which has none; None: sRGB, or nothing is said.
 

@@ -24,6 +24,7 @@ from imgcodec.pictures.depth import eight_bits, layout, unknown
 from imgcodec.pictures.georeference import lost_without_rasterio
 from imgcodec.pictures.info import metadata_of
 from imgcodec.pictures.modes import samples
+from imgcodec.pictures.passed_over import passed_over
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
@@ -196,11 +197,12 @@ def _picture(
     shape = shape_told(picture)
     given = overlooked(picture) | _aspect(picture, shape, turned) | dict(given)
     colours = colours_told(picture)
+    others = passed_over(picture)
     found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
     if shape.part is not None:
         left, top, width, height = shape.part
         found = found.part(slice(top, top + height), slice(left, left + width))
-    metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2)
+    metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2, others)
     if decoded is not None and decoded.shape[:2] != (picture.height, picture.width):
         metadata = metadata.of_size(*decoded.shape[:2])
     notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
@@ -248,6 +250,9 @@ def _left_out(picture: Image.Image) -> Iterator[str]:
     # Pillow counts the layers of a Photoshop file: none beside the picture are none left out
     others: int = max(0, getattr(picture, "n_frames", 1) - 1)
     others += num_inside(getattr(picture, "tag_v2", {}))
+    others += max(0, len(picture.info.get("sizes", ())) - 1)  # of icons
+    others += sum(map(len, (picture.info.get("aux") or {}).values()))  # of HEIF, as HDR gain maps
+    others += len(picture.info.get("depth_images") or ())
     yield from others_left_out(others)
 
 

@@ -1,6 +1,7 @@
 """What the system does to a command: streams, signals, names, and what it refuses."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -235,6 +236,16 @@ def test_names_do_not_break_lines(aic, tmp_path):
     assert len(result.stderr.splitlines()) == 3
 
 
+@POSIX
+def test_names_do_not_break_the_lines_of_results(aic, photo, tmp_path):
+    photo = photo.rename(photo.with_name("a\nb.png"))
+    for target in (tmp_path / "c\nd.aic", f"{tmp_path}/out/"):
+        result = aic("encode", photo, target)
+        assert (result.exit_code, result.stderr) == (0, "")
+        (line,) = result.stdout.splitlines()
+        assert re.match(r".*(c\\nd|a\\nb)\.aic: ", line)
+
+
 # ---- refusals
 
 
@@ -245,6 +256,34 @@ def test_what_else_the_system_refuses_is_one_line(aic, photo, tmp_path, monkeypa
     monkeypatch.setattr(FakeCodec, "encode", refuse)
     result = aic("encode", photo, tmp_path / "a.aic")
     assert_refused(result, "some/place: permission denied")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
+def test_too_little_memory_is_one_line(aic, photo, tmp_path, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(FakeCodec, "encode", refuse)
+    result = aic("encode", photo, tmp_path / "a.aic")
+    assert_refused(result, f"{photo}: not enough memory")
+    result = aic("encode", photo, f"{tmp_path}/out/")  # one of many fails alone
+    assert result.stderr == f"{photo}: not enough memory\nError: 1 of 1 files failed\n"
+    assert list(tmp_path.glob("**/*.aic")) == []
+
+
+def test_other_errors_of_libraries_keep_their_traceback(aic, photo, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(FakeCodec, "encode", fail)
+    assert repr(aic("encode", photo, tmp_path / "a.aic").exception) == "RuntimeError('a bug')"
 
 
 def test_a_folder_that_may_not_be_entered(aic, photo, tmp_path, monkeypatch):

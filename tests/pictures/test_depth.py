@@ -455,3 +455,66 @@ def test_other_ways_to_mean_ycbcr_are_told(tmp_path, more, told):
     notes = " ".join(read_picture(path).notes)
     assert told in notes
     assert ("YCbCr" in notes) == bool(told)
+
+
+# what is not there, or not what it looks like
+
+
+@pytest.mark.parametrize("planar", [1, 2])
+@pytest.mark.parametrize("offsets", [[0], [8, 0, 8], [8]])
+def test_strips_that_are_missing_are_refused(tmp_path, planar, offsets):
+    """Pillow would read the header as pixels, or leave them black."""
+    values = random(8, 6, 5, 3)
+    data = tiff(values, 8, 2, planar=planar, more={278: ("I", [2])})
+    at = data.index(struct.pack("<HH", 273, 4))
+    entry = struct.pack("<HHI", 273, 4, len(offsets))
+    if len(offsets) < 2:
+        data = data[:at] + entry + struct.pack("<I", sum(offsets)) + data[at + 12 :]
+    else:
+        data = data[:at] + entry + struct.pack("<I", len(data)) + data[at + 12 :]
+        data += struct.pack(f"<{len(offsets)}I", *offsets)
+    assert refusal(tmp_path, data).startswith("a TIFF of which strips or tiles are missing")
+
+
+@pytest.mark.parametrize("compress", [None, "lzw"])
+def test_a_sparse_tiff_is_refused(tmp_path, compress):
+    rasterio = pytest.importorskip("rasterio")
+    words = {"compress": compress, "blockxsize": 16, "blockysize": 16, "photometric": "rgb"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(
+            tmp_path / "a.tif", "w", "GTiff", 32, 32, 3, dtype="uint8", sparse_ok=True, tiled=True,
+            **words,
+        ) as dataset:  # fmt: skip
+            dataset.write(np.ones((3, 16, 16), np.uint8), window=((0, 16), (0, 16)))
+    with pytest.raises(ImageError, match=r"strips or tiles are missing \(sparse, or damaged\)$"):
+        read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_targa_says_whether_there_is_alpha(tmp_path, bits):
+    pixels = random(8, 3, 4, bits // 8).astype(np.uint8)
+
+    def targa(of_alpha):
+        head = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 4, 3, bits, 0x20 | of_alpha)
+        return head + pixels.tobytes()
+
+    with_alpha = read(tmp_path, targa(8 if bits == 32 else 1))
+    assert with_alpha.notes == ()
+    assert (with_alpha.alpha is not None) == (bits == 32 or bool((pixels[..., 1] < 128).any()))
+    without = read(tmp_path, targa(0))
+    assert without.alpha is None
+    assert without.notes == ("1 further sample of each pixel left out",)
+    assert np.array_equal(without.pixels, with_alpha.pixels)
+    if bits == 32:
+        assert np.array_equal(without.pixels, pixels[..., 2::-1])
+
+
+def test_planes_of_fits_are_refused(tmp_path):
+    data = fits(8)
+    assert b"NAXIS3" not in data
+    three = data.replace(b"NAXIS   =                    2", b"NAXIS   =                    3")
+    card = b"NAXIS3  =                    4".ljust(80)
+    at = three.index(b"END".ljust(80))
+    three = three[:at] + card + three[at : at + 80] + three[at + 160 :] + bytes(80)
+    assert refusal(tmp_path, three) == "holds 4 planes, save the one that is meant"

@@ -1,0 +1,83 @@
+"""What a picture file holds that neither Pillow nor anything here reads, in words."""
+
+import re
+import struct
+from collections.abc import Iterator
+from typing import IO, Any
+
+from PIL import Image
+
+# Chunks of PNG that say something of the picture, which is not kept.
+_CHUNKS = (
+    b"bKGD", b"caBX", b"cLLI", b"cLLi", b"mDCV", b"mDCv", b"oFFs", b"pCAL", b"sCAL", b"sPLT",
+    b"sTER", b"tIME",
+)  # fmt: skip
+_MOST_CHUNKS = 100_000
+_SOS, _EOI = 0xDA, 0xD9
+_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_FILLING = b"\0\xff\r\n \x1a"
+_USED = {  # how segments of JPEG start that are kept, told elsewhere, or say how it is stored
+    "APP0": (b"JFIF\0", b"JFXX\0"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
+    "APP2": (b"ICC_PROFILE\0", b"MPF\0"), "APP12": (b"Ducky",), "APP13": (b"Photoshop 3.0\0",),
+    "APP14": (b"Adobe",),
+}  # fmt: skip
+
+
+def passed_over(picture: Image.Image) -> list[str]:
+    """Name what the file of an opened picture holds besides.
+
+    Args:
+        picture: opened, not loaded yet.
+    """
+    file: Any = getattr(picture, "fp", None)
+    ask = {"PNG": _png, "JPEG": _jpeg}.get(picture.format or "")
+    if ask is None or file is None:
+        return []
+    before = file.tell()
+    try:
+        found = list(ask(file))
+    finally:
+        file.seek(before)
+    segments = {
+        name
+        for name, part in getattr(picture, "applist", ())
+        if name.startswith("APP") and not part.startswith(_USED.get(name, ()))
+    }
+    return [*(f"segment {name}" for name in sorted(segments)), *found]
+
+
+def _png(file: IO[bytes]) -> Iterator[str]:
+    file.seek(8)
+    told = set()
+    for _ in range(_MOST_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            return
+        if head[4:] in _CHUNKS and head[4:] not in told:
+            told.add(head[4:])
+            yield f"chunk {head[4:].decode()}"
+        file.seek(struct.unpack_from(">I", head)[0] + 4, 1)
+
+
+def _jpeg(file: IO[bytes]) -> Iterator[str]:
+    file.seek(0)
+    data = file.read()
+    behind = data[_end_of_jpeg(data) :]
+    if behind.strip(_FILLING):
+        yield f"{len(behind)} bytes behind its end"
+
+
+def _end_of_jpeg(data: bytes) -> int:
+    """Return where a file ends by its own words; where it is damaged, where all ends."""
+    position = 2
+    while 0 <= (position := data.find(b"\xff", position)):
+        marker = data[position + 1 : position + 2]
+        if marker in (b"\xff", b""):
+            position += 1
+        elif marker[0] == _EOI:
+            return position + 2
+        else:
+            end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+            found = _END_OF_SCAN.search(data, end) if marker[0] == _SOS else None
+            position = end if marker[0] != _SOS else found.start() if found else len(data)
+    return len(data)

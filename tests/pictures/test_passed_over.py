@@ -1,0 +1,139 @@
+"""What a file holds that nothing reads is named."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from imgcodec.errors import ImageError
+from imgcodec.pictures.reader import from_pil, read_picture
+
+PIXELS = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def saved(name, **words):
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, name, **words)
+    return file.getvalue()
+
+
+def with_segment(data, marker, body):
+    return data[:2] + bytes([255, marker]) + struct.pack(">H", 2 + len(body)) + body + data[2:]
+
+
+def with_chunks(data, *chunks, last=False):
+    packed = b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+    at = len(data) - 12 if last else 33
+    return data[:at] + packed + data[at:]
+
+
+def notes(tmp_path, data):
+    """Of a file, of which all pixels are as they would be."""
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    found = read_picture(path)
+    with Image.open(path) as picture:
+        assert from_pil(picture).notes == found.notes
+        assert np.array_equal(np.asarray(picture.convert("RGB")), found.pixels)
+    if found.notes:
+        with pytest.raises(ImageError):
+            read_picture(path, strict=True)
+    return found.notes
+
+
+JPEG = saved("JPEG")
+
+
+@pytest.mark.parametrize("behind", [b"", bytes(10), b"\xff\0\r\n"])
+def test_filling_behind_a_jpeg_file_is_nothing(tmp_path, behind):
+    assert notes(tmp_path, JPEG + behind) == ()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 1}])
+def test_what_stands_behind_a_jpeg_file_is_counted(tmp_path, options):
+    """As the videos of telephones."""
+    data = saved("JPEG", **options)
+    video = b"\0\0\0\x18ftypmp42" + b"\xff\xd9" * 8
+    assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
+
+
+@pytest.mark.parametrize("marker", [0xE0, 0xE1, 0xE3, 0xE4, 0xEB, 0xED])
+def test_segments_of_makers_are_named(tmp_path, marker):
+    """As the temperatures of thermal cameras, or credentials."""
+    data = with_segment(JPEG, marker, b"FLIR\0\1\0\0\0")
+    assert notes(tmp_path, data) == (f"not kept: segment APP{marker - 0xE0}",)
+
+
+@pytest.mark.parametrize(
+    ("marker", "body"),
+    [(0xE0, b"JFXX\0\x13"), (0xEC, b"Ducky\0\1\0\4\0\0\0<"), (0xEE, b"Adobe\0d\0\0\0\0\1")],
+)
+def test_segments_that_say_how_a_file_is_made_are_not(tmp_path, marker, body):
+    assert notes(tmp_path, with_segment(JPEG, marker, body)) == ()
+
+
+def test_chunks_of_png_are_named(tmp_path):
+    data = saved("PNG")
+    found = with_chunks(data, (b"tIME", bytes(7)), (b"sBIT", b"\5\6\5"), (b"bKGD", bytes(6)))
+    assert notes(tmp_path, found) == ("not kept: chunk tIME, chunk bKGD",)
+    found = with_chunks(data, (b"caBX", b"credentials"), last=True)
+    assert notes(tmp_path, found) == ("not kept: chunk caBX",)
+    assert notes(tmp_path, with_chunks(data, (b"sBIT", b"\5\6\5"))) == ()
+
+
+@pytest.mark.parametrize(("name", "side"), [("ICO", 8), ("ICNS", 32)])
+def test_other_sizes_of_an_icon_are_told(tmp_path, name, side):
+    picture = Image.new("RGB", (2 * side, 2 * side), "red")
+    picture.save(tmp_path / "a", name, sizes=[(side, side), (2 * side, 2 * side)])
+    found = read_picture(tmp_path / "a")
+    assert len(found.notes) == 1
+    assert found.notes[0].endswith("left out")
+
+
+def test_maps_of_a_telephone_are_told(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.fromarray(PIXELS)).save(tmp_path / "a.heic")
+    pillow_heif.register_heif_opener()
+    with Image.open(tmp_path / "a.heic") as picture:
+        assert from_pil(picture).notes == ()
+    with Image.open(tmp_path / "a.heic") as picture:
+        picture.info["aux"] = {"urn:com:apple:photo:2020:aux:hdrgainmap": [3]}
+        picture.info["depth_images"] = [None]
+        assert from_pil(picture).notes == ("2 further pictures left out",)
+
+
+# profiles
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_profile_that_is_cut_is_named(tmp_path, name):
+    data = saved(name, icc_profile=SRGB[:200], **({"lossless": True} if name == "WEBP" else {}))
+    assert notes(tmp_path, data) == ("its colour profile is damaged, and is left out",)
+
+
+def test_a_profile_that_is_cut_in_its_chunk_is_named(tmp_path):
+    body = b"name\0\0" + zlib.compress(SRGB)[:40]
+    data = with_chunks(saved("PNG"), (b"iCCP", body))
+    assert notes(tmp_path, data) == ("its colour profile is damaged, and is left out",)
+
+
+def bmp(profile, start=124):
+    header = struct.pack("<IiiHHIIiiII", 124, 8, -4, 1, 24, 0, 96, 0, 0, 0, 0) + bytes(16)
+    header += b"DEBM" + bytes(52) + struct.pack("<III", start + 96, len(profile), 0)
+    pixels = PIXELS[..., ::-1].tobytes()
+    return b"BM" + struct.pack("<IHHI", 138 + 96, 0, 0, 138) + header + pixels + profile
+
+
+def test_the_profile_of_a_bmp_file_is_kept(tmp_path):
+    (tmp_path / "a").write_bytes(bmp(SRGB))
+    found = read_picture(tmp_path / "a", strict=True)
+    assert found.metadata.icc == SRGB
+    assert np.array_equal(found.pixels, PIXELS)
+    assert notes(tmp_path, bmp(SRGB, 10**6)) == ("its colour profile is damaged, and is left out",)
