@@ -89,7 +89,8 @@ def test_what_save_is_told(textured):
 
 
 def test_metadata_come_and_go(file, textured):
-    meant = Metadata(b"x" * 16 + b"RGB a profile", b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x/>")
+    icc = (128).to_bytes(4, "big") + b"x" * 12 + b"RGB a profile".ljust(112)
+    meant = Metadata(icc, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x/>")
     with Image.open(file(Picture(textured(64, 64), None, meant), 8.0)) as picture:
         assert picture.info["icc_profile"] == meant.icc
         assert picture.info["exif"] == b"Exif\0\0" + meant.exif

@@ -96,6 +96,8 @@ class Codec:
             raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
         self.device = _found(device)
         if threads is not None:
+            if threads < 1:
+                raise AicError(f"threads {threads}, wanted 1 or more")
             if threads > 1 and openmp.has_lost_threads():
                 raise AicError(f"threads {threads}, this forked process can have 1")
             torch.set_num_threads(threads)

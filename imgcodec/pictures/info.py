@@ -100,7 +100,9 @@ def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes 
     if isinstance(given, Image.Exif):
         given = given.tobytes()
     data = given if isinstance(given, bytes) else None
-    if data is None:
+    if given is not None and data is None:
+        notes.append("its EXIF data are no bytes, and are left out")
+    elif data is None:
         data = _raw(info, "exif") or _raw(info, "APP1", b"Exif\0\0")
     if data is None and picture.format == "TIFF":
         return _exif_of_tiff(picture, notes)

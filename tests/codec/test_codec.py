@@ -313,6 +313,11 @@ def test_a_torch_that_does_not_tell_what_the_cpu_can(tiny_weights, monkeypatch):
     assert [one.fast for one in codec._tile_codecs.values()] == [False]
 
 
+def test_a_number_of_threads_that_is_none(tiny_weights):
+    with pytest.raises(AicError, match="^threads 0, wanted 1 or more$"):
+        Codec(weights=tiny_weights, threads=0)
+
+
 def test_threads_argument(tiny_weights, threads):
     threads(2)
     Codec("cpu", weights=tiny_weights)

@@ -557,3 +557,10 @@ def test_metadata_given_count_in_place_of_a_pictures_own(tmp_path):
         assert picture.info["icc_profile"] == SRGB
     grey = from_pil(Image.fromarray(EIGHT[..., 0]), {"icc_profile": SRGB})
     assert grey.notes == ("its colour profile is not one of such pixels, and is left out",)
+
+
+def test_exif_data_that_are_no_bytes_are_named():
+    picture = Image.fromarray(EIGHT)
+    found = from_pil(picture, {"exif": "text"})
+    assert found.metadata.exif is None
+    assert found.notes == ("its EXIF data are no bytes, and are left out",)
