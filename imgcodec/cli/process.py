@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -64,14 +64,25 @@ def alone_on_stderr() -> Iterator[None]:
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), number)
     sys.stderr = open(kept, "w", 1, ours.encoding, "backslashreplace", closefd=False)
+    unraisable, sys.unraisablehook = sys.unraisablehook, _of_python
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         with suppress(OSError):
             sys.stderr.close()
         sys.stderr = ours
         os.dup2(kept, number)
         os.close(kept)
+
+
+def _of_python(found: Any) -> None:
+    """Tell what cannot be raised, but not of compiled functions, which are named only.
+
+    As where rasterio tells what GDAL found in a damaged file, in bytes that are no text.
+    """
+    if not isinstance(found.object, str):
+        sys.__unraisablehook__(found)
 
 
 def check_folder() -> None:

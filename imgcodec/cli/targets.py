@@ -146,10 +146,14 @@ def _of_word(
         parts = Path(word).parts
         first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
         base, pattern = Path(*parts[:first]), parts[first:]
+        fits, num_failed = False, len(listing.failed)
         for names in _walk(base, listing, lambda names: _fits(names, pattern, partly=True)):
             path = base.joinpath(*names)
             if _fits(names, pattern) and _may_be_read(path):
+                fits = True
                 yield path, Path(*names)
+        if not fits and len(listing.failed) == num_failed:
+            listing.failed.append((Path(word), "no file matches"))
     elif os.path.isfile(word):
         yield Path(word), Path(Path(word).name)
     else:
@@ -171,13 +175,16 @@ def _of_url(
         return
     pattern = places.pattern(word)
     root = Path(base.rsplit("/", 1)[-1] if several and pattern is None else "")
-    others = 0
+    others, fits = 0, False
     for names in found:
         kind = Path(names[-1]).suffix.lower()
         if kind in suffixes if pattern is None else _fits(names, pattern):
+            fits = True
             yield places.join(base, Path(*names)), root.joinpath(*names)
         elif kind != suffix:
             others += 1
+    if not fits and pattern is not None:
+        listing.failed.append((word, "no file matches"))
     if others and pattern is None:
         listing.notes.append((word, f"left alone: {others} of other kinds"))
 

@@ -572,7 +572,7 @@ def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
     assert names(out) == ["a.aic", os.path.join("sub", "c.aic")]
     assert aic("encode", album / "b.JPG", out).exit_code == 0
     assert (out / "b.aic").exists()
-    assert_refused(aic("encode", album / "*.xyz", out), "no files")
+    assert_refused(aic("encode", album / "*.xyz", out), "no file matches")
     (tmp_path / "empty").mkdir()
     assert_refused(aic("decode", tmp_path / "empty", out), "no files")
 

@@ -242,6 +242,17 @@ def test_a_closed_folder_is_named(aic, tmp_path, monkeypatch, pattern):
     assert_refused(aic("encode", tmp_path / "in" / pattern, tmp_path / "o2"), "in: permission")
 
 
+def test_a_pattern_that_nothing_matches_is_named(aic, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "in" / "a.png")
+    words = [tmp_path / "in" / "*.png", tmp_path / "in" / "*.jpg"]
+    result = aic("encode", *words, tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr == f"{words[1]}: no file matches\nError: 1 of 2 files failed\n"
+    assert (tmp_path / "out" / "a.aic").exists()
+    assert_refused(aic("encode", words[1], tmp_path / "out"), r"\*\.jpg: no file matches")
+
+
 def test_patterns_are_those_of_shells(aic, tmp_path):
     for name in ("a.png", "b1.png", "x/c.png", "x/y/d.png", ".hidden/e.png", ".f.png"):
         picture(tmp_path / "in" / name)

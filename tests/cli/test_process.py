@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,6 +200,18 @@ def test_other_threads_may_run_the_command(aic):
     thread.start()
     thread.join()
     assert found == [0]
+
+
+def test_what_compiled_functions_cannot_raise_is_not_told(monkeypatch):
+    """Their names stand there in place of objects, as of rasterio's."""
+    told = []
+    monkeypatch.setattr(sys, "__unraisablehook__", told.append)
+    before = sys.unraisablehook
+    with process.alone_on_stderr():
+        for of in ("rasterio._env.log_error", told.append):
+            sys.unraisablehook(SimpleNamespace(exc_value=ValueError(), object=of))
+    assert sys.unraisablehook is before
+    assert [one.object for one in told] == [told.append]
 
 
 # ---- names
