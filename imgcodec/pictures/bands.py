@@ -87,6 +87,8 @@ def _chosen(names: Sequence[str]) -> tuple[tuple[int, ...], int | None, list[str
         if len(others) == 3 and {names[number - 1] for number in others} <= _NAMELESS:
             note = "bands do not say their colours: taken for red, green and blue"
             return tuple(others), alpha, [note]
+    if len(names) == 2 and not alphas:
+        raise ImageError("2 bands, neither of which says alpha: choose with gdal_translate -b 1")
     if not found.keys() >= set(_COLOURS):
         raise ImageError(
             f"{len(names)} bands, which do not say red, green and blue: choose with"

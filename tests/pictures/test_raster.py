@@ -82,7 +82,8 @@ def test_bands_in_another_order(tmp_path):
     [
         (["blue", "green", "red", "undefined"], r".*: 4 \(undefined\); .* -b 3 -b 2 -b 1$"),
         (["red", "green", "blue", "alpha", "nir"], r".*: 5 \(nir\); .* -b 1 -b 2 -b 3 -b 4$"),
-        (["gray", "undefined"], "2 bands, which do not say red, green and blue: choose"),
+        (["gray", "undefined"], "2 bands, neither of which says alpha: choose"),
+        (["gray"] * 4, "4 bands, which do not say red, green and blue: choose"),
         (["nir", "red", "green"], "3 bands, which do not say"),
         (["cyan", "magenta", "yellow", "black"], "4 bands, which do not say"),
     ],
