@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_PIXELS, check_pixels
 from imgcodec.jpeg import halves, reading
 from imgcodec.jpeg.context import ZIGZAG
@@ -63,11 +62,9 @@ class Restorer:
             threads: CPU threads of torch for the whole process; None leaves them alone.
 
         Raises:
-            AicError: no such weights, or no such number of threads.
+            AicError: no such weights.
         """
         if threads is not None:
-            if threads < 1:
-                raise AicError(f"threads {threads}, wanted 1 or more")
             torch.set_num_threads(threads)
         self._network = load_restorer(weights or RESTORING[-1].path)
         lay_out(self._network)
