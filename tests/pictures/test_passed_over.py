@@ -73,7 +73,12 @@ def test_segments_of_makers_are_named(tmp_path, marker):
 
 @pytest.mark.parametrize(
     ("marker", "body"),
-    [(0xE0, b"JFXX\0\x13"), (0xEC, b"Ducky\0\1\0\4\0\0\0<"), (0xEE, b"Adobe\0d\0\0\0\0\1")],
+    [
+        (0xE0, b"JFXX\0\x13"),
+        (0xEA, b"aic half\0"),
+        (0xEC, b"Ducky\0\1\0\4\0\0\0<"),
+        (0xEE, b"Adobe\0d\0\0\0\0\1"),
+    ],
 )
 def test_segments_that_say_how_a_file_is_made_are_not(tmp_path, marker, body):
     assert notes(tmp_path, with_segment(JPEG, marker, body)) == ()
