@@ -18,8 +18,8 @@ _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 _FILLING = b"\0\xff\r\n \x1a"
 _USED = {  # how segments of JPEG start that are kept, told elsewhere, or say how it is stored
     "APP0": (b"JFIF\0", b"JFXX\0"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
-    "APP2": (b"ICC_PROFILE\0", b"MPF\0"), "APP10": (b"aic half\0",), "APP12": (b"Ducky",), "APP13": (b"Photoshop 3.0\0",),
-    "APP14": (b"Adobe",),
+    "APP2": (b"ICC_PROFILE\0", b"MPF\0"), "APP10": (b"aic half\0",),  # see jpeg/halves.py
+    "APP12": (b"Ducky",), "APP13": (b"Photoshop 3.0\0",), "APP14": (b"Adobe",),
 }  # fmt: skip
 
 
