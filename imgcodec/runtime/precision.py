@@ -1,6 +1,8 @@
 """Where the trunks may multiply in bfloat16: only machines that do so natively gain by it."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -18,7 +20,8 @@ def multiplies_bfloat16(device: str) -> bool:
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.11
+    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # from 2.11 on
+    found = ask()
     intel = str(found.get("cpu_name", "")).startswith("Intel")
     native = found.get("amx_bf16") or (found.get("avx512_bf16") and not intel)
     held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
