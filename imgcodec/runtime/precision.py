@@ -20,7 +20,7 @@ def multiplies_bfloat16(device: str) -> bool:
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # from 2.11 on
+    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.11
     found = ask()
     intel = str(found.get("cpu_name", "")).startswith("Intel")
     native = found.get("amx_bf16") or (found.get("avx512_bf16") and not intel)
