@@ -21,6 +21,7 @@ def read_bytes(source: Path) -> bytes:
     """Return the bytes of a file, or all that a stream gives."""
     try:
         with source.open("rb") as file:
+            check_ends(file, source)
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return b"".join(pieces(file, source))
             return file.read()
@@ -32,11 +33,19 @@ def map_bytes(source: Path) -> bytes | mmap.mmap:
     """Return the bytes of a file, read where they are looked at; those of a stream at once."""
     try:
         with source.open("rb") as file:
+            check_ends(file, source)
             if os.fstat(file.fileno()).st_size == 0:  # of a stream, or of what cannot be mapped
                 return b"".join(pieces(file, source))
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise AicError(f"{source}: {error.strerror}") from error
+
+
+def check_ends(file: IO[bytes], name: str | os.PathLike[str]) -> None:
+    """Refuse a device, as /dev/zero is one: it may have no end."""
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise AicError(f"{name}: is a device, not a file")
 
 
 def pieces(stream: IO[bytes], name: str | os.PathLike[str]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
-from imgcodec.files import pieces, reason
+from imgcodec.files import check_ends, pieces, reason
 
 PIPE = "-"  # stdin or stdout in place of a file
 
@@ -67,6 +67,8 @@ def _keep(source: str, name: str, path: Path) -> None:
     try:
         opened = nullcontext(sys.stdin.buffer) if source == PIPE else open(source, "rb")
         with opened as stream, path.open("wb") as file:
+            if source != PIPE:
+                check_ends(stream, name)
             file.writelines(pieces(stream, name))
     except OSError as error:
         raise AicError(f"{name}: {reason(error)}, on its way through {path.parent}") from error

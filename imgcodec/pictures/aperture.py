@@ -43,10 +43,12 @@ def shape_told(picture: Image.Image) -> Shape:
         file.seek(before)
     part = None
     notes: tuple[str, ...] = ()
+    if b"tmap" in told:
+        notes += ("not kept: the gain map of a brighter picture (HDR)",)
     if len(told.get(b"clap", b"")) == _CLAP.size:
         part = _part(told[b"clap"], *_size(told, picture))
         if part is None:
-            notes = ("its clean aperture is none of whole pixels, and is not kept",)
+            notes += ("its clean aperture is none of whole pixels, and is not kept",)
         elif picture.format == "HEIF" or part == (0, 0, *picture.size):
             part = None  # cut out already
     aspect = 1, 1
@@ -81,12 +83,17 @@ def _part(data: bytes, width: int, height: int) -> _Part | None:
 
 
 def _properties(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kinds and data of the properties of the picture that is meant; none if damaged."""
+    """Yield kinds and data of the properties of the picture that is meant; none if damaged.
+
+    And the kind of an item that makes a brighter one of it.
+    """
     try:
         meta = dict(_inside(file, 0, file.seek(0, 2)))[b"meta"]
         parts = dict(_inside(io.BytesIO(meta), 4, len(meta)))
         said = dict(_inside(io.BytesIO(parts[b"iprp"]), 0, len(parts[b"iprp"])))
         known = list(_inside(io.BytesIO(said[b"ipco"]), 0, len(said[b"ipco"])))
+        if b"tmap" in parts.get(b"iinf", b""):  # the kind of an item
+            yield b"tmap", b""
         main = int.from_bytes(parts[b"pitm"][4:], "big")
         for number in _associated(said[b"ipma"], main):
             if 0 < number <= len(known):

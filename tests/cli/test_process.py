@@ -104,6 +104,14 @@ def test_files_without_a_size_are_read():
 
 
 @POSIX
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_devices_are_refused(aic, tmp_path, name):
+    for words in (("encode", name, tmp_path / "a.aic"), ("info", name)):
+        assert_refused(aic(*words), f"{name}: is a device, not a file")
+    assert_refused(aic("decode", name, tmp_path / "a.png"), f"{name}: is a device, not a file")
+
+
+@POSIX
 def test_streams_have_a_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_STREAM_BYTES", 3)
     for number, refused in ((3, False), (4, True)):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from imgcodec.errors import ImageError
+from imgcodec.pictures.aperture import shape_told
 from imgcodec.pictures.boxes import boxes
 from imgcodec.pictures.reader import from_pil, read_picture, size_of
 
@@ -67,6 +68,21 @@ def _with(kind, body, more, length):
             moved = struct.unpack_from(">I", body, at)[0] + length
             body = body[:at] + struct.pack(">I", moved) + body[at + 4 :]
     return box(kind, body)
+
+
+def test_a_gain_map_is_told():
+    item = box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", 2, 0, b"tmap") + b"\0")
+    parts = box(b"pitm", bytes(4) + b"\0\1")
+    parts += box(b"iinf", bytes(4) + b"\0\1" + item)
+    parts += box(b"iprp", box(b"ipco", b"") + box(b"ipma", bytes(8)))
+    data = box(b"ftyp", b"avif") + box(b"meta", bytes(4) + parts)
+
+    class Opened:
+        format, size, fp = "AVIF", (9, 9), io.BytesIO(data)
+
+    assert shape_told(Opened()).notes == ("not kept: the gain map of a brighter picture (HDR)",)
+    Opened.fp = io.BytesIO(data.replace(b"tmap", b"av01"))
+    assert shape_told(Opened()).notes == ()
 
 
 def avif(path, *more, orientation=1, pixels=PIXELS):
