@@ -13,6 +13,8 @@ from functools import partial
 # Read when the library is loaded, with torch. Turns of a loop in GNU's, some microseconds, and
 # milliseconds in LLVM's and Intel's; they come from 300,000 and 200.
 SPINS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+ALONE = {"GOMP_SPINCOUNT": "8000"}  # where nothing else runs at that time
+LOAD = "/proc/loadavg"
 _HARD = 2  # omp_pause_hard: threads end
 
 _lost = False
@@ -22,7 +24,16 @@ def spin_shortly() -> None:
     """Let threads spin shortly, unless the user said how they wait, or torch is loaded already."""
     said = os.environ.keys() & {*SPINS, "OMP_WAIT_POLICY"}  # SPINS would overrule the latter
     if not said and "torch" not in sys.modules:
-        os.environ.update(SPINS)
+        os.environ.update(SPINS | (ALONE if _is_alone() else {}))
+
+
+def _is_alone() -> bool:
+    """Whether no other task runs, on this machine or as far as a container shows it."""
+    try:
+        with open(LOAD, encoding="ascii") as file:
+            return file.read().split()[3].partition("/")[0] == "1"
+    except (OSError, LookupError, ValueError):
+        return False
 
 
 def one_thread_a_call() -> None:
