@@ -95,13 +95,6 @@ def heads(words: NDArray[np.uint32]) -> NDArray[np.uint16]:
     return found.reshape(-1)
 
 
-def read_bits(words: NDArray[np.uint32], at: Integers, count: Integers) -> Integers:
-    """Return numbers of `count` bits, 0..16 (n,), that stand at bits `at` (n,)."""
-    at = np.minimum(at, 8 * (len(words) - 1))
-    found: Integers = (words[at >> 3].astype(np.int64) << (at & 7) & 0xFFFFFFFF) >> (32 - count)
-    return found
-
-
 def write_bits(
     values: Integers, counts: Integers, segments: Integers, pads: Sequence[int], restarts: bool
 ) -> bytes:
