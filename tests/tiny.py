@@ -1,10 +1,14 @@
 """Models of a few kilobytes that nobody trained, and what tests do with codecs."""
 
+import random
+
 import numpy as np
 import torch
 
 from imgcodec.model import Model, ModelConfig
+from imgcodec.pictures.drawn import is_drawn
 from imgcodec.train.export import make_tables
+from imgcodec.train.pages import page
 from imgcodec.weights import save
 
 SMALL = {
@@ -20,6 +24,13 @@ def decode_reporting(codec, data, **words):
     strips = []
     report = codec.decode_rows(data, strips.append, **words)
     return np.concatenate(strips), report
+
+
+def drawn_page(side, seed, fits=lambda page: True):
+    """A rendered page of text that looks drawn and fits, uint8 (side, side, 3)."""
+    chance = random.Random(seed)  # noqa: S311
+    pages = (page("text", chance, side) for _ in range(50))
+    return np.ascontiguousarray(next(p for p in pages if is_drawn(p) and fits(p)))
 
 
 def build(config, seed=0):

@@ -1,19 +1,16 @@
 """Drawn pictures in fewer colours: smaller than both other ways, and as good as asked."""
 
-import random
-
 import numpy as np
 import pytest
+from tiny import drawn_page
 
 from imgcodec.codec import Codec, few_colours
 from imgcodec.errors import FormatError
 from imgcodec.format import container
 from imgcodec.format.joined import KIND, Joined
 from imgcodec.metrics import psnr, ssimulacra2
-from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.palette import Palette
 from imgcodec.pictures.picture import Picture
-from imgcodec.train.pages import page
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +22,7 @@ def codec():
 @pytest.fixture(scope="module")
 def drawing():
     """A page of text with many shades, 192x192."""
-    chance = random.Random(5)  # noqa: S311
-    pages = (page("text", chance, 192) for _ in range(50))
-    return np.ascontiguousarray(next(p for p in pages if is_drawn(p) and len(Palette(p)) > 64))
+    return drawn_page(192, 5, lambda page: len(Palette(page)) > 64)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """Files that keep every pixel: asked for, and of pictures that are drawn."""
 
-import random
 from contextlib import suppress
 
 import numpy as np
 import pytest
+from tiny import drawn_page
 
 from imgcodec.codec import Codec
 from imgcodec.errors import AicError, FormatError
@@ -13,7 +13,6 @@ from imgcodec.pictures import vp8l
 from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.roi import Roi
-from imgcodec.train.pages import page
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +24,7 @@ def codec():
 @pytest.fixture(scope="module")
 def drawing():
     """A page of text, 128x128."""
-    chance = random.Random(3)  # noqa: S311
-    pixels = next(filter(is_drawn, (page("text", chance, 128) for _ in range(20))))
-    return np.ascontiguousarray(pixels)
+    return drawn_page(128, 3)
 
 
 @pytest.fixture(scope="module")
