@@ -1,4 +1,4 @@
-"""Encoding and decoding on a busy machine, with short spins of OpenMP's threads and without.
+"""Encoding and decoding on a busy machine, with aic's short spins of OpenMP's threads and without.
 
     python benchmarks/busy.py [PICTURE] [--rounds 5] [--spins KEY=VALUE ...]
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--spins", nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     settings = {"as torch has it": {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}}
-    settings |= {"short spins": SPINS}
+    settings |= {"as aic sets it": {}}
     settings |= {word: dict([word.split("=", 1)]) for word in arguments.spins}
     found: dict[tuple[str, int], list[list[float]]] = {}
     numbers = [0, *arguments.beside]
@@ -99,9 +99,10 @@ def busy(number: int) -> Iterator[None]:
 
 
 def code(picture: Path, spins: dict[str, str]) -> list[float]:
-    """Return the seconds of encoding and decoding in a new process."""
+    """Return the seconds of encoding and decoding in a new process, with these spins if any."""
     command = [sys.executable, "-c", WORK, str(picture)]
-    done = subprocess.run(command, env=os.environ | spins, stdout=subprocess.PIPE, check=True)
+    others = {name: value for name, value in os.environ.items() if name not in SPINS}
+    done = subprocess.run(command, env=others | spins, stdout=subprocess.PIPE, check=True)
     return list(json.loads(done.stdout))
 
 

@@ -30,12 +30,12 @@ def passed_over(picture: Image.Image) -> list[str]:
         picture: opened, not loaded yet.
     """
     file: Any = getattr(picture, "fp", None)
-    ask = {"PNG": _png, "JPEG": _jpeg}.get(picture.format or "")
-    if ask is None or file is None:
+    ask = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp}.get(picture.format or "")
+    if file is None:
         return []
     before = file.tell()
     try:
-        found = list(ask(file))
+        found = list(ask(file) if ask else _behind(file, _end_of_pnm(picture)))
     finally:
         file.seek(before)
     segments = {
@@ -51,20 +51,52 @@ def _png(file: IO[bytes]) -> Iterator[str]:
     told = set()
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
-        if len(head) < 8 or head[4:] == b"IEND":
+        if len(head) < 8:
             return
         if head[4:] in _CHUNKS and head[4:] not in told:
             told.add(head[4:])
             yield f"chunk {head[4:].decode()}"
         file.seek(struct.unpack_from(">I", head)[0] + 4, 1)
+        if head[4:] == b"IEND":
+            yield from _behind(file, file.tell())
+            return
+
+
+def _webp(file: IO[bytes]) -> Iterator[str]:
+    file.seek(4)
+    (size,) = struct.unpack("<I", file.read(4))
+    yield from _behind(file, 8 + size + size % 2)
 
 
 def _jpeg(file: IO[bytes]) -> Iterator[str]:
     file.seek(0)
-    data = file.read()
-    behind = data[_end_of_jpeg(data) :]
-    if behind.strip(_FILLING):
-        yield f"{len(behind)} bytes behind its end"
+    yield from _behind(file, _end_of_jpeg(file.read()))
+
+
+def _behind(file: IO[bytes], end: int | None) -> Iterator[str]:
+    """Tell of what is behind the end of a picture; None: where that is, is not known."""
+    if end is not None:
+        file.seek(end)
+        data = file.read()
+        if data.strip(_FILLING):
+            yield f"{len(data)} bytes behind its end"
+
+
+def _end_of_pnm(picture: Image.Image) -> int | None:
+    """Return where binary PBM, PGM, PPM and PFM files end, that may hold a second one; or None."""
+    tiles: Any = getattr(picture, "tile", ())
+    if picture.format != "PPM" or len(tiles) != 1 or tiles[0].codec_name == "ppm_plain":
+        return None
+    name, *rest = (tiles[0].args,) if isinstance(tiles[0].args, str) else tiles[0].args
+    if name == "1;I":
+        bits = 1
+    elif name.startswith("F;"):
+        bits = 32
+    else:
+        deep = name == "I;16B" or (rest and rest[0] > 255)
+        bits = len(picture.getbands()) * (16 if deep else 8)
+    end: int = tiles[0].offset + picture.height * -(-picture.width * bits // 8)
+    return end
 
 
 def _end_of_jpeg(data: bytes) -> int:

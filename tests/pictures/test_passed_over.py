@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from imgcodec.errors import ImageError
+from imgcodec.pictures.passed_over import passed_over
 from imgcodec.pictures.reader import from_pil, read_picture
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)
@@ -62,6 +63,39 @@ def test_what_stands_behind_a_jpeg_file_is_counted(tmp_path, options):
     data = saved("JPEG", **options)
     video = b"\0\0\0\x18ftypmp42" + b"\xff\xd9" * 8
     assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP"])
+def test_what_stands_behind_other_files_is_counted(tmp_path, name):
+    data = saved(name, lossless=True)
+    assert notes(tmp_path, data) == notes(tmp_path, data + bytes(7)) == ()
+    assert notes(tmp_path, data + b"PK\3\4") == ("not kept: 4 bytes behind its end",)
+
+
+@pytest.mark.parametrize(
+    ("head", "size"),
+    [
+        (b"P4 9 2 ", 4),
+        (b"P5 9 2 255 ", 18),
+        (b"P5 9 2 1000 ", 36),
+        (b"P5 9 2 65535 ", 36),
+        (b"P6 # two\n9 2 255 ", 54),
+        (b"P6 9 2 15 ", 54),
+        (b"P6 9 2 4095 ", 108),
+        (b"Pf 9 2 -1.0 ", 72),
+    ],
+)
+def test_a_second_picture_of_a_netpbm_stream_is_counted(tmp_path, head, size):
+    path = tmp_path / "a.ppm"
+    one = head + bytes(range(1, 1 + size))
+
+    def told(data):
+        path.write_bytes(data)
+        with Image.open(path) as picture:
+            return passed_over(picture)
+
+    assert told(one) == told(one + b"\n") == []
+    assert told(one + one) == [f"{len(one)} bytes behind its end"]
 
 
 @pytest.mark.parametrize("marker", [0xE0, 0xE1, 0xE3, 0xE4, 0xEB, 0xED])
