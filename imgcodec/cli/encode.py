@@ -504,8 +504,6 @@ def encode(
         click.echo(
             "--roi makes files of --tune psnr worse, the region too; use --tune eye", err=True
         )
-    if settings["tune"] == "eye" and settings["effort"] > 1 and not quiet:
-        click.echo("--effort does nothing with --tune eye", err=True)
     work = Encoding(goal=goal, warn=partial(warn, quiet), **settings)
     run(work, sources, target, PICTURES, ".aic", force, jobs, quiet, dry, cluster, report)
 

@@ -89,7 +89,7 @@ class Compressor(Protocol):
 
     @property
     def refines(self) -> str | None:
-        """The quality, psnr or ms_ssim, that `refine` raises; None where it does nothing."""
+        """The quality that `refine` raises, see `target.KINDS`; None where it does nothing."""
 
     def refine(self, u: int) -> None:
         """Fit latents that are kept to the picture, as `plan(u)` shows it."""

@@ -93,7 +93,7 @@ def _end_of_pnm(picture: Image.Image) -> int | None:
     elif name.startswith("F;"):
         bits = 32
     else:
-        deep = name == "I;16B" or (rest and rest[0] > 255)
+        deep = name == "I;16B" or any(most > 255 for most in rest)
         bits = len(picture.getbands()) * (16 if deep else 8)
     end: int = tiles[0].offset + picture.height * -(-picture.width * bits // 8)
     return end

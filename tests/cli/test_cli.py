@@ -209,6 +209,21 @@ def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--tune", "eye", "--effort", "2"], ""),
+        (["--tune", "eye", "--roi", "0,0,8,8"], ""),
+        (["--tune", "psnr", "--roi", "0,0,8,8"], "--roi makes files of --tune psnr worse"),
+    ],
+)
+def test_only_options_that_do_harm_are_spoken_of(aic, photo, tmp_path, words, told):
+    result = aic("encode", photo, tmp_path / "a.aic", *words)
+    assert result.exit_code == 0
+    assert result.stderr.startswith(told)
+    assert bool(result.stderr) == bool(told)
+
+
 def test_without_loss(aic, photo, tmp_path):
     target = tmp_path / "a.aic"
     result = aic("encode", photo, target, "--lossless", "--verbose")
