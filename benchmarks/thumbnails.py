@@ -19,7 +19,7 @@ from imgcodec.bench.measure import find_pictures
 from imgcodec.cli import batch, grouping
 from imgcodec.cli.batch import Task, Work
 from imgcodec.cli.decode import Decoding
-from imgcodec.cli.encode import Encoding
+from imgcodec.cli.encoding import Encoding
 
 SIDES = (64, 128, 256)
 GOALS = {"quality 50": {"quality": 50.0}, "1 bpp": {"rate": 1.0}}

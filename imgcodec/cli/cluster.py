@@ -34,7 +34,7 @@ from imgcodec.format import container
 
 if TYPE_CHECKING:
     from imgcodec.cli.decode import Decoding
-    from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.encoding import Encoding
     from imgcodec.runtime.lockstep import Member
 
 LOCAL = "local"  # in place of the address of a scheduler

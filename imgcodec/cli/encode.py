@@ -1,31 +1,20 @@
-"""`aic encode`: its options, and what is done for each picture."""
+"""`aic encode` and its options."""
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
-from imgcodec import files
 from imgcodec.cli import into
-from imgcodec.cli.jobs import (
-    LOCK,
-    Warn,
-    check_apart,
-    check_coded,
-    details,
-    load_codec,
-    run,
-    threads_of,
-    warn,
-)
-from imgcodec.cli.measure import MEASURE, check, in_words
+from imgcodec.cli.encoding import GOALS, Encoding
+from imgcodec.cli.jobs import run, threads_of, warn
+from imgcodec.cli.measure import MEASURE
 from imgcodec.cli.options import (
     ALPHA,
     CLUSTER,
@@ -45,19 +34,8 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
-from imgcodec.cli.sources import as_asked, background, check_shape, read, shapes
-from imgcodec.cli.targets import Task
-from imgcodec.errors import AicError, FormatError
-from imgcodec.format import container
-from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, MAX_U, check_pixels
-from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, id_of
-from imgcodec.runtime.light import import_torch
-from imgcodec.runtime.lockstep import Member
-from imgcodec.runtime.stopwatch import timing
-
-if TYPE_CHECKING:
-    from imgcodec.codec import Codec
-    from imgcodec.pictures.frame import Frame
+from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES
 
 
 class RoiWords(NamedTuple):
@@ -279,161 +257,6 @@ STRICT = click.option(
     help="Refuse pictures of which something is lost before they are coded, like more than 8 bits "
     "a sample or a comment, rather than say so.",
 )
-
-
-GOALS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")  # `codec.target.KINDS`
-
-
-@dataclass
-class Encoding:
-    """Settings of `aic encode`."""
-
-    goal: dict[str, float | None]  # keywords of Target.of
-    roi: tuple[Path | None, tuple[int, ...] | None, float | None] | None  # mask, box, weight
-    tune: str | None
-    weights: Path | None
-    effort: int
-    lossless: bool | None
-    tile: int | None
-    alpha: str
-    metadata: tuple[str, ...]
-    strict: bool
-    entropy: str
-    device: str
-    threads: int | None
-    verbose: bool
-    warn: Warn
-    max_pixels: int | None = None
-    crop: tuple[int, int, int, int] | None = None  # left, top, width, height
-    resize: tuple[int, int] | float | None = None  # width and height, or percent
-    measure: tuple[str, ...] = ()
-    dates = True  # other settings can be told from a file
-
-    @cached_property
-    def codec(self) -> Codec:
-        """The codec, made when the first picture is known to be good: it brings torch."""
-        return load_codec(
-            weights=self.weights, tune=self.tune or DEFAULT_TUNE, device=self.device,
-            threads=self.threads,
-        )  # fmt: skip
-
-    @cached_property
-    def _model_id(self) -> bytes:
-        """What files call the weights."""
-        if self.weights is not None:
-            return id_of(files.read_bytes(self.weights))
-        return NEWEST[self.tune or DEFAULT_TUNE].model_id
-
-    @property
-    def _tune(self) -> str:
-        """What the weights are fitted to."""
-        if self.weights is None:
-            return self.tune or DEFAULT_TUNE
-        release = find(self._model_id)
-        return self.codec.tune if release is None else release.tune
-
-    @cached_property
-    def frame(self) -> Frame:
-        """See `sources.Reading`."""
-        from imgcodec.pictures.frame import Frame
-
-        return Frame(self.crop, self.resize)
-
-    def size(self, source: Path) -> tuple[int, int] | None:
-        """See `batch.Work`."""
-        if self.roi is not None or self.effort > 1:
-            return None
-        return next(iter(shapes(self, source)), None)
-
-    def pixels(self, source: Path) -> int | None:
-        """Return how many pixels are coded of a picture; None: that is unknown."""
-        height, width = next(iter(shapes(self, source)), (0, 0))
-        return height * width or None
-
-    def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; no .aic file, another picture, or other settings: it is kept."""
-        import_torch()
-        from imgcodec.cli.settings import more_than, other_settings
-        from imgcodec.codec.target import Target
-
-        target = task.target
-        try:
-            file = container.File(files.map_bytes(target))
-            file.check_length()
-        except FormatError as error:
-            raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
-        made = file.header.height, file.header.width
-        if not outdated:  # an edited picture may have another size
-            check_shape(self, task, made)
-        others = more_than(file, self.metadata, self.alpha) or other_settings(
-            file,
-            Target.of(self._tune, **self.goal),
-            self.entropy,
-            self.tile,
-            self._model_id,
-            self.lossless,
-        )
-        if others and not outdated:
-            raise AicError(f"{target}: exists with {others}, and is kept without --force")
-        return outdated
-
-    def __call__(self, task: Task, member: Member | None = None) -> str:
-        """Compress a picture, and return what to tell about it."""
-        with timing() as stages:
-            return self._encode(task, member, stages)
-
-    def _encode(self, task: Task, member: Member | None, stages: dict[str, float]) -> str:
-        source, target, force = task
-        check_apart(source, target)
-        from imgcodec.pictures import geotiff, reader
-        from imgcodec.pictures.picture import Picture
-
-        check_coded(target, force)
-        background(self.alpha)  # an unknown one is refused at once
-        picture: Any = geotiff.open_raster(source)
-        if picture is None:
-            most = self.max_pixels or HELD_PIXELS
-            picture = read(self, source, most)
-        else:
-            check_pixels(picture.shape[1], picture.shape[0], self.max_pixels or MAX_PIXELS)
-        picture = as_asked(self, source, picture, self.max_pixels or HELD_PIXELS)
-        if self.measure:
-            check(picture, source)
-        roi = None if self.roi is None else reader.read_roi(*self.roi, picture.shape)
-        with LOCK:
-            codec = self.codec.joining(member)
-        data = codec.encode(
-            picture, entropy=self.entropy, effort=self.effort, tile=self.tile, roi=roi,
-            lossless=self.lossless, **self.goal,
-        )  # fmt: skip
-        report = data.report
-        files.write_bytes(target, data, force)
-        line = f"{target}: {len(data)} bytes, {report.bpp:.4f} bpp, {report.total_s:.2f} s"
-        if report.lossless:
-            line += "; without loss"
-        elif report.colours is not None:
-            line += f"; in {report.colours} colours"
-        if report.limited:
-            nearest = "is nearest to" if report.target.measured else "needs no more,"
-            line += f"; this picture {nearest} {report.target} asked"
-        if report.detail_limit_db is not None:
-            self.warn(
-                source,
-                "has fine detail that this codec keeps badly, PSNR is limited to about"
-                f" {report.detail_limit_db:.0f} dB; --lossless keeps it",
-            )
-        if roi is not None and isinstance(picture, Picture):
-            inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
-            line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
-        if self.measure:
-            told = in_words(self.measure, picture.coded(), codec.decode(data))
-            line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
-        if self.verbose:
-            line += f"\n  asked: {'no loss' if self.lossless else report.target}"
-            if not report.lossless and report.colours is None:
-                line += f", found: rate parameter {report.u / MAX_U:.4f}"
-            line += details(data, codec, stages)
-        return line
 
 
 @click.command(epilog=ENCODE_EXAMPLES)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imgcodec.cli.batch import Outcome
     from imgcodec.cli.cluster import Row
     from imgcodec.cli.decode import Decoding
-    from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.encoding import Encoding
     from imgcodec.cli.into import IntoJpeg
     from imgcodec.cli.pack import Packing, Unpacking
     from imgcodec.cli.restore import Restoring
@@ -228,7 +228,7 @@ def _run_on_cluster(
     """Have many files made, go on after one that fails, and end with a list of those."""
     from imgcodec.cli import cluster
     from imgcodec.cli.decode import Decoding
-    from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.encoding import Encoding
 
     if not isinstance(work, Encoding | Decoding):
         raise TypeError(f"{type(work)} goes to no cluster")
@@ -304,7 +304,7 @@ def _rehearse(
 ) -> list[tuple[Path, str]]:
     """Say what would be made; return what would fail, and why."""
     from imgcodec.cli import rehearsal
-    from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.encoding import Encoding
 
     if not isinstance(work, Encoding):
         raise TypeError(f"{type(work)} has no rehearsal")

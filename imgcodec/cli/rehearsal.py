@@ -17,7 +17,7 @@ from imgcodec.files import reason
 from imgcodec.format import container
 
 if TYPE_CHECKING:
-    from imgcodec.cli.encode import Encoding
+    from imgcodec.cli.encoding import Encoding
 
 SAMPLES = 8  # pictures that are coded, to see how large they get
 

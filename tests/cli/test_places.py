@@ -12,7 +12,8 @@ from PIL import Image
 from test_cli import FakeCodec, assert_refused  # noqa: F401
 
 from imgcodec.cli import cluster, copies, elsewhere, places, targets
-from imgcodec.cli.encode import PICTURES, Encoding
+from imgcodec.cli.encoding import Encoding
+from imgcodec.cli.options import PICTURES
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
 

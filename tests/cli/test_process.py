@@ -152,7 +152,7 @@ def test_a_file_needs_no_temporary_folder(aic, photo, tmp_path, monkeypatch):
 SLOW = """
 import sys, time
 from imgcodec.cli import main
-from imgcodec.cli.encode import Encoding
+from imgcodec.cli.encoding import Encoding
 
 def work(self, task, member=None):
     from imgcodec.files import replacing
