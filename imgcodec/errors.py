@@ -32,6 +32,12 @@ class AicWarning(UserWarning):
     """A picture is not kept, or not decoded, as it was; told in one line."""
 
 
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that is none; None asks for no number."""
+    if threads is not None and threads < 1:
+        raise AicError(f"threads {threads}, wanted 1 or more")
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Whether an exception says that the memory is full; libraries say it in many ways."""
     if isinstance(error, RuntimeError | ImportError):

@@ -21,6 +21,7 @@ from imgcodec.model.dct import STRIDE
 from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.model.winograd import lay_out
 from imgcodec.releases import RESTORING
+from imgcodec.runtime import openmp
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import load_restorer
@@ -62,10 +63,9 @@ class Restorer:
             threads: CPU threads of torch for the whole process; None leaves them alone.
 
         Raises:
-            AicError: no such weights.
+            AicError: no such weights, or no such number of threads.
         """
-        if threads is not None:
-            torch.set_num_threads(threads)
+        openmp.take_threads(threads)
         self._network = load_restorer(weights or RESTORING[-1].path)
         lay_out(self._network)
         self._bfloat16 = multiplies_bfloat16("cpu")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -62,3 +63,15 @@ def test_the_page_names_all_methods_of_a_codec():
 def test_other_names_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = imgcodec.Nothing
+
+
+@pytest.mark.parametrize("number", [0, -1])
+@pytest.mark.parametrize(
+    "call",
+    [imgcodec.decode, imgcodec.encode, imgcodec.encode_jpeg, imgcodec.pack, imgcodec.restore,
+     imgcodec.unpack],
+)  # fmt: skip
+def test_no_function_takes_fewer_threads_than_one(call, number):
+    given = np.zeros((8, 8, 3), np.uint8) if "encode" in call.__name__ else b""
+    with pytest.raises(imgcodec.AicError, match=f"^threads {number}, wanted 1 or more$"):
+        call(given, threads=number)

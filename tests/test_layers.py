@@ -20,7 +20,7 @@ CODEC = TORCH | {"constriction", "PIL", "safetensors"}
 # have loaded when all its modules are imported. A package stands for all modules in it.
 TABLE = {
     "errors": (set[str](), set[str]()),
-    "runtime": (set[str](), TORCH),
+    "runtime": ({"errors"}, TORCH),
     "files": ({"errors", "runtime"}, set[str]()),
     "format": ({"errors"}, set[str]()),
     "entropy": ({"errors"}, {"numpy", "constriction"}),

@@ -29,9 +29,10 @@ def other_settings(
     header = file.header
     found = _other_goal(file, goal)
     joined = Joined.of(file.chunks) is not None
-    if (lossless and (joined or not header.lossless)) or (lossless is False and header.lossless):
-        there = "every pixel" if header.lossless else "loss"
-        found.append(("fewer colours" if joined else there, "asked"))
+    if lossless and (joined or not header.lossless):  # what loss there is, is of no account
+        return f"{'fewer colours' if joined else 'loss'}, not --lossless"
+    if lossless is False and header.lossless:
+        found.append(("fewer colours" if joined else "every pixel", "--lossy"))
     if header.lossless:  # which any quality allows
         return ", ".join(f"{there}, not {wanted}" for there, wanted in found)
     edge = plan_grid(header.height, header.width, tile).edge

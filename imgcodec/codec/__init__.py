@@ -79,7 +79,7 @@ class Codec:
             the set that they were written with, whatever this says.
 
     Raises:
-        AicError: there is no such device, or no such weights.
+        AicError: there is no such device, no such weights, or no such number of threads.
     """
 
     def __init__(
@@ -95,12 +95,7 @@ class Codec:
         if device not in DEVICES:
             raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
         self.device = _found(device)
-        if threads is not None:
-            if threads < 1:
-                raise AicError(f"threads {threads}, wanted 1 or more")
-            if threads > 1 and openmp.has_lost_threads():
-                raise AicError(f"threads {threads}, this forked process can have 1")
-            torch.set_num_threads(threads)
+        openmp.take_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
         self.model_id = self._add(weights or NEWEST[tune].path)

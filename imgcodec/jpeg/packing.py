@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imgcodec import releases
 from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
-from imgcodec.errors import AicError, FormatError, ImageError
+from imgcodec.errors import AicError, FormatError, ImageError, check_threads
 from imgcodec.format import container, packed
 from imgcodec.jpeg import coding, frames, network, optimal, scan_reader, scans, syntax, writing
 from imgcodec.jpeg.context import Integers
@@ -83,8 +83,10 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
         threads: that work at a time; None: one a core.
 
     Raises:
+        AicError: no such number of threads.
         ImageError: no JPEG file, damaged, or of a kind that would not come back bit for bit.
     """
+    check_threads(threads)
     if len(data) > packed.MAX_BYTES:
         raise ImageError(f"{len(data)} bytes, at most {packed.MAX_BYTES} can be packed")
     parts = syntax.read(data)
@@ -131,9 +133,11 @@ def unpack(
         threads: that work at a time; None: one a core.
 
     Raises:
+        AicError: no such number of threads.
         FormatError: the packed file is damaged.
         ModelMismatchError: it needs other weights.
     """
+    check_threads(threads)
     file = packed.unpack(data)
     release = releases.needed(file.header.model_id, among=releases.PACKING)
     around = frames.inflated(file.frame, file.header.frame_bytes)

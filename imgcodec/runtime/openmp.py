@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+from imgcodec.errors import AicError, check_threads
+
 # Read when the library is loaded, with torch. Turns of a loop in GNU's, some microseconds, and
 # milliseconds in LLVM's and Intel's; they come from 300,000 and 200.
 SPINS = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
@@ -62,9 +64,20 @@ def restrict_child() -> None:
         sys.modules["torch"].set_num_threads(1)
 
 
-def has_lost_threads() -> bool:
-    """Whether this is a forked child that has to go on in one thread."""
-    return _lost
+def take_threads(threads: int | None) -> None:
+    """Let torch compute in so many threads, in the whole process; None leaves them alone.
+
+    Raises:
+        AicError: that is no number of threads, or this is a forked child that has only one.
+    """
+    check_threads(threads)
+    if threads is None:
+        return
+    if threads > 1 and _lost:
+        raise AicError(f"threads {threads}, this forked process can have 1")
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _ending() -> Callable[[], object] | None:

@@ -279,7 +279,8 @@ def test_settings_in_fewer_colours():
     assert others(quality=69) == others(rate=9) == others(size=395) == others(psnr=30) == ""
     assert others(quality=70) == "quality 69, not 70"
     assert others(size=394) == "395 bytes, not 394"
-    assert others(True, rate=9) == others(False, rate=9) == "fewer colours, not asked"
+    assert others(True, rate=9) == "fewer colours, not --lossless"
+    assert others(False, rate=9) == "fewer colours, not --lossy"
 
 
 def test_settings_of_files_without_loss():
@@ -292,9 +293,9 @@ def test_settings_of_files_without_loss():
         return other_settings(file, own, "range", None, NEWEST["eye"].model_id, lossless)
 
     assert others(file) == others(file, True) == others(file, rate=9) == ""
-    assert others(file, False) == "every pixel, not asked"
+    assert others(file, False) == "every pixel, not --lossy"
     assert others(file, size=6722) == "6723 bytes, not 6722"
-    assert others(lossy, True, rate=0.5) == "loss, not asked"
+    assert others(lossy, True) == others(lossy, True, size=9) == "loss, not --lossless"
     assert others(lossy, False, rate=0.5) == ""
 
 
