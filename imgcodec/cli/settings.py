@@ -26,6 +26,8 @@ def other_settings(
     Effort, a region of interest and a measured quality leave no trace in a file. Older weights
     of the same tune are as good.
     """
+    from imgcodec.codec.lossless import grid_of
+
     header = file.header
     found = _other_goal(file, goal)
     joined = Joined.of(file.chunks) is not None
@@ -33,19 +35,14 @@ def other_settings(
         return f"{'fewer colours' if joined else 'loss'}, not --lossless"
     if lossless is False and header.lossless:
         found.append(("fewer colours" if joined else "every pixel", "--lossy"))
-    if header.lossless:  # which any quality allows
-        return ", ".join(f"{there}, not {wanted}" for there, wanted in found)
-    edge = plan_grid(header.height, header.width, tile).edge
-    made, asked = (
-        (
-            f"--entropy {ENTROPIES[header.entropy]}",
-            kind(header.model_id),
-            f"tiles of {header.edge}",
-        ),
-        (f"--entropy {entropy}", kind(model_id), f"tiles of {edge}"),
-    )
-    pairs = [*found, *zip(made, asked, strict=True)]
-    return ", ".join(f"{there}, not {wanted}" for there, wanted in pairs if there != wanted)
+    if header.lossless:  # which any quality, and so any weights, allow
+        edge = grid_of(header.height, header.width, tile).edge
+    else:
+        edge = plan_grid(header.height, header.width, tile).edge
+        found.append((f"--entropy {ENTROPIES[header.entropy]}", f"--entropy {entropy}"))
+        found.append((kind(header.model_id), kind(model_id)))
+    found.append((_tiles(header.edge), _tiles(edge)))
+    return ", ".join(f"{there}, not {wanted}" for there, wanted in found if there != wanted)
 
 
 def more_than(file: File, metadata: Collection[str], alpha: str) -> str:
@@ -62,6 +59,10 @@ def kind(model_id: bytes) -> str:
     """Return what weights are for users."""
     release = find(model_id)
     return f"weights {model_id.hex()}" if release is None else f"--tune {release.tune}"
+
+
+def _tiles(edge: int) -> str:
+    return f"tiles of {edge}" if edge else "one tile"
 
 
 def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:

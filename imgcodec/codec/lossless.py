@@ -41,9 +41,7 @@ def stored(
         started: when, by `time.perf_counter`.
     """
     height, width = source.shape[:2]
-    grid = plan_grid(height, width, tile)
-    if not grid.edge and max(height, width) > vp8l.MAX_SIDE:
-        grid = plan_grid(height, width, _EDGE)
+    grid = grid_of(height, width, tile)
     header = Header(
         width=width,
         height=height,
@@ -62,6 +60,14 @@ def stored(
     total_s = time.perf_counter() - started
     report = EncodeReport(stages, total_s, target, bpp, container.MAX_U, lossless=True)
     return Encoded(data, report)
+
+
+def grid_of(height: int, width: int, tile: int | None) -> Grid:
+    """Return the tiles of such a file, see `plan_grid`."""
+    grid = plan_grid(height, width, tile)
+    if not grid.edge and max(height, width) > vp8l.MAX_SIDE:
+        return plan_grid(height, width, _EDGE)
+    return grid
 
 
 def is_better(found: Encoded, exactly: Encoded, num_pixels: int) -> bool:

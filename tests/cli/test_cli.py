@@ -288,11 +288,12 @@ def test_settings_of_files_without_loss():
     file = container.File(path.read_bytes())
     lossy = container.File((path.parents[1] / "v1.1" / "eye.aic").read_bytes())
 
-    def others(file, lossless=None, **goal):
+    def others(file, lossless=None, tile=None, **goal):
         own = Target.of("eye", **goal)
-        return other_settings(file, own, "range", None, NEWEST["eye"].model_id, lossless)
+        return other_settings(file, own, "range", tile, NEWEST["eye"].model_id, lossless)
 
     assert others(file) == others(file, True) == others(file, rate=9) == ""
+    assert others(file, tile=64) == others(file, True, 64) == "one tile, not tiles of 64"
     assert others(file, False) == "every pixel, not --lossy"
     assert others(file, size=6722) == "6723 bytes, not 6722"
     assert others(lossy, True) == others(lossy, True, size=9) == "loss, not --lossless"

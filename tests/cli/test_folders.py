@@ -358,7 +358,7 @@ def test_other_weights_and_tiles_are_named(aic, archive):
     header = replace(header, width=100, height=80, tile=1)
     path.write_bytes(container.pack(header, [b""] * 4))
     date(path, pictures / "a.png")
-    assert "with tiles of 64, not tiles of 0" in aic("encode", pictures, out).stderr
+    assert "with tiles of 64, not one tile" in aic("encode", pictures, out).stderr
     assert aic("encode", pictures, out, "--tile", "64").exit_code == 0
 
 
