@@ -28,6 +28,10 @@ _FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
+_REFERENCES: dict[int, tuple[str, dict[int, tuple[float, ...]]]] = {  # what TIFF's tags say mostly
+    2: ("RGB", {532: (0, 255) * 3}),
+    6: ("YCbCr", {529: (0.299, 0.587, 0.114), 532: (0, 255, 128, 255, 128, 255)}),
+}
 Words = NDArray[np.uint16]
 
 
@@ -151,7 +155,7 @@ def _with_small_key(picture: Image.Image, raw: str, key: Any) -> Image.Image:
     scale = _SMALL_GREY.get(raw, 1)
     if scale > 1:
         picture = picture.copy()
-        picture.info["transparency"] = (key * scale) & 255
+        picture.info["transparency"] = (key & (255 // scale)) * scale  # its low bits count
     return picture
 
 
@@ -202,7 +206,7 @@ def _tiff(picture: Any) -> Layout:
     notes = _left_out(more) + (_tiff_palette(picture) if picture.mode in ("P", "PA") else ())
     if picture.mode in ("RGBA", "LA", "PA") and not {1, 2} & set(tags.get(338, ())):
         notes += ("a further sample that does not say what it is was taken for transparency",)
-    notes += ycbcr_notes(tags)
+    notes += reference_notes(tags)
     white = 2**bits - 1 if picture.mode in _GREY else MOST
     return Layout(bits, white, polarity == 0, notes)
 
@@ -224,18 +228,18 @@ def _check_parts(tags: Any) -> None:
         raise ImageError("a TIFF of which strips or tiles are missing (sparse, or damaged)")
 
 
-def ycbcr_notes(tags: Any) -> tuple[str, ...]:
-    """Return notes on how a TIFF with these tags means its YCbCr, which nothing here heeds."""
-    if tags.get(262) != 6:
-        return ()
-    usual = {529: (0.299, 0.587, 0.114), 532: (0, 255, 128, 255, 128, 255)}
+def reference_notes(tags: Any) -> tuple[str, ...]:
+    """Return notes on how a TIFF with these tags means its YCbCr or RGB, which nothing heeds."""
+    space, usual = _REFERENCES.get(tags.get(262), ("", {}))
     names = {529: "coefficients", 532: "black and white"}
     found = []
     for tag, values in usual.items():
         told = np.array(tags.get(tag, values), np.float64)
+        if told.size and told.max() == MOST:  # of 16 bits
+            told /= 257
         if told.shape != (len(values),) or not np.allclose(told, values, rtol=0.01, atol=0.002):
             shown = ", ".join(f"{value:g}" for value in told.flat)
-            found.append(f"its YCbCr has other {names[tag]} ({shown}), and is read as usual")
+            found.append(f"its {space} has other {names[tag]} ({shown}), and is read as usual")
     return tuple(found)
 
 

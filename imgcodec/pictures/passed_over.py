@@ -7,11 +7,12 @@ from typing import IO, Any
 
 from PIL import Image
 
-# Chunks of PNG that say something of the picture, which is not kept.
-_CHUNKS = (
-    b"bKGD", b"caBX", b"cLLI", b"cLLi", b"mDCV", b"mDCv", b"oFFs", b"pCAL", b"sCAL", b"sPLT",
-    b"sTER", b"tIME",
-)  # fmt: skip
+# Chunks of PNG that are kept, told elsewhere, or say how it is stored.
+_CHUNKS = {
+    b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"cHRM", b"cICP", b"eXIf", b"gAMA", b"iCCP", b"iDOT",
+    b"iTXt", b"hIST", b"pHYs", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"acTL", b"fcTL", b"fdAT",
+}  # fmt: skip
+_RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}  # same
 _MOST_CHUNKS = 100_000
 _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
@@ -48,24 +49,41 @@ def passed_over(picture: Image.Image) -> list[str]:
 
 def _png(file: IO[bytes]) -> Iterator[str]:
     file.seek(8)
-    told = set()
+    told = set(_CHUNKS)
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
             return
-        if head[4:] in _CHUNKS and head[4:] not in told:
-            told.add(head[4:])
-            yield f"chunk {head[4:].decode()}"
-        file.seek(struct.unpack_from(">I", head)[0] + 4, 1)
+        size = struct.unpack_from(">I", head)[0] + 4
         if head[4:] == b"IEND":
+            file.seek(size, 1)
             yield from _behind(file, file.tell())
             return
+        yield from _chunk(head[4:], told)
+        file.seek(size, 1)
 
 
 def _webp(file: IO[bytes]) -> Iterator[str]:
     file.seek(4)
     (size,) = struct.unpack("<I", file.read(4))
-    yield from _behind(file, 8 + size + size % 2)
+    end = 8 + size + size % 2
+    told = set(_RIFF)
+    file.seek(12)
+    for _ in range(_MOST_CHUNKS):
+        head = file.read(8)
+        if len(head) < 8 or file.tell() > end:
+            break
+        yield from _chunk(head[:4], told)
+        (size,) = struct.unpack_from("<I", head, 4)
+        file.seek(size + size % 2, 1)
+    yield from _behind(file, end)
+
+
+def _chunk(name: bytes, told: set[bytes]) -> Iterator[str]:
+    """Tell of a chunk that nothing speaks of yet."""
+    if name not in told:
+        told.add(name)
+        yield f"chunk {ascii(name.decode('latin-1'))[1:-1]}"
 
 
 def _jpeg(file: IO[bytes]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.bands import bands_of, left_out
-from imgcodec.pictures.depth import ycbcr_notes
+from imgcodec.pictures.depth import reference_notes
 from imgcodec.pictures.georeference import chunk_of
 from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
@@ -81,7 +81,7 @@ class Raster:
             notes.append(listed(lost))
         if (space := tags.get(_PHOTOMETRIC)) in _SPACES:
             notes.append(f"{_SPACES[space]} colours were converted by GDAL: they are a guess")
-        notes += ycbcr_notes(tags)
+        notes += reference_notes(tags)
         if tags.get(_ORIENTATION, 1) != 1:
             notes.append("without its orientation, which GDAL does not heed")
         told = self._has_mask or any(dataset.overviews(band) for band in bands.colours)

@@ -32,6 +32,7 @@ from imgcodec.pictures.tiff_tags import num_inside, others_left_out
 from imgcodec.runtime.stopwatch import stage
 
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
+_DARK = 32  # below it lies what has 12 bits or less in the 16 of its file
 # By orientation: steps along rows and columns, and whether they are then exchanged; 1 is upright.
 _TURNS = {
     2: (1, -1, False), 3: (-1, -1, False), 4: (-1, 1, False), 5: (1, 1, True),
@@ -199,13 +200,16 @@ def _picture(
     colours = colours_told(picture)
     others = passed_over(picture)
     found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
+    dark = deep and bool(found.pixels.max() < _DARK)
     if shape.part is not None:
         left, top, width, height = shape.part
         found = found.part(slice(top, top + height), slice(left, left + width))
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2, others)
     if decoded is not None and decoded.shape[:2] != (picture.height, picture.width):
         metadata = metadata.of_size(*decoded.shape[:2])
-    notes = ("more than 8 bits a sample were reduced to 8",) * deep + held.notes + found.notes
+    notes = ("more than 8 bits a sample were reduced to 8",) * deep
+    notes += ("its samples use less than an eighth of their range, so it is dark",) * dark
+    notes += held.notes + found.notes
     notes += shape.notes + tuple(_left_out(picture))
     # a profile counts more, but in PNG, and there what the numbers of gAMA and cHRM make is none
     if colours and (picture.format == "PNG" or metadata.icc is None):

@@ -112,6 +112,13 @@ def test_the_transparent_colour_of_a_png(tmp_path, bits, colour, channels):
     np.testing.assert_array_equal(found.pixels, eight(a, bits).squeeze())
 
 
+@pytest.mark.parametrize(("bits", "key", "hidden"), [(2, 7, 3), (4, 0x15, 5), (8, 257, 1)])
+def test_only_the_low_bits_of_a_transparent_grey_count(tmp_path, bits, key, hidden):
+    a = np.arange(min(2**bits, 16)).reshape(1, -1, 1)
+    found = read(tmp_path, png(a, bits, 0, (b"tRNS", struct.pack(">H", key))))
+    np.testing.assert_array_equal(found.alpha, np.where(a[..., 0] == hidden, 0, 255))
+
+
 @pytest.mark.parametrize("key", [(256, 512, 768), (65535, 0, 0)])
 def test_only_that_colour_is_transparent_to_the_last_bit(tmp_path, key):
     a = np.array([[key, (key[0] ^ 254, *key[1:]), (key[0], key[1] ^ 1, key[2])]])
@@ -455,6 +462,23 @@ def test_other_ways_to_mean_ycbcr_are_told(tmp_path, more, told):
     notes = " ".join(read_picture(path).notes)
     assert told in notes
     assert ("YCbCr" in notes) == bool(told)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("black", "white"), [(0, 1), (16, 1)])
+def test_rgb_of_another_range_is_told(tmp_path, bits, black, white):
+    most = 2**bits - 1
+    data = tiff(random(bits, 2, 3, 3), bits, 2, more={532: ("I", [black, white * most] * 3)})
+    notes = " ".join(read(tmp_path, data).notes)
+    assert ("its RGB has other black and white (16, 255, 16" in notes) == bool(black and bits == 8)
+
+
+@pytest.mark.parametrize(("largest", "told"), [(4095, True), (8000, True), (9000, False)])
+def test_what_does_not_use_its_16_bits_is_dark(tmp_path, largest, told):
+    values = np.array([[[0], [largest]]])
+    said = "its samples use less than an eighth of their range, so it is dark"
+    for data in (tiff(values, 16, 1), png(values, 16, 0), png(values.repeat(3, 2), 16, 2)):
+        assert (said in read(tmp_path, data).notes) == told
 
 
 # what is not there, or not what it looks like

@@ -124,7 +124,16 @@ def test_chunks_of_png_are_named(tmp_path):
     assert notes(tmp_path, found) == ("not kept: chunk tIME, chunk bKGD",)
     found = with_chunks(data, (b"caBX", b"credentials"), last=True)
     assert notes(tmp_path, found) == ("not kept: chunk caBX",)
-    assert notes(tmp_path, with_chunks(data, (b"sBIT", b"\5\6\5"))) == ()
+    found = with_chunks(data, (b"orNT", b"\6"), (b"vpAg", bytes(9)), (b"sBIT", bytes([5, 6, 5])))
+    assert notes(tmp_path, found) == ("not kept: chunk orNT, chunk vpAg",)
+
+
+def test_chunks_of_webp_that_nobody_knows_are_named(tmp_path):
+    data = saved("WEBP", lossless=True, icc_profile=SRGB, exif=b"Exif\0\0II*\0\x08" + bytes(9))
+    assert notes(tmp_path, data) == ()
+    data += b"odd\xff" + struct.pack("<I", 3) + b"abc\0" + b"XMPA" + bytes(4)
+    data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    assert notes(tmp_path, data) == (r"not kept: chunk odd\xff, chunk XMPA",)
 
 
 @pytest.mark.parametrize(("name", "side"), [("ICO", 8), ("ICNS", 32)])
