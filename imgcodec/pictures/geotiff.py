@@ -19,7 +19,7 @@ from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.georeference import chunk_of, place_of
 from imgcodec.pictures.modes import composed
 from imgcodec.pictures.pillow_guard import PROCESS_LOCK
-from imgcodec.pictures.raster import Raster, line_of, telling
+from imgcodec.pictures.raster import Raster, has_mask, line_of, telling
 from imgcodec.pictures.writer import TakeRows
 from imgcodec.runtime.stopwatch import stage
 
@@ -33,7 +33,7 @@ _CACHE_BYTES = 2**27  # of blocks that are not complete yet
 
 
 def open_raster(path: str | os.PathLike[str]) -> Raster | None:
-    """Open a TIFF file that has a georeference or a nodata value; None for all others.
+    """Open a TIFF file that has a georeference, a nodata value or a mask; None for all others.
 
     And without rasterio: then `reader.read_picture` says what is lost.
 
@@ -223,7 +223,7 @@ def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
 
 def _raster(dataset: "rasterio.DatasetReader", path: Path, links: ExitStack) -> Raster | None:
     """Return a dataset as a raster, None where Pillow may read it."""
-    if chunk_of(dataset) is None and dataset.nodata is None:
+    if chunk_of(dataset) is None and dataset.nodata is None and not has_mask(dataset):
         return None
     if max(dataset.shape) > MAX_SIDE or dataset.height * dataset.width > MAX_PIXELS:
         raise ImageError(

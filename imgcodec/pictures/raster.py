@@ -71,7 +71,7 @@ class Raster:
         self._bands = bands = bands_of(dataset)
         self._chunk = chunk_of(dataset)
         flags = dataset.mask_flag_enums[bands.colours[0] - 1]
-        self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        self._has_mask = has_mask(dataset)
         self._nodata = dataset.nodata if MaskFlags.nodata in flags else None
         self._premultiplied = _PREMULTIPLIED in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
         self._transparent = self._has_mask or self._nodata is not None or bands.alpha is not None
@@ -193,6 +193,16 @@ class Raster:
                 opaque = opaque and bool(alpha.min() == 255)
                 png.take(alpha)
         return None if opaque else png.finish()
+
+
+def has_mask(dataset: "rasterio.DatasetReader") -> bool:
+    """Whether there is a mask of the whole picture, besides its bands."""
+    from rasterio.enums import MaskFlags
+
+    return any(
+        MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        for flags in dataset.mask_flag_enums
+    )
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def _picture(
     _check_size(*picture.size, max_pixels)
     if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
         raise ImageError(f"{picture.format} drawings are not handled")
-    num_frames = getattr(picture, "n_frames", 1)
+    num_frames = _num_frames(picture)
     if num_frames > 1 and picture.format != "MPO":  # a telephone's, whose first one is the picture
         raise ImageError(
             f"holds {num_frames} pictures (animation or pages), save the one that is meant"
@@ -228,6 +228,15 @@ def _picture(
         alpha = None if alpha is None else _turned(alpha, turn)
         unrounded = None if unrounded is None else _turned(unrounded, turn)
     return Picture(pixels, alpha, metadata.upright(turned), notes, unrounded)
+
+
+def _num_frames(picture: Image.Image) -> int:
+    """Return how many pictures a file holds that can be animation or pages."""
+    try:
+        with refusing():
+            return int(getattr(picture, "n_frames", 1))
+    except ImageError as error:
+        raise ImageError(f"a further picture that it holds cannot be read ({error})") from error
 
 
 def _aspect(picture: Image.Image, shape: Shape, turned: int | None) -> dict[str, tuple[int, int]]:

@@ -296,6 +296,17 @@ def test_animation_and_pages_are_refused(tmp_path, suffix):
     )
 
 
+def test_a_further_page_of_an_unknown_kind_is_named(tmp_path):
+    """As a mask, which only rasterio reads."""
+    image = Image.new("1", (8, 8))
+    image.save(tmp_path / "a.tif", save_all=True, append_images=[image])
+    data = (tmp_path / "a.tif").read_bytes()
+    before, colours, behind = data.rpartition(struct.pack("<HHIH", 262, 3, 1, 1))
+    (tmp_path / "a.tif").write_bytes(before + colours[:-2] + b"\4\0" + behind)
+    told = "a further picture that it holds cannot be read (unknown pixel mode)"
+    assert refusal(tmp_path / "a.tif") == told
+
+
 def test_drawing_is_refused_before_a_program_is_started(tmp_path, monkeypatch):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.eps")
     monkeypatch.setattr(subprocess, "check_call", lambda *_: pytest.fail("started a program"))

@@ -218,10 +218,11 @@ def test_nodata_hides_pixels_that_have_it_in_all_bands(tmp_path):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_masks(tmp_path, inside):
+@pytest.mark.parametrize("place", [{}, {"crs": None, "transform": None}])
+def test_masks(tmp_path, inside, place):
     path = tmp_path / "a.tif"
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside):
-        write(path, COLOURS, lambda d: d.write_mask(ALPHA > 100))
+        write(path, COLOURS, lambda d: d.write_mask(ALPHA > 100), **place)
     assert path.with_suffix(".tif.msk").exists() != inside
     assert np.array_equal(alpha(opened(path)), np.where(ALPHA > 100, 255, 0))
 
