@@ -1,34 +1,56 @@
-"""Metadata of JPEG 2000, JPEG XL and BMP files that Pillow, or its plugin, passes over."""
+"""Metadata that Pillow, or its plugin, passes over, of JPEG 2000, JPEG XL, BMP, GIF and PSD."""
 
 import struct
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image
 
-_FORMATS = ("JPEG2000", "JXL", "BMP")
 _MOST_BOXES = 1000  # what is behind them is not looked at
 _UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     b"JpgTiffExif->JP2": "exif",
 }
 _BMP_HEADER = 14  # bytes before it
+_RESOURCES = {1058: "exif", 1060: "xmp"}  # of Photoshop
+_RESOLUTION = 1005  # across and down, dots an inch in 1/65536; how it is shown stands between
 _ICC_METHODS = (b"\2", b"\3")  # of a colr box: a profile follows
 
 
-def overlooked(picture: Image.Image) -> dict[str, bytes]:
+def overlooked(picture: Image.Image) -> dict[str, Any]:
     """Return what is missing in the `info` of a picture, named alike; it is not loaded yet."""
     file = getattr(picture, "fp", None)
-    if picture.format not in _FORMATS or file is None:
+    ask = {
+        "JPEG2000": _in_boxes, "JXL": _in_boxes, "BMP": _of_bmp, "GIF": _of_gif,
+    }.get(picture.format or "")  # fmt: skip
+    if picture.format == "PSD":
+        found = dict(_of_photoshop(picture))
+    elif ask is not None and file is not None:
+        before = file.tell()
+        found = dict(ask(file))
+        file.seek(before)
+    else:
         return {}
-    before = file.tell()
-    ask = _of_bmp if picture.format == "BMP" else _in_boxes
-    found = dict(ask(file))
-    file.seek(before)
     return {name: data for name, data in found.items() if name not in picture.info}
 
 
-def _of_bmp(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+def _of_photoshop(picture: Any) -> Iterator[tuple[str, Any]]:
+    for number, _, data in picture.resources:
+        if number in _RESOURCES:
+            yield _RESOURCES[number], data
+        elif number == _RESOLUTION and len(data) == 16:
+            across, down = struct.unpack(">I4xI4x", data)
+            yield "dpi", (across / 65536, down / 65536)
+
+
+def _of_gif(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    """Yield in what proportion dots lie across and down: the header has 64 times the inverse."""
+    file.seek(12)
+    if (told := file.read(1)) > b"\0":
+        yield "aspect", (64, told[0] + 15)
+
+
+def _of_bmp(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     """Yield the profile that version 5 of the header speaks of."""
     file.seek(_BMP_HEADER)
     head = file.read(124)
@@ -38,7 +60,7 @@ def _of_bmp(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         yield "icc_profile", file.read(length) or b"cut off"
 
 
-def _in_boxes(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+def _in_boxes(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     return _metadata(file, 0, file.seek(0, 2))
 
 

@@ -1,11 +1,13 @@
 """Colours that a file names by numbers, in place of a profile: nothing here heeds them.
 
-Those of H.273, in PNG's cICP and in the nclx of HEIF and AVIF, and EnumCS of JPEG 2000.
+Those of H.273, in PNG's cICP and in the nclx of HEIF and AVIF, EnumCS of JPEG 2000, and what BMP
+files of version 4 and 5 say.
 """
 
 import re
 import struct
 from collections.abc import Iterator
+from operator import sub
 from typing import IO, Any
 
 from PIL import Image
@@ -16,6 +18,11 @@ _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)} 
 _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12  # EnumCS that is read as it is meant
 _MOST_CHUNKS = 1000
+_BMP_VERSIONS = (108, 124)  # bytes of their headers
+_CALIBRATED, _LINKED = b"\0\0\0\0", b"KNIL"
+_PRIMARIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # of sRGB: x and y of red, green and blue
+_NEAR = 0.01
+_GAMMAS = (0.0, 2.2, 1 / 2.2)  # of nothing said, and of sRGB, written in two ways
 
 
 def colours_told(picture: Image.Image) -> str | None:
@@ -28,7 +35,9 @@ def colours_told(picture: Image.Image) -> str | None:
     if picture.format == "HEIF":
         codes = picture.info.get("nclx_profile") or {}
         return _unusual(codes.get("color_primaries", 2), codes.get("transfer_characteristics", 2))
-    ask = {"PNG": _png, "AVIF": _avif, "JPEG2000": _jpeg_2000}.get(picture.format or "")
+    ask = {
+        "PNG": _png, "AVIF": _avif, "JPEG2000": _jpeg_2000, "BMP": _bmp,
+    }.get(picture.format or "")  # fmt: skip
     if ask is None or file is None:
         return None
     before = file.tell()
@@ -57,6 +66,25 @@ def _png(file: IO[bytes]) -> str | None:
         (length,) = struct.unpack_from(">I", head)
         file.seek(length - len(data) + 4, 1)
     return None
+
+
+def _bmp(file: IO[bytes]) -> str | None:
+    file.seek(14)
+    head = file.read(124)
+    if len(head) < 108 or head[0] not in _BMP_VERSIONS or any(head[1:4]):
+        return None
+    if head[56:60] == _LINKED:
+        return "a profile in another file"
+    if head[56:60] != _CALIBRATED or not any(head[60:108]):
+        return None
+    numbers = struct.unpack_from("<12I", head, 60)
+    points = []
+    for x, y, z in (numbers[:3], numbers[3:6], numbers[6:9]):
+        points += [x / max(1, x + y + z), y / max(1, x + y + z)]
+    other = any(points) and max(map(abs, map(sub, points, _PRIMARIES))) > _NEAR
+    gammas = (number / 65536 for number in numbers[9:])
+    other = other or any(min(abs(gamma - one) for one in _GAMMAS) > 0.1 for gamma in gammas)
+    return "calibrated by the file's own numbers" if other else None
 
 
 def _avif(file: IO[bytes]) -> str | None:

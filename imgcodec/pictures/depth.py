@@ -27,6 +27,7 @@ _OLD_JPEG = 6  # a compression of TIFF whose strips may be named elsewhere
 _FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
+_DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
 _REFERENCES: dict[int, tuple[str, dict[int, tuple[float, ...]]]] = {  # what TIFF's tags say mostly
     2: ("RGB", {532: (0, 255) * 3}),
@@ -59,8 +60,13 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
     """Load a picture and return it with 8 bits a sample, rounded, and its transparent colour."""
     raw = _raw_mode(picture)
     key = picture.info.get("transparency")
+    if isinstance(key, str):  # what Pillow has made of it
+        raise ImageError("a text named 'transparency' stands in place of a transparent colour")
     words = _heif_words(picture, found) if picture.format == "HEIF" else _words(picture, raw)
     picture.load()
+    if isinstance(picture.info.get("transparency"), str):  # behind the pixels
+        picture.info.pop("transparency")
+        picture.info |= {} if key is None else {"transparency": key}
     if picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM"):
         words = np.asarray(picture)[..., None]
     if found.opaque:
@@ -321,8 +327,10 @@ def _fits(picture: Any) -> Layout:
 
 
 def _psd(picture: Any) -> Layout:
-    (channels,) = struct.unpack(">H", _bytes(picture)[12:14] or b"\0\0")
-    return Layout(notes=_left_out(max(0, channels - len(picture.getbands()))))
+    head = _bytes(picture)[:26] or bytes(26)
+    channels, mode = struct.unpack(">12xH10xH", head)
+    notes = _left_out(max(0, channels - len(picture.getbands())))
+    return Layout(notes=notes + ("the colours of its duotone are left out",) * (mode == _DUOTONE))
 
 
 def _tga(picture: Any) -> Layout:

@@ -21,6 +21,7 @@ _STAMP = ("Created by OpenJPEG", "b'Created by OpenJPEG")  # that it puts into e
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
 _IPTC = 0x0404  # among Photoshop's resources
+_LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")  # how often, of a single picture
 _TIFF_NAMES = {
     271: "the maker", 272: "the model", 285: "the page's name", 291: "the grey response curve",
     301: "the transfer function", 318: "the white point", 319: "the primaries", 33723: "IPTC",
@@ -188,8 +189,15 @@ def _others(picture: Image.Image) -> Iterator[str]:
         yield from (
             f"the text {name!r}" for name in getattr(picture, "text", {}) if name not in taken
         )
+    elif info.get("id_section"):  # of TGA
+        yield "a comment"
     elif (comment := info.get("comment")) and not str(comment).startswith(_STAMP):
         yield "a comment"
+    name = info["extension"][0] if picture.format == "GIF" and "extension" in info else None
+    if isinstance(name, bytes) and name not in _LOOPS:  # the last one of them
+        yield f"extension {ascii(name.decode('latin-1'))[1:-1]}"
+    if any(number == _IPTC for number, *_ in getattr(picture, "resources", ())):  # Photoshop's
+        yield "IPTC"
     yield from tag_names(getattr(picture, "tag_v2", ()))
 
 

@@ -36,7 +36,7 @@ def passed_over(picture: Image.Image) -> list[str]:
         return []
     before = file.tell()
     try:
-        found = list(ask(file) if ask else _behind(file, _end_of_pnm(picture)))
+        found = list(ask(file) if ask else _pnm(file, picture))
     finally:
         file.seek(before)
     segments = {
@@ -98,6 +98,15 @@ def _behind(file: IO[bytes], end: int | None) -> Iterator[str]:
         data = file.read()
         if data.strip(_FILLING):
             yield f"{len(data)} bytes behind its end"
+
+
+def _pnm(file: IO[bytes], picture: Image.Image) -> Iterator[str]:
+    tiles: Any = getattr(picture, "tile", ())
+    if picture.format == "PPM" and tiles:
+        file.seek(0)
+        if b"#" in file.read(tiles[0].offset):
+            yield "a comment"
+    yield from _behind(file, _end_of_pnm(picture))
 
 
 def _end_of_pnm(picture: Image.Image) -> int | None:

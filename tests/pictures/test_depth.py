@@ -132,6 +132,17 @@ def test_only_that_colour_is_transparent_to_the_last_bit(tmp_path, key):
             from_pil(opened)
 
 
+def test_a_text_is_no_transparent_colour(tmp_path):
+    a = random(8, 2, 3, 3)
+    key, text = (b"tRNS", struct.pack(">3H", *a[0, 0])), (b"tEXt", b"transparency\0none")
+    assert "a text named 'transparency' stands" in refusal(tmp_path, png(a, 8, 2, key, text))
+    data = png(a, 8, 2, key)
+    length, body = struct.pack(">I", len(text[1])), b"".join(text)
+    behind = length + body + struct.pack(">I", zlib.crc32(body))
+    found = read(tmp_path, data[:-12] + behind + data[-12:])
+    np.testing.assert_array_equal(found.alpha, np.where((a == a[0, 0]).all(-1), 0, 255))
+
+
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
 def test_16_bits_of_png_are_rounded(tmp_path, colour, channels):
     a = random(16, 9, 11, channels)

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from imgcodec.errors import ImageError
+from imgcodec.format.exif import density as density_of
+from imgcodec.format.exif import proportion
 from imgcodec.pictures.passed_over import passed_over
 from imgcodec.pictures.reader import from_pil, read_picture
 
@@ -92,7 +94,7 @@ def test_a_second_picture_of_a_netpbm_stream_is_counted(tmp_path, head, size):
     def told(data):
         path.write_bytes(data)
         with Image.open(path) as picture:
-            return passed_over(picture)
+            return [name for name in passed_over(picture) if name != "a comment"]
 
     assert told(one) == told(one + b"\n") == []
     assert told(one + one) == [f"{len(one)} bytes behind its end"]
@@ -185,3 +187,74 @@ def test_the_profile_of_a_bmp_file_is_kept(tmp_path):
     assert found.metadata.icc == SRGB
     assert np.array_equal(found.pixels, PIXELS)
     assert notes(tmp_path, bmp(SRGB, 10**6)) == ("its colour profile is damaged, and is left out",)
+
+
+def test_comments_of_netpbm_and_targa_are_told(tmp_path):
+    assert notes(tmp_path, b"P6\n2 1\n255\n######") == ()
+    assert notes(tmp_path, b"P6\n# by hand\n2 1\n255\n######") == ("not kept: a comment",)
+    assert notes(tmp_path, saved("TGA")) == ()
+    assert notes(tmp_path, saved("TGA", id_section=b"by hand")) == ("not kept: a comment",)
+
+
+def test_extensions_of_gif_are_told(tmp_path):
+    data = saved("GIF")
+    assert notes(tmp_path, data) == ()
+    start = 13 + 3 * (2 << (data[10] & 7))
+    for name, told in ((b"ICCRGBG1012", True), (b"XMP DataXMP", True), (b"NETSCAPE2.0", False)):
+        more = b"\x21\xff\x0b" + name + b"\3\1\0\0\0"
+        wanted = (f"not kept: extension {name.decode()}",) * told
+        assert notes(tmp_path, data[:start] + more + data[start:]) == wanted
+
+
+def test_pixels_of_gif_that_are_not_square(tmp_path):
+    data = bytearray(saved("GIF"))
+    data[12] = 113  # two of width to one of height
+    (tmp_path / "a").write_bytes(data)
+    exif = read_picture(tmp_path / "a").metadata.exif
+    assert proportion(exif) == 0.5
+
+
+def photoshop(*resources, mode=3, channels=3):
+    parts = b"".join(
+        b"8BIM" + struct.pack(">HHI", number, 0, len(body)) + body + bytes(len(body) % 2)
+        for number, body in resources
+    )
+    head = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHHI", channels, 1, 2, 8, mode, 0)
+    return head + struct.pack(">I", len(parts)) + parts + bytes(6) + bytes(range(2 * channels))
+
+
+def test_resources_of_photoshop(tmp_path):
+    exif, xmp = b"II*\0\x08" + bytes(9), b"<x/>"
+    density = struct.pack(">IHHIHH", 300 << 16, 1, 1, 150 << 16, 1, 1)
+    data = photoshop((1005, density), (1028, b"iptc"), (1058, exif), (1060, xmp))
+    assert notes(tmp_path, data) == ("not kept: IPTC",)
+    found = read_picture(tmp_path / "a").metadata
+    assert (density_of(found.exif), found.xmp) == ((300, 150), xmp)
+    assert notes(tmp_path, photoshop()) == ()
+
+
+def test_duotones_of_photoshop_are_told(tmp_path):
+    (tmp_path / "a").write_bytes(photoshop(mode=8, channels=1))
+    assert read_picture(tmp_path / "a").notes == ("the colours of its duotone are left out",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "gamma", "told"),
+    [
+        (b"BGRs", (), 0, ""),
+        (b"\0\0\0\0", (), 0, ""),
+        (b"\0\0\0\0", (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 2.2, ""),
+        (b"\0\0\0\0", (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 1, "calibrated by the file's own"),
+        (b"\0\0\0\0", (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), 2.2, "calibrated by the file's"),
+        (b"KNIL", (), 0, "a profile in another file"),
+    ],
+)
+def test_colours_of_bmp(tmp_path, kind, points, gamma, told):
+    head = struct.pack("<IiiHHIIiiII", 124, 8, 4, 1, 24, 0, 96, 0, 0, 0, 0) + bytes(16) + kind
+    for x, y in zip(points[::2], points[1::2], strict=True):
+        head += struct.pack("<3I", *(round(2**30 * value) for value in (x, y, 1 - x - y)))
+    head = head.ljust(96, b"\0") + struct.pack("<3I", *[round(65536 * gamma)] * 3)
+    head = head.ljust(124, b"\0")
+    data = b"BM" + struct.pack("<IHHI", 138 + 96, 0, 0, 138) + head + bytes(range(96))
+    found = " ".join(notes(tmp_path, data))
+    assert (told in found) if told else not found
