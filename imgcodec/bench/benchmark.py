@@ -48,6 +48,7 @@ class Benchmark:
     no_cache: bool
     device: str
     threads: int | None
+    max_pixels: int
     force: bool
     quiet: bool
     rows: list[Row] = field(default_factory=list)
@@ -113,8 +114,9 @@ class Benchmark:
             cache = Cache(self.cache_dir or default_folder(), circumstances)
         progress = partial(tqdm, unit="picture", disable=self.quiet)
         found = run(
-            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.metrics
-        )
+            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.metrics,
+            self.max_pixels,
+        )  # fmt: skip
         try:
             for row in found:
                 self.rows.append(row)

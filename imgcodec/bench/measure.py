@@ -19,6 +19,7 @@ from imgcodec.bench.cache import Cache
 from imgcodec.bench.coders import Coder, Pixels
 from imgcodec.bench.rows import NAN, Row
 from imgcodec.errors import AicError
+from imgcodec.format.container import MAX_PIXELS
 from imgcodec.pictures import reader, writer
 from imgcodec.pictures.arrays import as_colour
 
@@ -48,6 +49,7 @@ def run(
     jobs: int = 1,
     cache: Cache | None = None,
     further: Sequence[str] = (),
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Row]:
     """Encode and decode every picture of a folder with each codec at each of its settings.
 
@@ -59,12 +61,13 @@ def run(
         jobs: pictures at once; with more than one, times are those of a busy machine.
         cache: where rows are looked for first, and kept.
         further: metrics besides PSNR and MS-SSIM, of `METRICS`.
+        max_pixels: larger pictures are refused before any work.
 
     Yields:
         A row per codec, picture and setting as soon as it is there; a refused one says why in
         `error`.
     """
-    bench = _Bench(repeat, cache, further, memory=jobs == 1)
+    bench = _Bench(repeat, cache, further, jobs == 1, max_pixels)
     tasks = [(coder, path) for coder in coders for path in find_pictures(folder)]
     if jobs == 1:
         for coder, path in progress(tasks):
@@ -83,8 +86,14 @@ class _Bench:
     """Measures rows."""
 
     def __init__(
-        self, repeat: int, cache: Cache | None, further: Sequence[str], memory: bool
+        self,
+        repeat: int,
+        cache: Cache | None,
+        further: Sequence[str],
+        memory: bool,
+        max_pixels: int,
     ) -> None:
+        self._max_pixels = max_pixels
         self._repeat, self._cache, self._further, self._memory = repeat, cache, further, memory
         self._warm: set[str] = set()
         self._lock = Lock()
@@ -108,7 +117,7 @@ class _Bench:
                     continue
             if pixels is None and not refusal:
                 try:
-                    pixels = reader.read_image(path)
+                    pixels = reader.read_image(path, self._max_pixels)
                 except AicError as error:
                     refusal = str(error)
             if pixels is None:

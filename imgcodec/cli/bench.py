@@ -14,6 +14,7 @@ from imgcodec.cli.jobs import check_other
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,
+    HELD_PIXELS,
     MACHINE,
     RATE,
     READ_AGAIN,
@@ -22,6 +23,7 @@ from imgcodec.cli.options import (
     WRITE_DIR,
     Number,
     combine,
+    max_pixels,
 )  # fmt: skip
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE, TUNES
@@ -168,6 +170,7 @@ MEASURING = combine(
 @click.command(epilog=BENCH_EXAMPLES)
 @click.argument("folder", metavar="DIR", type=READ_DIR)
 @MEASURING
+@max_pixels(HELD_PIXELS)
 @EFFORT
 @MACHINE
 @FORCE

@@ -69,7 +69,10 @@ def find(
     """
     like_a_file = os.path.splitext(folder)[1].lower() in (suffix, *suffixes)
     if not os.path.isdir(folder) and (os.path.exists(folder) or like_a_file):
-        raise AicError(f"{folder}: is no folder, and {sources[0]} may be many files")
+        many = f"there are {len(sources)} sources"
+        if len(sources) == 1:
+            many = f"{sources[0]} may be many files"
+        raise AicError(f"{folder}: is no folder, and {many}")
     listing = Listing(force)
     found: dict[tuple[str, Path], Place] = {}
     for word in sources:

@@ -84,8 +84,12 @@ def size_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     return None
 
 
-def read_image(path: str | os.PathLike[str]) -> ByteArray:
+def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ByteArray:
     """Return the pixels of a picture that 8-bit RGB or grey holds exactly.
+
+    Args:
+        path: see `read_picture`.
+        max_pixels: more than so many are refused before any is read.
 
     Returns:
         uint8 (H, W, 3), or (H, W) for a grey picture.
@@ -93,7 +97,7 @@ def read_image(path: str | os.PathLike[str]) -> ByteArray:
     Raises:
         ImageError: as by `read_picture`, and where there is transparency.
     """
-    picture = read_picture(path, strict=True, kinds=())
+    picture = read_picture(path, strict=True, max_pixels=max_pixels, kinds=())
     if picture.alpha is not None:
         raise ImageError(f"{path}: has transparency")
     return picture.pixels
@@ -200,7 +204,7 @@ def _picture(
     colours = colours_told(picture)
     others = passed_over(picture)
     found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
-    dark = deep and bool(found.pixels.max() < _DARK)
+    dark = deep and 0 < int(found.pixels.max()) < _DARK
     if shape.part is not None:
         left, top, width, height = shape.part
         found = found.part(slice(top, top + height), slice(left, left + width))

@@ -15,6 +15,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import files, metrics
@@ -33,6 +34,7 @@ from imgcodec.bench import (
 from imgcodec.bench import cache as row_cache
 from imgcodec.bench.rows import Row, means
 from imgcodec.bench.table import table
+from imgcodec.cli import main
 from imgcodec.codec.results import Encoded
 from imgcodec.errors import AicError, FormatError
 from imgcodec.pictures import reader
@@ -1129,3 +1131,13 @@ def test_versions_are_told_of_packages_that_are_there(monkeypatch):
     versions = report.environment(1, None, 1, 1)["versions"]
     assert versions["numpy"] == np.__version__
     assert versions["no-such-package"] is None
+
+
+def test_a_picture_of_more_pixels_than_allowed_is_refused(tmp_path):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    Image.new("RGB", (10, 10)).save(tmp_path / "b.png")
+    words = ("bench", tmp_path, "--codec", "webp", "--quality", "50", "--no-cache", "--quiet")
+    result = CliRunner().invoke(main, [*map(str, words), "--max-pixels", "199"])
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'a.png'}: 20x10 pixels, at most 199 are allowed" in result.stdout
+    assert "b.png" in result.stdout
