@@ -15,6 +15,7 @@ _ORIENTATION = 0x0112
 _INNER = (0x8769, 0xA005)  # directories: Exif in the first one, Interoperability in Exif
 _PIXELS = ((0x0100, 0x0101), (0xA002, 0xA003), (0x1001, 0x1002))  # tags of width and height
 _SIDES = (*_PIXELS, (0x011A, 0x011B), (0xA20E, 0xA20F))  # and of the densities along them
+_SUBJECTS = (0x9214, 0xA214)  # where something is: x, y, and a diameter or width and height
 _DENSITIES, _UNIT = (0x011A, 0x011B), 0x0128
 _RATIONAL, _SHORT = 5, 3  # TIFF's types
 _NO_UNIT, _INCH, _CM = 1, 2, 3
@@ -39,7 +40,7 @@ def orientation(exif: bytes) -> int | None:
     return tiff.number(tiff.directory(tiff.first), _ORIENTATION)
 
 
-def upright(exif: bytes, turned: int) -> bytes:
+def upright(exif: bytes, turned: int, size: tuple[int, int] | None = None) -> bytes:
     """Return the EXIF data of a picture that was turned upright.
 
     After a turn, the thumbnail is removed: it would lie on its side, and is made anew by whoever
@@ -48,6 +49,7 @@ def upright(exif: bytes, turned: int) -> bytes:
     Args:
         exif: a TIFF structure.
         turned: the orientation that the picture had.
+        size: its height and width then; None: where its subject is, is not turned.
     """
     tiff = _Tiff(exif)
     directory = tiff.directory(tiff.first)
@@ -58,6 +60,9 @@ def upright(exif: bytes, turned: int) -> bytes:
         if turned in range(5, 9):
             for sides in _SIDES:
                 tiff.swap(directory, *sides)
+        if size is not None:
+            for subject in _SUBJECTS:
+                tiff.turn(directory, subject, turned, *size)
         if tag is not None:
             directory = tiff.directory(tiff.number(directory, tag))
     return bytes(tiff.data)
@@ -194,6 +199,32 @@ class _Tiff:
         if one in directory and two in directory:
             a, b = (slice(directory[tag] + 2, directory[tag] + _ENTRY_BYTES) for tag in (one, two))
             self.data[a], self.data[b] = self.data[b], self.data[a]
+
+    def turn(
+        self, directory: dict[int, int], tag: int, turned: int, height: int, width: int
+    ) -> None:
+        """Change where something is in a picture of this size, as it is turned upright."""
+        position = directory.get(tag)
+        if position is None or self._read("H", position + 2) != _SHORT:
+            return
+        count = self._read("I", position + 4) or 0
+        start = position + 8 if count == 2 else self._read("I", position + 8)
+        if (
+            count not in (2, 3, 4)
+            or start is None
+            or self._read("H", start + 2 * count - 2) is None
+        ):
+            return
+        form = f"{self.order}{count}H"
+        x, y, *sides = struct.unpack_from(form, self.data, start)
+        if x >= width or y >= height:
+            return
+        if turned in range(5, 9):
+            x, y, height, width = y, x, width, height
+            sides.reverse()
+        x = width - 1 - x if turned in (2, 3, 6, 7) else x
+        y = height - 1 - y if turned in (3, 4, 7, 8) else y
+        struct.pack_into(form, self.data, start, x, y, *sides)
 
     def remove_thumbnail(self) -> None:
         """Take the second directory out, and its picture where that stands at the end."""

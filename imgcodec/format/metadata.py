@@ -44,16 +44,19 @@ class Metadata:
             said = xmp.orientation(self.xmp)
         return 1 if said is None else said
 
-    def upright(self, turned: int | None = None) -> "Metadata":
+    def upright(
+        self, turned: int | None = None, size: tuple[int, int] | None = None
+    ) -> "Metadata":
         """Return the metadata of the picture turned upright.
 
         Args:
             turned: the orientation that it had, where they do not say it any more.
+            size: its height and width before the turn, see `exif.upright`.
         """
         turned = turned or self.orientation
         return replace(
             self,
-            exif=None if self.exif is None else exif.upright(self.exif, turned),
+            exif=None if self.exif is None else exif.upright(self.exif, turned, size),
             xmp=None if self.xmp is None else xmp.upright(self.xmp, turned),
         )
 

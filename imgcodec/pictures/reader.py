@@ -224,6 +224,8 @@ def _picture(
     if place := lost_without_rasterio(getattr(picture, "tag_v2", {})):
         notes += (place,)
     pixels, alpha = found.pixels, found.alpha
+    height, width = pixels.shape[:2]
+    size = (width, height) if turned in range(5, 9) else (height, width)
     unrounded: HalfArray | None = None
     if decoded is not None and decoded.dtype == np.float16:
         unrounded = decoded.astype(np.float16, copy=False)
@@ -231,7 +233,7 @@ def _picture(
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
         unrounded = None if unrounded is None else _turned(unrounded, turn)
-    return Picture(pixels, alpha, metadata.upright(turned), notes, unrounded)
+    return Picture(pixels, alpha, metadata.upright(turned, size), notes, unrounded)
 
 
 def _num_frames(picture: Image.Image) -> int:

@@ -294,6 +294,27 @@ def test_sides_in_exif_are_those_of_the_upright_picture(tmp_path, suffix):
     assert read.get(0x0112, 1) == 1
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_the_subject_is_where_it_was(tmp_path, suffix, orientation):
+    """Pillow turns a TIFF itself."""
+    pixels = np.zeros((5, 8), np.uint8)
+    pixels[1, 6] = 255
+    for sides in ((), (3,), (4, 2)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        exif[0x8769] = {0x9214: (6, 1, *sides), 0xA214: (6, 1), 0x9209: 1}
+        Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", exif=exif.tobytes())
+        found = read_picture(tmp_path / f"a.{suffix}")
+        read = Image.Exif()
+        read.load(found.metadata.exif)
+        inner = read.get_ifd(0x8769)
+        x, y = inner[0xA214]
+        assert found.pixels[y, x] == 255
+        sides = sides[::-1] if orientation > 4 else sides
+        assert inner[0x9214] == (x, y, *sides)
+
+
 @pytest.mark.parametrize("quote", [b'"', b"'"])
 def test_xmp_alone_turns_a_picture_once(tmp_path, quote):
     packet = b'<x tiff:Orientation="6" tiff:ImageWidth="8" tiff:ImageLength="4"/>'.replace(
