@@ -18,6 +18,10 @@ DESCRIBING = (
 EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last one is in the first
 XMP = 700
 _SUB_IFDS = 330
+_PADDING = 59932  # of Windows
+_OWN = range(
+    254, 533
+)  # tags of TIFF itself; of them, what does not describe says how it is stored
 
 
 def num_inside(tags: Mapping[int, Any]) -> int:
@@ -54,6 +58,16 @@ def as_tags(exif: bytes | None) -> Image.Exif:
             tags.get_ifd(EXIF).update(entries)
         return tags
     return Image.Exif()
+
+
+def lost_tags(exif: bytes) -> list[int]:
+    """Return which tags of EXIF data, besides those on storage, `as_tags` has no place for."""
+    tags = Image.Exif()
+    with unlimited(), suppress(ImageError), refusing():
+        tags.load(exif)
+        kept = {*DESCRIBING, EXIF, GPS, INTEROPERABILITY, XMP, _PADDING}
+        return sorted(tag for tag in tags if tag not in kept and tag not in _OWN)
+    return []
 
 
 def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:

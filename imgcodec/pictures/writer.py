@@ -19,7 +19,7 @@ from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
 from imgcodec.pictures.pillow_guard import refusing
 from imgcodec.pictures.profiles import fits
-from imgcodec.pictures.tiff_tags import XMP, as_tags
+from imgcodec.pictures.tiff_tags import XMP, as_tags, lost_tags
 from imgcodec.runtime.stopwatch import stage
 
 TakeRows = Callable[[ByteArray], None]
@@ -33,6 +33,7 @@ _WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 _WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
 _WITH_DENSITY = ("PNG", "JPEG", "BMP")  # of their own; TIFF has that of EXIF
 _JPEG_BYTES = {"icc": 255 * 65519, "exif": 65527, "xmp": 65504}  # most, in its segments
+_MOST_TAGS = 4  # that are named
 _XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
 
 
@@ -51,7 +52,12 @@ def holds_alpha(path: str | os.PathLike[str]) -> bool:
 
 def left_out(path: str | os.PathLike[str], metadata: Metadata) -> list[str]:
     """Name the kinds of metadata that a file of this suffix cannot have, and why."""
-    return [kind + why for kind, why in _refused(_format(path), metadata)]
+    found = {kind: kind + why for kind, why in _refused(_format(path), metadata)}
+    if _format(path) == "TIFF" and metadata.exif is not None and "exif" not in found:
+        if tags := lost_tags(metadata.exif):
+            found["exif"] = f"EXIF's tags {' '.join(map(str, tags[:_MOST_TAGS]))}"
+            found["exif"] += " and others" * (len(tags) > _MOST_TAGS)
+    return list(found.values())
 
 
 @stage("write")

@@ -543,6 +543,19 @@ def test_exif_of_which_nothing_is_left_stays_out_of_tiff_alone(tmp_path, entry):
     assert read_picture(tmp_path / "a.tif", strict=True).metadata == Metadata()
 
 
+def test_tags_that_tiff_files_have_no_place_for_are_named(tmp_path):
+    exif = Image.Exif()
+    exif.update({271: "a maker", 531: 1, 59932: b"  ", 0x8769: {0x9209: 1}})
+    assert left_out("a.tif", Metadata(exif=exif.tobytes()[6:])) == []
+    exif.update(dict.fromkeys(range(50700, 50706), b"?"))
+    meant = Metadata(exif=exif.tobytes()[6:])
+    told = "EXIF's tags 50700 50701 50702 50703 and others"
+    assert (left_out("a.tif", meant), left_out("a.png", meant)) == ([told], [])
+    write_image(tmp_path / "a.tif", Picture(EIGHT, metadata=meant))
+    with Image.open(tmp_path / "a.tif") as written:
+        assert written.getexif()[271] == "a maker"
+
+
 def test_the_innermost_directory_comes_through_tiff(tmp_path):
     exif = Image.Exif()
     exif[0x8769] = {0x9003: "2026:01:02 03:04:05", 0xA005: {1: "R98"}}
