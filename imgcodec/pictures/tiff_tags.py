@@ -19,9 +19,8 @@ EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last on
 XMP = 700
 _SUB_IFDS = 330
 _PADDING = 59932  # of Windows
-_OWN = range(
-    254, 533
-)  # tags of TIFF itself; of them, what does not describe says how it is stored
+# Tags of TIFF itself; what does not describe the picture says how it is stored.
+_OWN = range(254, 533)
 
 
 def num_inside(tags: Mapping[int, Any]) -> int:
