@@ -133,14 +133,17 @@ def _percent(value: float | None) -> str:
 def outcome(comparisons: Sequence[Comparison], names: Sequence[str], pictures: int) -> str:
     """Return one sentence: what the first aic, or the first codec, gains or loses.
 
-    It is held against the codec that does best in that metric, aic's other settings left out.
+    That is the first aic that has a curve: one setting alone is none. It is held against the codec
+    that does best in that metric, aic's other settings left out.
 
     Args:
         comparisons: see `compare`.
         names: the codecs, in their order.
         pictures: how many were measured.
     """
-    ours = next((name for name in names if is_aic(name)), names[0])
+    curves = {c.codec for c in comparisons if c.of_set is not None and not is_aic(c.anchor)}
+    aics = sorted(filter(is_aic, names), key=lambda name: name not in curves)
+    ours = aics[0] if aics else names[0]
     rivals = [name for name in names if name != ours and not (is_aic(ours) and is_aic(name))]
     if not rivals:
         return f"Nothing but {_listed(names)} was measured: there is nothing to compare with."

@@ -876,6 +876,14 @@ def test_the_outcome_is_told_against_the_best_of_the_others(factors, said):
     assert outcome(**factors) == f"On these 2 pictures aic needs {said}"
 
 
+def test_the_outcome_is_of_the_first_aic_with_a_curve():
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
+    rows = curve("aic", points[1:2]) + curve("aic-quality", points)
+    rows += curve("jpeg", [(2 * bpp, quality) for bpp, quality in points])
+    said = compare.outcome(compare.compare(rows, means(rows)), ["aic", "aic-quality", "jpeg"], 2)
+    assert said.startswith("On these 2 pictures aic-quality needs 50.0 % fewer bits than jpeg")
+
+
 def test_an_outcome_that_is_none_is_told_as_well():
     assert outcome(aic=1).startswith("Nothing but aic was measured")
     assert outcome(aic=1, aic_quality=1).startswith("Nothing but aic and aic-quality was")
