@@ -117,6 +117,7 @@ def _group(
     component.put(what.k, what.at, visitor.values(component.kind, what, x, sign, truth))
 
 
+@np.errstate(divide="ignore")  # a step of zero: numpy's quotients are zero
 def _means(
     component: context.Component, others: context.Beside, known: Planes | None, visitor: Visitor
 ) -> None:
@@ -248,6 +249,7 @@ class Coding:
     def predict(self, kind: int, k: int, phase: int, terms: Floats, step: int) -> Integers:
         """Return what values are likely to be, in 1/16."""
         total = (terms @ self._nets.terms[kind, k, phase]).astype(np.float64)
+        step = max(step, 1)  # a damaged table has steps of zero
         predicted: Integers = np.floor(total / 16 / step + 0.5).astype(np.int64)
         return predicted
 

@@ -1,6 +1,7 @@
 """JPEG files packed and unpacked, whole and damaged."""
 
 import hashlib
+import re
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -62,6 +63,19 @@ def test_padding_of_any_bits_comes_back(pad):
     data = padded(jpeg(restart_marker_blocks=2), pad)
     assert data != padded(data, 255)
     assert packing.unpack(packing.pack(data)) == data
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("zeros", [slice(0, 1), slice(1, 64), slice(0, 64)])
+def test_steps_of_zero_come_back(zeros):
+    """Decoders make one grey of them, but a file is a file."""
+    data = bytearray(PHOTO)
+    for start in (found.end() + 3 for found in re.finditer(b"\xff\xdb", PHOTO)):
+        table = data[start : start + 64]
+        table[zeros] = bytes(64)[zeros]
+        data[start : start + 64] = table
+    assert any((steps[zeros] == 0).all() for steps in syntax.read(bytes(data)).steps)
+    assert packing.unpack(packing.pack(bytes(data))) == data
 
 
 def test_slices_do_not_depend_on_threads(monkeypatch):
