@@ -151,7 +151,7 @@ def pack(data: bytes, *, threads: int | None = None) -> bytes:
     """
     from imgcodec.jpeg import packing
 
-    return packing.pack(data, threads=threads)
+    return packing.pack(_bytes(data), threads=threads)
 
 
 def unpack(data: bytes, *, threads: int | None = None) -> bytes:
@@ -167,7 +167,7 @@ def unpack(data: bytes, *, threads: int | None = None) -> bytes:
     """
     from imgcodec.jpeg import packing
 
-    return packing.unpack(data, threads=threads)
+    return packing.unpack(_bytes(data), threads=threads)
 
 
 def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
@@ -187,8 +187,13 @@ def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
     """
     from imgcodec.restoring import Restorer
 
-    found: NDArray[np.uint8] = Restorer(threads=threads).restore(data)
+    found: NDArray[np.uint8] = Restorer(threads=threads).restore(_bytes(data))
     return found
+
+
+def _bytes(data: "bytes | bytearray | memoryview") -> bytes:
+    """Return what is like bytes as such."""
+    return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
 def register() -> None:

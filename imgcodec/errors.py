@@ -3,7 +3,9 @@
 import sys
 import warnings
 from collections.abc import Iterable
+from operator import index
 
+MOST_THREADS = 1024  # that can be asked for; of very many, libraries end the process
 _NO_MEMORY = ("allocate memory", "out of memory", "failed to map segment")  # torch, the loader
 _BETWEEN = (__name__.split(".")[0], "PIL")  # packages
 
@@ -32,10 +34,16 @@ class AicWarning(UserWarning):
     """A picture is not kept, or not decoded, as it was; told in one line."""
 
 
-def check_threads(threads: int | None) -> None:
-    """Refuse a number of threads that is none; None asks for no number."""
-    if threads is not None and threads < 1:
-        raise AicError(f"threads {threads}, wanted 1 or more")
+def check_threads(threads: int | None, most: int = MOST_THREADS) -> None:
+    """Refuse a number of threads that cannot be, for which libraries would end the process.
+
+    None asks for no number.
+
+    Raises:
+        AicError: it is not from 1 to `most`.
+    """
+    if threads is not None and not 1 <= index(threads) <= most:
+        raise AicError(f"threads {threads}, wanted 1..{most}")
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -11,7 +11,6 @@ It brings torch. `JpegMaker` leaves transparency, and what JPEG files cannot hav
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +31,7 @@ from imgcodec.runtime.stopwatch import stage
 
 QUALITIES = 1.0, 100.0
 EFFORTS = range(1, 10)
+MOST_BYTES = 2**32 - 1  # of a file; more of them mean nothing
 SHARED = (2, 2)  # samples of luma that share one of colour
 # What an error of one level in a coefficient costs, of Y, Cb and Cr: squared errors of red, green
 # and blue. Colours of a quarter of the resolution count for more, but widening damps fine ones.
@@ -196,12 +196,11 @@ def encoded(
     if effort not in EFFORTS:
         raise AicError(f"effort {effort}, wanted 1..9")
     picture = _picture(image)
-    most = asked.get("size", inf)
-    if "rate" in asked:
-        most = asked["rate"] * picture.shape[0] * picture.shape[1] / 8
     maker = JpegMaker(Restorer(threads=threads))
-    if most < inf:
-        return maker.fit(picture, int(most), effort, half)[0]
+    if "quality" not in asked and asked:
+        pixels = picture.shape[0] * picture.shape[1]
+        most = asked["size"] if "size" in asked else asked["rate"] * pixels / 8
+        return maker.fit(picture, int(min(most, MOST_BYTES)), effort, half)[0]
     return maker.encode(picture, quality, effort, half)
 
 

@@ -1,6 +1,7 @@
 """JPEG files that are best once they are restored."""
 
 import io
+import math
 
 import numpy as np
 import pytest
@@ -151,6 +152,9 @@ def test_one_picture_by_the_function_of_the_package():
     assert usual(imgcodec.encode_jpeg(pixels)).shape == pixels.shape
     assert len(imgcodec.encode_jpeg(pixels, rate=3)) <= 3 * 40 * 64 / 8
     assert len(imgcodec.encode_jpeg(pixels, size=900, half=True)) <= 900
+    finest = imgcodec.encode_jpeg(pixels, rate=1e9)
+    for asked in ({"rate": math.inf}, {"size": math.inf}):
+        assert imgcodec.encode_jpeg(pixels, **asked) == finest
     image = Image.fromarray(pixels)
     image.info["xmp"] = b"<x:xmpmeta/>"
     data = imgcodec.encode_jpeg(image, quality=90, effort=2)

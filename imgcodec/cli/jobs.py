@@ -180,8 +180,9 @@ def run(
         if dry:
             check_apart(task.source, task.target)
             check_coded(task.target, force)
-            for _, why in _rehearse(work, [task], jobs, quiet):
-                raise AicError(why)
+            with naming(task.source, task.target):
+                for _, why in _rehearse(work, [task], jobs, quiet):
+                    raise AicError(why)
             return
         with naming(task.source, task.target), enough_memory():
             line = told(escaped(work(task), task.target))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from imgcodec.errors import AicError
+from imgcodec.errors import MOST_THREADS, AicError
 from imgcodec.files import reason
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.format.metadata import KINDS
@@ -178,7 +178,7 @@ WEIGHTS = click.option(
 )
 THREADS = click.option(
     "--threads",
-    type=click.IntRange(1, 1024),
+    type=click.IntRange(1, MOST_THREADS),
     default=None,
     show_default="one per core",
     metavar="N",

@@ -40,7 +40,7 @@ from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.together import LockstepTileCodec
-from imgcodec.errors import AicError, warn_of
+from imgcodec.errors import AicError, ImageError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
@@ -98,7 +98,7 @@ class Codec:
         openmp.take_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
-        self.model_id = self._add(weights or NEWEST[tune].path)
+        self.model_id = self._add(NEWEST[tune].path if weights is None else Path(weights))
         self._own = None if weights is None else self.model_id
 
     @property
@@ -191,6 +191,8 @@ class Codec:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
         if not 1 <= effort <= EFFORTS:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
+        if roi is not None and not isinstance(roi, Roi):
+            raise AicError(f"a region of interest of {type(roi).__name__}, wanted a Roi")
         source, pixels, chunks = _as_source(image)
         height, width = source.shape[:2]
         if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
@@ -291,7 +293,8 @@ class Codec:
         Raises:
             FormatError: the file is damaged or not an .aic file.
             ModelMismatchError: it was written with weights that are not here.
-            AicError: the region does not lie in the picture, or is too large.
+            AicError: the region does not lie in the picture, or is too large, or there is no such
+                rate.
         """
         wanted = _as_box(region, container.File(data).header)
         canvas = Canvas(wanted.height, wanted.width, 3)
@@ -354,6 +357,8 @@ class Codec:
             max_pixels: as in `decode`.
         """
         started = time.perf_counter()
+        if not max_rate >= 0:  # nan, too
+            raise AicError(f"max_rate {max_rate}, wanted 0 or more")
         file = container.File(data)
         if not keep_going:
             file.check_length()
@@ -411,7 +416,9 @@ class Codec:
         bpp = 8 * len(data) / num_pixels
         limit = detail_limit_db(compressor, found.u)
         total_s = time.perf_counter() - started
-        report = EncodeReport(stages, total_s, target, bpp, found.u, found.limited, limit)
+        report = EncodeReport(
+            stages, total_s, target, bpp, found.u, found.limited, limit, too_bad=found.too_bad
+        )
         return Encoded(data, report)
 
     def _tile_codec_for(
@@ -448,6 +455,8 @@ def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
         image = from_pil(image)
         warn_of(image.notes)
     source: Source
+    if isinstance(image, Picture):
+        _check(image)
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
         pixels = image.pixels if isinstance(image, Picture) else source
@@ -458,6 +467,25 @@ def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
         pixels = source
     check_samples(source)
     return source, pixels, chunks
+
+
+def _check(picture: Picture) -> None:
+    """Refuse a picture of parts that do not belong together.
+
+    Raises:
+        ImageError: an array is not of its kind or shape, or metadata are none.
+    """
+    check_samples(np.asarray(picture.pixels))
+    for name, found, kind, shape in (
+        ("alpha", picture.alpha, np.uint8, picture.shape[:2]),
+        ("unrounded", picture.unrounded, np.float16, picture.shape),
+    ):
+        array = None if found is None else np.asarray(found)
+        if array is not None and (array.dtype != kind or array.shape != shape):
+            wanted = np.dtype(kind)
+            raise ImageError(f"{name} is {array.dtype} {array.shape}, wanted {wanted} {shape}")
+    if not isinstance(picture.metadata, Metadata):
+        raise ImageError(f"metadata are {type(picture.metadata).__name__}, wanted a Metadata")
 
 
 def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:

@@ -18,6 +18,7 @@ from imgcodec.codec.rate_search import (
     Found,
     Guess,
     Planned,
+    Reached,
     approach,
     extrapolate,
     reach,
@@ -125,7 +126,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         target: quality, or one that is measured.
         effort: 1..9.
     """
-    limited, slope = False, 0.0
+    slope = 0.0
     if target.measured:
 
         def measure(u: int) -> float:
@@ -135,22 +136,21 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         middle, growth = TYPICAL_QUALITY[target.kind]
         start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
         slope = growth / MAX_U
-        u = reach(measure, target.decibels, start, slope, target.close_db)
-        limited = u in (0, MAX_U)
+        found = reach(measure, target.decibels, start, slope, target.close_db)
     else:
-        u = target.u
+        found = Reached(target.u, missed=False, too_bad=False)
+    u = found.u
     compressor.renew(u)
     known = not target.measured and compressor.recognise(u)
     if compressor.refines and effort > 1 and not known:
         for _ in range(effort - 1):
             compressor.refine(u)
         if target.measured:
-            u = reach(
+            found = reach(
                 lambda u: compressor.quality(u, target.kind),
                 target.decibels, u, slope, target.close_db,
             )  # fmt: skip
-            limited = u in (0, MAX_U)
-    return Found(u, compressor.plan(u).write(), limited)
+    return Found(found.u, compressor.plan(found.u).write(), found.missed, found.too_bad)
 
 
 def compress_within(compressor: Compressor, room: int, effort: int) -> Found | None:

@@ -75,8 +75,7 @@ def is_better(found: Encoded, exactly: Encoded, num_pixels: int) -> bool:
     target, report = found.report.target, found.report
     if target.limits:
         return not target.allows(len(exactly), num_pixels)
-    too_bad = target.measured and report.limited and report.u == container.MAX_U
-    return len(found) < len(exactly) and not too_bad
+    return len(found) < len(exactly) and not report.too_bad
 
 
 class Stored:

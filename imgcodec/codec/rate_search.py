@@ -51,7 +51,16 @@ class Found:
 
     u: int  # 0..65535
     payloads: Sequence[bytes]  # of each tile
-    limited: bool  # even the finest setting fits
+    limited: bool  # even the finest setting fits, or a measured quality is not as asked
+    too_bad: bool = False  # no setting that was tried reaches a measured quality
+
+
+class Reached(NamedTuple):
+    """The result of a search for a quality."""
+
+    u: int  # 0..65535
+    missed: bool  # it is not as wanted there
+    too_bad: bool  # nor so good at any other place that was tried
 
 
 def search(
@@ -107,8 +116,8 @@ def search(
 
 def reach(
     measure: Callable[[int], float], wanted: float, start: int, slope: float, close: float
-) -> int:
-    """Return a rate parameter at which a quality is as wanted, or the nearest there is.
+) -> Reached:
+    """Return where a quality is as wanted, or the nearest to it that was found.
 
     Args:
         measure: rate parameter 0..65535 -> quality, dB; it grows with the rate.
@@ -137,7 +146,9 @@ def reach(
             for u in (low - offset * APART, high + offset * APART):
                 if 0 <= u <= MAX_U and abs(points[-1][1] - wanted) > close:
                     points.append((u, min(measure(u), BEST_DB)))
-    return min(points, key=lambda point: abs(point[1] - wanted))[0]
+    u, nearest = min(points, key=lambda point: abs(point[1] - wanted))
+    best = max(quality for _, quality in points)
+    return Reached(u, abs(nearest - wanted) > close, best < wanted - close)
 
 
 def approach(

@@ -25,11 +25,12 @@ class EncodeReport(_Report):
     target: Target  # what was asked
     bpp: float  # bits per pixel of the whole file
     u: int  # the rate parameter that was found, 0..65535
-    limited: bool = False  # it needs fewer bits than were asked, or cannot be so good
+    limited: bool = False  # it needs fewer bits than were asked, or is not as good as asked
     # about the PSNR to which detail that the codec cannot hold limits the file; None: no worry
     detail_limit_db: float | None = None
     lossless: bool = False  # every pixel is kept
     colours: int | None = None  # to which those of a drawn picture were joined; None: they are not
+    too_bad: bool = False  # no setting that was tried is as good as asked
 
 
 @dataclass(frozen=True, slots=True)

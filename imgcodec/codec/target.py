@@ -15,7 +15,7 @@ _RANGES = {  # above, up to
     "rate": (0.0, math.inf),
     "size": (0.0, math.inf),
     "quality": (-math.ulp(0.0), 100.0),
-    "psnr": (0.0, math.inf),
+    "psnr": (0.0, 1e300),  # and not infinite
     "ms_ssim": (0.0, 1 - 2**-30),
     "ssimulacra2": (0.0, 100 - 2**-20),
 }
@@ -23,7 +23,7 @@ _WANTED = {
     "rate": "more than 0 bits per pixel",
     "size": "more than 0 bytes",
     "quality": "0..100",
-    "psnr": "more than 0 dB",
+    "psnr": "more than 0 dB, and a finite number",
     "ms_ssim": "more than 0 and less than 1",
     "ssimulacra2": "more than 0 and less than 100",
 }

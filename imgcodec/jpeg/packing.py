@@ -212,7 +212,7 @@ def _put(
 
 def _each(work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None) -> list[_Out]:
     """Return what the work gives for each item, several at a time."""
-    num = min(threads or os.cpu_count() or 1, len(items))
+    num = min(os.cpu_count() or 1 if threads is None else threads, len(items))
     if num == 1:
         return [work(item) for item in items]
     with ThreadPoolExecutor(num) as pool:

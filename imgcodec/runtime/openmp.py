@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from imgcodec.errors import AicError, check_threads
+from imgcodec.errors import MOST_THREADS, check_threads
 
 # Read when the library is loaded, with torch. Turns of a loop in GNU's, some microseconds, and
 # milliseconds in LLVM's and Intel's; they come from 300,000 and 200.
@@ -70,14 +70,11 @@ def take_threads(threads: int | None) -> None:
     Raises:
         AicError: that is no number of threads, or this is a forked child that has only one.
     """
-    check_threads(threads)
-    if threads is None:
-        return
-    if threads > 1 and _lost:
-        raise AicError(f"threads {threads}, this forked process can have 1")
-    import torch
+    check_threads(threads, 1 if _lost else MOST_THREADS)
+    if threads is not None:
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
 
 
 def _ending() -> Callable[[], object] | None:

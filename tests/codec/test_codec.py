@@ -1,5 +1,6 @@
 """The whole line: pixels -> file -> pixels, with networks that nobody trained."""
 
+import math
 import re
 import warnings
 from contextlib import nullcontext
@@ -19,7 +20,7 @@ from imgcodec.codec.pace import Forecast
 from imgcodec.codec.rate_search import MAX_U, Found, Guess
 from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container
-from imgcodec.pictures.picture import alpha_of
+from imgcodec.pictures.picture import Picture, alpha_of
 from imgcodec.releases import DEFAULT_TUNE, RELEASES
 
 SIZES = [(1, 1), (1, 9), (9, 1), (7, 5), (8, 8), (9, 17), (64, 64), (513, 257)]  # height, width
@@ -313,9 +314,43 @@ def test_a_torch_that_does_not_tell_what_the_cpu_can(tiny_weights, monkeypatch):
     assert [one.fast for one in codec._tile_codecs.values()] == [False]
 
 
-def test_a_number_of_threads_that_is_none(tiny_weights):
-    with pytest.raises(AicError, match="^threads 0, wanted 1 or more$"):
-        Codec(weights=tiny_weights, threads=0)
+@pytest.mark.parametrize("number", [0, -1, 10**9])
+def test_a_number_of_threads_that_is_none(tiny_weights, number):
+    with pytest.raises(AicError, match=f"^threads {number}, wanted 1..1024$"):
+        Codec(weights=tiny_weights, threads=number)
+
+
+def test_weights_may_be_named_by_a_string(tiny_weights):
+    assert Codec("cpu", weights=str(tiny_weights)).tune == Codec("cpu", weights=tiny_weights).tune
+
+
+@pytest.mark.parametrize("rate", [-1, math.nan])
+def test_a_preview_of_no_rate_is_refused(tiny_codec, rate):
+    data = tiny_codec.encode(ramp(9, 9), lossless=False)
+    with pytest.raises(AicError, match=f"^max_rate {rate}, wanted 0 or more$"):
+        tiny_codec.decode(data, max_rate=rate)
+
+
+def test_a_mask_is_no_region_of_interest(tiny_codec):
+    mask = np.zeros((9, 9), np.uint8)
+    with pytest.raises(AicError, match="^a region of interest of ndarray, wanted a Roi$"):
+        tiny_codec.encode(ramp(9, 9), roi=mask)
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"alpha": np.zeros((3, 3), np.uint8)}, r"alpha is uint8 \(3, 3\), wanted uint8 \(9, 9\)"),
+        ({"alpha": np.zeros((9, 9, 3), np.uint8)}, "alpha is uint8 .* wanted uint8 .9, 9.$"),
+        ({"alpha": np.zeros((9, 9))}, "alpha is float64 .* wanted uint8"),
+        ({"unrounded": ramp(9, 9)}, r"unrounded is uint8 .* wanted float16 \(9, 9, 3\)"),
+        ({"metadata": b"exif"}, "metadata are bytes, wanted a Metadata"),
+        ({"pixels": None}, "an array of object"),
+    ],
+)
+def test_a_picture_whose_parts_do_not_belong_together_is_refused(tiny_codec, parts, told):
+    with pytest.raises(ImageError, match=f"^{told}"):
+        tiny_codec.encode(Picture(**{"pixels": ramp(9, 9), **parts}))
 
 
 def test_threads_argument(tiny_weights, threads):

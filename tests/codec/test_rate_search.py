@@ -327,5 +327,6 @@ def test_where_a_quality_jumps_what_is_wanted_is_looked_for_around():
         return 30.2 if 20_030 <= u < 20_045 else 30.8
 
     found = reach(measure, 30.0, 18_000, 1e-3, 0.5)
-    assert measure(found) == 30.2
+    assert measure(found.u) == 30.2
+    assert not found.missed
     assert {19_999, 20_000} <= set(tried)  # nothing in between

@@ -9,7 +9,7 @@ from PIL import Image
 
 from imgcodec import metrics
 from imgcodec.codec import Codec
-from imgcodec.codec.rate_search import reach
+from imgcodec.codec.rate_search import Reached, reach
 from imgcodec.codec.target import CLOSE_DB, CLOSE_SCORE, KINDS, Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
@@ -85,17 +85,27 @@ def test_reach_finds_the_quality(wanted, bend):
         tried.append(u)
         return 10 + 50 * (u / MAX_U) ** bend
 
-    u = reach(measure, wanted, 30_000, 29 / MAX_U, CLOSE_DB)
-    assert measure(u) == pytest.approx(wanted, abs=0.1)
+    u, *wrong = reach(measure, wanted, 30_000, 29 / MAX_U, CLOSE_DB)
+    assert measure(u) == pytest.approx(wanted, abs=CLOSE_DB)
+    assert wrong == [False, False]
     assert len(tried) < 14
 
 
+@pytest.mark.parametrize("psnr", [math.inf, math.nan, 0.0])
+def test_a_psnr_that_is_none(psnr):
+    with pytest.raises(AicError, match=f"^psnr {psnr:g}, wanted more than 0 dB, and a finite"):
+        Target.of("psnr", psnr=psnr)
+
+
 def test_reach_ends_at_what_there_is():
-    assert reach(lambda u: 20 + u / MAX_U, 60.0, 30_000, 29 / MAX_U, CLOSE_DB) == MAX_U
-    assert reach(lambda u: 20 + u / MAX_U, 3.0, -10_000, 29 / MAX_U, CLOSE_DB) == 0
-    assert (
-        reach(lambda u: math.inf, 30.0, 30_000, 29 / MAX_U, CLOSE_DB) == 30_000
-    )  # as good as any
+    for measure, wanted, start, found in (
+        (lambda u: 20 + u / MAX_U, 60.0, 30_000, Reached(MAX_U, missed=True, too_bad=True)),
+        (lambda u: 20 + u / MAX_U, 3.0, -10_000, Reached(0, missed=True, too_bad=False)),
+        (lambda u: math.inf, 30.0, 30_000, Reached(30_000, missed=True, too_bad=False)),
+        # the best of them is not the finest, as of noise
+        (lambda u: 20 - abs(u - 30_000) / MAX_U, 60.0, 30_000, Reached(30_000, True, True)),
+    ):
+        assert reach(measure, wanted, start, 29 / MAX_U, CLOSE_DB) == found
 
 
 def test_a_size_is_never_exceeded(tiny_codec, textured):

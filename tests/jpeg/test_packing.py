@@ -86,6 +86,23 @@ def test_slices_do_not_depend_on_threads(monkeypatch):
     assert packing.unpack(made, threads=2) == PHOTO
 
 
+@pytest.mark.parametrize("work", [imgcodec.pack, imgcodec.unpack, imgcodec.restore])
+def test_a_number_of_threads_that_is_none(work):
+    for number in (0, -3, 10**9):
+        with pytest.raises(AicError, match=f"^threads {number}, wanted 1..1024$"):
+            work(PACKED if work is imgcodec.unpack else PHOTO, threads=number)
+
+
+def test_a_view_of_bytes_is_as_good():
+    assert imgcodec.pack(memoryview(PHOTO)) == PACKED
+    assert imgcodec.unpack(memoryview(PACKED)) == PHOTO
+    restored = imgcodec.restore(memoryview(PHOTO))
+    assert np.array_equal(restored, imgcodec.restore(PHOTO))
+    for work in (imgcodec.pack, imgcodec.unpack, imgcodec.restore):
+        with pytest.raises(TypeError, match="bytes-like"):
+            work("photo.jpg")
+
+
 def test_threads_do_not_change_the_file():
     assert packing.pack(PHOTO) == PACKED
 
