@@ -136,6 +136,9 @@ def restore(
     each restored coefficient lies within the interval to which the file has rounded it, before
     pixels are rounded to 8 bits. What was lost is guessed, so keep the JPEG file, too.
 
+    IN.jpg is grey or of Y, Cb and Cr, with colours of the whole or of half the resolution either
+    way. Others are refused: CMYK, RGB, coarser colours (4:1:1), 12 bits, arithmetic coding.
+
     The suffix of OUT names its format: .png, .tif, .ppm, .bmp, .webp, .jpg. The picture is turned
     upright, and metadata are kept.
 

@@ -27,7 +27,7 @@ from mmap import mmap
 from typing import Any, NamedTuple
 
 from imgcodec.errors import FormatError
-from imgcodec.format.container import MAGIC, PACKED, VERSION
+from imgcodec.format.container import LOSSLESS, MAGIC, METHOD, PACKED, VERSION
 
 MAX_SLICES = 65535
 MAX_BYTES = 2**32 - 1  # of a JPEG file
@@ -83,6 +83,8 @@ def unpack(data: bytes) -> Packed:
     )
     if magic != MAGIC:
         raise FormatError("not an .aic file")
+    if version == VERSION and method in (METHOD, LOSSLESS):
+        raise FormatError("an encoded picture, which `aic decode` decodes, no packed JPEG file")
     if (version, method) != (VERSION, PACKED):
         raise FormatError(f"version {version}, method {method} is no packed JPEG file")
     if not num:

@@ -92,7 +92,8 @@ def _factors(parts: syntax.Parts) -> list[tuple[int, int]]:
     if len(components) == 1:
         return [(1, 1)]
     if len(components) != 3:
-        raise ImageError(f"{len(components)} components (CMYK) are not supported")
+        kind = " (CMYK)" if len(components) == 4 else ""
+        raise ImageError(f"{len(components)} components{kind} are not supported")
     if parts.colours != syntax.YCC:
         raise ImageError("its colours are RGB, not Y, Cb and Cr, which is not supported")
     luma = components[0]

@@ -235,7 +235,9 @@ def _frame(progressive: bool, body: bytes) -> Frame:
     if body[0] != 8:
         raise ImageError(f"{body[0]} bits a sample are not supported")
     height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-    if not height or not width:
+    if not height:
+        raise ImageError("a number of lines that is not in the frame header is not supported")
+    if not width:
         raise ImageError(f"{width}x{height} pixels are not supported")
     if width * height > MAX_PIXELS:
         raise ImageError(f"{width}x{height} pixels, at most {MAX_PIXELS} are allowed")

@@ -162,7 +162,7 @@ def forged(data, at, value):
         (PACKED[:20], FormatError, "a header has"),
         (b"\x89PNG" + PACKED[4:], FormatError, "not an .aic file"),
         (forged(PACKED, 4, b"\x02"), FormatError, "version 2, method 1"),
-        (forged(PACKED, 5, b"\x00"), FormatError, "version 1, method 0"),
+        (forged(PACKED, 5, b"\x00"), FormatError, "an encoded picture"),
         (PACKED[:6] + b"\x00\x00" + PACKED[8:], FormatError, "no slices"),
         (PACKED[:6] + b"\xff\xff" + PACKED[8:], FormatError, "this header with its index"),
         (PACKED[:9] + b"\x00" + PACKED[10:], FormatError, "mismatch in the header"),
@@ -209,6 +209,13 @@ def test_what_is_around_the_blocks_has_its_size():
             frames.inflated(made, size)
     with pytest.raises(FormatError):
         frames.inflated(made + b"\x00", 12)
+
+
+def test_an_encoded_picture_is_told_from_a_packed_file():
+    made = Path(__file__).parents[1] / "golden" / "v1"
+    for path in sorted(made.glob("*.aic")):
+        with pytest.raises(FormatError, match="^an encoded picture, which `aic decode` decodes"):
+            packing.unpack(path.read_bytes())
 
 
 def test_other_decoders_say_what_to_do():

@@ -47,16 +47,23 @@ def test_grey_has_one_plane():
     assert [plane.blocks.shape for plane in found.planes] == [(10, 15, 64)]
 
 
+def without_height(data):
+    """The file with a frame header of no lines, as where their number follows the first scan."""
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + bytes(2) + data[at + 2 :]
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (jpeg(mode="CMYK"), "4 components (CMYK) are not supported"),
         (jpeg(keep_rgb=True), "its colours are RGB, not Y, Cb and Cr"),
         (jpeg()[:-40], "the coded data of a scan"),
+        (without_height(jpeg()), "a number of lines that is not in the frame header"),
         (b"", "not a JPEG file"),
         (b"\xff\xd8\xff\xd9", "no picture in it"),
     ],
-    ids=["CMYK", "RGB", "cut", "empty", "no picture"],
+    ids=["CMYK", "RGB", "cut", "no height", "empty", "no picture"],
 )
 def test_what_is_not_read_is_refused(data, why):
     with pytest.raises(ImageError, match=re.escape(why)):

@@ -161,7 +161,10 @@ def marked(data, old, new):
             jpeg().replace(b"\xff\xc0\x00\x11\x08\x00", b"\xff\xc0\x00\x11\x08\xff"),
             "damaged|too early",
         ),
-        (jpeg().replace(b"\xff\xc0\x00\x11\x08\x00K", b"\xff\xc0\x00\x11\x08\x00\x00"), "x0 pix"),
+        (
+            jpeg().replace(b"\xff\xc0\x00\x11\x08\x00K", b"\xff\xc0\x00\x11\x08\x00\x00"),
+            "a number of lines that is not in",
+        ),
         (jpeg()[:600] + jpeg()[-2:], "segment is cut"),
         (jpeg()[:-500], "damaged|too early"),
         (jpeg(restart_marker_blocks=2).replace(b"\xff\xd3", b""), "restart intervals"),
