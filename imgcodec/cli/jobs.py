@@ -98,7 +98,9 @@ def check_coded(target: Path, force: bool) -> None:
     """Refuse an .aic file that could not be written, or would stand where pictures do."""
     for name in (target, Path(os.path.realpath(target))):  # which may be a link
         if name.suffix.lower() != ".aic":
-            raise AicError(f"{name}: suffix {name.suffix!r} is not .aic")
+            jpeg = name.suffix.lower() in (".jpg", ".jpeg")
+            way_out = "; aic encode --into jpeg makes JPEG files" * jpeg
+            raise AicError(f"{name}: suffix {name.suffix!r} is not .aic{way_out}")
     files.check_free(target, force)
 
 

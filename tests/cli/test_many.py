@@ -290,4 +290,5 @@ def test_a_rehearsal_of_one(aic, photo, coded, tmp_path):
     assert coded.read_bytes() == before
     assert_refused(aic("encode", photo, tmp_path / "no" / "a.aic", "--dry-run"), "no folder")
     assert_refused(aic("encode", photo, tmp_path / "a.png", "--dry-run"), "is not .aic")
+    assert_refused(aic("encode", photo, tmp_path / "a.jpg", "--dry-run"), "--into jpeg makes JPEG")
     assert_usage(aic("encode", photo, "-", "--dry-run"), "--dry-run")
