@@ -33,7 +33,7 @@ TABLE = {
     ),
     "weights": ({"errors", "files", "model", "releases"}, TORCH | {"safetensors"}),
     "restoring": (
-        {"errors", "format", "jpeg", "model", "releases", "runtime", "weights"},
+        {"format", "jpeg", "model", "releases", "runtime", "weights"},
         TORCH | {"constriction", "PIL", "safetensors"},
     ),
     "pictures": (

@@ -163,7 +163,7 @@ def test_grey_in_many_tiles(tiny_codec, picture):
 
 def test_more_effort_for_many_tiles(tiny_codec, picture):
     errors = []
-    for effort in (1, 4):
+    for effort in (1, 3):
         data = tiny_codec.encode(picture, 1.0, effort=effort, tile=128)
         report = data.report
         assert report.bpp <= 1.0
@@ -199,9 +199,8 @@ def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled):
 def test_the_shipped_weights_leave_no_seams(tune):
     codec = Codec("cpu", tune=tune)
     photograph = read_image(Path(__file__).parents[2] / "docs" / "kodim23.png")
-    for rate in (0.15, 1.0):
-        data = codec.encode(photograph[:300, 100:420], rate, tile=64)
-        assert largest_seam(codec, data) <= 1
+    data = codec.encode(photograph[:300, 100:420], 0.5, tile=64)
+    assert largest_seam(codec, data) <= 1
 
 
 def test_seams_would_be_seen_without_the_halo(tiny_codec, tiled, monkeypatch):
