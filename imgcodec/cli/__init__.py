@@ -35,6 +35,10 @@ class _Group(click.Group):
                 return super().invoke(ctx)
         except AicError as error:
             raise click.ClickException(process.one_line(str(error))) from error
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise click.ClickException("torch is not installed: pip install torch") from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)

@@ -427,3 +427,16 @@ def test_several_files_need_a_folder(aic, photo, tmp_path):
         result = aic("encode", photo, other, tmp_path / name)
         assert_refused(result, f"{name}: is no folder")
         assert not (tmp_path / name).exists()
+
+
+def test_a_missing_torch_is_one_line(tmp_path):
+    """It is large, and left out by who packs JPEG files only."""
+    without = "import sys; sys.modules['torch'] = None; from imgcodec.cli import main; main()"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    for words in (["encode", "a.png", "a.aic"], ["bench", ".", "--codec", "aic"]):
+        done = subprocess.run(
+            [sys.executable, "-c", without, *words], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "Error: torch is not installed: pip install torch\n"
+    assert not (tmp_path / "a.aic").exists()
