@@ -16,6 +16,7 @@ _RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM",
 _MOST_CHUNKS = 100_000
 _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_PIECE = 2**20  # bytes looked at together
 _FILLING = b"\0\xff\r\n \x1a"
 _USED = {  # how segments of JPEG start that are kept, told elsewhere, or say how it is stored
     "APP0": (b"JFIF\0", b"JFXX\0"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
@@ -93,11 +94,14 @@ def _jpeg(file: IO[bytes]) -> Iterator[str]:
 
 def _behind(file: IO[bytes], end: int | None) -> Iterator[str]:
     """Tell of what is behind the end of a picture; None: where that is, is not known."""
-    if end is not None:
-        file.seek(end)
-        data = file.read()
-        if data.strip(_FILLING):
-            yield f"{len(data)} bytes behind its end"
+    if end is None:
+        return
+    size = file.seek(0, 2) - end
+    file.seek(end)
+    while piece := file.read(_PIECE):
+        if piece.strip(_FILLING):
+            yield f"{size} bytes behind its end"
+            return
 
 
 def _pnm(file: IO[bytes], picture: Image.Image) -> Iterator[str]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import density as density_of
 from imgcodec.format.exif import proportion
-from imgcodec.pictures.passed_over import passed_over
+from imgcodec.pictures.passed_over import _PIECE, passed_over
 from imgcodec.pictures.reader import from_pil, read_picture
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)
@@ -72,6 +72,8 @@ def test_what_stands_behind_other_files_is_counted(tmp_path, name):
     data = saved(name, lossless=True)
     assert notes(tmp_path, data) == notes(tmp_path, data + bytes(7)) == ()
     assert notes(tmp_path, data + b"PK\3\4") == ("not kept: 4 bytes behind its end",)
+    far = bytes(_PIECE) + b"PK"
+    assert notes(tmp_path, data + far) == (f"not kept: {len(far)} bytes behind its end",)
 
 
 @pytest.mark.parametrize(
