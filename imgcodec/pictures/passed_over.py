@@ -3,6 +3,7 @@
 import re
 import struct
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any
 
 from PIL import Image
@@ -13,6 +14,9 @@ _CHUNKS = {
     b"iTXt", b"hIST", b"pHYs", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"acTL", b"fcTL", b"fdAT",
 }  # fmt: skip
 _RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}  # same
+_PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values exceed 255
+    "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
+}  # fmt: skip
 _MOST_CHUNKS = 100_000
 _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
@@ -32,12 +36,15 @@ def passed_over(picture: Image.Image) -> list[str]:
         picture: opened, not loaded yet.
     """
     file: Any = getattr(picture, "fp", None)
-    ask = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp}.get(picture.format or "")
-    if file is None:
+    ask = {
+        "PNG": _png, "JPEG": _jpeg, "WEBP": _webp,
+        "PPM": partial(_pnm, getattr(picture, "tile", ())),
+    }.get(picture.format or "")  # fmt: skip
+    if ask is None or file is None:
         return []
     before = file.tell()
     try:
-        found = list(ask(file) if ask else _pnm(file, picture))
+        found = list(ask(file))
     finally:
         file.seek(before)
     segments = {
@@ -92,10 +99,8 @@ def _jpeg(file: IO[bytes]) -> Iterator[str]:
     yield from _behind(file, _end_of_jpeg(file.read()))
 
 
-def _behind(file: IO[bytes], end: int | None) -> Iterator[str]:
-    """Tell of what is behind the end of a picture; None: where that is, is not known."""
-    if end is None:
-        return
+def _behind(file: IO[bytes], end: int) -> Iterator[str]:
+    """Tell of what is behind the end of a picture."""
     size = file.seek(0, 2) - end
     file.seek(end)
     while piece := file.read(_PIECE):
@@ -104,30 +109,17 @@ def _behind(file: IO[bytes], end: int | None) -> Iterator[str]:
             return
 
 
-def _pnm(file: IO[bytes], picture: Image.Image) -> Iterator[str]:
-    tiles: Any = getattr(picture, "tile", ())
-    if picture.format == "PPM" and tiles:
+def _pnm(tiles: Any, file: IO[bytes]) -> Iterator[str]:
+    """Tell of a comment, and of a second picture that binary PBM, PGM, PPM and PFM may have."""
+    for coder, (_, _, width, height), offset, arguments in tiles:
         file.seek(0)
-        if b"#" in file.read(tiles[0].offset):
+        if b"#" in file.read(offset):
             yield "a comment"
-    yield from _behind(file, _end_of_pnm(picture))
-
-
-def _end_of_pnm(picture: Image.Image) -> int | None:
-    """Return where binary PBM, PGM, PPM and PFM files end, that may hold a second one; or None."""
-    tiles: Any = getattr(picture, "tile", ())
-    if picture.format != "PPM" or len(tiles) != 1 or tiles[0].codec_name == "ppm_plain":
-        return None
-    name, *rest = (tiles[0].args,) if isinstance(tiles[0].args, str) else tiles[0].args
-    if name == "1;I":
-        bits = 1
-    elif name.startswith("F;"):
-        bits = 32
-    else:
-        deep = name == "I;16B" or any(most > 255 for most in rest)
-        bits = len(picture.getbands()) * (16 if deep else 8)
-    end: int = tiles[0].offset + picture.height * -(-picture.width * bits // 8)
-    return end
+        name, *most = (arguments,) if isinstance(arguments, str) else arguments
+        bits = _PNM_BITS.get(name)
+        if bits is not None and coder != "ppm_plain":
+            bits *= 2 if most and most[0] > 255 else 1
+            yield from _behind(file, offset + height * -(-width * bits // 8))
 
 
 def _end_of_jpeg(data: bytes) -> int:
