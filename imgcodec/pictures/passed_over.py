@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
@@ -36,10 +36,11 @@ def passed_over(picture: Image.Image) -> list[str]:
         picture: opened, not loaded yet.
     """
     file: Any = getattr(picture, "fp", None)
-    ask = {
+    asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
         "PNG": _png, "JPEG": _jpeg, "WEBP": _webp,
         "PPM": partial(_pnm, getattr(picture, "tile", ())),
-    }.get(picture.format or "")  # fmt: skip
+    }  # fmt: skip
+    ask = asking.get(picture.format)
     if ask is None or file is None:
         return []
     before = file.tell()
