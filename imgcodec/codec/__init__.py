@@ -40,7 +40,7 @@ from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.together import LockstepTileCodec
-from imgcodec.errors import AicError, ImageError, warn_of
+from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import Box, plan_grid
@@ -456,7 +456,7 @@ def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
         warn_of(image.notes)
     source: Source
     if isinstance(image, Picture):
-        _check(image)
+        image.check()
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
         pixels = image.pixels if isinstance(image, Picture) else source
@@ -467,25 +467,6 @@ def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
         pixels = source
     check_samples(source)
     return source, pixels, chunks
-
-
-def _check(picture: Picture) -> None:
-    """Refuse a picture of parts that do not belong together.
-
-    Raises:
-        ImageError: an array is not of its kind or shape, or metadata are none.
-    """
-    check_samples(np.asarray(picture.pixels))
-    for name, found, kind, shape in (
-        ("alpha", picture.alpha, np.uint8, picture.shape[:2]),
-        ("unrounded", picture.unrounded, np.float16, picture.shape),
-    ):
-        array = None if found is None else np.asarray(found)
-        if array is not None and (array.dtype != kind or array.shape != shape):
-            wanted = np.dtype(kind)
-            raise ImageError(f"{name} is {array.dtype} {array.shape}, wanted {wanted} {shape}")
-    if not isinstance(picture.metadata, Metadata):
-        raise ImageError(f"metadata are {type(picture.metadata).__name__}, wanted a Metadata")
 
 
 def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:

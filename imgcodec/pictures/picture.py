@@ -10,7 +10,7 @@ from PIL import Image
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures.arrays import ByteArray, HalfArray
+from imgcodec.pictures.arrays import ByteArray, HalfArray, check_samples
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 
@@ -32,6 +32,24 @@ class Picture:
     def shape(self) -> tuple[int, ...]:
         """(H, W, 3) or (H, W)."""
         return self.pixels.shape
+
+    def check(self) -> None:
+        """Refuse parts that do not belong together.
+
+        Raises:
+            ImageError: an array is not of its kind or shape, or metadata are none.
+        """
+        check_samples(np.asarray(self.pixels))
+        for name, found, kind, shape in (
+            ("alpha", self.alpha, np.uint8, self.shape[:2]),
+            ("unrounded", self.unrounded, np.float16, self.shape),
+        ):
+            array = None if found is None else np.asarray(found)
+            if array is not None and (array.dtype != kind or array.shape != shape):
+                wanted = np.dtype(kind)
+                raise ImageError(f"{name} is {array.dtype} {array.shape}, wanted {wanted} {shape}")
+        if not isinstance(self.metadata, Metadata):
+            raise ImageError(f"metadata are {type(self.metadata).__name__}, wanted a Metadata")
 
     def flattened(self, colour: tuple[int, int, int] | None) -> "Picture":
         """Return it without alpha: laid over a colour, or as if all were opaque."""
