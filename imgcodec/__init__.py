@@ -149,9 +149,10 @@ def pack(data: bytes, *, threads: int | None = None) -> bytes:
     Raises:
         ImageError: no JPEG file, damaged, or of a kind that would not come back bit for bit.
     """
+    from imgcodec.format.container import as_bytes
     from imgcodec.jpeg import packing
 
-    return packing.pack(_bytes(data), threads=threads)
+    return packing.pack(as_bytes(data), threads=threads)
 
 
 def unpack(data: bytes, *, threads: int | None = None) -> bytes:
@@ -165,9 +166,10 @@ def unpack(data: bytes, *, threads: int | None = None) -> bytes:
         FormatError: it is damaged, or no packed JPEG file.
         ModelMismatchError: it needs weights of a newer release.
     """
+    from imgcodec.format.container import as_bytes
     from imgcodec.jpeg import packing
 
-    return packing.unpack(_bytes(data), threads=threads)
+    return packing.unpack(as_bytes(data), threads=threads)
 
 
 def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
@@ -185,15 +187,11 @@ def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
     Raises:
         ImageError: no JPEG file, damaged, or of a kind that is not read.
     """
+    from imgcodec.format.container import as_bytes
     from imgcodec.restoring import Restorer
 
-    found: NDArray[np.uint8] = Restorer(threads=threads).restore(_bytes(data))
+    found: NDArray[np.uint8] = Restorer(threads=threads).restore(as_bytes(data))
     return found
-
-
-def _bytes(data: "bytes | bytearray | memoryview") -> bytes:
-    """Return what is like bytes as such."""
-    return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
 def register() -> None:

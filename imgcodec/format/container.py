@@ -138,11 +138,17 @@ def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -
     return b"".join([*parts, *tiles])
 
 
+def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Return what is like bytes as such; `TypeError` for what is not, as a path."""
+    return data if isinstance(data, bytes) else bytes(memoryview(data))
+
+
 class File:
     """A file whose header, index and chunks are whole; of its tiles nothing is known yet."""
 
     def __init__(self, data: bytes | mmap) -> None:
         """Read all but the tiles; `FormatError` where that is damaged or no .aic file."""
+        data = data if isinstance(data, mmap) else as_bytes(data)
         if len(data) < _FIXED.size:
             raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
         magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack_from(data)
@@ -201,7 +207,7 @@ def unpack(data: bytes) -> tuple[Header, list[bytes], list[Chunk]]:
     file = File(data)
     file.check_length()
     tiles = [file.tile(number) for number in range(file.num_tiles)]
-    if data != pack(file.header, tiles, file.chunks):
+    if as_bytes(data) != pack(file.header, tiles, file.chunks):
         raise FormatError("not spelled as it would be written")
     return file.header, tiles, file.chunks
 

@@ -48,8 +48,24 @@ class Roi:
         return cls._of_shares(np.outer(*shares), weight)
 
     @classmethod
-    def mask(cls, mask: NDArray[np.uint8], weight: float = DEFAULT_WEIGHT) -> "Roi":
-        """Return the region that a mask uint8 (H, W) shows: 255 weighs `weight`, 0 weighs 1."""
+    def mask(
+        cls, mask: NDArray[np.uint8] | NDArray[np.bool_], weight: float = DEFAULT_WEIGHT
+    ) -> "Roi":
+        """Return the region that a mask (H, W) shows: where it is 255 `weight`, where 0 once.
+
+        Args:
+            mask: uint8, or bool: true is 255.
+            weight: how much errors count there.
+
+        Raises:
+            AicError: the mask is no such array, or the weight is out of range.
+        """
+        kind = getattr(mask, "dtype", None)
+        if kind not in (np.uint8, np.bool_) or mask.ndim != 2 or not mask.size:
+            shape = "" if kind is None else f" {kind} {mask.shape}"
+            raise AicError(f"a mask{shape or ' of ' + type(mask).__name__}, wanted uint8 (H, W)")
+        if kind == np.bool_:
+            mask = mask * np.uint8(255)
         height, width = mask.shape
         columns = np.arange(0, width, PLACE)
         shares = np.empty((-(-height // PLACE), len(columns)))
@@ -77,8 +93,14 @@ class Roi:
         Args:
             picture: uint8 (H, W, 3) or (H, W).
             decoded: uint8 (H, W, 3).
+
+        Raises:
+            AicError: they are of another size than the region, or differ in size.
         """
         height, width = picture.shape[:2]
+        places = -(-height // PLACE), -(-width // PLACE)
+        if self.shifts.shape != places or decoded.shape[:2] != (height, width):
+            raise AicError(f"a picture of {width}x{height} pixels, the others are of another size")
         pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
         inside = pixels > (self.shifts.min() + self.shifts.max()) / 2
         colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)

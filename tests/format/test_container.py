@@ -6,6 +6,7 @@ import re
 import struct
 import tracemalloc
 import zlib
+from array import array
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_example_of_the_format_page():
     page = Path(__file__).parents[2].joinpath("docs", "format.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```hex\n(.*?)```", page, re.DOTALL)
     assert bytes.fromhex(example) == ONE_TILE
+
+
+def test_what_is_like_bytes():
+    apart = memoryview(bytes(both for byte in TWO_TILES for both in (byte, 0)))[::2]
+    for same in (bytearray(TWO_TILES), memoryview(TWO_TILES), array("B", TWO_TILES), apart):
+        assert unpack(same) == TWO_TILES_PARTS
+
+
+@pytest.mark.parametrize("data", [None, "picture.aic", 7, [1, 2]])
+def test_what_is_no_bytes(data):
+    with pytest.raises(TypeError, match="bytes-like"):
+        unpack(data)
 
 
 def test_overhead():

@@ -47,6 +47,36 @@ def test_weights_that_are_none(weight):
         Roi.box(64, 64, Box(0, 0, 8, 8), weight)
 
 
+def test_a_mask_of_bool_is_one_of_255():
+    mask = mask_of(136, 200, INNER)
+    np.testing.assert_array_equal(Roi.mask(mask > 0).shifts, Roi.mask(mask).shifts)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        None,
+        [[255, 0], [0, 0]],
+        np.ones((16, 16)),
+        np.ones((16, 16), np.uint16),
+        np.ones((16, 16, 3), np.uint8),
+        np.ones(16, np.uint8),
+        np.ones((0, 16), np.uint8),
+    ],
+)
+def test_masks_that_are_none(mask):
+    with pytest.raises(AicError, match="a mask .*, wanted uint8"):
+        Roi.mask(mask)
+
+
+@pytest.mark.parametrize("size", [(136, 192), (128, 200), (64, 64)])
+def test_pictures_of_another_size(textured, size):
+    roi, whole, other = Roi.box(136, 200, INNER), textured(136, 200), textured(*size)
+    for pair in ((whole, other), (other, other), (other, whole)):
+        with pytest.raises(AicError, match="of another size"):
+            roi.psnrs(*pair)
+
+
 @pytest.mark.parametrize("inner", [Box(0, 0, 65, 8), Box(-8, 0, 8, 8), Box(8, 8, 8, 16)])
 def test_boxes_that_leave_the_picture(inner):
     with pytest.raises(AicError, match="leaves the picture, 64x64 pixels"):
