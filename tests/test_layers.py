@@ -57,7 +57,7 @@ TABLE = {
     ),
     "__init__": (
         {
-            "codec", "errors", "into_jpeg", "jpeg", "pictures", "pillow_plugin", "releases",
+            "codec", "errors", "format", "into_jpeg", "jpeg", "pictures", "pillow_plugin", "releases",
             "restoring", "runtime",
         },
         set[str](),
