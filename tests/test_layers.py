@@ -57,8 +57,8 @@ TABLE = {
     ),
     "__init__": (
         {
-            "codec", "errors", "format", "into_jpeg", "jpeg", "pictures", "pillow_plugin", "releases",
-            "restoring", "runtime",
+            "codec", "errors", "format", "into_jpeg", "jpeg", "pictures", "pillow_plugin",
+            "releases", "restoring", "runtime",
         },
         set[str](),
     ),

@@ -3,6 +3,7 @@
 Numbers are changed where they stand: makers' own data are pointed at by where they are.
 """
 
+import math
 import re
 import struct
 from fractions import Fraction
@@ -19,7 +20,7 @@ _SUBJECTS = (0x9214, 0xA214)  # where something is: x, y, and a diameter or widt
 _DENSITIES, _UNIT = (0x011A, 0x011B), 0x0128
 _RATIONAL, _SHORT = 5, 3  # TIFF's types
 _NO_UNIT, _INCH, _CM = 1, 2, 3
-_LARGEST = 2**32 - 1
+_LARGEST, _LARGEST_SHORT = 2**32 - 1, 2**16 - 1
 _FINEST = 0.013  # dots an inch: PNG counts whole dots a metre
 _THUMBNAIL = (0x0201, 0x0202)  # where it stands, and its length
 _JPEG = b"\xff\xd8"
@@ -68,17 +69,32 @@ def upright(exif: bytes, turned: int, size: tuple[int, int] | None = None) -> by
     return bytes(tiff.data)
 
 
-def of_size(exif: bytes, height: int, width: int) -> bytes:
-    """Return the EXIF data of a picture that was cropped or resized: sides, and no thumbnail."""
+def framed(exif: bytes, part: tuple[int, int, int, int], height: int, width: int) -> bytes:
+    """Return the EXIF data of a part of the picture at another size, without a thumbnail.
+
+    Sides are those of the part. Where its subject is, moves with it; of one that is not in the
+    part, nothing is said any more.
+
+    Args:
+        exif: a TIFF structure.
+        part: left, top, width and height of what was cut out.
+        height: of the new picture.
+        width: of the new picture.
+    """
     tiff = _Tiff(exif)
     tiff.remove_thumbnail()
-    directory = tiff.directory(tiff.first)
+    start = tiff.first
     for tag in (*_INNER, None):
+        directory = tiff.directory(start)
         for of_width, of_height in _PIXELS:
             tiff.set(directory, of_width, width)
             tiff.set(directory, of_height, height)
+        for subject in _SUBJECTS:
+            if not tiff.move(directory, subject, part, height, width):
+                tiff.remove(start or 0, subject)
+                directory = tiff.directory(start)
         if tag is not None:
-            directory = tiff.directory(tiff.number(directory, tag))
+            start = tiff.number(directory, tag)
     return bytes(tiff.data)
 
 
@@ -204,9 +220,47 @@ class _Tiff:
         self, directory: dict[int, int], tag: int, turned: int, height: int, width: int
     ) -> None:
         """Change where something is in a picture of this size, as it is turned upright."""
+        start, (x, y, *sides) = self._subject(directory, tag)
+        if start is None or x >= width or y >= height:
+            return
+        if turned in range(5, 9):
+            x, y, height, width = y, x, width, height
+            sides.reverse()
+        x = width - 1 - x if turned in (2, 3, 6, 7) else x
+        y = height - 1 - y if turned in (3, 4, 7, 8) else y
+        self._set_subject(start, x, y, *sides)
+
+    def move(
+        self,
+        directory: dict[int, int],
+        tag: int,
+        part: tuple[int, int, int, int],
+        height: int,
+        width: int,
+    ) -> bool:
+        """Change where something is, as a part gets this size; false: it is not in the part."""
+        start, (x, y, *sides) = self._subject(directory, tag)
+        if start is None:
+            return True
+        left, top, part_width, part_height = part
+        if not (0 <= x - left < part_width and 0 <= y - top < part_height):
+            return False
+        across, down = width / part_width, height / part_height
+        scales = [across, down] if len(sides) == 2 else [math.sqrt(across * down)]
+        sides = [
+            min(max(round(side * scale), 1), _LARGEST_SHORT)
+            for side, scale in zip(sides, scales, strict=False)
+        ]
+        x, y = int((x - left + 0.5) * across), int((y - top + 0.5) * down)
+        self._set_subject(start, x, y, *sides)
+        return True
+
+    def _subject(self, directory: dict[int, int], tag: int) -> tuple[int | None, list[int]]:
+        """Return where the numbers that say where something is start, and these."""
+        none = None, [0, 0]
         position = directory.get(tag)
         if position is None or self._read("H", position + 2) != _SHORT:
-            return
+            return none
         count = self._read("I", position + 4) or 0
         start = position + 8 if count == 2 else self._read("I", position + 8)
         if (
@@ -214,17 +268,19 @@ class _Tiff:
             or start is None
             or self._read("H", start + 2 * count - 2) is None
         ):
-            return
-        form = f"{self.order}{count}H"
-        x, y, *sides = struct.unpack_from(form, self.data, start)
-        if x >= width or y >= height:
-            return
-        if turned in range(5, 9):
-            x, y, height, width = y, x, width, height
-            sides.reverse()
-        x = width - 1 - x if turned in (2, 3, 6, 7) else x
-        y = height - 1 - y if turned in (3, 4, 7, 8) else y
-        struct.pack_into(form, self.data, start, x, y, *sides)
+            return none
+        return start, list(struct.unpack_from(f"{self.order}{count}H", self.data, start))
+
+    def _set_subject(self, start: int, *numbers: int) -> None:
+        struct.pack_into(f"{self.order}{len(numbers)}H", self.data, start, *numbers)
+
+    def remove(self, directory: int, tag: int) -> None:
+        """Take an entry out of the directory that starts there; nothing else moves."""
+        count = self._read("H", directory) or 0
+        position = self.directory(directory)[tag]
+        end = directory + 2 + _ENTRY_BYTES * count + 4  # with the link to the next directory
+        self.data[position : end - _ENTRY_BYTES] = self.data[position + _ENTRY_BYTES : end]
+        struct.pack_into(f"{self.order}H", self.data, directory, count - 1)
 
     def remove_thumbnail(self) -> None:
         """Take the second directory out, and its picture where that stands at the end."""

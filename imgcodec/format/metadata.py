@@ -60,11 +60,13 @@ class Metadata:
             xmp=None if self.xmp is None else xmp.upright(self.xmp, turned),
         )
 
-    def of_size(self, height: int, width: int) -> "Metadata":
-        """Return the metadata of the picture cropped or resized; XMP stays as it is."""
-        if self.exif is None:
-            return self
-        return replace(self, exif=exif.of_size(self.exif, height, width))
+    def framed(self, part: tuple[int, int, int, int], height: int, width: int) -> "Metadata":
+        """Return the metadata of a part of the picture at another size, see `exif.framed`."""
+        return replace(
+            self,
+            exif=None if self.exif is None else exif.framed(self.exif, part, height, width),
+            xmp=None if self.xmp is None else xmp.of_size(self.xmp, height, width),
+        )
 
     def chunks(self) -> list[Chunk]:
         """Return them as chunks of a file."""

@@ -4,10 +4,13 @@ import re
 
 _OPEN = rb"(?<!/)"  # not the end of an element
 _VALUE = rb"((?:\s*=\s*[\"']|>)\s*)([^\"'<>]*)"  # as an attribute, or as an element
-_SIDES = (
+_PIXELS = (
     (b"tiff:ImageWidth", b"tiff:ImageLength"),
-    (b"tiff:XResolution", b"tiff:YResolution"),
     (b"exif:PixelXDimension", b"exif:PixelYDimension"),
+)
+_SIDES = (
+    *_PIXELS,
+    (b"tiff:XResolution", b"tiff:YResolution"),
     (b"exif:FocalPlaneXResolution", b"exif:FocalPlaneYResolution"),
 )
 _ORIENTATION = b"tiff:Orientation"
@@ -27,6 +30,14 @@ def upright(xmp: bytes, turned: int) -> bytes:
         width, height = (_value(xmp, name) for name in sides)
         if width is not None and height is not None:
             xmp = _replaced(_replaced(xmp, sides[0], height), sides[1], width)
+    return xmp
+
+
+def of_size(xmp: bytes, height: int, width: int) -> bytes:
+    """Return the packet of a picture that was cropped or resized."""
+    for name, side in ((0, width), (1, height)):
+        for sides in _PIXELS:
+            xmp = _replaced(xmp, sides[name], b"%d" % side)
     return xmp
 
 

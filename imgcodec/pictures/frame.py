@@ -58,9 +58,9 @@ class Frame(NamedTuple):
         pixels, alpha = picture.pixels, picture.alpha
         if self.crop is not None:
             left, top, part_width, part_height = self.crop
-            part = slice(top, top + part_height), slice(left, left + part_width)
-            pixels = np.ascontiguousarray(pixels[part])
-            alpha = None if alpha is None else np.ascontiguousarray(alpha[part])
+            inner = slice(top, top + part_height), slice(left, left + part_width)
+            pixels = np.ascontiguousarray(pixels[inner])
+            alpha = None if alpha is None else np.ascontiguousarray(alpha[inner])
         if (height, width) != pixels.shape[:2]:
             with refusing():  # with alpha, colours weigh as much as is seen of them
                 samples = np.array(
@@ -77,7 +77,8 @@ class Frame(NamedTuple):
                 )
         if pixels.shape[:2] == picture.shape[:2] and self.crop is None:
             return picture
-        metadata = picture.metadata.of_size(height, width)
+        part = self.crop or (0, 0, picture.shape[1], picture.shape[0])
+        metadata = picture.metadata.framed(part, height, width)
         return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata, unrounded=None)
 
     def distorts(self, height: int, width: int) -> bool:

@@ -210,7 +210,8 @@ def _picture(
         found = found.part(slice(top, top + height), slice(left, left + width))
     metadata, lost = metadata_of(picture, given, found.icc, found.pixels.ndim == 2, others)
     if decoded is not None and decoded.shape[:2] != (picture.height, picture.width):
-        metadata = metadata.of_size(*decoded.shape[:2])
+        whole = 0, 0, picture.width, picture.height
+        metadata = metadata.framed(whole, *decoded.shape[:2])
     notes = ("more than 8 bits a sample were reduced to 8",) * deep
     notes += ("its samples use less than an eighth of their range, so it is dark",) * dark
     notes += held.notes + found.notes

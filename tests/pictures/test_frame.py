@@ -86,6 +86,9 @@ def test_what_stays_as_it_is_keeps_its_metadata(pixels):
     assert Frame(None, (40, 30)).applied(picture) is picture
 
 
+WHOLE = 0, 0, 40, 30
+
+
 def sides(kind):
     """EXIF with width and height, of a type, in its first directory; and a thumbnail."""
     form = {1: "B3x", 3: "H2x", 4: "I"}[kind]
@@ -101,7 +104,7 @@ def sides(kind):
 @pytest.mark.parametrize("kind", [1, 3, 4])
 def test_exif_tells_the_new_sides_and_has_no_thumbnail(kind):
     before = sides(kind)
-    after = exif.of_size(before, 7, 9)
+    after = exif.framed(before, WHOLE, 7, 9)
     assert (
         after
         == before[:18]
@@ -112,14 +115,64 @@ def test_exif_tells_the_new_sides_and_has_no_thumbnail(kind):
         + bytes(4)
         + before[38:-4]
     )
-    assert Metadata(exif=before, xmp=b"x").of_size(7, 9) == Metadata(exif=after, xmp=b"x")
+    assert Metadata(exif=before, xmp=b"x").framed(WHOLE, 7, 9) == Metadata(exif=after, xmp=b"x")
 
 
 def test_sides_that_a_type_does_not_hold_stay():
-    after = exif.of_size(sides(1), 7, 300)
+    after = exif.framed(sides(1), WHOLE, 7, 300)
     assert (after[18], after[30]) == (40, 7)
 
 
 @pytest.mark.parametrize("length", range(0, 72, 3))
 def test_damaged_exif_stays_harmless(length):
-    assert isinstance(exif.of_size(sides(3)[:length], 7, 9), bytes)
+    assert isinstance(exif.framed(sides(3)[:length], WHOLE, 7, 9), bytes)
+
+
+def subjects(*numbers):
+    """EXIF of a picture whose subject is there, and behind it another tag."""
+    found = Image.Exif()
+    found[0x8769] = {0x9209: 1, 0x9214: numbers, 0xA001: 1, 0xA214: numbers[:2]}
+    return found.tobytes()[6:]
+
+
+def inner_of(data):
+    found = Image.Exif()
+    found.load(data)
+    return found.get_ifd(0x8769)
+
+
+@pytest.mark.parametrize("sides", [(), (6,), (8, 4)])
+def test_the_subject_moves_with_the_part(pixels, sides):
+    pixels = np.zeros_like(pixels)
+    pixels[14:16, 20:22] = 255
+    picture = Picture(pixels, metadata=Metadata(exif=subjects(20, 14, *sides)))
+    for frame, scale in (
+        (Frame((10, 5, 25, 20)), 1),
+        (Frame((10, 4, 24, 20), 50.0), 0.5),
+        (Frame(None, (80, 60)), 2),
+    ):
+        found = frame.applied(picture)
+        inner = inner_of(found.metadata.exif)
+        x, y = inner[0xA214]
+        assert found.pixels[y, x].min() > 200
+        own = tuple(round(side * scale) for side in sides)
+        assert inner == {0x9209: 1, 0x9214: (x, y, *own), 0xA001: 1, 0xA214: (x, y)}
+
+
+def test_a_subject_outside_of_the_part_is_no_more(pixels):
+    picture = Picture(pixels, metadata=Metadata(exif=subjects(20, 14, 8, 4)))
+    for crop in ((0, 0, 20, 30), (21, 0, 10, 30), (0, 0, 40, 14), (0, 15, 40, 15)):
+        found = Frame(crop).applied(picture)
+        assert inner_of(found.metadata.exif) == {0x9209: 1, 0xA001: 1}
+    assert inner_of(Frame((20, 14, 1, 1)).applied(picture).metadata.exif)[0xA214] == (0, 0)
+
+
+@pytest.mark.parametrize("length", range(0, 120, 3))
+def test_damaged_subjects_stay_harmless(length):
+    assert isinstance(exif.framed(subjects(20, 14, 8, 4)[:length], (0, 0, 4, 4), 7, 9), bytes)
+
+
+def test_xmp_tells_the_new_sides(pixels):
+    packet = b"<x tiff:ImageWidth='40'><exif:PixelYDimension>30</exif:PixelYDimension></x>"
+    found = Frame(None, 50.0).applied(Picture(pixels, metadata=Metadata(xmp=packet)))
+    assert found.metadata.xmp == packet.replace(b"40", b"20").replace(b"30", b"15")
