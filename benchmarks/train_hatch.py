@@ -29,7 +29,7 @@ from imgcodec.weights import load, save
 PATCHES, HELD, SIDE = 2_600, 96, 256
 LEAST_FLAT = 0.25  # share of a patch's blocks
 RATES = 0.02, 0.75  # rate parameters
-STEPS, BATCH, WARM_UP, PEAK, UNIT = 800, 24, 20, 2e-3, 1e-2
+STEPS, BATCH, WARM_UP, PEAK, UNIT = 1_200, 24, 20, 2e-3, 1e-2
 CHANGE = 0.03  # what a squared change costs, of one of the pattern
 COLOURS = 0.3  # what the patterns of the three colours count, of that of luma
 LUMA = 0.299, 0.587, 0.114
