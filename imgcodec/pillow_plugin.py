@@ -78,6 +78,11 @@ class AicImageFile(ImageFile.ImageFile):
         if metadata.xmp is not None:
             self.info["xmp"] = metadata.xmp
 
+    def load_seek(self, pos: int) -> None:
+        """Go to a place in the file; where this is, `ImageFile.Parser` waits for all of it."""
+        if self.fp is not None:
+            self.fp.seek(pos)
+
     def verify(self) -> None:
         """Refuse, by OSError, a file whose checksums are not all right; pixels are not decoded."""
         if self.fp is None:
@@ -127,6 +132,8 @@ def _accept(prefix: bytes) -> bool:
 
 def _save(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     options = picture.encoderinfo
+    if options.get("append"):
+        raise OSError("an .aic file holds one picture, none is appended")
     if unknown := options.keys() - {*_WORDS, *_METADATA, "tune", *_OTHERS}:
         warn_of([f"save has no use for {', '.join(sorted(unknown))}"])
     given = {name: options[name] or b"" for name in _METADATA if name in options}

@@ -254,3 +254,26 @@ def test_a_failed_save_leaves_no_file(tmp_path, textured):
     with pytest.raises(OSError, match="rate"):
         Image.fromarray(textured(64, 64)).save(tmp_path / "a.aic", rate=-1)
     assert not (tmp_path / "a.aic").exists()
+
+
+@pytest.mark.parametrize("piece", [7, 1024, 10**6])
+def test_pillows_parser_takes_it_piece_by_piece(file, tiny_codec, piece):
+    data = file().getvalue()
+    parser = ImageFile.Parser()
+    for start in range(0, len(data), piece):
+        parser.feed(data[start : start + piece])
+    np.testing.assert_array_equal(np.array(parser.close()), tiny_codec.decode(data))
+
+
+def test_nothing_is_appended(tmp_path, textured):
+    picture = Image.fromarray(textured(64, 64))
+    picture.save(tmp_path / "a.aic", quality=90)
+    before = (tmp_path / "a.aic").read_bytes()
+    with pytest.raises(OSError, match="none is appended"):
+        picture.save(tmp_path / "a.aic", quality=20, append=True)
+    assert (tmp_path / "a.aic").read_bytes() == before
+
+
+def test_a_quality_that_is_no_number_is_refused(tmp_path, textured):
+    with pytest.raises(OSError, match="quality of str, wanted"):
+        Image.fromarray(textured(64, 64)).save(tmp_path / "a.aic", quality="high")

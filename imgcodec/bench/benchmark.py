@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,8 +56,11 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, then load the codecs."""
-        for target in filter(None, (self.csv_file, self.json_file, self.plot_file)):
+        targets = [*filter(None, (self.csv_file, self.json_file, self.plot_file))]
+        for target in targets:
             files.check_free(target, self.force)
+        if len({os.path.realpath(target) for target in targets}) < len(targets):
+            raise AicError("--csv, --json and --plot would write one file")
         if self.plot_file is not None:
             plot.check(self.plot_file)
         self._paths = find_pictures(self.folder)
@@ -86,10 +90,16 @@ class Benchmark:
 
         machine: dict[str, Any] = {"device": self.device, "threads": self.threads}
         tunes = self.tunes if self.tunes or self.weights else (DEFAULT_TUNE,)
-        codecs = {tune: Codec(tune=tune, **machine) for tune in dict.fromkeys(tunes)}
-        codecs |= {path.stem: Codec(weights=path, **machine) for path in self.weights}
+        sets: list[tuple[str, dict[str, Any]]] = [
+            (tune, {"tune": tune}) for tune in dict.fromkeys(tunes)
+        ]
+        sets += [(path.stem, {"weights": path}) for path in dict.fromkeys(self.weights)]
+        names = [name.removeprefix("aic-") for name, _ in sets]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise AicError(f"two sets of weights would be called aic-{twice[0]}: rename a file")
         found: list[Coder] = []
-        for weights, codec in codecs.items():
+        for weights, given in sets:
+            codec = Codec(**given, **machine)
             self._loaded.append(codec)
             for settings, by_rate in ((self.rates, True), (self.qualities, False)):
                 if settings:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -115,9 +116,15 @@ def _view(
                 room = shot["bytes"]
             shots.append({"rate": rate, "codec": coder.name, **shot})
     return {
-        "picture": path.name, "width": width, "height": height, "original": original["file"],
-        "shots": shots,
+        "picture": path.name, "width": width, "height": height,
+        "original": quote(original["file"]),
+        "shots": [{**shot, **_quoted(shot)} for shot in shots],
     }  # fmt: skip
+
+
+def _quoted(shot: dict[str, Any]) -> dict[str, str | None]:
+    """Return its files as addresses: names may hold what there means something else."""
+    return {name: None if shot[name] is None else quote(shot[name]) for name in _FILES}
 
 
 def _original(stem: Path, pixels: Pixels) -> dict[str, Any]:

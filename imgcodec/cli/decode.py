@@ -197,6 +197,8 @@ class Decoding:
             lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
         if lost:
             self.warn(target, f"without {', '.join(lost)}")
+        if header.lossless and self.max_rate is not None:
+            self.warn(source, "has no finer codes to leave out: --max-rate changes nothing")
         with writing as take:
             report = codec.decode_rows(
                 data,

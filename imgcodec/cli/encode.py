@@ -192,7 +192,8 @@ ROI = click.option(
     default=None,
     metavar="X,Y,W,H|MASK[:WEIGHT]",
     help="Where errors weigh more (WEIGHT times, 8 if not given): a box in pixels, or a grey "
-    "picture of the same size, white where it matters. The file gets no larger by it.",
+    "picture of the same size, white where it matters; of what --crop and --resize leave. The "
+    "file gets no larger by it.",
 )
 FRAME = combine(
     click.option(

@@ -168,7 +168,12 @@ class Encoding:
             )
         if roi is not None and isinstance(picture, Picture):
             inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
-            line += f"\n{target}: PSNR {inside:.2f} dB inside the region, {outside:.2f} outside"
+            line += f"\n{target}: PSNR {inside:.2f} dB"
+            line += (
+                "; no region stands out"
+                if outside is None
+                else f" inside the region, {outside:.2f} outside"
+            )
         if self.measure:
             told = in_words(self.measure, picture.coded(), codec.decode(data))
             line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"

@@ -11,6 +11,7 @@ import click
 
 from imgcodec import files
 from imgcodec.cli import batch
+from imgcodec.cli.process import one_line
 from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
@@ -34,7 +35,10 @@ def rehearse(
     allowed = []
     for task in due:
         try:
-            files.check_makeable(task.target)
+            if task.target.parent.is_dir():
+                files.check_free(task.target, force=True)  # whether it is due is settled
+            else:
+                files.check_makeable(task.target)
         except AicError as error:
             failed.append((task.source, str(error)))
         else:
@@ -55,7 +59,8 @@ def rehearse(
             if outcome is None:
                 known.append(work.pixels(task.source))
                 verb = "would" if known[-1] else "could perhaps not"
-                lines.append(f"{task.target}: {verb} be made of {task.source}")
+                names = one_line(str(task.target)), one_line(str(task.source))
+                lines.append(f"{names[0]}: {verb} be made of {names[1]}")
             elif outcome.line is None:
                 why = (outcome.error or "").replace(str(outcome.task.target), str(task.target))
                 failed.append((task.source, why))
@@ -66,8 +71,8 @@ def rehearse(
                 num_bytes += outcome.written
                 num_pixels += header.width * header.height
                 num_coded += 1
-                line = outcome.line.replace(str(path), str(task.target))
-                named = f"{task.target}: "
+                line = outcome.line.replace(str(path), one_line(str(task.target)))
+                named = f"{one_line(str(task.target))}: "
                 lines.append(f"{named}would be made, {line.removeprefix(named)}")
     if num_coded and len(due) > 1:
         lines.append(_sum(known, 8 * num_bytes / num_pixels, num_coded))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_U
@@ -50,6 +51,8 @@ class Target:
         if kind not in KINDS:
             raise TypeError(f"unknown target {kind}")
         above, limit = _RANGES[kind]
+        if not isinstance(value, Real):
+            raise AicError(f"{kind} of {type(value).__name__}, wanted {_WANTED[kind]}")
         if not above < value <= limit:
             raise AicError(f"{kind} {value:g}, wanted {_WANTED[kind]}")
         return cls(kind, value)

@@ -23,6 +23,7 @@ class Shape(NamedTuple):
 
     part: _Part | None = None  # to be cut out, pixels
     aspect: tuple[int, int] = (1, 1)  # width and height of a pixel, in proportion
+    turned: bool = False  # or mirrored
     across: bool = False  # turned by 90 or 270 degrees
     notes: tuple[str, ...] = ()  # what is not heeded
 
@@ -56,7 +57,8 @@ def shape_told(picture: Image.Image) -> Shape:
         across, down = struct.unpack(">II", told[b"pasp"])
         if across and down:
             aspect = Fraction(across, down).as_integer_ratio()
-    return Shape(part, aspect, bool((told.get(b"irot") or b"\0")[0] & 1), notes)
+    turn = (told.get(b"irot") or b"\0")[0] & 3
+    return Shape(part, aspect, bool(turn) or b"imir" in told, bool(turn & 1), notes)
 
 
 def _size(told: dict[bytes, bytes], picture: Image.Image) -> tuple[int, int]:

@@ -5,9 +5,10 @@ The plugin of Pillow decodes all pixels as it opens a file. So this says first h
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from imgcodec.errors import ImageError
+from imgcodec.pictures.boxes import boxes
 
 _BARE, _BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits that follow, and what is added to them
@@ -22,6 +23,7 @@ class Header(NamedTuple):
     width: int
     animated: bool
     bits: int  # of a colour sample
+    orientation: int  # as EXIF counts; which EXIF says, does not count
 
 
 def is_jxl(start: bytes) -> bool:
@@ -37,10 +39,10 @@ def read(data: bytes) -> Header:
     """
     bits = _Bits(_codestream(data))
     height, width = _size(bits)
-    animated, depth = False, 8
+    animated, depth, orientation = False, 8, 1
     if not bits.take(1):  # all_default
         if bits.take(1):  # extra_fields
-            bits.take(3)  # orientation
+            orientation = 1 + bits.take(3)
             if bits.take(1):
                 _size(bits)  # intrinsic size
             if bits.take(1):
@@ -51,7 +53,18 @@ def read(data: bytes) -> Header:
         is_float = bits.take(1)
         usual = (32, 16, 24) if is_float else (8, 10, 12)
         depth = bits.choose((*((0, most) for most in usual), (6, 1)))
-    return Header(height, width, animated, depth)
+    return Header(height, width, animated, depth, orientation)
+
+
+def turned(file: IO[bytes]) -> int | None:
+    """Return the orientation that a decoder of pixels applies; None: of a JPEG file inside.
+
+    That one is decoded as it is, and its EXIF data say how it is to be turned.
+    """
+    if any(kind == b"jbrd" for kind, _, _ in boxes(file, 0, file.seek(0, 2))):
+        return None
+    file.seek(0)
+    return read(file.read()).orientation
 
 
 class _Bits:

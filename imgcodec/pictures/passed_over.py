@@ -8,12 +8,15 @@ from typing import IO, Any
 
 from PIL import Image
 
+from imgcodec.pictures.boxes import boxes
+
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {
     b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"cHRM", b"cICP", b"eXIf", b"gAMA", b"iCCP", b"iDOT",
     b"iTXt", b"hIST", b"pHYs", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"acTL", b"fcTL", b"fdAT",
 }  # fmt: skip
 _RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}  # same
+_BROTLI = {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG XL that may be compressed
 _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values exceed 255
     "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
 }  # fmt: skip
@@ -38,7 +41,7 @@ def passed_over(picture: Image.Image) -> list[str]:
     file: Any = getattr(picture, "fp", None)
     asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
         "PNG": _png, "JPEG": _jpeg, "WEBP": _webp,
-        "PPM": partial(_pnm, getattr(picture, "tile", ())),
+        "PPM": partial(_pnm, getattr(picture, "tile", ())), "JXL": partial(_jxl, picture.info),
     }  # fmt: skip
     ask = asking.get(picture.format)
     if ask is None or file is None:
@@ -86,6 +89,19 @@ def _webp(file: IO[bytes]) -> Iterator[str]:
         (size,) = struct.unpack_from("<I", head, 4)
         file.seek(size + size % 2, 1)
     yield from _behind(file, end)
+
+
+def _jxl(info: dict[Any, Any], file: IO[bytes]) -> Iterator[str]:
+    """Tell of boxes that are compressed by Brotli, where the plugin does not know better."""
+    found = list(boxes(file, 0, file.seek(0, 2)))
+    for kind, start, _ in found:
+        if kind == b"brob":
+            file.seek(start)
+            inner = file.read(4)
+            if not info.get(_BROTLI.get(inner, "")):
+                yield f"compressed {_BROTLI.get(inner, 'box').upper()} of JPEG XL"
+        elif kind == b"jhgm":
+            yield "the gain map of a brighter picture (HDR)"
 
 
 def _chunk(name: bytes, told: set[bytes]) -> Iterator[str]:

@@ -198,8 +198,8 @@ def _picture(
     deep = held.bits > 8
     if deep and strict:
         raise ImageError("has more than 8 bits a sample")
-    turned = _turned_by_pillow(picture)
     shape = shape_told(picture)
+    turned = _turned_by_pillow(picture, shape)
     given = overlooked(picture) | _aspect(picture, shape, turned) | dict(given)
     colours = colours_told(picture)
     others = passed_over(picture)
@@ -276,12 +276,23 @@ def _left_out(picture: Image.Image) -> Iterator[str]:
     yield from others_left_out(others)
 
 
-def _turned_by_pillow(picture: Image.Image) -> int | None:
-    """Return the orientation that Pillow, or a plugin of it, itself applies and then forgets."""
+def _turned_by_pillow(picture: Image.Image, shape: Shape) -> int | None:
+    """Return the orientation that Pillow, or a plugin of it, itself applies and then forgets.
+
+    None: that is left to us. 1: the picture is upright, whatever EXIF says.
+    """
+    file: Any = getattr(picture, "fp", None)
+    if picture.format == "JXL" and file is not None:
+        before = file.tell()
+        found = jxl_header.turned(file)
+        file.seek(before)
+        return found
     if picture.format == "TIFF":
         said = picture.tag_v2.get(0x0112)  # type: ignore[attr-defined]
     else:
-        said = picture.info.get("original_orientation")  # of HEIF
+        said = picture.info.get("original_orientation")
+        if said is not None and file is not None and not shape.turned:  # HEIF: EXIF alone said so
+            return 1
     return said if said in _TURNS else None
 
 

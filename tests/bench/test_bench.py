@@ -12,6 +12,7 @@ import sys
 import zlib
 from dataclasses import fields, replace
 from types import ModuleType, SimpleNamespace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -964,20 +965,33 @@ def test_page_holds_the_result_and_its_pictures(site):
     assert [view["picture"] for view in result["views"]] == ["<script>.png", "a.png"]
     for view in result["views"]:
         files = [view["original"], *(shot["file"] for shot in view["shots"])]
-        assert all((site / file).is_file() for file in files)
+        assert all((site / unquote(file)).is_file() for file in files)
         assert len(view["shots"]) == 6
         for rate in (0.8, 2.0):
             first, second, ours = (shot for shot in view["shots"] if shot["rate"] == rate)
             room = rate * view["width"] * view["height"] / 8
             assert 0.8 * room < first["bytes"] <= 1.02 * room
             assert 0.9 * first["bytes"] < second["bytes"] <= 1.02 * first["bytes"]
-            with Image.open(site / first["file"]) as picture:
+            with Image.open(site / unquote(first["file"])) as picture:
                 assert picture.size == (view["width"], view["height"])
             assert first["bits"] is first["levels"] is None
             assert first["cvvdp"] <= 10
             for kind in ("bits", "levels"):
-                with Image.open(site / ours[kind]) as heat:
+                with Image.open(site / unquote(ours[kind])) as heat:
                     assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
+
+
+def test_page_has_addresses_of_pictures_of_any_name(tmp_path):
+    path = tmp_path / "a #1?100%.png"
+    Image.fromarray(textured(64, 64)).save(path)
+    page.check(tmp_path / "site", force=False)
+    page.write(tmp_path / "site", {}, [peer("webp")], [path], [2.0])
+    data = (tmp_path / "site" / "index.html").read_text().split('type="application/json">')[1]
+    (view,) = json.loads(data.split("</script>")[0])["views"]
+    assert view["picture"] == path.name
+    for address in (view["original"], view["shots"][0]["file"]):
+        assert not set(" #?") & set(address)
+        assert (tmp_path / "site" / unquote(address)).is_file()
 
 
 def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):

@@ -442,6 +442,11 @@ def test_the_rate_of_a_preview_reaches_the_codec(aic, coded, tmp_path):
     assert aic("decode", coded, tmp_path / "b.png").exit_code == 0
     assert FakeCodec.max_rates == [0.1, math.inf]
     assert_usage(aic("decode", coded, tmp_path / "c.png", "--max-rate", "0"), "--max-rate")
+    whole = Path(__file__).parents[1] / "golden" / "v1.4" / "lossless.aic"
+    result = aic("decode", whole, tmp_path / "d.png", "--max-rate", "0.1")
+    assert result.stderr.startswith(
+        f"{whole}: has no finer codes to leave out: --max-rate changes nothing\n"
+    )
 
 
 def test_defaults_are_the_tunes_quality_and_the_range_coder(aic, coded):
@@ -673,12 +678,14 @@ def test_targets_that_are_none(aic, photo, tmp_path, words):
 
 def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
     mask = tmp_path / "mask:4.png"  # not every colon is one before a weight
-    Image.fromarray(np.eye(12, 16, dtype=np.uint8) * 255).save(mask)
+    Image.fromarray(np.eye(2, dtype=np.uint8).repeat(8, 1).repeat(8, 0)[:12] * 255).save(mask)
     for words in ("0,0,8,8", "0,0,8,8:4", "0,0,8,8:0.5", mask, f"{mask}:2"):
         result = aic("encode", photo, tmp_path / "a.aic", "--force", "--roi", words)
         assert result.exit_code == 0, result.stderr
         assert "inside the region" in result.stdout
     assert [roi.shifts.max() - roi.shifts.min() for roi in FakeCodec.rois[:3]] == [3, 2, 1]
+    result = aic("encode", photo, tmp_path / "a.aic", "--force", "--roi", "0,0,16,12")
+    assert result.stdout.endswith("PSNR inf dB; no region stands out\n")
     for words in ("0,0,8", "8,8,9,9", "0,0,8,8:0", tmp_path / "none.png", photo.parent):
         result = aic("encode", photo, tmp_path / "b.aic", "--roi", words)
         assert result.exit_code in (1, 2)
@@ -969,6 +976,19 @@ def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     assert_refused(aic("bench", tmp_path / "none"), "no picture")
     assert_usage(aic("bench", tmp_path, "--repeat", "0"), "'--repeat'")
     assert table.read_text() == "precious"
+    both = ("--csv", tmp_path / "x", "--json", tmp_path / "none" / ".." / "x")
+    assert_refused(aic("bench", tmp_path, *both), "--csv, --json and --plot would write one file")
+
+
+def test_bench_refuses_weights_that_would_have_one_name(aic, photo, tmp_path):
+    same = []
+    for name in ("one/m", "two/m", "three/aic-eye"):
+        same.append(tmp_path / f"{name}.safetensors")
+        same[-1].parent.mkdir()
+        same[-1].write_bytes(b"")
+    words = ("bench", photo.parent, "--rate", "1", "--quiet", "--weights")
+    assert_refused(aic(*words, same[0], "--weights", same[1]), "would be called aic-m")
+    assert_refused(aic(*words, same[2], "--tune", "eye"), "would be called aic-eye")
 
 
 def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):

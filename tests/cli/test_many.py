@@ -274,6 +274,26 @@ def test_a_rehearsal_tells_of_folders_that_may_not_be_written(aic, many, tmp_pat
     assert_refused(aic("encode", many / "01.png", out / "a.aic", "--dry-run"), f"{out} may not be")
 
 
+def test_a_rehearsal_knows_what_is_no_file(aic, many, tmp_path):
+    out = tmp_path / "out"
+    (out / "00.aic").mkdir(parents=True)
+    result = aic("encode", many, out, "--force", "--dry-run")
+    assert result.exit_code == 1
+    assert f"{out / '00.aic'}: is not a regular file" in result.stderr
+
+
+def test_a_rehearsal_shows_names_on_one_line(aic, photo, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}\n\x1b[31m.png").write_bytes(photo.read_bytes())
+    result = aic("encode", folder, tmp_path / "out", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    assert len(result.stdout.splitlines()) == 13
+    assert result.stdout.count("\\n\\x1b[31m.aic: would be made") == 12
+
+
 def test_a_rehearsal_of_one(aic, photo, coded, tmp_path):
     target = tmp_path / "a.aic"
     result = aic("encode", photo, target, "--dry-run", "--measure", "psnr")

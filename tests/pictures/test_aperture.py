@@ -195,3 +195,23 @@ def test_damaged_boxes_end_in_a_picture_or_a_line(tmp_path, at):
         path.write_bytes(data)
         with suppress(ImageError):
             assert read_picture(path).pixels.shape[2] == 3
+
+
+def test_what_exif_says_of_heif_turns_nothing(tmp_path):
+    """The plugin turns by `irot` and `imir`, and forgets what EXIF says beside them."""
+    exif = Image.Exif()
+    inner = {0xA002: 60, 0xA003: 40, 0x9214: (10, 20)}
+    exif[0x0112], exif[0x8769] = 1, inner
+    file = io.BytesIO()
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.fromarray(PIXELS)).save(file, quality=90, exif=exif.tobytes())
+    data, upright = file.getvalue(), struct.pack(">HHIH", 0x0112, 3, 1, 1)
+    assert data.count(upright) == 1
+    (tmp_path / "a.heic").write_bytes(data)
+    (tmp_path / "b.heic").write_bytes(data.replace(upright, upright[:-1] + b"\6"))
+    one, other = (read_picture(tmp_path / name) for name in ("a.heic", "b.heic"))
+    assert np.array_equal(one.pixels, other.pixels)
+    assert one.metadata == other.metadata
+    found = Image.Exif()
+    found.load(other.metadata.exif)
+    assert (found[0x0112], found.get_ifd(0x8769)) == (1, inner)

@@ -1,7 +1,9 @@
 """JPEG XL files: what they are is known before a plugin decodes them."""
 
 import io
+import struct
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -31,7 +33,7 @@ def jxl(mode, width, height, **options):
 )
 def test_the_header_of_jpeg_xl(mode, bits, size, boxed):
     found = jxl_header.read(jxl(mode, *size, use_container=boxed))
-    assert found == jxl_header.Header(size[1], size[0], False, bits)
+    assert found == jxl_header.Header(size[1], size[0], False, bits, 1)
 
 
 @pytest.mark.parametrize("data", [b"\xff\x0a", b"\xff\x0a\x48", jxl_header._BOXED + bytes(50)])
@@ -54,3 +56,79 @@ def test_an_animated_jpeg_xl_is_refused(tmp_path):
     assert refusal(tmp_path, b"\xff\x0a" + data) == (
         "holds an animation, save the picture that is meant"
     )
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
+
+def box(kind, data):
+    return struct.pack(">I4s", len(data) + 8, kind) + data
+
+
+def turned(orientation, *boxes):
+    """A picture of 40x24 pixels whose codestream says a turn, with boxes before it."""
+    pytest.importorskip("pillow_jxl")
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(file, "JXL", quality=90, use_container=False)
+    data = file.getvalue()
+    number = int.from_bytes(data[2:4], "little")
+    assert number >> 14 == 3  # behind the sides, all is as usual; then comes the frame
+    number, at = number & 0x3FFF, 14
+    # extra fields: the turn, no size, preview or animation; then 8 bits, and all else as usual
+    for value, bits in ((0, 1), (1, 1), (orientation - 1, 3), (0, 6), (1, 1), (0, 2), (7, 3)):
+        number, at = number | value << at, at + bits
+    number, at = number | 1 << at + 2, at + 3
+    header = number.to_bytes(-(-at // 8), "little")
+    kind = box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    coded = box(b"jxlc", data[:2] + header + data[4:])
+    return b"".join([jxl_header._BOXED, kind, *boxes, coded])
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0100], exif[0x0101] = orientation, 40, 24
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("said", [None, 1, 6])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_codestream_alone_says_how_jpeg_xl_is_turned(tmp_path, orientation, said):
+    exif = [] if said is None else [box(b"Exif", bytes(4) + exif_of(said))]
+    (tmp_path / "a.jxl").write_bytes(turned(orientation, *exif))
+    (tmp_path / "upright.jxl").write_bytes(turned(1))
+    found, upright = (read_picture(tmp_path / name) for name in ("a.jxl", "upright.jxl"))
+    wanted = Image.fromarray(upright.pixels)
+    if orientation in TURNS:
+        wanted = wanted.transpose(TURNS[orientation])
+    assert found.pixels.shape == (wanted.height, wanted.width, 3)
+    assert np.abs(found.pixels - np.array(wanted, np.int16)).max() <= 1  # its dither
+    if said:
+        read = Image.Exif()
+        read.load(found.metadata.exif)
+        assert (read[0x0112], read[0x0100], read[0x0101]) == (1, *wanted.size)
+
+
+def brotli(data):
+    """A stream of Brotli that holds data as they are."""
+    head = (len(data) - 1) << 4 | 1 << 20  # not the last block; 16 bits of length; as they are
+    return head.to_bytes(3, "little") + data + b"\x03"
+
+
+def test_compressed_boxes_of_jpeg_xl_are_told(tmp_path):
+    path = tmp_path / "a.jxl"
+    inner = ((b"Exif", bytes(4) + exif_of(1)), (b"xml ", b"<x/>"), (b"abcd", b"e"))
+    boxes = [box(b"brob", kind + brotli(data)) for kind, data in inner]
+    path.write_bytes(turned(1, *boxes, box(b"jhgm", b"map")))
+    assert read_picture(path).notes == (
+        "not kept: compressed EXIF of JPEG XL, compressed XMP of JPEG XL,"
+        " compressed BOX of JPEG XL, the gain map of a brighter picture (HDR)",
+    )
+    with pytest.raises(ImageError, match="not kept: compressed EXIF"):
+        read_picture(path, strict=True)
+    path.write_bytes(turned(1, boxes[0], box(b"Exif", bytes(4) + exif_of(1))))
+    assert read_picture(path).notes == ()

@@ -132,3 +132,17 @@ def test_a_file_of_a_region_is_an_ordinary_one(tiny_codec, textured):
     data = tiny_codec.encode(textured(136, 200), 0.7, roi=Roi.box(136, 200, INNER))
     _, tiles, chunks = container.unpack(data)
     assert (len(tiles), chunks) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "roi",
+    [
+        Roi.box(136, 200, Box(0, 0, 136, 200)),
+        Roi.box(136, 200, INNER, 1),
+        Roi.mask(np.zeros((136, 200), np.uint8)),
+    ],
+)
+def test_a_region_that_stands_out_nowhere_has_no_outside(textured, roi):
+    picture = textured(136, 200)
+    worse = picture ^ 8
+    assert roi.psnrs(picture, worse) == (metrics.psnr(picture, worse), None)
