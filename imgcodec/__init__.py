@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
+from imgcodec.format.container import MAX_PIXELS, as_bytes
 from imgcodec.releases import DEFAULT_TUNE
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.openmp import spin_shortly
@@ -139,46 +140,49 @@ def encode_jpeg(
     return into_jpeg.encoded(image, goal, effort, half, threads)
 
 
-def pack(data: bytes, *, threads: int | None = None) -> bytes:
+def pack(data: bytes, *, max_pixels: int = MAX_PIXELS, threads: int | None = None) -> bytes:
     """Return a smaller file that holds a JPEG file, which `unpack` gives back bit for bit.
 
     Args:
         data: the JPEG file.
+        max_pixels: a larger picture is refused before any work.
         threads: that work at a time on a large picture; None: one a core.
 
     Raises:
         ImageError: no JPEG file, damaged, or of a kind that would not come back bit for bit.
     """
-    from imgcodec.format.container import as_bytes
     from imgcodec.jpeg import packing
 
-    return packing.pack(as_bytes(data), threads=threads)
+    return packing.pack(as_bytes(data), max_pixels, threads)
 
 
-def unpack(data: bytes, *, threads: int | None = None) -> bytes:
+def unpack(data: bytes, *, max_pixels: int = MAX_PIXELS, threads: int | None = None) -> bytes:
     """Return the JPEG file that `pack` or `aic pack` was given.
 
     Args:
         data: the packed file.
+        max_pixels: a larger picture is refused before any work.
         threads: that work at a time on a large picture; None: one a core.
 
     Raises:
         FormatError: it is damaged, or no packed JPEG file.
         ModelMismatchError: it needs weights of a newer release.
     """
-    from imgcodec.format.container import as_bytes
     from imgcodec.jpeg import packing
 
-    return packing.unpack(as_bytes(data), threads=threads)
+    return packing.unpack(as_bytes(data), max_pixels, threads)
 
 
-def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
+def restore(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, threads: int | None = None
+) -> "NDArray[np.uint8]":
     """Return the picture of a JPEG file, better than other decoders do; see `aic restore`.
 
     It loads a network; for many files make one `imgcodec.restoring.Restorer`.
 
     Args:
         data: the JPEG file.
+        max_pixels: a larger picture is refused before any work.
         threads: CPU threads; None leaves the choice to torch.
 
     Returns:
@@ -187,10 +191,9 @@ def restore(data: bytes, *, threads: int | None = None) -> "NDArray[np.uint8]":
     Raises:
         ImageError: no JPEG file, damaged, or of a kind that is not read.
     """
-    from imgcodec.format.container import as_bytes
     from imgcodec.restoring import Restorer
 
-    found: NDArray[np.uint8] = Restorer(threads=threads).restore(as_bytes(data))
+    found: NDArray[np.uint8] = Restorer(threads=threads).restore(as_bytes(data), max_pixels)
     return found
 
 

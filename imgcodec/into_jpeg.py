@@ -10,6 +10,7 @@ It brings torch. `JpegMaker` leaves transparency, and what JPEG files cannot hav
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from imgcodec.jpeg import choosing, forward, halves, writing
 from imgcodec.jpeg.context import ZIGZAG
 from imgcodec.jpeg.pixels import Samples
 from imgcodec.jpeg.reading import Coefficients, Plane
-from imgcodec.pictures.arrays import check_samples
 from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
@@ -210,7 +210,7 @@ def _picture(image: Any) -> Picture:
         image = from_pil(image)
         warn_of(image.notes)
     picture = image if isinstance(image, Picture) else Picture(np.asarray(image))
-    check_samples(picture.pixels)
-    if picture.alpha is not None:
+    picture.check()
+    if picture.alpha is not None and picture.alpha.min() < 255:
         raise ImageError("a JPEG file cannot be transparent")
-    return picture
+    return replace(picture, alpha=None)

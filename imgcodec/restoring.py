@@ -22,6 +22,7 @@ from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.model.winograd import lay_out
 from imgcodec.releases import RESTORING
 from imgcodec.runtime import openmp
+from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import load_restorer
@@ -66,8 +67,9 @@ class Restorer:
             AicError: no such weights, or no such number of threads.
         """
         openmp.take_threads(threads)
-        self._network = load_restorer(weights or RESTORING[-1].path)
-        lay_out(self._network)
+        with float32(), torch.inference_mode(False):
+            self._network = load_restorer(weights or RESTORING[-1].path)
+            lay_out(self._network)
         self._bfloat16 = multiplies_bfloat16("cpu")
 
     def restore(self, data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -91,7 +93,7 @@ class Restorer:
         check_pixels(whole[1], whole[0], max_pixels)
         grey = len(coefficients.planes) == 1
         canvas = np.empty((height, width) if grey else (height, width, 3), np.uint8)
-        with stage("restore"), torch.inference_mode():
+        with stage("restore"), exact():
             for piece in _pieces(coefficients, BLOCKS, self._network.config.reach):
                 planes = self._network(self._coded(coefficients, piece.near), self._bfloat16)
                 if coefficients.planes[-1].factors == TURNED:
@@ -120,6 +122,13 @@ class Restorer:
                 resolution.
             pixels: the picture as it should be, uint8 (H, W, 3), or (H, W) if grey.
         """
+        with exact(), torch.inference_mode(False), torch.enable_grad():
+            return self._slopes(coefficients, pixels)
+
+    def _slopes(
+        self, coefficients: reading.Coefficients, pixels: NDArray[np.uint8]
+    ) -> list[NDArray[np.float32]]:
+        """See `slopes`."""
         grey = len(coefficients.planes) == 1
         found = [np.empty(plane.blocks.shape, np.float32) for plane in coefficients.planes]
         for piece in _pieces(coefficients, SLOPE_BLOCKS, self._network.config.reach):

@@ -2,9 +2,11 @@
 
 import io
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_restoring import jpeg, photograph
 
@@ -147,6 +149,15 @@ def test_half_the_size_is_better_where_there_are_few_bytes(maker, restorer):
     assert after > before
 
 
+@contextmanager
+def as_float64():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_one_picture_by_the_function_of_the_package():
     pixels = photograph(40, 64)
     assert usual(imgcodec.encode_jpeg(pixels)).shape == pixels.shape
@@ -183,3 +194,24 @@ def test_what_is_no_picture_is_refused():
             imgcodec.encode_jpeg(image)
     with pytest.raises(ImageError, match="transparent"):
         imgcodec.encode_jpeg(clear)
+    for damaged in (Picture(None), Picture(photograph(4, 4), None, None)):
+        with pytest.raises(ImageError, match="wanted"):
+            imgcodec.encode_jpeg(damaged)
+
+
+def test_what_is_opaque_all_over_is_not_transparent():
+    pixels = photograph(16, 24)
+    opaque = Picture(pixels, np.full((16, 24), 255, np.uint8))
+    assert imgcodec.encode_jpeg(opaque) == imgcodec.encode_jpeg(pixels)
+
+
+@pytest.mark.parametrize(
+    "setting", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu"), as_float64]
+)
+def test_settings_of_the_program_change_nothing(setting):
+    pixels = photograph(24, 32)
+    wanted = imgcodec.encode_jpeg(pixels)
+    restored = imgcodec.restore(wanted)
+    with setting():
+        assert imgcodec.encode_jpeg(pixels) == wanted
+        np.testing.assert_array_equal(imgcodec.restore(wanted), restored)

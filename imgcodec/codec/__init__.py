@@ -9,6 +9,7 @@ May import everything but `cli`, `bench`, `train` and the Pillow plugin; they im
 """
 
 import math
+import operator
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -473,7 +474,10 @@ def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:
     """Return a region (left, top, width, height) as a box, or the whole picture."""
     if region is None:
         return Box(0, 0, header.height, header.width)
-    left, top, width, height = region
+    try:  # numbers of NumPy would wrap
+        left, top, width, height = map(operator.index, region)
+    except (TypeError, ValueError) as error:
+        raise AicError(f"region {region}, wanted left, top, width and height") from error
     box = Box(top, left, top + height, left + width)
     if not (0 <= left and 0 <= top and width >= 1 and height >= 1):
         raise AicError(f"region {left},{top},{width},{height} has no pixels")

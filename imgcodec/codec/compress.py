@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcodec.codec.detail import limit_db, unheld
-from imgcodec.codec.measured import Quality
+from imgcodec.codec.measured import SIDES, Quality
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.rate_guess import guess
@@ -218,7 +218,8 @@ class Whole:
     @property
     def refines(self) -> str | None:
         """See `Compressor`."""
-        return self._tile_codec.refines(self._prepared)
+        kind = self._tile_codec.refines(self._prepared)
+        return None if kind is None or min(self._pixels.shape[:2]) < SIDES[kind][1] else kind
 
     def refine(self, u: int) -> None:
         """See `Compressor`."""

@@ -53,6 +53,7 @@ class Target:
         above, limit = _RANGES[kind]
         if not isinstance(value, Real):
             raise AicError(f"{kind} of {type(value).__name__}, wanted {_WANTED[kind]}")
+        value = float(value)  # small numbers of NumPy would overflow
         if not above < value <= limit:
             raise AicError(f"{kind} {value:g}, wanted {_WANTED[kind]}")
         return cls(kind, value)

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
 _COUNT_BYTES = 4
+_MOST_MORE = _COUNT_BYTES + syntax.MOST_SCANS  # than the file itself, around the blocks
 PIECE = 2**14  # bits that are coded at a time
 
 
@@ -119,7 +120,8 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
         return recorder.finish()
 
     header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
-    return packed.pack(header, frames.deflated(around), _each(code, _slices(frame), threads))
+    slices = list(_each(code, _slices(frame), threads))
+    return packed.pack(header, frames.deflated(around), slices)
 
 
 def unpack(
@@ -140,6 +142,8 @@ def unpack(
     check_threads(threads)
     file = packed.unpack(data)
     release = releases.needed(file.header.model_id, among=releases.PACKING)
+    if file.header.frame_bytes > file.header.size + _MOST_MORE:
+        raise FormatError(f"{file.header.frame_bytes} bytes around the blocks of a smaller file")
     around = frames.inflated(file.frame, file.header.frame_bytes)
     start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
     try:
@@ -210,10 +214,13 @@ def _put(
     blocks[_rows(component, piece)] = planes.transpose(1, 2, 0).reshape(-1, 64)
 
 
-def _each(work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None) -> list[_Out]:
-    """Return what the work gives for each item, several at a time."""
+def _each(
+    work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None
+) -> Iterator[_Out]:
+    """Yield what the work gives for each item, several at a time."""
     num = min(os.cpu_count() or 1 if threads is None else threads, len(items))
     if num == 1:
-        return [work(item) for item in items]
+        yield from map(work, items)
+        return
     with ThreadPoolExecutor(num) as pool:
-        return list(pool.map(work, items))
+        yield from pool.map(work, items)

@@ -25,7 +25,7 @@ _OTHER_FRAMES = {
     0xCC: "arithmetic coding", 0xCD: "arithmetic coding", 0xCE: "arithmetic coding",
     0xCF: "arithmetic coding", 0xF7: "lossless", 0xDE: "hierarchical", 0xDF: "hierarchical",
 }  # fmt: skip
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # \xff+ would take a square of time
 MOST_SCANS = 256
 YCC, RGB = "YCbCr", "RGB"  # what three components can be
 
@@ -193,7 +193,9 @@ def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, i
             scanned = True
             if not is_skeleton:
                 found = _END_OF_SCAN.search(data, end)
-                stop = found.start() if found else len(data)
+                stop = len(data)
+                if found:  # bytes of 255 before a marker belong to it
+                    stop = end + len(data[end : found.start()].rstrip(b"\xff"))
         yield marker, position + 2, end, stop
         position = stop
 

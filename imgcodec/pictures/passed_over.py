@@ -22,7 +22,7 @@ _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values excee
 }  # fmt: skip
 _MOST_CHUNKS = 100_000
 _SOS, _EOI = 0xDA, 0xD9
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _PIECE = 2**20  # bytes looked at together
 _FILLING = b"\0\xff\r\n \x1a"
 _USED = {  # how segments of JPEG start that are kept, told elsewhere, or say how it is stored

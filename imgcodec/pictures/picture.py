@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, HalfArray, check_samples
 from imgcodec.pictures.modes import composed, fill_invisible
-from imgcodec.pictures.pillow_guard import refusing, unlimited
+from imgcodec.pictures.pillow_guard import refusing
 
 ALPHA_CHUNK = b"alpH"  # a grey PNG file of the picture's size
 
@@ -85,17 +86,17 @@ def alpha_of(chunks: Sequence[Chunk], height: int, width: int) -> ByteArray | No
     data = dict(chunks).get(ALPHA_CHUNK)
     if data is None:
         return None
-    with unlimited():
-        try:
-            with refusing(), Image.open(io.BytesIO(data), formats=["PNG"]) as png:
-                if png.mode != "L" or png.size != (width, height):
-                    raise FormatError(
-                        f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
-                        f" the picture has {width}x{height}"
-                    )
-                return np.array(png)
-        except ImageError as error:
-            raise FormatError(f"the alpha channel cannot be read: {error}") from error
+    try:
+        # not by `Image.open`: its limit of pixels is the process's, the size is known here
+        with refusing(), PngImageFile(io.BytesIO(data)) as png:
+            if png.mode != "L" or png.size != (width, height):
+                raise FormatError(
+                    f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
+                    f" the picture has {width}x{height}"
+                )
+            return np.array(png)
+    except ImageError as error:
+        raise FormatError(f"the alpha channel cannot be read: {error}") from error
 
 
 def to_pil(picture: Picture) -> Image.Image:

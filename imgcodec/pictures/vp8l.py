@@ -5,9 +5,11 @@ RFC 9649, section 3; libwebp writes and reads it, by way of Pillow.
 
 import io
 import struct
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
 
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.pictures.arrays import ByteArray, as_colour
@@ -57,10 +59,19 @@ def unpack(data: bytes, height: int, width: int) -> ByteArray:
     head = _FILE.pack(b"RIFF", _FILE.size - 8 + len(even), b"WEBP", b"VP8L", len(data))
     file = io.BytesIO(head + even)
     try:
-        with unlimited(), refusing(), Image.open(file, formats=["WEBP"]) as picture:
+        with _limit_of(height * width), refusing(), WebPImageFile(file) as picture:
             pixels = np.array(picture.convert("RGB"))
     except ImageError as error:
         raise FormatError(f"damaged lossless WebP: {error}") from error
     if pixels.shape != (height, width, 3):
         raise FormatError(f"lossless WebP of another size than {width}x{height}")
     return pixels
+
+
+def _limit_of(pixels: int) -> AbstractContextManager[None]:
+    """Put Pillow's limit of pixels out of force where it would refuse so many.
+
+    It is the whole process's: other threads may rely on it, so else it is left alone.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    return nullcontext() if limit is None or pixels <= limit else unlimited()

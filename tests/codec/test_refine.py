@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import TINY, build, liven
 
-from imgcodec.codec import refine
+from imgcodec.codec import Codec, refine
 from imgcodec.model import Codes
 
 
@@ -22,3 +22,11 @@ def test_no_slope_moves_a_latent_far(monkeypatch, slope):
     assert moved.abs().max() <= farthest + 1e-5
     assert (moved * slope <= 0).all()
     assert (abs(slope) < 1) == bool(moved.abs().max() < farthest / 2)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (7, 40)])
+def test_pictures_too_small_for_the_measure_have_files(textured, size):
+    picture, codec = textured(*size), Codec("cpu", tune="eye")
+    for asked in ({"size": 600}, {"quality": 50}):
+        data = codec.encode(picture, effort=2, lossless=False, **asked)
+        assert codec.decode(data).shape == picture.shape

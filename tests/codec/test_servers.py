@@ -1,14 +1,17 @@
 """One codec for a whole server: shared by threads, also those of asyncio."""
 
 import asyncio
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageFile
 
 from imgcodec.codec import Codec
+from imgcodec.pictures.picture import Picture
 
 THREADS, PICTURES = 4, 50
 
@@ -68,3 +71,27 @@ def test_asyncio_hands_pictures_to_threads(tiny_codec, pictures, alone):
         )
 
     assert_same(asyncio.run(serve()), alone[:12])
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_decoding_leaves_the_settings_of_other_threads_alone(
+    tiny_codec, textured, monkeypatch, lossless
+):
+    """Pillow's limit of pixels and the filters of warnings are the whole process's."""
+    picture = Picture(textured(64, 64), np.arange(64 * 64).reshape(64, 64).astype(np.uint8))
+    data = tiny_codec.encode(picture, **({"lossless": True} if lossless else {"quality": 60}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5000)
+    seen = []
+    load, filters = ImageFile.ImageFile.load, list(warnings.filters)
+
+    def watched(self):
+        seen.append((Image.MAX_IMAGE_PIXELS, list(warnings.filters) == filters))
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", watched)
+    found = tiny_codec.decode_picture(data)
+    assert np.array_equal(found.alpha, picture.alpha)
+    assert len(seen) >= 1 + lossless
+    assert set(seen) == {(5000, True)}
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # no limit of ours
+    assert tiny_codec.decode(data).shape == (64, 64, 3)

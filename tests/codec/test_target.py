@@ -1,6 +1,7 @@
 """What is asked of a file, and whether it is reached."""
 
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,19 @@ def test_out_of_range(kind, values):
         with pytest.raises(AicError, match=f"^{kind} .*, wanted "):
             Target.of("psnr", **{kind: value})
     assert Target.of("psnr", quality=0).value == 0
+
+
+@pytest.mark.parametrize("value", ["high", b"1", [1], 1j])
+def test_what_is_no_number(value):
+    with pytest.raises(AicError, match="^quality of .*, wanted "):
+        Target.of("psnr", quality=value)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.int8, np.uint8, np.int16, np.float64, Fraction])
+def test_numbers_of_any_kind(tiny_codec, textured, kind):
+    picture = textured(264, 264)
+    assert tiny_codec.encode(picture, kind(1)) == tiny_codec.encode(picture, 1.0)
+    assert tiny_codec.encode(picture, psnr=kind(30)) == tiny_codec.encode(picture, psnr=30)
 
 
 def test_words_and_bytes():

@@ -327,6 +327,12 @@ def test_regions_are_cut_from_the_picture(tiny_codec, tiled, whole, data):
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.uint32, np.uint64, np.int64])
+def test_regions_of_any_integers(tiny_codec, tiled, whole, kind):
+    found = tiny_codec.decode(tiled, np.array([120, 0, 16, 8], kind))
+    assert np.abs(found.astype(int) - whole[:8, 120:136]).max() <= 1
+
+
 def test_a_region_reads_the_tiles_around_it_only(tiny_codec, many):
     header, tiles, _ = container.unpack(many)
     asked = []
@@ -354,6 +360,9 @@ def test_a_region_reads_the_tiles_around_it_only(tiny_codec, many):
         ((0, 0, 329, 200), "leaves the picture, 328x200 pixels"),
         ((300, 0, 29, 5), "leaves the picture"),
         ((0, 199, 1, 2), "leaves the picture"),
+        ((0, 0, 1), "wanted left, top, width and height"),
+        ((0, 0, 1.5, 2), "wanted left, top, width and height"),
+        (7, "wanted left, top, width and height"),
     ],
 )
 def test_regions_that_are_none(tiny_codec, tiled, region, reason):

@@ -1,6 +1,7 @@
 """JPEG files packed and unpacked, whole and damaged."""
 
 import hashlib
+import io
 import re
 import zlib
 from contextlib import suppress
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from fuzz_pack import sealed, target
 from jpeg_files import jpeg, opened, padded, picture
+from PIL import Image
 
 import imgcodec
 from imgcodec import releases
@@ -17,6 +19,7 @@ from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
 from imgcodec.jpeg import coding, frames, network, optimal, packing, scan_writer, syntax
+from imgcodec.pictures.passed_over import passed_over
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
@@ -138,6 +141,23 @@ def test_large_pictures_are_refused_before_work():
         packing.unpack(PACKED, max_pixels=117 * 75 - 1)
 
 
+def test_functions_of_the_package_take_a_limit_of_pixels():
+    for work, data in (
+        (imgcodec.pack, PHOTO), (imgcodec.unpack, PACKED), (imgcodec.restore, PHOTO),
+    ):  # fmt: skip
+        with pytest.raises(AicError, match="117x75 pixels, at most 8774"):
+            work(data, max_pixels=117 * 75 - 1)
+
+
+def test_a_run_of_255_takes_no_square_of_time():
+    """One of 2 MB would take hours."""
+    run = PHOTO[:-2] + b"\xff" * 2**21
+    assert packing.unpack(packing.pack(run + b"\xff\xd9")) == run + b"\xff\xd9"
+    assert len(syntax.read(run + b"\0\xff\xd9").scans) == 1
+    with Image.open(io.BytesIO(run + b"\0\xff\xd9")) as picture:
+        assert passed_over(picture) == []
+
+
 def test_a_header_alone_holds_no_picture():
     data = PHOTO.replace(
         b"\xff\xc0\x00\x11\x08\x00K\x00u", b"\xff\xc0\x00\x11\x08\xff\xff\x3f\xff"
@@ -169,7 +189,8 @@ def forged(data, at, value):
         (forged(PACKED, 8, bytes(8)), ModelMismatchError, "needs weights"),
         (forged(PACKED, 16, b"\x00"), FormatError, "not the one that was packed"),
         (forged(PACKED, 20, b"\x00\x00\x00\x00"), FormatError, "not the one that was packed"),
-        (forged(PACKED, 24, b"\xff\xff\xff\xff"), FormatError, "has not its"),
+        (forged(PACKED, 24, b"\xff\x00\x00\x00"), FormatError, "has not its"),
+        (forged(PACKED, 24, b"\xff\xff\xff\xff"), FormatError, "blocks of a smaller file"),
         (forged(PACKED, 28, b"\xff\xff\xff\xff"), FormatError, "the header claims"),
         (PACKED[:-1], FormatError, "the header claims"),
         (PACKED + b"\x00", FormatError, "the header claims"),
