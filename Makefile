@@ -5,8 +5,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 BIN := $(VENV)/bin
 KODAK ?= kodak
 CODECS := aic jpeg jpeg2000 webp avif avif-iq avif-iq-speed6 avif-iq-420 avif-iq-420-speed6 jpegxl heic
-RATES := 0.1 0.25 0.5 0.75 1 1.5
-QUALITIES := 35 40 50 60 75 90
+RATES := 0.1 0.25 0.5 1
+QUALITIES := 30 40 50 60 69 75 80 90
 PACKAGE := $(VENV)/.package-installed
 TESTS := $(VENV)/.tests-installed
 
@@ -20,7 +20,7 @@ test: $(TESTS)  ## all tests but the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 bench: $(TESTS)  ## the record in benchmarks/kodak: aic and its peers on the pictures of KODAK
-	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune psnr --tune ms-ssim --tune eye \
+	$(BIN)/aic bench "$(KODAK)" $(addprefix --codec ,$(CODECS)) --tune eye --tune psnr --tune ms-ssim \
 		$(addprefix --rate ,$(RATES)) $(addprefix --quality ,$(QUALITIES)) \
 		--metric ssimulacra2 --metric cvvdp \
 		--commands --force --report demo/bench \

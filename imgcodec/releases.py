@@ -69,6 +69,10 @@ RELEASES = (
         "aic-eye", "1.1", "eye",
         "7d1f677dfc2faf278c5804d8edc737e7f6817bc06dcfb9526960c7aae2e94c69",
     ),
+    Release(
+        "aic-eye", "1.7", "eye",
+        "f88425fdbd532746316c6cdc5ae2e3a8d673a10eec61c4f7dcf9c32a55085001",
+    ),
 )  # fmt: skip
 # The sets that pack JPEG files, by age, as above; the last one packs.
 PACKING = (

@@ -40,7 +40,7 @@ def sealed(data: bytes) -> bytes:
     """Return a packed file of what is around the blocks, after its length, and of a slice."""
     size = int.from_bytes(data[:2], "little")
     around, coded = data[2 : 2 + size], data[2 + size :]
-    header = packed.Header(releases.PACKING[-1].model_id, 0, 0, len(around))
+    header = packed.Header(releases.PACKING[-1].model_id, len(around), 0, len(around))
     return packed.pack(header, frames.deflated(around), [coded])
 
 

@@ -85,6 +85,17 @@ PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
     "v1.5/expected.json": "84256528b5d705e2edea77b04e1f5d79258ccaa3cafeb66dfd812702c9f38a1c",
     "v1.5/few-colours.aic": "6c4ee3e6634f0f0211451479d11450160bc024b16c6e307972bfb89679c226e6",
     "v1.5/few-colours.png": "707a0c921f2fe013497250715f6ecbadc34e0d8f6e49fe17a18063bfbc91f0fc",
+    "v1.7/coarsest.aic": "1290ead86485386fc4ed2cc06e6a951dad2b7765443a3389406f127e0f04f030",
+    "v1.7/coarsest.png": "09596593413f4bdeabb8e7f47b5bd16204cfd00e066cb7bfdf9202f355fe23cb",
+    "v1.7/expected.json": "4bd0ef9c9a8d7fa9a8f47b3ddacbec35d2ad431348f4ad64485b700afa0ebcb0",
+    "v1.7/eye-effort.aic": "86e3d587609a62808fe8abb7972835d3ff1d01155d6bec6a4da70ce59c77c355",
+    "v1.7/eye-effort.png": "fafea84d490b9a5ee6e16127d48d3ffef1ce95d510a668fc5c486c3b74b3d364",
+    "v1.7/eye-grey.aic": "1c759c0d58238e90583027d645b0e10537c0bac69ac7caef8a48b543e6e011de",
+    "v1.7/eye-grey.png": "53b1519fccf1ff250dcae71c4b3bb085215f01ba7dfde7d5c288779b3119d343",
+    "v1.7/eye-tiles.aic": "5f51f3c728ef484aefec184c4317c61db86fedf4c79ad0f7310b0519d3408a83",
+    "v1.7/eye-tiles.png": "412845279eadcfbab16dded3e859167c46695b6b89de43dad3434467905f467c",
+    "v1.7/eye.aic": "556991a3970acdd41e3010d65a4c05e0c9e1e611dea53ebae01d43e0e56ca1ad",
+    "v1.7/eye.png": "9244cfd28dcd9a8361b0b1b86fe835c95dcbef7a67701ba69f5f3422e1ab2d6f",
 }
 ALL = sorted(FOLDER.glob("v*/*.aic"))
 PIXELS = [path for path in ALL if container.File(path.read_bytes()).header.lossless]

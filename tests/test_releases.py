@@ -14,6 +14,7 @@ PROMISED = [
     ("aic-msssim", "1.0", "1f69c1d27a60d1206700ad3441531274aa78199091f98e221adfa27b8307f8e3"),
     ("aic-eye", "1.0", "14c2ed76091cc4f9d7fcc73eabd48ce5c1a728945c92cb50a3361f88a4605320"),
     ("aic-eye", "1.1", "7d1f677dfc2faf278c5804d8edc737e7f6817bc06dcfb9526960c7aae2e94c69"),
+    ("aic-eye", "1.7", "f88425fdbd532746316c6cdc5ae2e3a8d673a10eec61c4f7dcf9c32a55085001"),
 ]
 
 

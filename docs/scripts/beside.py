@@ -1,6 +1,6 @@
 """Draws parts of a picture as several codecs give them back at equal bytes, one row a codec.
 
-    python docs/scripts/beside.py kodak/ weights/aic-eye-1.1-beside.png [--rate 0.15 ...]
+    python docs/scripts/beside.py kodak/ weights/aic-eye-1.7-beside.png [--rate 0.15 ...]
 
 aic makes each part's whole picture at each rate; the files of the others come as close to its
 bytes as their settings allow, at most 2 % above. Labels tell bytes and SSIMULACRA 2.

@@ -366,7 +366,7 @@ class Codec:
         header = file.header
         container.check_chunks(file.chunks, ())
         wanted = _as_box(region, header)
-        if wanted.height * wanted.width > max_pixels:
+        if not wanted.height * wanted.width <= max_pixels:  # nan, too
             raise AicError(
                 f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
             )

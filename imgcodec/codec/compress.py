@@ -166,11 +166,17 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
         compressor.renew(u)
         return compressor.estimate(u)
 
-    def plan(u: int) -> Planned:
-        return compressor.plan(u, aim if u else None)  # the least that is told of is that of u = 0
-
     start, told, forecast = approach(estimate, room, compressor.guess(room))
     aim = Aim(forecast, AIM * room)
+
+    def plan(u: int) -> Planned:
+        nonlocal aim
+        if not u:
+            return compressor.plan(u)  # the least that is told of is that of u = 0
+        planned = compressor.plan(u, aim)
+        aim = Aim(Forecast(u, planned.profiles), AIM * room)  # which knows more than an estimate
+        return planned
+
     if abs(start.u - forecast.u) > SAME_LATENTS:
         compressor.renew(start.u)
     found = search(plan, room, start, told)
@@ -331,7 +337,7 @@ class Tiled:
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
-        payloads, model, errors = [], self._tile_codec.model, 0.0
+        payloads, profiles, model, errors = [], [], self._tile_codec.model, 0.0
         pacer = None if aim is None else aim.paces(u)
         for number, box in enumerate(self._grid.boxes()):
             prepared, inner, latents = self._refined(number, box, u)
@@ -339,13 +345,14 @@ class Tiled:
             paces = None if pacer is None else [pacer.pace(number)]
             (plan,) = self._tile_codec.plan(own, u, self._raw, paces)
             payloads.append(_write(plan, self._raw))
+            profiles.append(plan.profile())
             if pacer is not None:
                 pacer.add(len(payloads[-1]))
             error = unheld(model, prepared.t[(..., *inner)], *own, plan.parts, u)
             errors += math.nan if error is None else error * box.height * box.width
         mean = errors / (self._grid.height * self._grid.width)
         self.unheld = None if math.isnan(mean) else mean
-        return _Written(payloads)
+        return _Written(payloads, profiles)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`: around each tile is its halo, coded with it, for its neighbours."""
@@ -443,15 +450,16 @@ class Recoded:
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
-        payloads = []
+        payloads, profiles = [], []
         pacer = None if aim is None else aim.paces(u)
         for number, tile in enumerate(self._tiles):
             paces = None if pacer is None else [pacer.pace(number)]
             (plan,) = self._tile_codec.plan(tile, u, self._raw, paces)
             payloads.append(_write(plan, self._raw))
+            profiles.append(plan.profile())
             if pacer is not None:
                 pacer.add(len(payloads[-1]))
-        return _Written(payloads)
+        return _Written(payloads, profiles)
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`: there is no picture to compare with."""
@@ -464,6 +472,7 @@ class _Estimated:
     def __init__(self, plan: Plan, raw: bool) -> None:
         self._plan, self._raw = plan, raw
         self.estimated_bytes = plan.estimated_bytes
+        self.profiles: Sequence[Profile] = [plan.profile()]
 
     def write(self) -> Sequence[bytes]:
         """See `Planned`."""
@@ -473,8 +482,8 @@ class _Estimated:
 class _Written:
     """The payloads of all tiles."""
 
-    def __init__(self, payloads: Sequence[bytes]) -> None:
-        self._tile_codecs = payloads
+    def __init__(self, payloads: Sequence[bytes], profiles: Sequence[Profile]) -> None:
+        self._tile_codecs, self.profiles = payloads, profiles
         self.estimated_bytes = float(sum(map(len, payloads)))
 
     def write(self) -> Sequence[bytes]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcodec.codec.pace import CODER_BYTES, Pace, Profile
+from imgcodec.codec.pace import CODER_BYTES, FIRMNESS, Pace, Profile
 from imgcodec.entropy import sign_hiding
 from imgcodec.entropy.range_coder import (
     FLAGS,
@@ -114,6 +114,7 @@ class Plan:
         self._pace = pace
         self._spent = 0.0
         self._bits: list[float] = []  # of each step
+        self._factors: list[float] = []  # how many times errors counted in it
         self.steps: list[IntegerStep | BitStep] = []
         self.parts: list[Tensor] = []  # the values that a decoder will read
 
@@ -128,11 +129,14 @@ class Plan:
         return 1.0 if self._pace is None else self._pace.factor(len(self.steps), self._spent)
 
     def profile(self) -> Profile:
-        """Return what each step takes."""
-        return Profile(np.array(self._bits), np.array([step.number for step in self.steps]))
+        """Return about what each step takes where errors count as usual."""
+        usual = np.array(self._factors) ** (-1 / FIRMNESS)
+        numbers = np.array([step.number for step in self.steps])
+        return Profile(np.array(self._bits) * usual, numbers)
 
     def add(self, step: IntegerStep | BitStep, bits: float) -> None:
         """Append what takes about so many bits."""
+        self._factors.append(self.factor)
         self.steps.append(step)
         self._bits.append(bits)
         self._spent += bits

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from imgcodec.codec.pace import Forecast
+from imgcodec.codec.pace import Forecast, Profile
 from imgcodec.format.container import MAX_U
 
 TOLERANCE = 0.01  # a file falls short of what it may have by at most this share
@@ -40,6 +40,7 @@ class Planned(Protocol):
     """Codes chosen for one rate parameter."""
 
     estimated_bytes: float
+    profiles: Sequence[Profile]  # of each tile, see `plan.Plan.profile`
 
     def write(self) -> Sequence[bytes]:
         """Return the payload of each tile."""

@@ -227,7 +227,7 @@ def check_chunks(chunks: Sequence[Chunk], known: Collection[bytes]) -> None:
 
 def check_pixels(width: int, height: int, most: int) -> None:
     """Refuse a picture of more pixels than the user allows."""
-    if width * height > most:
+    if not width * height <= most:  # nan, too
         raise AicError(f"{width}x{height} pixels, at most {most} are allowed: --max-pixels")
 
 

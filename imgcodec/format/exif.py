@@ -251,7 +251,10 @@ class _Tiff:
             min(max(round(side * scale), 1), _LARGEST_SHORT)
             for side, scale in zip(sides, scales, strict=False)
         ]
-        x, y = int((x - left + 0.5) * across), int((y - top + 0.5) * down)
+        x, y = (
+            min(int(place), _LARGEST_SHORT)
+            for place in ((x - left + 0.5) * across, (y - top + 0.5) * down)
+        )
         self._set_subject(start, x, y, *sides)
         return True
 

@@ -107,3 +107,22 @@ def test_a_plan_at_its_pace_is_as_good_as_one_that_happens_to_fit(codec, pixels)
     assert low < few < high
     by_parameter = np.interp(np.log(few), np.log([low, high]), [worse, better])
     assert by_pace > by_parameter - 0.05
+
+
+def test_a_plan_tells_what_it_would_take_without_its_pace(codec, pixels):
+    """So the next one is not misled as it was."""
+    u = 25_000
+    with exact():
+        whole = Whole(codec._tile_codec, pixels, False, None)
+        whole.renew(u)
+        plan = whole.plan(u)
+        size, usual = plan.estimated_bytes, plan.profiles[0].bits
+        share = np.linspace(1.3, 0.7, len(usual))  # too much of what comes first
+        misled = Aim(Forecast(u, [plan.profiles[0]._replace(bits=share * usual)]), 0.97 * size)
+        whole.renew(u)
+        paced = whole.plan(u, misled)
+        assert paced.profiles[0].bits.sum() == pytest.approx(usual.sum(), rel=0.02)
+        whole.renew(u)
+        again = whole.plan(u, Aim(Forecast(u, paced.profiles), 0.97 * size))
+    assert again.estimated_bytes == pytest.approx(0.97 * size, rel=0.008)
+    assert abs(paced.estimated_bytes / size - 0.97) > abs(again.estimated_bytes / size - 0.97)

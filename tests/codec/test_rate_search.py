@@ -39,7 +39,11 @@ class Picture:
         self.planned.append(u)
         wrong = self.bias + self.error * self.rng.uniform(-1, 1)
         estimate = max(wrong * self.size(u) - self.slack, 0.0)
-        return SimpleNamespace(estimated_bytes=estimate, write=lambda: self.write(u))
+        return SimpleNamespace(
+            estimated_bytes=estimate,
+            profiles=forecast(u, lambda u: estimate).tiles,
+            write=lambda: self.write(u),
+        )
 
     def write(self, u):
         self.written.append(u)

@@ -1,5 +1,6 @@
 """Pictures of many tiles: geometry, no seams, a rate for the whole, regions."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -376,6 +377,8 @@ def test_more_pixels_than_allowed_are_refused(tiny_codec, tiled, monkeypatch):
     monkeypatch.setattr(tiny_codec._tile_codec, "read", None)
     with pytest.raises(AicError, match="^328x200 pixels, at most 65599 are allowed$"):
         tiny_codec.decode(tiled, max_pixels=200 * 328 - 1)
+    with pytest.raises(AicError, match="at most nan"):
+        tiny_codec.decode(tiled, max_pixels=math.nan)
 
 
 # ---------------------------------------------------------------- previews

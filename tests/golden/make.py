@@ -56,6 +56,13 @@ CASES = {
         "lossless-grey": ("L", "eye", {"lossless": True}),
         "lossless-tiles": ("RGBA", "eye", {"lossless": True, "tile": 64}),
     },
+    "v1.7": {  # a new decoder for the eye
+        "eye": ("RGB", "eye", {"rate": 0.5}),
+        "eye-grey": ("L", "eye", {"quality": 60}),
+        "eye-tiles": ("RGB", "eye", {"quality": 69, "tile": 64}),
+        "eye-effort": ("RGB", "eye", {"quality": 60, "effort": 2}),
+        "coarsest": ("RGB", "eye", {"quality": 0}),
+    },
     "v1.5": {  # drawn, in fewer colours
         "few-colours": ("drawn", "eye", {"quality": 69}),
     },

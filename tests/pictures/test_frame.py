@@ -167,6 +167,11 @@ def test_a_subject_outside_of_the_part_is_no_more(pixels):
     assert inner_of(Frame((20, 14, 1, 1)).applied(picture).metadata.exif)[0xA214] == (0, 0)
 
 
+def test_a_subject_beyond_what_exif_can_tell_stays_within():
+    found = exif.framed(subjects(60000, 14, 8, 4), (0, 0, 60001, 30), 30, 120002)
+    assert inner_of(found)[0xA214] == (65535, 14)
+
+
 @pytest.mark.parametrize("length", range(0, 120, 3))
 def test_damaged_subjects_stay_harmless(length):
     assert isinstance(exif.framed(subjects(20, 14, 8, 4)[:length], (0, 0, 4, 4), 7, 9), bytes)
