@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,7 +172,7 @@ class Encoding:
             line += f"\n{target}: PSNR {inside:.2f} dB"
             line += (
                 "; no region stands out"
-                if outside is None
+                if math.isnan(outside)
                 else f" inside the region, {outside:.2f} outside"
             )
         if self.measure:

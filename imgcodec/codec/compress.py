@@ -472,7 +472,11 @@ class _Estimated:
     def __init__(self, plan: Plan, raw: bool) -> None:
         self._plan, self._raw = plan, raw
         self.estimated_bytes = plan.estimated_bytes
-        self.profiles: Sequence[Profile] = [plan.profile()]
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """See `Planned`."""
+        return [self._plan.profile()]
 
     def write(self) -> Sequence[bytes]:
         """See `Planned`."""

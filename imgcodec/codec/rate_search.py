@@ -40,7 +40,10 @@ class Planned(Protocol):
     """Codes chosen for one rate parameter."""
 
     estimated_bytes: float
-    profiles: Sequence[Profile]  # of each tile, see `plan.Plan.profile`
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """Of each tile, see `plan.Plan.profile`."""
 
     def write(self) -> Sequence[bytes]:
         """Return the payload of each tile."""

@@ -97,9 +97,9 @@ def _jxl(info: dict[Any, Any], file: IO[bytes]) -> Iterator[str]:
     for kind, start, _ in found:
         if kind == b"brob":
             file.seek(start)
-            inner = file.read(4)
-            if not info.get(_BROTLI.get(inner, "")):
-                yield f"compressed {_BROTLI.get(inner, 'box').upper()} of JPEG XL"
+            name = _BROTLI.get(file.read(4), "")
+            if not info.get(name):
+                yield f"compressed {name.upper() or 'boxes'} of JPEG XL"
         elif kind == b"jhgm":
             yield "the gain map of a brighter picture (HDR)"
 

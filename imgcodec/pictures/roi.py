@@ -87,12 +87,10 @@ class Roi:
         octaves = math.log2(weight)
         return cls((np.round(octaves * shares) - round(octaves / 2)).astype(np.float32))
 
-    def psnrs(
-        self, picture: NDArray[np.uint8], decoded: NDArray[np.uint8]
-    ) -> tuple[float, float | None]:
+    def psnrs(self, picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, float]:
         """Return the PSNR in dB of a decoded picture inside and outside of the region.
 
-        Of a region that is all of the picture, or weighs no more than the rest, None is outside.
+        Of a region that is all of the picture, or weighs no more than the rest, nan is outside.
 
         Args:
             picture: uint8 (H, W, 3) or (H, W).
@@ -109,7 +107,7 @@ class Roi:
         inside = pixels > (self.shifts.min() + self.shifts.max()) / 2
         colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
         if not inside.any():
-            return psnr(colour, decoded), None
+            return psnr(colour, decoded), math.nan
         return psnr(colour[inside], decoded[inside]), psnr(colour[~inside], decoded[~inside])
 
     def within(self, places: Box) -> NDArray[np.float32]:

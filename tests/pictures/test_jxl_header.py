@@ -126,7 +126,7 @@ def test_compressed_boxes_of_jpeg_xl_are_told(tmp_path):
     path.write_bytes(turned(1, *boxes, box(b"jhgm", b"map")))
     assert read_picture(path).notes == (
         "not kept: compressed EXIF of JPEG XL, compressed XMP of JPEG XL,"
-        " compressed BOX of JPEG XL, the gain map of a brighter picture (HDR)",
+        " compressed boxes of JPEG XL, the gain map of a brighter picture (HDR)",
     )
     with pytest.raises(ImageError, match="not kept: compressed EXIF"):
         read_picture(path, strict=True)
