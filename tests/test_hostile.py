@@ -84,7 +84,7 @@ def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
     tiny = SimpleNamespace(path=tiny_weights)
     monkeypatch.setattr(codec, "NEWEST", {"psnr": tiny})
-    monkeypatch.setattr("imgcodec.cli.jobs.needed", lambda model_id: tiny)
+    monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from imgcodec.bench import COMCNN, COMPRESSAI, METRICS, PEERS, RESTORED
-from imgcodec.cli.jobs import check_other
+from imgcodec.cli.checks import check_other
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,

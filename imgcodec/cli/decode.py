@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import (
-    LOCK,
-    Warn,
-    check_apart,
-    details,
-    keep_older,
-    load_codec,
-    run,
-    threads_of,
-    warn,
-)
+from imgcodec.cli.checks import check_apart, keep_older
+from imgcodec.cli.loading import LOCK, details, load_codec, threads_of
+from imgcodec.cli.many.work import Task, Warn
 from imgcodec.cli.options import (
     ALPHA,
     CLUSTER,
@@ -37,7 +29,8 @@ from imgcodec.cli.options import (
     WEIGHTS,
     max_pixels,
 )  # fmt: skip
-from imgcodec.cli.targets import Task
+from imgcodec.cli.process import warn
+from imgcodec.cli.run import run
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
@@ -120,7 +113,7 @@ class Decoding:
     _codec: Codec | None = None
 
     def size(self, source: Path) -> tuple[int, int] | None:
-        """See `batch.Work`."""
+        """See `Work`."""
         if self.region is not None or self.max_rate is not None:
             return None
         with suppress(AicError):
@@ -130,7 +123,7 @@ class Decoding:
 
     @property
     def dates(self) -> bool:
-        """See `batch.Work`; a picture does not tell that more could be had."""
+        """See `Work`; a picture does not tell that more could be had."""
         parts = self.region or self.max_rate or self.keep_going
         return not parts and self.alpha == "keep" and set(self.metadata) >= set(KINDS)
 

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from imgcodec.cli import into
 from imgcodec.cli.encoding import GOALS, Encoding
-from imgcodec.cli.jobs import run, threads_of, warn
+from imgcodec.cli.loading import threads_of
 from imgcodec.cli.measure import MEASURE
 from imgcodec.cli.options import (
     ALPHA,
@@ -34,6 +34,8 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.process import warn
+from imgcodec.cli.run import run
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgcodec import files
-from imgcodec.cli.jobs import LOCK, Warn, check_apart, check_coded, details, load_codec
+from imgcodec.cli.checks import check_apart, check_coded
+from imgcodec.cli.loading import LOCK, details, load_codec
+from imgcodec.cli.many.work import Task, Warn
 from imgcodec.cli.measure import check, in_words
 from imgcodec.cli.options import HELD_PIXELS
 from imgcodec.cli.sources import as_asked, background, check_shape, read, shapes
-from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
@@ -85,7 +86,7 @@ class Encoding:
         return Frame(self.crop, self.resize)
 
     def size(self, source: Path) -> tuple[int, int] | None:
-        """See `batch.Work`."""
+        """See `Work`."""
         if self.roi is not None or self.effort > 1:
             return None
         return next(iter(shapes(self, source)), None)
@@ -96,7 +97,7 @@ class Encoding:
         return height * width or None
 
     def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; no .aic file, another picture, or other settings: it is kept."""
+        """See `Work`; no .aic file, another picture, or other settings: it is kept."""
         import_torch()
         from imgcodec.cli.settings import more_than, other_settings
         from imgcodec.codec.target import Target

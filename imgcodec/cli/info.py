@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from imgcodec import files, releases
-from imgcodec.cli.jobs import naming
+from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ, WEIGHTS
 
 

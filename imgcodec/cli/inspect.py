@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import check_apart, load_codec, naming
+from imgcodec.cli.checks import check_apart, naming
+from imgcodec.cli.loading import load_codec
 from imgcodec.cli.options import (
     FORCE,
     HELD_PIXELS,

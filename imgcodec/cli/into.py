@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgcodec import files
-from imgcodec.cli.jobs import LOCK, Warn, check_apart, keep_older
+from imgcodec.cli.checks import check_apart, keep_older
+from imgcodec.cli.loading import LOCK
+from imgcodec.cli.many.work import Warn
 from imgcodec.cli.sources import as_asked, background, check_shape, read
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
@@ -19,7 +21,7 @@ from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
-    from imgcodec.cli.targets import Task
+    from imgcodec.cli.many.work import Task
     from imgcodec.into_jpeg import JpegMaker
     from imgcodec.pictures.frame import Frame
     from imgcodec.pictures.picture import Picture
@@ -56,7 +58,7 @@ class IntoJpeg:
 
     @property
     def dates(self) -> bool:
-        """See `batch.Work`; a file does not tell what was left out."""
+        """See `Work`; a file does not tell what was left out."""
         return self.alpha == "keep" and set(self.metadata) >= set(KINDS)
 
     @cached_property
@@ -67,10 +69,10 @@ class IntoJpeg:
         return Frame(self.crop, self.resize)
 
     def size(self, source: Path) -> None:
-        """See `batch.Work`: each file goes alone."""
+        """See `Work`: each file goes alone."""
 
     def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; a file of another quality, size or shape is kept."""
+        """See `Work`; a file of another quality, size or shape is kept."""
         from imgcodec.jpeg import forward, halves, syntax
         from imgcodec.jpeg.context import ZIGZAG
 

@@ -12,23 +12,18 @@ from typing import TYPE_CHECKING
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import (
-    Warn,
-    check_apart,
-    check_coded,
-    check_other,
-    keep_older,
-    run,
-    threads_of,
-    warn,
-)
+from imgcodec.cli.checks import check_apart, check_coded, check_other, keep_older
+from imgcodec.cli.loading import threads_of
+from imgcodec.cli.many.work import Warn
 from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
+from imgcodec.cli.process import warn
+from imgcodec.cli.run import run
 from imgcodec.errors import AicError
 from imgcodec.format import packed
 from imgcodec.runtime.openmp import one_thread_a_call
 
 if TYPE_CHECKING:
-    from imgcodec.cli.targets import Task
+    from imgcodec.cli.many.work import Task
     from imgcodec.runtime.lockstep import Member
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -52,14 +47,14 @@ class _Lossless:
     device = "cpu"
 
     def size(self, source: Path) -> None:
-        """See `batch.Work`: each file goes alone."""
+        """See `Work`: each file goes alone."""
 
 
 class Packing(_Lossless):
     """Settings of `aic pack`."""
 
     def is_due(self, task: Task, outdated: bool) -> bool:
-        """See `batch.Work`; what is not the packed file of its source is kept."""
+        """See `Work`; what is not the packed file of its source is kept."""
         target = task.target
         try:
             header = packed.unpack(files.read_bytes(target)).header

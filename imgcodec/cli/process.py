@@ -115,6 +115,12 @@ def escaped(line: str, path: str | os.PathLike[str]) -> str:
     return line.replace(str(path), one_line(str(path)))
 
 
+def warn(quiet: bool, path: str | os.PathLike[str], note: str) -> None:
+    """Say on stderr what is not as it was."""
+    if not quiet:
+        click.echo(one_line(f"{path}: {note}"), err=True)
+
+
 def refuse(error: OSError) -> NoReturn:
     """Say in one line what the system refused, and end."""
     place = error.filename

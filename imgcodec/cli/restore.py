@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imgcodec import files
+from imgcodec.cli.checks import check_apart, keep_older
 from imgcodec.cli.decode import FORMAT
-from imgcodec.cli.jobs import LOCK, Warn, check_apart, keep_older, run, threads_of, warn
+from imgcodec.cli.loading import LOCK, threads_of
+from imgcodec.cli.many.work import Warn
 from imgcodec.cli.options import (
     FORCE,
     HELD_PIXELS,
@@ -24,12 +26,14 @@ from imgcodec.cli.options import (
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.pack import JPEGS
+from imgcodec.cli.process import warn
+from imgcodec.cli.run import run
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
 from imgcodec.runtime.light import import_torch
 
 if TYPE_CHECKING:
-    from imgcodec.cli.targets import Task
+    from imgcodec.cli.many.work import Task
     from imgcodec.restoring import Restorer
     from imgcodec.runtime.lockstep import Member
 
@@ -68,11 +72,11 @@ class Restoring:
 
     @property
     def dates(self) -> bool:
-        """See `batch.Work`."""
+        """See `Work`."""
         return self.weights is None and set(self.metadata) >= set(KINDS)
 
     def size(self, source: Path) -> None:
-        """See `batch.Work`: each file goes alone."""
+        """See `Work`: each file goes alone."""
 
     is_due = keep_older
 

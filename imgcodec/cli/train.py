@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from imgcodec.cli.jobs import check_apart, check_other
+from imgcodec.cli.checks import check_apart, check_other
 from imgcodec.cli.options import (
     FORCE,
     MACHINE,

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from imgcodec import files
-from imgcodec.cli.jobs import check_apart, check_coded, load_codec, naming
+from imgcodec.cli.checks import check_apart, check_coded, naming
+from imgcodec.cli.loading import load_codec
 from imgcodec.cli.options import (
     FORCE,
     MACHINE,

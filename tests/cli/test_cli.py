@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli
-from imgcodec.cli import elsewhere, workers
+from imgcodec.cli.many import elsewhere, workers
 from imgcodec.cli.settings import other_settings
 from imgcodec.codec.results import DecodeReport, Encoded
 from imgcodec.codec.target import Target

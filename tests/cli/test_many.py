@@ -9,7 +9,8 @@ from PIL import Image
 from test_cli import FakeCodec, assert_refused, assert_usage, names
 
 from imgcodec import metrics
-from imgcodec.cli import measure, rehearsal
+from imgcodec.cli import measure
+from imgcodec.cli.many import rehearsal
 from imgcodec.format import container
 from imgcodec.pictures.reader import read_image, read_picture
 

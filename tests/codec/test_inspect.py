@@ -68,7 +68,7 @@ def test_the_drawing_has_both_maps_and_their_scales():
 def test_the_command_draws(tiny_codec, half_flat, tmp_path, monkeypatch):
     (tmp_path / "a.aic").write_bytes(tiny_codec.encode(half_flat, quality=40))
     monkeypatch.setattr("imgcodec.codec.Codec", lambda **words: tiny_codec)
-    monkeypatch.setattr("imgcodec.cli.jobs.needed", lambda model_id: SimpleNamespace(path=None))
+    monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: SimpleNamespace(path=None))
     words = ["inspect", str(tmp_path / "a.aic"), str(tmp_path / "a.png")]
     result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0, result.output

@@ -12,7 +12,7 @@ import thumbnails
 import torch
 from PIL import Image
 
-from imgcodec.cli import batch, grouping, targets
+from imgcodec.cli.many import batch, grouping, targets
 from imgcodec.codec import Codec
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, FormatError

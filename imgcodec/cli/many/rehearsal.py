@@ -5,26 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from imgcodec import files
-from imgcodec.cli import batch
+from imgcodec.cli.many import batch
+from imgcodec.cli.many.work import Measurable, Task
 from imgcodec.cli.process import one_line
-from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 from imgcodec.format import container
-
-if TYPE_CHECKING:
-    from imgcodec.cli.encoding import Encoding
 
 SAMPLES = 8  # pictures that are coded, to see how large they get
 
 
 def rehearse(
-    work: Encoding, due: Sequence[Task], jobs: int, quiet: bool
+    work: Measurable, due: Sequence[Task], jobs: int, quiet: bool
 ) -> list[tuple[Path, str]]:
     """Say what would be made; return what would fail, as far as that is known, and why.
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgcodec.cli.jobs import AnyWork
-    from imgcodec.cli.targets import Task
+    from imgcodec.cli.many.work import Task, Work
 
 _NOTES: defaultdict[str, list[str]] = defaultdict(list)  # by file
 
 
-def packed(work: AnyWork) -> bytes:
+def packed(work: Work) -> bytes:
     """Return some work for other processes: each in one thread, whatever their folder."""
     changes: dict[str, Any] = {"warn": note, "threads": work.threads or 1}
     weights, roi = getattr(work, "weights", None), getattr(work, "roi", None)
@@ -28,9 +27,9 @@ def packed(work: AnyWork) -> bytes:
 
 
 @lru_cache(1)
-def unpacked(settings: bytes) -> AnyWork:
+def unpacked(settings: bytes) -> Work:
     """Return what was packed, the same each time: a model is loaded once for all files."""
-    work: AnyWork = pickle.loads(settings)  # noqa: S301 - what this program packed
+    work: Work = pickle.loads(settings)  # noqa: S301 - what this program packed
     return work
 
 

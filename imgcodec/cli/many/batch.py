@@ -13,62 +13,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import TypeAlias
 
-from imgcodec.cli import elsewhere, grouping, workers
+from imgcodec.cli.many import elsewhere, grouping, workers
+from imgcodec.cli.many.work import Outcome, Task, Work
 from imgcodec.cli.process import enough_memory, escaped
-from imgcodec.cli.targets import Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 from imgcodec.runtime.lockstep import Lockstep, Member
 
-if TYPE_CHECKING:
-    from imgcodec.cli.jobs import AnyWork
-
 _GRAINS = (2 * 10**9, 10**9, 10**7, 1000, 100)  # nanoseconds: FAT, older ones, exFAT, NTFS
 
 
-class Outcome(NamedTuple):
-    """What became of a task."""
-
-    task: Task
-    line: str | None  # what to tell, None where it failed
-    error: str | None
-    read: int = 0  # bytes
-    written: int = 0
-
-    @property
-    def source(self) -> Path:
-        """What it was made of."""
-        return self.task.source
-
-
 Told: TypeAlias = "tuple[Outcome, list[tuple[Path, str]]]"  # and notes about its files
-
-
-class Work(Protocol):
-    """What is done with each of many files."""
-
-    @property
-    def warn(self) -> Callable[[Any, str], None]:
-        """What says of a file that something is not as it was."""
-
-    @property
-    def device(self) -> str:
-        """Where it computes: auto, cpu or cuda."""
-
-    @property
-    def dates(self) -> bool:
-        """Whether what is made is all that can be asked for again, and gets the source's time."""
-
-    def __call__(self, task: Task, member: Member | None = None) -> str:
-        """Make the target, alone or as a member of a group; return what to tell about it."""
-
-    def is_due(self, task: Task, outdated: bool) -> bool:
-        """Whether an existing target is made again; `AicError`: it is kept, and not as asked."""
-
-    def size(self, source: Path) -> tuple[int, int] | None:
-        """Return height and width of the picture; None: unknown, or it has to go alone."""
 
 
 def as_due(task: Task, work: Work) -> Task | None:
@@ -138,7 +95,7 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     """Do groups in processes, or in threads of this one, and yield outcomes group by group."""
     if jobs > 1:
-        settings = elsewhere.packed(cast("AnyWork", work))
+        settings = elsewhere.packed(work)
         once, again = partial(_attempt_there, settings), partial(_attempt_rest, settings)
         for found in workers.run(once, groups, jobs, again, partial(_lost, work)):
             for outcome, notes in found:
@@ -216,13 +173,13 @@ def _made_before(work: Work, task: Task) -> Outcome | None:
 
 def _attempt_there(settings: bytes, group: Sequence[Task]) -> list[Told]:
     """Do what `_attempt_all` does, in another process; return what was said of each file, too."""
-    outcomes = _attempt_all(cast(Work, elsewhere.unpacked(settings)), group)
+    outcomes = _attempt_all(elsewhere.unpacked(settings), group)
     return [(outcome, elsewhere.notes_of(outcome.task)) for outcome in outcomes]
 
 
 def _attempt_rest(settings: bytes, group: Sequence[Task]) -> list[Told]:
     """Do what `_attempt_there` does, where a process died before it said what it had done."""
-    work = cast(Work, elsewhere.unpacked(settings))
+    work = elsewhere.unpacked(settings)
     before = [_made_before(work, task) for task in group]
     left = [task for task, made in zip(group, before, strict=True) if made is None]
     found = iter(_attempt_there(settings, left) if left else ())

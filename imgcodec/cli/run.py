@@ -1,137 +1,30 @@
-"""What commands on one file or many have in common: the codec, threads, warnings, results."""
+"""One file or many, here or on a cluster: what commands have done, and how it is told."""
 
 from __future__ import annotations
 
-import gc
-import mmap
-import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import click
 
-from imgcodec import files
-from imgcodec.cli.options import PICTURES, READ
+from imgcodec.cli import streams
+from imgcodec.cli.checks import check_apart, check_coded, check_other, naming
+from imgcodec.cli.many import batch, places, targets
+from imgcodec.cli.many.targets import Listing
+from imgcodec.cli.many.work import Measurable, Outcome, Place, Task, Work
+from imgcodec.cli.options import READ
 from imgcodec.cli.process import enough_memory, escaped, one_line
 from imgcodec.errors import AicError
-from imgcodec.format import container
-from imgcodec.releases import needed
-from imgcodec.runtime.forks import Lock
-from imgcodec.runtime.light import import_torch
-from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
-    from imgcodec.cli.batch import Outcome
-    from imgcodec.cli.cluster import Row
-    from imgcodec.cli.decode import Decoding
-    from imgcodec.cli.encoding import Encoding
-    from imgcodec.cli.into import IntoJpeg
-    from imgcodec.cli.pack import Packing, Unpacking
-    from imgcodec.cli.restore import Restoring
-    from imgcodec.cli.targets import Listing, Place, Task
-    from imgcodec.codec import Codec
-
-    AnyWork: TypeAlias = Encoding | Decoding | IntoJpeg | Packing | Unpacking | Restoring
-
-Warn = Callable[[Any, str], None]  # of a path or a URL
-
-LOCK = Lock()
-
-
-@stage("load")
-def load_codec(
-    model_id: bytes | None = None, weights: Path | None = None, **settings: Any
-) -> Codec:
-    """Return a new codec, for the weights that a file names or some of one's own; it brings torch.
-
-    The garbage collector would walk all that torch is made of while it loads and once more at
-    the end: a third of the time of a short command.
-    """
-    gc.disable()
-    try:
-        if model_id is not None and weights is None:
-            weights = needed(model_id).path
-        import_torch()
-        from imgcodec.codec import Codec
-
-        return Codec(weights=weights, **settings)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> str:
-    """Return lines on what a file holds and what took how long."""
-    file = container.File(data)
-    lossless = file.header.lossless
-    rows, columns = file.header.grid
-    edge = f", {file.header.edge} pixels a side" if file.header.edge else ""
-    overhead = container.overhead_bytes(file.num_tiles)
-    chunks = container.overhead_bytes(file.num_tiles, file.chunks) - overhead
-    names = " ".join(kind.decode("ascii") for kind, _ in file.chunks)
-    return (
-        f"\n  tiles: {rows} x {columns}{edge}; header and index {overhead} bytes,"
-        f" chunks {chunks} {names}".rstrip()
-        + ("" if lossless else f"\n  weights {file.header.model_id.hex()} on {codec.where}")
-        + f"\n  {', '.join(f'{name} {seconds:.2f} s' for name, seconds in stages.items())}"
-    )
-
-
-def keep_older(work: object, task: Task, outdated: bool) -> bool:
-    """See `batch.Work.is_due`: an older target may be what its source was made of."""
-    if outdated:
-        raise AicError(f"{task.target}: exists, is older, and is kept without --force")
-    return False
-
-
-def check_apart(source: Path, target: Path) -> None:
-    """Refuse to write over the input, whatever --force says."""
-    with suppress(OSError):  # told where they are opened
-        if target.samefile(source):
-            raise AicError(f"{target}: is input and output at once")
-
-
-def check_coded(target: Path, force: bool) -> None:
-    """Refuse an .aic file that could not be written, or would stand where pictures do."""
-    for name in (target, Path(os.path.realpath(target))):  # which may be a link
-        if name.suffix.lower() != ".aic":
-            jpeg = name.suffix.lower() in (".jpg", ".jpeg")
-            way_out = "; aic encode --into jpeg makes JPEG files" * jpeg
-            raise AicError(f"{name}: suffix {name.suffix!r} is not .aic{way_out}")
-    files.check_free(target, force)
-
-
-def check_other(target: Path, force: bool, own: Collection[str] = ()) -> None:
-    """Refuse a file that could not be written, or whose name is that of a picture or .aic file.
-
-    Args:
-        target: to be written.
-        force: whether an existing one is replaced.
-        own: suffixes that it may have all the same.
-    """
-    for name in (target, Path(os.path.realpath(target))):
-        suffix = name.suffix.lower()
-        if suffix in (".aic", *PICTURES) and suffix not in own:
-            raise AicError(f"{name}: suffix {name.suffix!r} is that of another kind of file")
-    files.check_free(target, force)
-
-
-@contextmanager
-def naming(source: Path, target: Path) -> Iterator[None]:
-    """Put the name of the input before refusals that name no file."""
-    try:
-        yield
-    except AicError as error:
-        if any(str(path) in str(error) for path in (source, target)):
-            raise
-        raise AicError(f"{source}: {error}") from error
+    from imgcodec.cli.many.shards import Row
 
 
 def run(
-    work: AnyWork, sources: Sequence[str], target: str,
+    work: Work, sources: Sequence[str], target: str,
     suffixes: Sequence[str], suffix: str, force: bool, jobs: int, quiet: bool,
     dry: bool = False, cluster: str | None = None, report: Path | None = None,
 ) -> None:  # fmt: skip
@@ -150,8 +43,6 @@ def run(
         cluster: the address of what does it in our place, see `cluster.connected`.
         report: a CSV file to be written of that.
     """
-    from imgcodec.cli import places, streams, targets
-
     if not sources:
         raise click.UsageError("Missing argument: a file that is read, and one that is written.")
     if report is not None and cluster is None:
@@ -173,12 +64,11 @@ def run(
         raise click.UsageError(f"{streams.PIPE} is a single file, and others cannot go with it.")
     if dry and target == streams.PIPE:
         raise click.UsageError("--dry-run writes nothing, to stdout neither.")
-    source = sources[0]
+    source, warn = sources[0], work.warn
     if source != streams.PIPE:
         READ.convert(source, None, None)
     with streams.as_files(source, target, suffix, force) as (task, told):
-        warn = work.warn
-        work.warn = lambda path, note: warn(Path(told(str(path))), note)
+        work = replace(work, warn=lambda path, note: warn(Path(told(str(path))), note))
         if dry:
             check_apart(task.source, task.target)
             check_coded(task.target, force)
@@ -193,15 +83,13 @@ def run(
 
 
 def _run_all(
-    work: AnyWork,
+    work: Work,
     listing: Listing,
     jobs: int,
     quiet: bool,
     dry: bool,
 ) -> None:
     """Make many files, go on after one that fails, and end with a list of those."""
-    from imgcodec.cli import batch
-
     for path, note in listing.notes:
         work.warn(path, note)
     failed = list(listing.failed)
@@ -225,16 +113,12 @@ def _run_all(
 
 
 def _run_on_cluster(
-    work: AnyWork, listing: Listing, address: str, jobs: int, quiet: bool,
+    work: Work, listing: Listing, address: str, jobs: int, quiet: bool,
     report: Path | None,
 ) -> None:  # fmt: skip
     """Have many files made, go on after one that fails, and end with a list of those."""
-    from imgcodec.cli import cluster
-    from imgcodec.cli.decode import Decoding
-    from imgcodec.cli.encoding import Encoding
+    from imgcodec.cli.many import cluster
 
-    if not isinstance(work, Encoding | Decoding):
-        raise TypeError(f"{type(work)} goes to no cluster")
     if report is not None:
         check_other(report, listing.force)
     for path, note in listing.notes:
@@ -243,7 +127,7 @@ def _run_on_cluster(
     pairs = [(cluster.absolute(source), cluster.absolute(made)) for source, made in listing.pairs]
     num_current = 0
 
-    def due(rows: Iterable[cluster.Row]) -> Iterator[cluster.Row]:
+    def due(rows: Iterable[Row]) -> Iterator[Row]:
         nonlocal num_current
         for row in rows:
             for note in row.notes:
@@ -302,24 +186,10 @@ def _show(
             bar.update()
 
 
-def _rehearse(
-    work: AnyWork, due: Sequence[Task], jobs: int, quiet: bool
-) -> list[tuple[Path, str]]:
+def _rehearse(work: Work, due: Sequence[Task], jobs: int, quiet: bool) -> list[tuple[Path, str]]:
     """Say what would be made; return what would fail, and why."""
-    from imgcodec.cli import rehearsal
-    from imgcodec.cli.encoding import Encoding
+    from imgcodec.cli.many import rehearsal
 
-    if not isinstance(work, Encoding):
+    if not isinstance(work, Measurable):
         raise TypeError(f"{type(work)} has no rehearsal")
     return rehearsal.rehearse(work, due, jobs, quiet)
-
-
-def threads_of(threads: int | None, jobs: int) -> int | None:
-    """Return how many CPU threads each of several jobs has."""
-    return threads if threads is not None or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
-
-
-def warn(quiet: bool, path: Place, note: str) -> None:
-    """Say on stderr what is not as it was."""
-    if not quiet:
-        click.echo(one_line(f"{path}: {note}"), err=True)

@@ -13,8 +13,8 @@ from PIL import Image
 from test_cli import names
 from work_of_processes import Dying, deadly, failing, slow, twice
 
-from imgcodec.cli import batch, elsewhere, workers
-from imgcodec.cli.targets import Task
+from imgcodec.cli.many import batch, elsewhere, workers
+from imgcodec.cli.many.work import Task
 
 LOST = "lost"
 
@@ -175,7 +175,7 @@ def test_only_the_processes_that_code_load_torch():
     code = """
 import sys
 from click.testing import CliRunner
-from imgcodec.cli import jobs, encode
+from imgcodec.cli import encode
 encode.run = lambda *words: print(sorted(words[0].goal), "torch" in sys.modules)
 print(CliRunner().invoke(encode.encode, ["a", "b", "--rate", "1"]).output)
 from imgcodec.codec.target import KINDS

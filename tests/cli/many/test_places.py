@@ -11,8 +11,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from test_cli import FakeCodec, assert_refused  # noqa: F401
 
-from imgcodec.cli import cluster, copies, elsewhere, places, targets
 from imgcodec.cli.encoding import Encoding
+from imgcodec.cli.many import copies, elsewhere, places, shards, targets
 from imgcodec.cli.options import PICTURES
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
@@ -52,7 +52,7 @@ def encode(aic, tmp_path):
         work = Encoding(**words | settings)
         folder = tmp_path / "scratch"
         folder.mkdir(exist_ok=True)
-        rows = list(cluster.rows(work, pairs, force, folder, "me"))
+        rows = list(shards.rows(work, pairs, force, folder, "me"))
         assert not [path for path in folder.rglob("*") if path.is_file()]
         return rows
 

@@ -7,22 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
 
-from imgcodec.cli import places
+from imgcodec.cli.many import places
+from imgcodec.cli.many.work import Place, Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
-
-
-class Task(NamedTuple):
-    """A file to be made from another."""
-
-    source: Path
-    target: Path
-    force: bool = False  # whether an existing target is replaced
-
-
-Place = Path | str  # a str is a URL
 
 
 @dataclass

@@ -21,13 +21,13 @@ from PIL import Image
 from test_cli import assert_refused, assert_usage, names
 
 from imgcodec import cli
-from imgcodec.cli import cluster, elsewhere
+from imgcodec.cli.many import cluster, elsewhere, shards
 from imgcodec.format import container
 from imgcodec.pictures.reader import read_image
 
 LIMIT_S = 120
 PICTURES = 200
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def paint(folder, number):
@@ -241,13 +241,13 @@ def test_a_file_of_which_workers_die_costs_no_other(store, tmp_path, monkeypatch
         if any(source.endswith("3") for source, _ in pairs):
             time.sleep(0.2)  # the others are here by now
             os.kill(os.getpid(), signal.SIGKILL)
-        return [cluster.Row(*pair, "w", line="made") for pair in pairs]
+        return [shards.Row(*pair, "w", line="made") for pair in pairs]
 
     class Work:
         threads = None
 
     monkeypatch.setattr(elsewhere, "packed", lambda work: b"")
-    monkeypatch.setattr(cluster, "_shard", by_value(shard))
+    monkeypatch.setattr(shards, "shard", by_value(shard))
     monkeypatch.setattr(cluster, "SHARDS_EACH", 1)
     with start(1) as one, Client(one) as client:
         # All wait at one worker, and dask counts its deaths for those that wait, too.

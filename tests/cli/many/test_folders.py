@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from test_cli import FakeCodec, assert_refused, assert_usage, names
 
-from imgcodec.cli import batch, targets
+from imgcodec.cli.many import batch, targets
 from imgcodec.format import container
 from imgcodec.releases import DEFAULT_TUNE, NEWEST
 
