@@ -48,7 +48,7 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
         return None
     import torch
 
-    from imgcodec.model.ms_ssim import ms_ssim
+    from imgcodec.perceptual.ms_ssim import ms_ssim
 
     with torch.inference_mode():
         return float(ms_ssim(_tensor(a), _tensor(b), PEAK))
@@ -69,7 +69,7 @@ def ssimulacra2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     _check_pair(a, b)
     import torch
 
-    from imgcodec.model.ssimulacra2 import MIN_SIDE, ssimulacra2
+    from imgcodec.perceptual.ssimulacra2 import MIN_SIDE, ssimulacra2
 
     if min(a.shape[:2]) < MIN_SIDE:
         return None
@@ -83,7 +83,7 @@ def ssimulacra2_db(score: float) -> float:
     That of the impairment, which can be averaged over parts of a picture. It grows evenly with the
     fineness of steps, as a PSNR does.
     """
-    from imgcodec.model.ssimulacra2 import POWER
+    from imgcodec.perceptual.ssimulacra2 import POWER
 
     return math.inf if score >= 100 else -10 / POWER * math.log10(1 - score / 100)
 
@@ -91,7 +91,7 @@ def ssimulacra2_db(score: float) -> float:
 def cvvdp(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     """Return the CVVDP of two pictures in JOD, 10 when equal, None where a side is too short.
 
-    As seen on a 4k screen of 30 inches, see `imgcodec.model.cvvdp`.
+    As seen on a 4k screen of 30 inches, see `imgcodec.perceptual.cvvdp`.
 
     Args:
         a: the original, uint8 (H, W, 3) or (H, W).
@@ -100,7 +100,7 @@ def cvvdp(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     _check_pair(a, b)
     import torch
 
-    from imgcodec.model.cvvdp import MIN_SIDE, cvvdp
+    from imgcodec.perceptual.cvvdp import MIN_SIDE, cvvdp
 
     if min(a.shape[:2]) < MIN_SIDE:
         return None

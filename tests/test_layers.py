@@ -25,7 +25,8 @@ TABLE = {
     "format": ({"errors"}, set[str]()),
     "entropy": ({"errors"}, {"numpy", "constriction"}),
     "model": (set[str](), TORCH),
-    "metrics": ({"errors", "model"}, {"numpy"}),
+    "perceptual": ({"model"}, TORCH),
+    "metrics": ({"errors", "perceptual"}, {"numpy"}),
     "releases": ({"errors"}, set[str]()),
     "jpeg": (
         {"entropy", "errors", "format", "releases"},
@@ -46,8 +47,8 @@ TABLE = {
     ),
     "codec": (
         {
-            "entropy", "errors", "format", "metrics", "model", "pictures", "releases", "runtime",
-            "weights",
+            "entropy", "errors", "format", "metrics", "model", "perceptual", "pictures",
+            "releases", "runtime", "weights",
         },
         CODEC,
     ),
@@ -65,7 +66,7 @@ TABLE = {
     "train": (
         {
             "codec", "entropy", "errors", "files", "format", "jpeg", "metrics", "model",
-            "runtime", "weights",
+            "perceptual", "runtime", "weights",
         },
         CODEC,
     ),
@@ -79,7 +80,8 @@ TABLE = {
     "cli": (
         {
             "__init__", "bench", "codec", "errors", "files", "format", "into_jpeg", "jpeg",
-            "metrics", "model", "pictures", "releases", "restoring", "runtime", "train",
+            "metrics", "model", "perceptual", "pictures", "releases", "restoring", "runtime",
+            "train",
         },
         {"click"},
     ),

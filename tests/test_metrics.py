@@ -115,7 +115,7 @@ def test_ms_ssim_needs_its_least_side(height, width, measured):
 
 @pytest.mark.parametrize(("measure", "best"), [(metrics.ssimulacra2, 100), (metrics.cvvdp, 10)])
 def test_what_the_eye_sees_has_its_bounds_and_order(measure, best):
-    """The values themselves are held against their references in tests/model."""
+    """The values themselves are held against their references in tests/perceptual."""
     a = smooth(41, 60)
     values = [measure(a, disturbed(a, sigma)) for sigma in (0, 2, 5, 20)]
     assert values[0] == pytest.approx(best, abs=1e-3)

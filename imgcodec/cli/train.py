@@ -171,7 +171,7 @@ def train(
     import torch
 
     from imgcodec.model import ModelConfig
-    from imgcodec.model.distortion import METRICS
+    from imgcodec.perceptual.distortion import METRICS
     from imgcodec.train.loop import train as run
 
     cuda = torch.cuda.is_available()

@@ -15,7 +15,7 @@ from imgcodec.metrics import (
     psnr,
     ssimulacra2_db,
 )
-from imgcodec.model.ssimulacra2 import MIN_SIDE, SCALES, impairment_of, moments, score_of
+from imgcodec.perceptual.ssimulacra2 import MIN_SIDE, SCALES, impairment_of, moments, score_of
 from imgcodec.runtime.forks import undivided
 
 Pixels = NDArray[np.uint8]

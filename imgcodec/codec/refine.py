@@ -10,8 +10,8 @@ from torch import Tensor
 
 from imgcodec.errors import AicError
 from imgcodec.model import Codes, Model
-from imgcodec.model.distortion import distortion, lmbda
-from imgcodec.model.steps import error_weight
+from imgcodec.model.steps import error_weight, lmbda
+from imgcodec.perceptual.distortion import distortion
 from imgcodec.runtime.forks import undivided
 
 # By metric: the shares of the way to the codes, so that what was chosen is chosen again, and from

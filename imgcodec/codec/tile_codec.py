@@ -34,9 +34,9 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Codes, Model, pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
-from imgcodec.model.distortion import TUNES
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
 from imgcodec.model.tables import MEAN_UNIT
+from imgcodec.perceptual.distortion import TUNES
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
 

@@ -19,7 +19,6 @@ from imgcodec.model.config import ModelConfig
 from imgcodec.model.context import LEVEL_STRIDE, CodeContext, LatticeContext, Reach, Visitor
 from imgcodec.model.dct import COEFFICIENTS, STRIDE, LappedDCT
 from imgcodec.model.decoder import Decoder
-from imgcodec.model.distortion import lmbda
 from imgcodec.model.encoder import Encoder
 from imgcodec.model.integer import integers_kept
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
@@ -41,7 +40,7 @@ from imgcodec.model.tables import (
 )
 from imgcodec.model.visitors import LatentBits, LevelBits, SingleBits
 
-__all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig", "lmbda"]
+__all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig"]
 
 EVEN_LEVEL = 7  # of all places where all errors count the same
 

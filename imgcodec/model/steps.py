@@ -7,13 +7,13 @@ from torch.nn import functional as F
 from imgcodec.model import pyramid
 from imgcodec.model.config import ModelConfig
 from imgcodec.model.dct import STRIDE
-from imgcodec.model.distortion import lmbda
 from imgcodec.model.tables import (
     RATE_INDICES,
 )
 
 SSIM_C2 = 0.03**2  # of the structural similarity of pixels in 0..1
 MASKING_LEVEL = -6.4  # log2 of the variance, and C2, whose level is the quantizer's; usual ones
+LMBDA_LOW, LMBDA_OCTAVES = 4.0, 14.0  # lambda(u) = 4 * 2^(14 u)
 HIGH_RATE_STEP = 26.0  # step^2 * lambda at which a fine uniform quantiser is optimal
 # How many times errors of the block means, of the first group, of the second and of the others
 # count when latents are rounded: what is coded early tells about what follows, zeros make those
@@ -23,6 +23,11 @@ ROUNDING = {
     "ms-ssim": (1.5, 1.7, 1.0, 1.0),
     "eye": (1.0, 1.9, 1.0, 1.0),
 }
+
+
+def lmbda(u: Tensor) -> Tensor:
+    """Return the weight of the distortion at rate parameter u, 0..1."""
+    return LMBDA_LOW * 2 ** (LMBDA_OCTAVES * u)
 
 
 def middle_step(u: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.errors import ImageError
-from imgcodec.model.filters import constant
+from imgcodec.perceptual.filters import constant
 from imgcodec.train.pages import pages
 
 VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994

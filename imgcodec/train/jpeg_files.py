@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.jpeg.forward import FROM_RGB
-from imgcodec.model.filters import constant
 from imgcodec.model.restorer import MIDDLE, PLANES, Coded, Restorer
+from imgcodec.perceptual.filters import constant
 
 QUALITIES = 5, 95  # that training is for, of libjpeg
 # Tables of quality 50 of the standard (annex K), luma and colours, row by row.

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.model import STRIDE, Rates
-from imgcodec.model.distortion import distortion, lmbda
+from imgcodec.model.steps import lmbda
+from imgcodec.perceptual.distortion import distortion
 
 LEAST_COST = 0.01  # bits per pixel; keeps empty patches from counting for more and more
 # The eye's: of the hatch, how much it counts; blocks whose deviation is below `FLAT` are flat.

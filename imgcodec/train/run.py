@@ -13,7 +13,7 @@ from imgcodec import files
 from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
-from imgcodec.model.distortion import TUNES
+from imgcodec.perceptual.distortion import TUNES
 from imgcodec.train import validate
 from imgcodec.train.checkpoint import load_weights, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from imgcodec.metrics import bd_rate
 from imgcodec.model import Model
-from imgcodec.model.ms_ssim import ms_ssim
-from imgcodec.model.ssimulacra2 import ssimulacra2
+from imgcodec.perceptual.ms_ssim import ms_ssim
+from imgcodec.perceptual.ssimulacra2 import ssimulacra2
 from imgcodec.train.loss import psnr
 
 RATE_PARAMETERS = (0.1, 0.22, 0.34, 0.46, 0.58, 0.7, 0.82)

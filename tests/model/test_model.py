@@ -8,19 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig, lmbda
+from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig
 from imgcodec.model.binarizer import binarize, round_cheaply
 from imgcodec.model.cells import WARMTH, logistic_bits
-from imgcodec.model.cvvdp import visible
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
-from imgcodec.model.distortion import SIMILARITY_WEIGHT, distortion
 from imgcodec.model.integer import IntegerLinear, activation, integers_kept, rounded
-from imgcodec.model.ms_ssim import ms_ssim
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
-from imgcodec.model.ssimulacra2 import impairment
-from imgcodec.model.steps import eighths, error_weight, middle_step, rate_index, rounding_weights
+from imgcodec.model.steps import (
+    eighths,
+    error_weight,
+    lmbda,
+    middle_step,
+    rate_index,
+    rounding_weights,
+)
 from imgcodec.model.tables import cost_table, mass_table
 from imgcodec.model.visitors import LatentBits
+from imgcodec.perceptual.cvvdp import visible
+from imgcodec.perceptual.distortion import SIMILARITY_WEIGHT, distortion
+from imgcodec.perceptual.ms_ssim import ms_ssim
+from imgcodec.perceptual.ssimulacra2 import impairment
 
 SIZES = [(8, 8), (8, 40), (40, 8), (16, 24), (64, 32)]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ssimulacra2_pairs import pairs
 
-from imgcodec.model.cvvdp import cvvdp, visible
+from imgcodec.perceptual.cvvdp import cvvdp, visible
 
 # Qualities in JOD of every third pair, by the package cvvdp 0.5.7 on "standard_4k".
 QUALITIES = Path(__file__).with_name("cvvdp_pairs.csv")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from imgcodec.model.filters import constant, filtered, products
+from imgcodec.perceptual.filters import constant, filtered, products
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse
 WINDOW, SIGMA = 11, 1.5  # px

@@ -5,7 +5,7 @@ import pytorch_msssim
 import torch
 from torch.nn import functional as F
 
-from imgcodec.model.ms_ssim import WEIGHTS, ms_ssim
+from imgcodec.perceptual.ms_ssim import WEIGHTS, ms_ssim
 
 
 def pair(shape, noise, peak=1.0, dtype=torch.float32):

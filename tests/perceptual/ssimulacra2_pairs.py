@@ -1,8 +1,9 @@
 """Pairs of pictures whose SSIMULACRA 2 is known: the scores of libjxl's own program, in a CSV.
 
 The pairs are made of a picture in docs/ and of drawn ones by numpy alone, so they are the same
-everywhere. `python tests/model/ssimulacra2_pairs.py PROGRAM` wrote the scores, with `ssimulacra2`
-of libjxl 0.11.2 (metric version 2.1), as Debian 13 has it in libjxl-devtools 0.11.2-0.1~deb13u3.
+everywhere. `python tests/perceptual/ssimulacra2_pairs.py PROGRAM` wrote the scores, with
+`ssimulacra2` of libjxl 0.11.2 (metric version 2.1), as Debian 13 has it in libjxl-devtools
+0.11.2-0.1~deb13u3.
 """
 
 import csv

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.model.filters import Taps, constant, filtered
 from imgcodec.model.fusion import fusable
-from imgcodec.model.ssimulacra2 import linear_light
+from imgcodec.perceptual.filters import Taps, constant, filtered
+from imgcodec.perceptual.ssimulacra2 import linear_light
 
 MIN_SIDE = 8  # px
 PEAK, BLACK, REFLECTED = 200.0, 0.2, 250 / np.pi * 0.005  # of the display, cd/m2

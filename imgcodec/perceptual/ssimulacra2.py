@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from imgcodec.model.filters import constant, filtered, products
 from imgcodec.model.fusion import fusable
+from imgcodec.perceptual.filters import constant, filtered, products
 
 MIN_SIDE = 8  # px; scales of smaller pictures are left out
 SCALES = 6

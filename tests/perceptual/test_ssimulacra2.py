@@ -5,8 +5,8 @@ import pytest
 import torch
 from ssimulacra2_pairs import pairs, scores
 
-from imgcodec.model.filters import BLOCK
-from imgcodec.model.ssimulacra2 import impairment, impairment_of, moments, ssimulacra2
+from imgcodec.perceptual.filters import BLOCK
+from imgcodec.perceptual.ssimulacra2 import impairment, impairment_of, moments, ssimulacra2
 
 
 def tensor(pixels):

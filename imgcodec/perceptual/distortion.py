@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from imgcodec.model.cvvdp import visible
-from imgcodec.model.ms_ssim import MIN_SIDE, ms_ssim
-from imgcodec.model.ssimulacra2 import impairment
+from imgcodec.perceptual.cvvdp import visible
+from imgcodec.perceptual.ms_ssim import MIN_SIDE, ms_ssim
+from imgcodec.perceptual.ssimulacra2 import impairment
 
 # What weights are tuned to, and its distortion.
 METRICS = {"psnr": "mse", "ms-ssim": "ms-ssim", "eye": "eye"}
@@ -17,12 +17,6 @@ SIMILARITY_WEIGHT = 0.027
 # The eye's: impairment of SSIMULACRA 2, visible difference of CVVDP, 1 - MS-SSIM and squared error
 # in units of a squared error. On photographs at 0.3 bits per pixel they make 65, 14, 15 and 6 %.
 IMPAIRMENT_WEIGHT, VISIBLE_WEIGHT, STRUCTURE_WEIGHT, SQUARE_WEIGHT = 2.8e-5, 3e-6, 2e-3, 0.03
-LMBDA_LOW, LMBDA_OCTAVES = 4.0, 14.0  # lambda(u) = 4 * 2^(14 u)
-
-
-def lmbda(u: Tensor) -> Tensor:
-    """Return the weight of the distortion at rate parameter u, 0..1."""
-    return LMBDA_LOW * 2 ** (LMBDA_OCTAVES * u)
 
 
 def distortion(x: Tensor, x_hat: Tensor, metric: str) -> Tensor:
