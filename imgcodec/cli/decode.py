@@ -153,7 +153,8 @@ class Decoding:
         if not self.keep_going:
             file.check_length()
         from imgcodec.format.metadata import Metadata
-        from imgcodec.pictures import georeference, geotiff, modes, picture, writer
+        from imgcodec.pictures import modes, picture, writer
+        from imgcodec.pictures.geo import georeference, geotiff
 
         writer.check_target(target, force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)

@@ -131,7 +131,8 @@ class Encoding:
     def _encode(self, task: Task, member: Member | None, stages: dict[str, float]) -> str:
         source, target, force = task
         check_apart(source, target)
-        from imgcodec.pictures import geotiff, reader
+        from imgcodec.pictures import reader
+        from imgcodec.pictures.geo import geotiff
         from imgcodec.pictures.picture import Picture
 
         check_coded(target, force)

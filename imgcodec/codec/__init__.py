@@ -50,8 +50,8 @@ from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
 from imgcodec.pictures.arrays import check_samples
 from imgcodec.pictures.drawn import is_drawn
+from imgcodec.pictures.geo.raster import Raster
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
-from imgcodec.pictures.raster import Raster
 from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed

@@ -9,7 +9,8 @@ from PIL import Image, PngImagePlugin
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import of_density, proportion, tells_density, tiff_part, with_density
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures import profiles, tiff_tags
+from imgcodec.pictures import profiles
+from imgcodec.pictures.headers import tiff_tags
 from imgcodec.pictures.pillow_guard import refusing
 
 # How ImageMagick puts into PNG what had no place there: a name, a length, hexadecimal digits.

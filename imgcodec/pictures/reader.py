@@ -15,20 +15,20 @@ from imgcodec.errors import AicError, ImageError
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
-from imgcodec.pictures import jxl_header
-from imgcodec.pictures.aperture import Shape, shape_told
 from imgcodec.pictures.arrays import ByteArray, HalfArray, Samples
-from imgcodec.pictures.boxes import overlooked
-from imgcodec.pictures.colour_codes import colours_told
-from imgcodec.pictures.depth import eight_bits, layout, unknown
-from imgcodec.pictures.georeference import lost_without_rasterio
+from imgcodec.pictures.geo.georeference import lost_without_rasterio
+from imgcodec.pictures.headers import jxl_header
+from imgcodec.pictures.headers.aperture import Shape, shape_told
+from imgcodec.pictures.headers.boxes import overlooked
+from imgcodec.pictures.headers.colour_codes import colours_told
+from imgcodec.pictures.headers.depth import eight_bits, layout, unknown
+from imgcodec.pictures.headers.passed_over import passed_over
+from imgcodec.pictures.headers.tiff_tags import num_inside, others_left_out
 from imgcodec.pictures.info import metadata_of
 from imgcodec.pictures.modes import samples
-from imgcodec.pictures.passed_over import passed_over
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.roi import DEFAULT_WEIGHT, Roi
-from imgcodec.pictures.tiff_tags import num_inside, others_left_out
 from imgcodec.runtime.stopwatch import stage
 
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better

@@ -16,10 +16,10 @@ from imgcodec.files import check_free, replacing, write_bytes
 from imgcodec.format.exif import density, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.headers.tiff_tags import XMP, as_tags, lost_tags
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
 from imgcodec.pictures.pillow_guard import refusing
 from imgcodec.pictures.profiles import fits
-from imgcodec.pictures.tiff_tags import XMP, as_tags, lost_tags
 from imgcodec.runtime.stopwatch import stage
 
 TakeRows = Callable[[ByteArray], None]

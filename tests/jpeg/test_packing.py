@@ -19,7 +19,7 @@ from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
 from imgcodec.jpeg import coding, frames, network, optimal, packing, scan_writer, syntax
-from imgcodec.pictures.passed_over import passed_over
+from imgcodec.pictures.headers.passed_over import passed_over
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMISED = {  # SHA-256 of every golden file; lines are added, never changed

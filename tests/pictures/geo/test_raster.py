@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+from picture_files import tiff
 from PIL import Image, ImageCms
-from test_depth import tiff
 from test_geotiff import PLACE, aic, mosaic, write  # noqa: F401  # two of them are fixtures
 
 from imgcodec.errors import ImageError
 from imgcodec.format import container
-from imgcodec.pictures import geotiff
-from imgcodec.pictures.georeference import CHUNK
+from imgcodec.pictures.geo import geotiff
+from imgcodec.pictures.geo.georeference import CHUNK
 from imgcodec.pictures.picture import ALPHA_CHUNK, alpha_of
 from imgcodec.pictures.png import GreyPng
 from imgcodec.pictures.reader import read_picture

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from imgcodec.errors import ImageError
-from imgcodec.pictures.aperture import shape_told
-from imgcodec.pictures.boxes import boxes
+from imgcodec.pictures.headers.aperture import shape_told
+from imgcodec.pictures.headers.boxes import boxes
 from imgcodec.pictures.reader import from_pil, read_picture, size_of
 
 RNG = np.random.default_rng(0)

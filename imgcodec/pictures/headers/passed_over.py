@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from imgcodec.pictures.boxes import boxes
+from imgcodec.pictures.headers.boxes import boxes
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {

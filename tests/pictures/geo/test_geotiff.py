@@ -12,7 +12,7 @@ from imgcodec import cli, codec
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures import georeference, geotiff
+from imgcodec.pictures.geo import georeference, geotiff
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image
 from imgcodec.releases import DEFAULT_TUNE

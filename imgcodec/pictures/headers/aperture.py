@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from PIL import Image
 
-from imgcodec.pictures.boxes import boxes
+from imgcodec.pictures.headers.boxes import boxes
 
 _MOST_BYTES = 2**24  # of the box that is looked at
 _CLAP = struct.Struct(">IIIIiIiI")  # ratios: width, height, and how far its middle is off

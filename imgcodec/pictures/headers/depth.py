@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImagePalette, TiffImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.pictures import jxl_header
+from imgcodec.pictures.headers import jxl_header
 
 MOST = 65535  # in Pillow's modes of 16 bits
 _GREY = ("I;16", "I;16B", "I;16L", "I;16N")

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from imgcodec.pictures.boxes import boxes
+from imgcodec.pictures.headers.boxes import boxes
 
 _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)}  # as sRGB
 _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import IO, NamedTuple
 
 from imgcodec.errors import ImageError
-from imgcodec.pictures.boxes import boxes
+from imgcodec.pictures.headers.boxes import boxes
 
 _BARE, _BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits that follow, and what is added to them

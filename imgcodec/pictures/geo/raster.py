@@ -15,15 +15,15 @@ from imgcodec.errors import ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
-from imgcodec.pictures.bands import bands_of, left_out
-from imgcodec.pictures.depth import reference_notes
-from imgcodec.pictures.georeference import chunk_of
+from imgcodec.pictures.geo.bands import bands_of, left_out
+from imgcodec.pictures.geo.georeference import chunk_of
+from imgcodec.pictures.headers.depth import reference_notes
+from imgcodec.pictures.headers.tiff_tags import num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
-from imgcodec.pictures.tiff_tags import num_inside, others_left_out
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from imgcodec.errors import AicError, ImageError
 from imgcodec.files import reason, replacing
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.pictures.arrays import ByteArray
-from imgcodec.pictures.georeference import chunk_of, place_of
+from imgcodec.pictures.geo.georeference import chunk_of, place_of
+from imgcodec.pictures.geo.raster import Raster, has_mask, line_of, telling
 from imgcodec.pictures.modes import composed
 from imgcodec.pictures.pillow_guard import PROCESS_LOCK
-from imgcodec.pictures.raster import Raster, has_mask, line_of, telling
 from imgcodec.pictures.writer import TakeRows
 from imgcodec.runtime.stopwatch import stage
 

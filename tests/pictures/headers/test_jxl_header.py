@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from imgcodec.errors import ImageError
-from imgcodec.pictures import jxl_header, reader
+from imgcodec.pictures import reader
+from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.reader import read_picture
 
 
