@@ -24,7 +24,8 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from imgcodec.jpeg import coding, context, network, scan_reader, syntax
+from imgcodec.jpeg import scan_reader, syntax
+from imgcodec.jpeg.packing import coding, context, network
 from imgcodec.train.pages import pages
 
 HIDDEN = {"values": (32, 16), "ends": (32, 32), "means": (32, 32)}

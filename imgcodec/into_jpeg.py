@@ -18,9 +18,9 @@ import numpy as np
 
 from imgcodec.errors import AicError, ImageError, warn_of
 from imgcodec.jpeg import choosing, forward, halves, writing
-from imgcodec.jpeg.context import ZIGZAG
 from imgcodec.jpeg.pixels import Samples
 from imgcodec.jpeg.reading import Coefficients, Plane
+from imgcodec.jpeg.syntax import ZIGZAG
 from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil

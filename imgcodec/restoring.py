@@ -16,7 +16,7 @@ from torch import Tensor
 
 from imgcodec.format.container import MAX_PIXELS, check_pixels
 from imgcodec.jpeg import halves, reading
-from imgcodec.jpeg.context import ZIGZAG
+from imgcodec.jpeg.syntax import ZIGZAG
 from imgcodec.model.dct import STRIDE
 from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.model.winograd import lay_out

@@ -14,7 +14,8 @@ from pathlib import Path
 from imgcodec import releases
 from imgcodec.errors import AicError
 from imgcodec.format import packed
-from imgcodec.jpeg import frames, packing
+from imgcodec.jpeg import packing
+from imgcodec.jpeg.packing import frames
 
 MAX_PIXELS = 2**14
 

@@ -74,7 +74,7 @@ class IntoJpeg:
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `Work`; a file of another quality, size or shape is kept."""
         from imgcodec.jpeg import forward, halves, syntax
-        from imgcodec.jpeg.context import ZIGZAG
+        from imgcodec.jpeg.syntax import ZIGZAG
 
         data = files.read_bytes(task.target)
         try:

@@ -1,5 +1,5 @@
-"""JPEG files packed without loss: their syntax, and a coder for their coefficients.
+"""JPEG files: their syntax and coefficients, read, written, chosen, and packed without loss.
 
-`packing` is the way in. May import numpy, constriction, safetensors, `errors`, `entropy`,
-`format` and `releases`; no torch, so that packing starts at once.
+`packing` is the way in for the last. May import numpy, constriction, safetensors, `errors`,
+`entropy`, `format` and `releases`; no torch, so that packing starts at once.
 """

@@ -9,8 +9,9 @@ import heapq
 import numpy as np
 
 from imgcodec.errors import ImageError
-from imgcodec.jpeg import frames, scan_writer, syntax
+from imgcodec.jpeg import scan_writer, syntax
 from imgcodec.jpeg.huffman import WINDOW, Integers
+from imgcodec.jpeg.packing import frames
 from imgcodec.jpeg.scans import Blocks
 
 _RESERVED = 256  # a symbol that no code is for, so that none is of ones alone

@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imgcodec.jpeg.context import ZIGZAG
 from imgcodec.jpeg.reading import Coefficients, Plane
+from imgcodec.jpeg.syntax import ZIGZAG
 
 Pixels = NDArray[np.float16]
 Samples = NDArray[np.float32]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from imgcodec.errors import ImageError
 from imgcodec.format import container
 from imgcodec.jpeg import scan_reader, scans, syntax
-from imgcodec.jpeg.context import ZIGZAG
+from imgcodec.jpeg.syntax import ZIGZAG
 
 
 class Plane(NamedTuple):

@@ -27,6 +27,11 @@ _OTHER_FRAMES = {
 }  # fmt: skip
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # \xff+ would take a square of time
 MOST_SCANS = 256
+ORDER = sorted(
+    ((u, v) for u in range(8) for v in range(8)),
+    key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]),
+)
+ZIGZAG = np.array([8 * u + v for u, v in ORDER])  # number in zigzag order -> in raster order
 YCC, RGB = "YCbCr", "RGB"  # what three components can be
 
 

@@ -18,7 +18,8 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, optimal, packing, scan_writer, syntax
+from imgcodec.jpeg import optimal, packing, scan_writer, syntax
+from imgcodec.jpeg.packing import coding, frames, network
 from imgcodec.pictures.headers.passed_over import passed_over
 
 GOLDEN = Path(__file__).parent / "golden"

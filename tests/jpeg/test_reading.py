@@ -8,7 +8,7 @@ from jpeg_files import jpeg, opened
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.jpeg import reading
-from imgcodec.jpeg.context import ZIGZAG
+from imgcodec.jpeg.syntax import ZIGZAG
 
 
 @pytest.mark.parametrize(

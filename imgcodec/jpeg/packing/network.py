@@ -13,7 +13,14 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from imgcodec.errors import AicError
-from imgcodec.jpeg.context import END_FEATURES, FEATURES, LIMIT, MEAN_FEATURES, TERMS, Floats
+from imgcodec.jpeg.packing.context import (
+    END_FEATURES,
+    FEATURES,
+    LIMIT,
+    MEAN_FEATURES,
+    TERMS,
+    Floats,
+)
 
 Integers = NDArray[np.int64]
 SHIFT = 7  # fractional bits of weights

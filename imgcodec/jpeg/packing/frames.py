@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from imgcodec.errors import FormatError
-from imgcodec.jpeg.context import ZIGZAG
+from imgcodec.jpeg.syntax import ZIGZAG
 
 _LUMA = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,

@@ -14,17 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imgcodec.jpeg.syntax import ORDER
+
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-_ORDER = sorted(
-    ((u, v) for u in range(8) for v in range(8)),
-    key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]),
-)
-ZIGZAG = np.array([8 * u + v for u, v in _ORDER])  # number in zigzag order -> in raster order
-NUMBER = {place: k for k, place in enumerate(_ORDER)}  # (row, column) -> number in zigzag order
-GROUPS = [[k for k in range(64) if sum(_ORDER[k]) == d] for d in range(14, 0, -1)]
+NUMBER = {place: k for k, place in enumerate(ORDER)}  # (row, column) -> number in zigzag order
+GROUPS = [[k for k in range(64) if sum(ORDER[k]) == d] for d in range(14, 0, -1)]
 NOTHING = 64  # the number of a plane of zeros
 _OWN = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, -1), (-1, 2), (2, 2))
 FEATURES = 40
@@ -55,7 +52,7 @@ class _Terms(NamedTuple):
 
 
 def _terms(k: int) -> _Terms:
-    u, v = _ORDER[k]
+    u, v = ORDER[k]
     return _Terms([_number(u, v + i) for i in range(8)], [_number(u + i, v) for i in range(8)])
 
 
@@ -203,7 +200,7 @@ def beside(component: Component, before: list[Component]) -> Beside:
 
     sizes = np.zeros((65, height + 2, width + 2), np.uint8)
     source: dict[int, Floats] = {}
-    for k, (u, v) in enumerate(_ORDER):
+    for k, (u, v) in enumerate(ORDER):
         number = NUMBER[u // min(down, 2), v // min(across, 2)] or k
         if number not in source:
             source[number] = mean(first.sizes[number])
@@ -348,7 +345,7 @@ def features(component: Component, others: Beside, what: Active, predicted: Inte
     return x.astype(np.float32).T
 
 
-_NEAR = np.array([[_number(u + du, v + dv) for du, dv in _OWN] for u, v in _ORDER])
+_NEAR = np.array([[_number(u + du, v + dv) for du, dv in _OWN] for u, v in ORDER])
 
 
 def begin(component: Component) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.entropy.range_coder import Coder
-from imgcodec.jpeg import context
-from imgcodec.jpeg.context import Floats, Integers
-from imgcodec.jpeg.network import FIRST_LARGE, KINDS, LARGE, LOGITS, SIGN, TOP, Networks
+from imgcodec.jpeg.packing import context
+from imgcodec.jpeg.packing.context import Floats, Integers
+from imgcodec.jpeg.packing.network import FIRST_LARGE, KINDS, LARGE, LOGITS, SIGN, TOP, Networks
 
 Bits = NDArray[np.int64] | NDArray[np.bool_]
 Planes = NDArray[np.int32]  # (64, h, w), frequencies in zigzag order

@@ -1,4 +1,7 @@
-"""JPEG file <-> packed file, bit for bit."""
+"""JPEG file <-> packed file, bit for bit; in files of their own what coefficients are coded with.
+
+May import what its parent may, and all of it.
+"""
 
 import os
 import zlib
@@ -13,8 +16,9 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, check_threads
 from imgcodec.format import container, packed
-from imgcodec.jpeg import coding, frames, network, optimal, scan_reader, scans, syntax, writing
-from imgcodec.jpeg.context import Integers
+from imgcodec.jpeg import optimal, scan_reader, scans, syntax, writing
+from imgcodec.jpeg.packing import coding, frames, network
+from imgcodec.jpeg.packing.context import Integers
 from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about
