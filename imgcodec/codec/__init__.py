@@ -9,7 +9,6 @@ May import everything but `cli`, `bench`, `train` and the Pillow plugin; they im
 """
 
 import math
-import operator
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -22,37 +21,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imgcodec.codec.compress import (
-    Compressor,
-    Recoded,
-    Source,
-    Tiled,
-    Unrounded,
-    Whole,
-    compress_at,
-    compress_within,
-    detail_limit_db,
-)
+from imgcodec.codec.compress import compress_at, compress_within, detail_limit_db
+from imgcodec.codec.compressor import Compressor
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.few_colours import in_fewer_colours
 from imgcodec.codec.lossless import Stored, is_better, stored
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
+from imgcodec.codec.source import as_source
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
+from imgcodec.codec.tiled import Recoded, Tiled
 from imgcodec.codec.together import LockstepTileCodec
+from imgcodec.codec.whole import Whole
 from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
-from imgcodec.format.tiles import Box, plan_grid
+from imgcodec.format.tiles import box_of, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
-from imgcodec.pictures.arrays import check_samples
 from imgcodec.pictures.drawn import is_drawn
-from imgcodec.pictures.geo.raster import Raster
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
-from imgcodec.pictures.reader import from_pil
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
 from imgcodec.runtime import openmp
@@ -194,7 +184,7 @@ class Codec:
             raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
         if roi is not None and not isinstance(roi, Roi):
             raise AicError(f"a region of interest of {type(roi).__name__}, wanted a Roi")
-        source, pixels, chunks = _as_source(image)
+        source, pixels, chunks = as_source(image)
         height, width = source.shape[:2]
         if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
             raise AicError("the region of interest is that of a picture of another size")
@@ -262,7 +252,8 @@ class Codec:
         if header.lossless:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
         tile_codec = self._tile_codec_for(header, chunks)
-        work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
+        whole = box_of(None, header.height, header.width)
+        work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
         with timing() as stages, exact():
@@ -297,7 +288,8 @@ class Codec:
             AicError: the region does not lie in the picture, or is too large, or there is no such
                 rate.
         """
-        wanted = _as_box(region, container.File(data).header)
+        header = container.File(data).header
+        wanted = box_of(region, header.height, header.width)
         canvas = Canvas(wanted.height, wanted.width, 3)
         report = self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
         warn_of([report.damage] if report.damage else [])
@@ -326,7 +318,8 @@ class Codec:
         if header.lossless:
             raise AicError("the file has no codes, and no importance map")
         tile_codec = self._tile_codec_for(header, chunks)
-        work = Decompressor(tile_codec, header, tiles.__getitem__, _as_box(None, header))
+        whole = box_of(None, header.height, header.width)
+        work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         rows, columns = header.grid
         with exact():
             found = [[work.spent(row, column) for column in range(columns)] for row in range(rows)]
@@ -365,7 +358,7 @@ class Codec:
             file.check_length()
         header = file.header
         container.check_chunks(file.chunks, ())
-        wanted = _as_box(region, header)
+        wanted = box_of(region, header.height, header.width)
         if not wanted.height * wanted.width <= max_pixels:  # nan, too
             raise AicError(
                 f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
@@ -444,46 +437,3 @@ def _found(device: str) -> str:
     if device == "cuda":
         raise AicError(reason)
     return "cpu"
-
-
-def _as_source(image: Any) -> tuple[Source, Source, list[container.Chunk]]:
-    """Return a picture as what reads like uint8 (H, W, 3) or (H, W), and its chunks.
-
-    The first is what is coded with loss: colours that cannot be seen take few bits, and what was
-    never rounded is not. The second is what a file without loss keeps.
-    """
-    if hasattr(image, "mode"):
-        image = from_pil(image)
-        warn_of(image.notes)
-    source: Source
-    if isinstance(image, Picture):
-        image.check()
-    if isinstance(image, Picture | Raster):
-        source, chunks = image.coded(), image.chunks()
-        pixels = image.pixels if isinstance(image, Picture) else source
-        if isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
-            source = Unrounded(image.pixels, image.unrounded)
-    else:
-        source, chunks = np.asarray(image), []
-        pixels = source
-    check_samples(source)
-    return source, pixels, chunks
-
-
-def _as_box(region: Sequence[int] | None, header: container.Header) -> Box:
-    """Return a region (left, top, width, height) as a box, or the whole picture."""
-    if region is None:
-        return Box(0, 0, header.height, header.width)
-    try:  # numbers of NumPy would wrap
-        left, top, width, height = map(operator.index, region)
-    except (TypeError, ValueError) as error:
-        raise AicError(f"region {region}, wanted left, top, width and height") from error
-    box = Box(top, left, top + height, left + width)
-    if not (0 <= left and 0 <= top and width >= 1 and height >= 1):
-        raise AicError(f"region {left},{top},{width},{height} has no pixels")
-    if box.right > header.width or box.bottom > header.height:
-        raise AicError(
-            f"region {left},{top},{width},{height} leaves the picture, "
-            f"{header.width}x{header.height} pixels"
-        )
-    return box

@@ -1,7 +1,8 @@
 """Where tiles lie: the geometry of pictures that are coded in independent pieces."""
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,6 +67,26 @@ class Box(NamedTuple):
             -(-self.bottom // stride),
             -(-self.right // stride),
         )
+
+
+def box_of(region: Sequence[int] | None, height: int, width: int) -> Box:
+    """Return a region of a picture, left, top, width and height, as a box; None: all of it.
+
+    Raises:
+        AicError: it is no such thing, has no pixels, or leaves the picture.
+    """
+    if region is None:
+        return Box(0, 0, height, width)
+    try:  # numbers of NumPy would wrap
+        left, top, columns, rows = map(operator.index, region)
+    except (TypeError, ValueError) as error:
+        raise AicError(f"region {region}, wanted left, top, width and height") from error
+    named = f"region {left},{top},{columns},{rows}"
+    if not (0 <= left and 0 <= top and columns >= 1 and rows >= 1):
+        raise AicError(f"{named} has no pixels")
+    if left + columns > width or top + rows > height:
+        raise AicError(f"{named} leaves the picture, {width}x{height} pixels")
+    return Box(top, left, top + rows, left + columns)
 
 
 @dataclass(frozen=True, slots=True)

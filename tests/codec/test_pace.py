@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from imgcodec.codec import Codec
-from imgcodec.codec.compress import Tiled, Whole
 from imgcodec.codec.pace import CODER_BYTES, MOST_FACTOR, Aim, Forecast, Pace, Profile
+from imgcodec.codec.tiled import Tiled
+from imgcodec.codec.whole import Whole
 from imgcodec.format.container import MAX_U
 from imgcodec.format.tiles import plan_grid
 from imgcodec.runtime.exact import exact

@@ -1,0 +1,62 @@
+"""A picture on its way into a file: what searches for a rate or a quality ask of it."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imgcodec.codec.pace import Aim, Forecast
+from imgcodec.codec.plan import Plan
+from imgcodec.codec.rate_search import Guess, Planned
+from imgcodec.entropy.range_coder import RangeEncoder, RawEncoder
+from imgcodec.pictures.arrays import as_grey
+from imgcodec.runtime.stopwatch import stage
+
+Pixels = NDArray[np.uint8]
+
+
+class Compressor(Protocol):
+    """A picture on its way into a file."""
+
+    def guess(self, room: int) -> Guess:
+        """Return where the payloads should have about so many bytes."""
+
+    def renew(self, u: int) -> None:
+        """Compute latents that are kept for this rate parameter, and the rates near it."""
+
+    @property
+    def refines(self) -> str | None:
+        """The quality that `refine` raises, see `target.KINDS`; None where it does nothing."""
+
+    def refine(self, u: int) -> None:
+        """Fit latents that are kept to the picture, as `plan(u)` shows it."""
+
+    def recognise(self, u: int) -> bool:
+        """Take the codes of the file that the picture was decoded from, if it was and at u."""
+
+    def estimate(self, u: int) -> Forecast:
+        """Return about how many bytes `plan(u)` takes, sooner than it does."""
+
+    def plan(self, u: int, aim: Aim | None = None) -> Planned:
+        """Choose the codes for a rate parameter; they come close to what is aimed at."""
+
+    def quality(self, u: int, kind: str) -> float:
+        """Return a measured quality in dB, see `Target`, of what is decoded from `plan(u)`."""
+
+    @property
+    def unheld(self) -> float | None:
+        """The error by detail that the last plan could not hold, see `codec.detail`."""
+
+
+def shaped_like(decoded: Pixels, like: Pixels) -> Pixels:
+    """Return decoded pixels with the size and the channels of others."""
+    height, width = like.shape[:2]
+    return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
+
+
+@stage("codes")
+def written(plan: Plan, raw: bool) -> bytes:
+    """Return the payload of a tile."""
+    coder = RawEncoder() if raw else RangeEncoder()
+    plan.write(coder)
+    return coder.finish()

@@ -1,0 +1,122 @@
+"""A picture that is one tile: latents are kept while the rate is searched."""
+
+from collections.abc import Sequence
+
+from imgcodec.codec.compressor import shaped_like, written
+from imgcodec.codec.detail import unheld
+from imgcodec.codec.measured import SIDES, Quality
+from imgcodec.codec.pace import Aim, Forecast, Profile
+from imgcodec.codec.plan import Plan
+from imgcodec.codec.rate_guess import guess
+from imgcodec.codec.rate_search import Guess
+from imgcodec.codec.recognise import recognise
+from imgcodec.codec.source import Source, to_encode
+from imgcodec.codec.tile_codec import Latents, TileCodec, Values
+from imgcodec.model import STRIDE
+from imgcodec.pictures.arrays import as_colour, pad
+from imgcodec.pictures.roi import Roi
+
+
+class Whole:
+    """A picture that is one tile: latents are kept while the rate is searched."""
+
+    def __init__(self, tile_codec: TileCodec, source: Source, raw: bool, roi: Roi | None) -> None:
+        """Take the picture, whether bits are stored raw, and where they should go."""
+        self._tile_codec, self._raw, self._roi = tile_codec, raw, roi
+        whole = slice(None), slice(None)
+        self._pixels = source[whole]
+        encoded = as_colour(to_encode(source, whole))
+        self._prepared = tile_codec.analyse(pad(encoded, STRIDE)[None])
+        self._latents: Latents | None = None
+        self._last: tuple[int, Plan] | None = None  # u, and what was chosen of these latents
+
+    def guess(self, room: int) -> Guess:
+        """See `Compressor`."""
+        return guess(self._tile_codec.model, self._tile_codec.tune, [self._prepared.t], room)
+
+    def renew(self, u: int) -> None:
+        """See `Compressor`."""
+        # a level of all places may change from one u to another, and with it the size
+        levels = self._latents.levels if self._latents else None
+        shifts = None if self._roi is None else self._roi.shifts
+        self._keep(self._tile_codec.latents(self._prepared, u, levels, shifts))
+
+    @property
+    def refines(self) -> str | None:
+        """See `Compressor`."""
+        kind = self._tile_codec.refines(self._prepared)
+        return None if kind is None or min(self._pixels.shape[:2]) < SIDES[kind][1] else kind
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`."""
+        plan = self._planned(u)
+        self._keep(self._tile_codec.refine(self._prepared, self._kept(), plan, u))
+
+    def recognise(self, u: int) -> bool:
+        """See `Compressor`; a region moves levels, and its codes are none of a file before."""
+        if self._roi is not None:
+            return False
+        pixels = as_colour(self._pixels)
+        found = recognise(self._tile_codec, self._prepared, pixels, self._kept(), u, self._raw)
+        if found is None:
+            return False
+        self._latents, plan = found
+        self._last = u, plan
+        return True
+
+    def estimate(self, u: int) -> Forecast:
+        """See `Compressor`."""
+        return Forecast(u, self._tile_codec.estimate(self._kept(), u, self._raw))
+
+    def plan(self, u: int, aim: Aim | None = None) -> "_Estimated":
+        """See `Compressor`."""
+        return _Estimated(self._planned(u, aim), self._raw)
+
+    def quality(self, u: int, kind: str) -> float:
+        """See `Compressor`."""
+        values = Values(self._kept().levels, self._planned(u).parts)
+        (whole,) = self._tile_codec.synthesise(self._tile_codec.dequantise(values, u), u)
+        quality = Quality(kind, self._pixels.shape)
+        quality.add(self._pixels, shaped_like(whole, self._pixels))
+        return quality.decibels
+
+    @property
+    def unheld(self) -> float | None:
+        """See `Compressor`."""
+        if self._last is None:
+            return None
+        u, plan = self._last
+        return unheld(self._tile_codec.model, self._prepared.t, *self._kept(), plan.parts, u)
+
+    def _planned(self, u: int, aim: Aim | None = None) -> Plan:
+        if self._last is None or self._last[0] != u:
+            paces = None if aim is None else [aim.paces(u).pace(0)]
+            # with the latents held fixed, too, the size changes smoothly
+            (plan,) = self._tile_codec.plan(self._kept(), u, self._raw, paces)
+            self._last = u, plan
+        return self._last[1]
+
+    def _keep(self, latents: Latents) -> None:
+        self._latents, self._last = latents, None
+
+    def _kept(self) -> Latents:
+        if self._latents is None:
+            raise ValueError("latents are asked for before a rate parameter is")
+        return self._latents
+
+
+class _Estimated:
+    """One tile's codes, not written yet."""
+
+    def __init__(self, plan: Plan, raw: bool) -> None:
+        self._plan, self._raw = plan, raw
+        self.estimated_bytes = plan.estimated_bytes
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """See `Planned`."""
+        return [self._plan.profile()]
+
+    def write(self) -> Sequence[bytes]:
+        """See `Planned`."""
+        return [written(self._plan, self._raw)]
