@@ -10,8 +10,8 @@ import torch
 from imgcodec.errors import AicError
 from imgcodec.train import data
 from imgcodec.train.pages import canvas, page, pages
-from imgcodec.train.pages.canvas import Canvas, theme
-from imgcodec.train.pages.kinds import KINDS, smooth
+from imgcodec.train.pages.canvas import Canvas, smooth, theme
+from imgcodec.train.pages.kinds import KINDS
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from imgcodec.train.pages.canvas import Canvas, theme
-from imgcodec.train.pages.kinds import KINDS, smooth
+from imgcodec.train.pages.canvas import Canvas, smooth, theme
+from imgcodec.train.pages.kinds import KINDS
 
 LEAST_SIDE = 256  # px; smaller pages are parts of such
 # Shares of the pages that are drawn larger and reduced, as screens are shared; that are moved by

@@ -235,6 +235,28 @@ def mix(one: Colour, other: Colour, share: float) -> Colour:
     return red, green, blue
 
 
+def smooth(canvas: Canvas, knots: int) -> NDArray[np.uint8]:
+    """Return smooth colours as large as a canvas, dithered so that no bands show.
+
+    Args:
+        canvas: whose randomness and size it has.
+        knots: random colours each way; more of them change faster.
+    """
+    chance, side = canvas.chance, canvas.size * canvas.scale
+    random = np.random.default_rng(chance.getrandbits(32))
+    base = np.array(hsv(chance.random(), chance.uniform(0, 0.8), chance.uniform(0.2, 1)))
+    light = chance.uniform(5, 70) * random.standard_normal((knots, knots, 1))
+    hues = chance.uniform(0, 40) * random.standard_normal((knots, knots, 3))
+    grid = (base + light + hues).astype(np.float32)
+    dither = random.random((side, side), dtype=np.float32)
+    found = np.empty((side, side, 3), np.uint8)
+    for channel in range(3):
+        knot = Image.fromarray(grid[..., channel])
+        plane = np.asarray(knot.resize((side, side), Image.Resampling.BICUBIC))
+        found[..., channel] = np.clip(plane + dither, 0, 255)
+    return found
+
+
 def vocabulary(chance: random.Random, count: int) -> list[str]:
     """Return words of one script; some are numbers, or letters without a meaning."""
     (script,) = chance.choices([words for words, _ in SCRIPTS], [often for _, often in SCRIPTS])
