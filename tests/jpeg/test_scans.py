@@ -10,7 +10,7 @@ from jpeg_files import jpeg, opened, padded, picture
 from PIL import Image
 
 from imgcodec.errors import ImageError
-from imgcodec.jpeg import scan_reader, scan_writer, syntax
+from imgcodec.jpeg import lanes, scan_reader, scan_writer, syntax
 
 
 def rebuilt(data):
@@ -64,7 +64,7 @@ def test_lanes_fall_into_step():
     """A file of many lanes, of which most begin in the midst of a symbol."""
     data = jpeg(picture(400, 500), quality=92)
     parts, blocks, _ = opened(data)
-    assert len(parts.scans[0].coded) * 8 > 20 * scan_reader.LANE_BITS
+    assert len(parts.scans[0].coded) * 8 > 20 * lanes.LANE_BITS
     assert rebuilt(data) == data
 
 

@@ -18,7 +18,7 @@ from imgcodec.errors import AicError, FormatError, ImageError, check_threads
 from imgcodec.format import container, packed
 from imgcodec.jpeg import optimal, scan_reader, scans, syntax, writing
 from imgcodec.jpeg.packing import coding, frames, network
-from imgcodec.jpeg.packing.context import Integers
+from imgcodec.jpeg.packing.component import Integers
 from imgcodec.jpeg.scans import Blocks
 
 SLICE_BLOCKS = 2**15  # of all components, about

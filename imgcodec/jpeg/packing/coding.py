@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from imgcodec.entropy.range_coder import Coder
 from imgcodec.jpeg.packing import context
-from imgcodec.jpeg.packing.context import Floats, Integers
+from imgcodec.jpeg.packing.component import GROUPS, Component, Floats, Integers, lattice, phases
 from imgcodec.jpeg.packing.network import FIRST_LARGE, KINDS, LARGE, LOGITS, SIGN, TOP, Networks
 
 Bits = NDArray[np.int64] | NDArray[np.bool_]
@@ -65,15 +65,15 @@ def walk(
         truth: their coefficients; None: the visitor gives them.
         visitor: who codes.
     """
-    done: list[context.Component] = []
+    done: list[Component] = []
     for number, shape in enumerate(shapes):
-        component = context.Component.empty(*shape)
+        component = Component.empty(*shape)
         known = None if truth is None else np.pad(truth[number], ((0, 0), (1, 1), (1, 1)))
         others = context.beside(component, done[:2] if shape.kind else [])
         _ends(component, others, known, visitor)
         context.begin(component)
-        places = context.phases(component)
-        for group in context.GROUPS:
+        places = phases(component)
+        for group in GROUPS:
             for phase, where in enumerate(places):
                 what = context.active(component, group, phase, where)
                 if len(what.at):
@@ -85,14 +85,14 @@ def walk(
 
 
 def _ends(
-    component: context.Component, others: context.Beside, known: Planes | None, visitor: Visitor
+    component: Component, others: context.Beside, known: Planes | None, visitor: Visitor
 ) -> None:
     """Visit where blocks end."""
     truth = None
     if known is not None:
         some = known[1:] != 0
         truth = np.where(some.any(0), 63 - np.argmax(some[::-1], 0), 0)
-    for step in context.lattice(component.height, component.width):
+    for step in lattice(component.height, component.width):
         if len(step.rows):
             at = step.rows + 1, step.columns + 1
             x = context.end_features(component, others, step)
@@ -101,7 +101,7 @@ def _ends(
 
 
 def _group(
-    component: context.Component, others: context.Beside, what: context.Active,
+    component: Component, others: context.Beside, what: context.Active,
     known: Planes | None, visitor: Visitor,
 ) -> None:  # fmt: skip
     """Visit the coefficients of a diagonal in one phase."""
@@ -119,12 +119,12 @@ def _group(
 
 @np.errstate(divide="ignore")  # a step of zero: numpy's quotients are zero
 def _means(
-    component: context.Component, others: context.Beside, known: Planes | None, visitor: Visitor
+    component: Component, others: context.Beside, known: Planes | None, visitor: Visitor
 ) -> None:
     """Visit the block means."""
     along, down = context.slopes(component, visitor.slopes(component.kind))
     unit = 256 * int(component.steps[0])
-    for step in context.lattice(component.height, component.width):
+    for step in lattice(component.height, component.width):
         if not len(step.rows):
             continue
         at = step.rows + 1, step.columns + 1

@@ -13,14 +13,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from imgcodec.errors import AicError
-from imgcodec.jpeg.packing.context import (
-    END_FEATURES,
-    FEATURES,
-    LIMIT,
-    MEAN_FEATURES,
-    TERMS,
-    Floats,
-)
+from imgcodec.jpeg.packing.component import LIMIT, Floats
+from imgcodec.jpeg.packing.context import END_FEATURES, FEATURES, MEAN_FEATURES, TERMS
 
 Integers = NDArray[np.int64]
 SHIFT = 7  # fractional bits of weights
