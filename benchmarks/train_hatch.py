@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imgcodec.model import Codes
+from imgcodec.model import Dequantised
 from imgcodec.model.context import freeze
 from imgcodec.train import data
 from imgcodec.train.finish import encoded
@@ -74,7 +74,7 @@ def seen(model, examples):
     pixels, flat = [], []
     for index in torch.arange(len(examples.u)).split(16):
         one = examples.take(index)
-        decoded = model.reconstruct(Codes(one.levels, one.y_hat), one.u)
+        decoded = model.reconstruct(Dequantised(one.levels, one.y_hat), one.u)
         pixels.append(decoded.clamp(0, 1).half())
         flat.append(flat_blocks(one.x))
     hook.remove()

@@ -15,7 +15,7 @@ from imgcodec import releases
 from imgcodec.errors import AicError
 from imgcodec.format import packed
 from imgcodec.jpeg import packing
-from imgcodec.jpeg.packing import frames
+from imgcodec.jpeg.packing import skeletons
 
 MAX_PIXELS = 2**14
 
@@ -42,7 +42,7 @@ def sealed(data: bytes) -> bytes:
     size = int.from_bytes(data[:2], "little")
     around, coded = data[2 : 2 + size], data[2 + size :]
     header = packed.Header(releases.PACKING[-1].model_id, len(around), 0, len(around))
-    return packed.pack(header, frames.deflated(around), [coded])
+    return packed.pack(header, skeletons.deflated(around), [coded])
 
 
 def main() -> None:

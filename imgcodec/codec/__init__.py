@@ -25,6 +25,7 @@ from imgcodec.codec.compress import compress_at, compress_within, detail_limit_d
 from imgcodec.codec.compressor import Compressor
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.few_colours import in_fewer_colours
+from imgcodec.codec.lockstep_tile_codec import LockstepTileCodec
 from imgcodec.codec.lossless import Stored, is_better, stored
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
@@ -32,7 +33,6 @@ from imgcodec.codec.source import as_source
 from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.tiled import Recoded, Tiled
-from imgcodec.codec.together import LockstepTileCodec
 from imgcodec.codec.whole import Whole
 from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
@@ -257,9 +257,11 @@ class Codec:
         rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
         with timing() as stages, exact():
-            codes = [work.codes(row, column) for row in range(rows) for column in range(columns)]
+            coded = [
+                work.dequantised(row, column) for row in range(rows) for column in range(columns)
+            ]
             size = sum(map(len, tiles))
-            compressor = Recoded(tile_codec, codes, header.u, size, rate, raw)
+            compressor = Recoded(tile_codec, coded, header.u, size, rate, raw)
             return self._compress(compressor, header, chunks, goal, 1, started, stages)
 
     def decode(

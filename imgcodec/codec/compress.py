@@ -50,7 +50,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
     u = found.u
     compressor.renew(u)
     known = not target.measured and compressor.recognise(u)
-    if compressor.refines and effort > 1 and not known:
+    if compressor.refined_kind and effort > 1 and not known:
         for _ in range(effort - 1):
             compressor.refine(u)
         if target.measured:
@@ -91,7 +91,7 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
         found = search(compressor.plan, room, start._replace(u=0))
-    kind = compressor.refines
+    kind = compressor.refined_kind
     if found is None or effort == 1 or kind is None:
         return found
     # what is refined at one u is worth less at another: go on while files become better

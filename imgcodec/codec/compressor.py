@@ -25,7 +25,7 @@ class Compressor(Protocol):
         """Compute latents that are kept for this rate parameter, and the rates near it."""
 
     @property
-    def refines(self) -> str | None:
+    def refined_kind(self) -> str | None:
         """The quality that `refine` raises, see `target.KINDS`; None where it does nothing."""
 
     def refine(self, u: int) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.codec.tile_codec import TileCodec, Values
+from imgcodec.codec.tile_codec import Codes, TileCodec
 from imgcodec.errors import FormatError
 from imgcodec.format.container import ENTROPIES, Header
 from imgcodec.format.tiles import Box, Grid
-from imgcodec.model import STRIDE, Codes
+from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import as_grey
 
 Pixels = NDArray[np.uint8]
@@ -45,7 +45,7 @@ class Decompressor:
         self._tile_codec, self._header, self._tile = tile_codec, header, tile
         self._grid = Grid(header.height, header.width, header.edge)
         self._region, self._keep_going, self._share = region, keep_going, share
-        self._codes: dict[tuple[int, int], Codes | None] = {}  # None: damaged
+        self._kept: dict[tuple[int, int], Dequantised | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
         self.rows, self._columns = self._grid.touched(region)
 
@@ -57,7 +57,7 @@ class Decompressor:
         Raises:
             FormatError: a tile is damaged, and not to be filled.
         """
-        self._codes = {key: codes for key, codes in self._codes.items() if key[0] >= row - 2}
+        self._kept = {key: tile for key, tile in self._kept.items() if key[0] >= row - 2}
         boxes = [self._grid.box(row, column).common(self._region) for column in self._columns]
         strip = Box(boxes[0].top, self._region.left, boxes[0].bottom, self._region.right)
         if len(boxes) == 1:
@@ -67,7 +67,7 @@ class Decompressor:
             pixels[box.within(strip)] = self._pixels(box)
         return pixels
 
-    def codes(self, row: int, column: int) -> Codes:
+    def dequantised(self, row: int, column: int) -> Dequantised:
         """Return the codes of a tile; FormatError where it is damaged."""
         return self._of_tile(row, column) or self._fill(row, column)
 
@@ -77,55 +77,55 @@ class Decompressor:
         height, width = (-(-side // STRIDE) for side in (self._header.height, self._header.width))
         outer = box.places(STRIDE).grown(config.decoder_reach, height, width, config.decoder_grid)
         seen = Box(*(STRIDE * side for side in outer))
-        codes = self._gather(outer)
-        pixels: Pixels = self._tile_codec.synthesise(codes, self._header.u)[0][box.within(seen)]
+        coded = self._gather(outer)
+        pixels: Pixels = self._tile_codec.synthesise(coded, self._header.u)[0][box.within(seen)]
         if self._header.channels == 1:
             pixels = np.repeat(as_grey(pixels)[..., None], 3, 2)
         return pixels
 
-    def _gather(self, places: Box) -> Codes:
+    def _gather(self, places: Box) -> Dequantised:
         """Return the codes of a box of places, from all tiles that it touches."""
         whole = Box(0, 0, self._header.height, self._header.width)
         region = Box(*(STRIDE * side for side in places)).common(whole)
         rows, columns = self._grid.touched(region)
-        found: Codes | None = None
+        found: Dequantised | None = None
         for row in rows:
             for column in columns:
-                codes = self.codes(row, column)
+                tile = self.dequantised(row, column)
                 own = self._grid.box(row, column).places(STRIDE)
                 if own == places:
-                    return codes
+                    return tile
                 if found is None:
-                    found = Codes(
+                    found = Dequantised(
                         *(
                             part.new_empty(1, part.shape[1], places.height, places.width)
-                            for part in codes
+                            for part in tile
                         )
                     )
                 common = own.common(places)
-                for target, part in zip(found, codes, strict=True):
+                for target, part in zip(found, tile, strict=True):
                     target[(..., *common.within(places))] = part[(..., *common.within(own))]
         if found is None:
             raise ValueError(f"{places} has no place in the picture")
         return found
 
-    def _of_tile(self, row: int, column: int) -> Codes | None:
+    def _of_tile(self, row: int, column: int) -> Dequantised | None:
         """Return the codes of a tile, decoded once; None if it is damaged."""
         key = row, column
-        if key not in self._codes:
+        if key not in self._kept:
             places = self._grid.box(row, column).places(STRIDE)
             number = row * self._grid.columns + column
             try:
                 data = self._tile(number)
-                self._codes[key] = self._decode(data, places.height, places.width)
+                self._kept[key] = self._decode(data, places.height, places.width)
             except FormatError as error:
                 if not self._keep_going:
                     raise
-                self._codes[key] = None
+                self._kept[key] = None
                 self.damaged[number] = str(error)
-        return self._codes[key]
+        return self._kept[key]
 
-    def _fill(self, row: int, column: int) -> Codes:
+    def _fill(self, row: int, column: int) -> Dequantised:
         """Return codes for a damaged tile: the block means of its neighbours, blended."""
         edges: list[Tensor | None] = []
         for dr, dc, line in (
@@ -145,12 +145,12 @@ class Decompressor:
         """Return levels and bits of each place of a tile, (h, w) each."""
         places = self._grid.box(row, column).places(STRIDE)
         data = self._tile(row * self._grid.columns + column)
-        values = self._read(data, places.height, places.width)
-        return values.levels[0, 0], self._tile_codec.bits(values, self._header.u)
+        codes = self._read(data, places.height, places.width)
+        return codes.levels[0, 0], self._tile_codec.bits(codes, self._header.u)
 
-    def _decode(self, data: bytes, rows: int, columns: int) -> Codes:
+    def _decode(self, data: bytes, rows: int, columns: int) -> Dequantised:
         return self._tile_codec.dequantise(self._read(data, rows, columns), self._header.u)
 
-    def _read(self, data: bytes, rows: int, columns: int) -> Values:
+    def _read(self, data: bytes, rows: int, columns: int) -> Codes:
         raw = ENTROPIES[self._header.entropy] == "none"
         return self._tile_codec.read([data], self._header.u, (rows, columns), raw, self._share)

@@ -23,14 +23,14 @@ WORRYING_DB = 32.0
 
 
 def unheld(
-    model: Model, t: Tensor, e: Tensor, levels: Tensor, parts: Sequence[Tensor], u: int
+    model: Model, t: Tensor, y: Tensor, levels: Tensor, parts: Sequence[Tensor], u: int
 ) -> float | None:
     """Return the mean squared error of pixels 0..1 by what a file cannot hold, about.
 
     Args:
         model: whose latents they are; None is returned for one without linear skips or integers.
         t: (1, 192, h, w) normalised coefficients.
-        e: (1, latents, h, w) latents.
+        y: (1, latents, h, w) latents.
         levels: (1, 1, h, w) their levels.
         parts: of the codes that were chosen for them, (1, C, h, w) each, in steps.
         u: rate parameter that they were chosen for.
@@ -39,12 +39,12 @@ def unheld(
     analysis, synthesis = model.g_a.skip, model.g_s.skip
     if analysis is None or synthesis is None or not config.expansion:
         return None
-    t, e, levels = (_sample(values) for values in (t, e, levels))
+    t, y, levels = (_sample(values) for values in (t, y, levels))
     left_out = (t - synthesis(analysis(t))) * model.deviation[:, None, None]
     # block means are left alone: predictions follow them anywhere
     found = torch.cat([_sample(part) for part in parts[config.pyramid_parts :]], 1)
     steps = model.steps(levels, t.new_tensor([u / MAX_U]))[:, config.lattice :]
-    off = e[:, config.lattice :] / steps - found
+    off = y[:, config.lattice :] / steps - found
     beyond = off * (off.abs() > MOST_ROUNDED) * steps * model.unit[config.lattice :, None, None]
     total = left_out.square().sum() + beyond.square().sum()
     return float(total) / (COEFFICIENTS * t[0, 0].numel())

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.codec.lossless import stored
-from imgcodec.codec.measured import SIDES, Quality
+from imgcodec.codec.quality import SIDES, Quality
 from imgcodec.codec.results import Encoded
 from imgcodec.codec.target import Target
 from imgcodec.format.container import MAX_U, Chunk

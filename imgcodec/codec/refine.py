@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imgcodec.errors import AicError
-from imgcodec.model import Codes, Model
+from imgcodec.model import Dequantised, Model
 from imgcodec.model.steps import error_weight, lmbda
 from imgcodec.perceptual.distortion import distortion
 from imgcodec.runtime.forks import undivided
@@ -23,29 +23,29 @@ FARTHEST = {"mse": 0.5, "ms-ssim": 0.5, "eye": 0.2}
 
 
 @undivided()
-def refine(model: Model, x: Tensor, e: Tensor, codes: Codes, u: Tensor) -> Tensor:
-    """Return better latents, of the same shape as e.
+def refine(model: Model, x: Tensor, y: Tensor, coded: Dequantised, u: Tensor) -> Tensor:
+    """Return better latents, of the same shape as y.
 
     Args:
         model: frozen, without gradients of its own.
         x: (1, 3, H, W) pixels in 0..1, H and W multiples of 8.
-        e: (1, latents, h, w) what the encoder puts out.
-        codes: what a file has of them.
+        y: (1, latents, h, w) what the encoder puts out.
+        coded: what a file has of them.
         u: (1,) rate parameter.
     """
     metric = model.config.metric
     with torch.inference_mode(False), torch.enable_grad():
-        x, levels, u = (tensor.clone() for tensor in (x, codes.levels, u))
-        y_hat = codes.y_hat.clone().requires_grad_()
-        decoded = model.reconstruct(Codes(levels, y_hat), u).float()
+        x, levels, u = (tensor.clone() for tensor in (x, coded.levels, u))
+        y_hat = coded.y_hat.clone().requires_grad_()
+        decoded = model.reconstruct(Dequantised(levels, y_hat), u).float()
         error = (lmbda(u) * distortion(x, decoded, metric)).sum() * (x.shape[2] * x.shape[3])
         (slope,) = _gradient(error, y_hat)
-    steps = model.steps(codes.levels, u)
-    weight = error_weight(codes.levels, model.config) / steps.square()  # of a squared error
+    steps = model.steps(coded.levels, u)
+    weight = error_weight(coded.levels, model.config) / steps.square()  # of a squared error
     to_codes, to_least = SHARES[metric]
     most = FARTHEST[metric] * steps
     down = torch.clamp(to_least * slope / (2 * weight), -most, most)
-    refined: Tensor = e + to_codes * (codes.y_hat - e) - down
+    refined: Tensor = y + to_codes * (coded.y_hat - y) - down
     return refined
 
 

@@ -20,18 +20,18 @@ from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
 from imgcodec.codec.refine import refine
 from imgcodec.codec.tile_visitors import (
     BeyondLimit,
-    Costs,
-    Integers,
-    Levels,
+    IntegerCodes,
+    LevelCodes,
     NearestMeans,
-    SingleBits,
+    SingleBitCodes,
+    SpentBits,
 )
 from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.entropy.range_coder import RangeDecoder, RawDecoder
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
-from imgcodec.model import STRIDE, Codes, Model, pyramid
+from imgcodec.model import STRIDE, Dequantised, Model, pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
@@ -65,11 +65,11 @@ class Prepared(NamedTuple):
 class Latents(NamedTuple):
     """What the encoder's networks put out for one rate parameter."""
 
-    e: Tensor  # (B, latents, h, w)
+    y: Tensor  # (B, latents, h, w)
     levels: Tensor  # (B, 1, h, w) integers 0..L-1
 
 
-class Values(NamedTuple):
+class Codes(NamedTuple):
     """What a tile's bytes say, the same on every machine."""
 
     levels: Tensor  # (B, 1, h, w) integers 0..L-1
@@ -123,16 +123,16 @@ class TileCodec:
         rate = self._rate(u)
         with self._trunks():
             maps = prepared.t, prepared.features, rate
-            e = self._singly(self.model.g_a, *maps)
+            y = self._singly(self.model.g_a, *maps)
             if levels is None:
                 p = self._singly(self.model.importance_map, *maps)
                 levels = choose_levels(self.model, self.tables.costs, p.float(), rate)
                 if shifts is not None:
                     levels = levels + torch.from_numpy(shifts).to(self.device)
                     levels = levels.clamp(0, self.model.config.levels - 1)
-        return Latents(e, levels)
+        return Latents(y, levels)
 
-    def refines(self, prepared: Prepared) -> str | None:
+    def refined_kind(self, prepared: Prepared) -> str | None:
         """Return the quality that `refine` raises, see `target`; None: it does nothing."""
         config = self.model.config
         if not config.expansion or self.tune != TUNES[config.metric]:  # aic-eye 1.0 is such
@@ -144,10 +144,10 @@ class TileCodec:
     @stage("refinement")
     def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:
         """Return latents that suit this picture better, given what a file would hold of them."""
-        codes = self.dequantise(Values(latents.levels, plan.parts), u)
+        coded = self.dequantise(Codes(latents.levels, plan.parts), u)
         with self._trunks():
-            e = refine(self.model, prepared.x, latents.e, codes, self._rate(u))
-        return latents._replace(e=e)
+            y = refine(self.model, prepared.x, latents.y, coded, self._rate(u))
+        return latents._replace(y=y)
 
     @stage("codes")
     @undivided()
@@ -172,18 +172,18 @@ class TileCodec:
 
     @stage("refinement")
     @undivided()
-    def approach(self, prepared: Prepared, latents: Latents, u: int) -> Latents:
+    def closer(self, prepared: Prepared, latents: Latents, u: int) -> Latents:
         """Return latents of which the decoder makes a picture closer to the tile's pixels.
 
         By the linear part of the encoder; as they are without one.
         """
         with self._trunks():
-            x_hat = self.model.reconstruct(Codes(latents.levels, latents.e), self._rate(u))
+            x_hat = self.model.reconstruct(Dequantised(latents.levels, latents.y), self._rate(u))
         missing = prepared.t - self.model.coefficients(x_hat.float().clamp(0, 1))
         skip = self.model.g_a.skip
         if skip is None:
             return latents
-        return latents._replace(e=latents.e + F.conv2d(missing, skip.weight))
+        return latents._replace(y=latents.y + F.conv2d(missing, skip.weight))
 
     @stage("codes")
     @undivided()
@@ -193,7 +193,7 @@ class TileCodec:
         0.29 for pictures in general; less for one that was decoded from a file of this u.
         """
         rate = self._rate(u)
-        in_steps = latents.e / self.model.steps(latents.levels, rate)
+        in_steps = latents.y / self.model.steps(latents.levels, rate)
         wanted = self.model.split(in_steps, latents.levels)
         visitor = NearestMeans(wanted[: self.model.config.pyramid_parts])
         with suppress(BeyondLimit):
@@ -225,12 +225,12 @@ class TileCodec:
         nearest: bool = False,
     ) -> list[Plan]:
         rate = self._rate(u)
-        e, levels = latents
+        y, levels = latents
         plans = [Plan(self.tables, raw, pace) for pace in paces or [None] * len(levels)]
         chooser = Chooser(plans, hide)
-        self.model.walk_levels(rate, levels.shape[2:], Levels(chooser, levels))
+        self.model.walk_levels(rate, levels.shape[2:], LevelCodes(chooser, levels))
         expansion = self.model.config.expansion
-        wanted = e / self.model.steps(levels, rate) if expansion else binarize(e.sigmoid())
+        wanted = y / self.model.steps(levels, rate) if expansion else binarize(y.sigmoid())
         parts = self._walk_codes(chooser, levels, rate, wanted, nearest=nearest)
         for i, plan in enumerate(plans):
             plan.parts = [part[i : i + 1] for part in parts]
@@ -245,7 +245,7 @@ class TileCodec:
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
-    ) -> Values:
+    ) -> Codes:
         """Decode what tiles' bytes say.
 
         Args:
@@ -269,24 +269,24 @@ class TileCodec:
             raise AicError("files of single bits have no preview")
         rate = self._rate(u)
         script = Script(self.tables, coders)
-        values = self.model.walk_levels(rate, torch.Size(size), Levels(script, None))
+        values = self.model.walk_levels(rate, torch.Size(size), LevelCodes(script, None))
         levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
-        found = Values(levels, self._walk_codes(script, levels, rate, None, limit))
+        found = Codes(levels, self._walk_codes(script, levels, rate, None, limit))
         if share >= 1:
             for coder in coders:
                 coder.finish()
         return found
 
     @undivided()
-    def dequantise(self, values: Values, u: Us) -> Codes:
+    def dequantise(self, codes: Codes, u: Us) -> Dequantised:
         """Return levels and latents in their own units."""
-        y_hat = self.model.join(values.parts, values.levels)
+        y_hat = self.model.join(codes.parts, codes.levels)
         if self.model.config.expansion:
-            y_hat = y_hat * self.model.steps(values.levels, self._rate(u))
-        return Codes(values.levels, y_hat.contiguous(memory_format=torch.channels_last))
+            y_hat = y_hat * self.model.steps(codes.levels, self._rate(u))
+        return Dequantised(codes.levels, y_hat.contiguous(memory_format=torch.channels_last))
 
     @undivided()
-    def bits(self, values: Values, u: int) -> Tensor:
+    def bits(self, codes: Codes, u: int) -> Tensor:
         """Return about how many bits each place of a tile took, (h, w).
 
         What the block means cost is shared evenly by the places that they are means of; of those
@@ -296,14 +296,14 @@ class TileCodec:
         if not config.expansion:
             raise AicError("files of single bits have no bits that could be told apart")
         rate = self._rate(u)
-        height, width = values.levels.shape[2:]
-        levels = Costs([MEAN_UNIT * values.levels], self.tables.costs, None)
-        self.model.walk_levels(rate, values.levels.shape[2:], levels)
-        digits = _digits(self.tables.digits, values.levels, rate, self.model)
-        codes = Costs([MEAN_UNIT * part for part in values.parts], self.tables.costs, digits)
-        self.model.walk_codes(values.levels, rate, codes)
+        height, width = codes.levels.shape[2:]
+        levels = SpentBits([MEAN_UNIT * codes.levels], self.tables.costs, None)
+        self.model.walk_levels(rate, codes.levels.shape[2:], levels)
+        digits = _digits(self.tables.digits, codes.levels, rate, self.model)
+        costs = SpentBits([MEAN_UNIT * part for part in codes.parts], self.tables.costs, digits)
+        self.model.walk_codes(codes.levels, rate, costs)
         total = levels.bits[0].view(height, width)
-        for part, bits in enumerate(codes.bits):
+        for part, bits in enumerate(costs.bits):
             rows, columns = config.part_size(part, height, width)
             spread = bits.view(rows, columns)
             if part < config.pyramid_parts:
@@ -314,7 +314,7 @@ class TileCodec:
         return total
 
     @undivided()
-    def blend(self, edges: Sequence[Tensor | None], rows: int, columns: int) -> Codes:
+    def blend(self, edges: Sequence[Tensor | None], rows: int, columns: int) -> Dequantised:
         """Return codes for a tile of which nothing is known but what lies around it.
 
         Args:
@@ -337,20 +337,20 @@ class TileCodec:
             if edge is not None:
                 sums, weights = sums + edge / distance, weights + 1 / distance
         sums[:, config.lattice :] = 0  # of the rest nothing is known
-        return Codes(levels, sums / weights.clamp_min(1e-6))
+        return Dequantised(levels, sums / weights.clamp_min(1e-6))
 
     @stage("decoder")
     @undivided()
-    def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
-        """Return the pixels of codes of h x w places, uint8 (B, 8 h, 8 w, 3)."""
+    def synthesise(self, dequantised: Dequantised, u: Us) -> NDArray[np.uint8]:
+        """Return the pixels of h x w places, uint8 (B, 8 h, 8 w, 3)."""
         rate = self._rate(u)
         with self._trunks():
-            x = self._singly(self._pixels, *codes, rate)
+            x = self._singly(self._pixels, *dequantised, rate)
         x = x.nan_to_num_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
 
     def _pixels(self, levels: Tensor, y_hat: Tensor, rate: Tensor) -> Tensor:
-        return self.model.reconstruct(Codes(levels, y_hat), rate)
+        return self.model.reconstruct(Dequantised(levels, y_hat), rate)
 
     def _singly(self, network: Callable[..., Tensor], *maps: Tensor) -> Tensor:
         """Apply a network; on a CPU to one tile after the other.
@@ -383,15 +383,15 @@ class TileCodec:
         model = self.model
         config = model.config
         parts = None if wanted is None else model.split(wanted, levels)
-        visitor: Integers | SingleBits
+        visitor: IntegerCodes | SingleBitCodes
         if config.expansion:
             digits = _digits(self.tables.digits, levels, rate, model)
             weights = rounding_weights(levels, model.config)
             if nearest:
                 weights = [NEAREST * weight for weight in weights]
-            visitor = Integers(script, parts, digits, weights, limit, len(config.groups))
+            visitor = IntegerCodes(script, parts, digits, weights, limit, len(config.groups))
         else:
-            visitor = SingleBits(script, parts, levels, config)
+            visitor = SingleBitCodes(script, parts, levels, config)
         with suppress(BeyondLimit):
             model.walk_codes(levels, rate, visitor)
         height, width = levels.shape[2:]

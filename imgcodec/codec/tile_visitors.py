@@ -19,7 +19,7 @@ class BeyondLimit(Exception):
     """The codes of a preview are read."""
 
 
-class Levels:
+class LevelCodes:
     """Visitor of the levels: integers around a prediction that is rounded to whole levels."""
 
     def __init__(self, script: Chooser | Script, levels: Tensor | None) -> None:
@@ -38,7 +38,7 @@ class Levels:
         return MEAN_UNIT * (predicted + found)
 
 
-class Costs:
+class SpentBits:
     """Visitor of values that are known, which adds up what they cost."""
 
     def __init__(self, values: list[Tensor], costs: Tensor, digits: list[Tensor] | None) -> None:
@@ -65,7 +65,7 @@ class Costs:
         return values
 
 
-class Integers:
+class IntegerCodes:
     """Visitor of latents that are binary expansions."""
 
     def __init__(
@@ -132,7 +132,7 @@ class NearestMeans:
         return math.sqrt(self._squares / self._count) if self._count else math.inf
 
 
-class SingleBits:
+class SingleBitCodes:
     """Visitor of single bits, of which each place keeps a prefix, equation (5); of one tile."""
 
     def __init__(

@@ -7,15 +7,15 @@ from torch import Tensor
 
 from imgcodec.codec.compressor import shaped_like, written
 from imgcodec.codec.detail import unheld
-from imgcodec.codec.measured import Quality
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
+from imgcodec.codec.quality import Quality
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Guess, extrapolate
 from imgcodec.codec.source import Source, to_encode
-from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Values
+from imgcodec.codec.tile_codec import Codes, Latents, Prepared, TileCodec
 from imgcodec.format.tiles import Box, Grid
-from imgcodec.model import STRIDE, Codes
+from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import as_colour, pad
 from imgcodec.pictures.roi import Roi
 
@@ -25,7 +25,7 @@ GUESSING_TILES = 6
 class Tiled:
     """A picture of many tiles: nothing is kept of one while another is worked on."""
 
-    refines = None
+    refined_kind = None
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ class Tiled:
         quality = Quality(kind, self._source.shape)
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._refined(number, box, u)
-            codes, own = self._codes(latents, u), self._codes(_cut(latents, inner), u)
-            codes.y_hat[(..., *inner)] = own.y_hat
+            coded, own = self._coded(latents, u), self._coded(_cut(latents, inner), u)
+            coded.y_hat[(..., *inner)] = own.y_hat
             outer = self._outer(box)
             pixels = self._source[outer.within(Box(0, 0, 0, 0))]
-            decoded = shaped_like(self._tile_codec.synthesise(codes, u)[0], pixels)
+            decoded = shaped_like(self._tile_codec.synthesise(coded, u)[0], pixels)
             quality.add(pixels, decoded, box.within(outer))
         return quality.decibels
 
@@ -107,16 +107,16 @@ class Tiled:
     ) -> tuple[Prepared, tuple[slice, slice], Latents]:
         """Return what `_analysed` does, the latents refined as is asked."""
         prepared, inner, latents = self._analysed(number, box, u)
-        if self._tile_codec.refines(prepared):
+        if self._tile_codec.refined_kind(prepared):
             for _ in range(self._rounds):
                 (plan,) = self._tile_codec.plan(latents, u, self._raw)
                 latents = self._tile_codec.refine(prepared, latents, plan, u)
         return prepared, inner, latents
 
-    def _codes(self, latents: Latents, u: int) -> Codes:
+    def _coded(self, latents: Latents, u: int) -> Dequantised:
         """Return what a file would hold of latents."""
         (plan,) = self._tile_codec.plan(latents, u, self._raw)
-        return self._tile_codec.dequantise(Values(latents.levels, plan.parts), u)
+        return self._tile_codec.dequantise(Codes(latents.levels, plan.parts), u)
 
     def _outer(self, box: Box) -> Box:
         """Return a tile with its halo."""
@@ -145,13 +145,13 @@ class Tiled:
 class Recoded:
     """A picture that is known from a file only: its latents are rounded once more, coarser."""
 
-    refines = None
+    refined_kind = None
     unheld = None
 
     def __init__(
         self,
         tile_codec: TileCodec,
-        tiles: Sequence[Codes],
+        tiles: Sequence[Dequantised],
         u: int,
         size: int,
         rate: float,
@@ -159,7 +159,7 @@ class Recoded:
     ) -> None:
         """Take the codes of each tile, and their file's u and size in bytes; rate is asked."""
         self._tile_codec, self._raw = tile_codec, raw
-        self._tiles = [Latents(codes.y_hat, codes.levels) for codes in tiles]
+        self._tiles = [Latents(tile.y_hat, tile.levels) for tile in tiles]
         self._u, self._size, self._rate = u, size, rate
 
     def guess(self, room: int) -> Guess:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from imgcodec.codec.compressor import shaped_like, written
 from imgcodec.codec.detail import unheld
-from imgcodec.codec.measured import SIDES, Quality
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
+from imgcodec.codec.quality import SIDES, Quality
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Guess
 from imgcodec.codec.recognise import recognise
 from imgcodec.codec.source import Source, to_encode
-from imgcodec.codec.tile_codec import Latents, TileCodec, Values
+from imgcodec.codec.tile_codec import Codes, Latents, TileCodec
 from imgcodec.model import STRIDE
 from imgcodec.pictures.arrays import as_colour, pad
 from imgcodec.pictures.roi import Roi
@@ -42,9 +42,9 @@ class Whole:
         self._keep(self._tile_codec.latents(self._prepared, u, levels, shifts))
 
     @property
-    def refines(self) -> str | None:
+    def refined_kind(self) -> str | None:
         """See `Compressor`."""
-        kind = self._tile_codec.refines(self._prepared)
+        kind = self._tile_codec.refined_kind(self._prepared)
         return None if kind is None or min(self._pixels.shape[:2]) < SIDES[kind][1] else kind
 
     def refine(self, u: int) -> None:
@@ -74,8 +74,8 @@ class Whole:
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
-        values = Values(self._kept().levels, self._planned(u).parts)
-        (whole,) = self._tile_codec.synthesise(self._tile_codec.dequantise(values, u), u)
+        codes = Codes(self._kept().levels, self._planned(u).parts)
+        (whole,) = self._tile_codec.synthesise(self._tile_codec.dequantise(codes, u), u)
         quality = Quality(kind, self._pixels.shape)
         quality.add(self._pixels, shaped_like(whole, self._pixels))
         return quality.decibels

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from imgcodec.jpeg.huffman import Integers
 from imgcodec.jpeg.pixels import BASIS, MIDDLE, Samples
+from imgcodec.jpeg.standard import scaled
 
 # N. Robidoux's table, which ImageMagick and mozjpeg have, too: of quality 50, row by row, for luma
 # and colours. Fine steps are for what eyes see in both; the standard's table spends less on
@@ -20,15 +21,12 @@ FROM_RGB = (
     (-0.168735892, -0.331264108, 0.5),
     (0.5, -0.418687589, -0.081312411),
 )
-MOST_STEP = 255  # of baseline files
 BAND = 256  # rows of pixels at a time, a multiple of 16
 
 
 def table(quality: float) -> Integers:
     """Return the steps (64,) of a quality, 1..100 on libjpeg's scale, row by row."""
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    found = (percent * np.array(TABLE_50) + 50) // 100
-    return np.clip(found, 1, MOST_STEP).astype(np.int64)
+    return scaled(TABLE_50, quality)
 
 
 def levels(pixels: NDArray[np.uint8], factors: tuple[int, int]) -> list[Samples]:

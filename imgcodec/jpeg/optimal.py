@@ -11,8 +11,8 @@ import numpy as np
 from imgcodec.errors import ImageError
 from imgcodec.jpeg import scan_writer, syntax
 from imgcodec.jpeg.huffman import WINDOW, Integers
-from imgcodec.jpeg.packing import frames
 from imgcodec.jpeg.scans import Blocks
+from imgcodec.jpeg.standard import is_standard
 
 _RESERVED = 256  # a symbol that no code is for, so that none is of ones alone
 
@@ -81,13 +81,15 @@ def filled(parts: syntax.Parts, blocks: Blocks) -> syntax.Parts:
 def shortened(parts: syntax.Parts) -> bytes:
     """Return a skeleton with short segments where `filled` gives back the same.
 
+    Tables of the standard stay, which take hardly a byte where skeletons are packed.
+
     Args:
         parts: of a skeleton, whose tables have coded all scans.
     """
     pieces, position = [], 0
     for found in parts.definitions:
         segment = parts.skeleton[found.start : found.end]
-        if not frames.is_usual(segment) and _whole(parts, found) == segment:
+        if not is_standard(segment) and _whole(parts, found) == segment:
             short = b"\xff\xc4\x00\x03" + segment[4:5]
             pieces += [parts.skeleton[position : found.start], short]
             position = found.end

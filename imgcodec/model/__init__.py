@@ -40,13 +40,13 @@ from imgcodec.model.tables import (
 )
 from imgcodec.model.visitors import LatentBits, LevelBits, SingleBits
 
-__all__ = ["COEFFICIENTS", "STRIDE", "Codes", "Model", "ModelConfig"]
+__all__ = ["COEFFICIENTS", "STRIDE", "Dequantised", "Model", "ModelConfig"]
 
 EVEN_LEVEL = 7  # of all places where all errors count the same
 
 
-class Codes(NamedTuple):
-    """What the encoder decides; the decoder gets it back from the file."""
+class Dequantised(NamedTuple):
+    """Levels and latents as a file gives them back: what the decoder's network takes."""
 
     levels: Tensor  # (B, 1, h, w) float32 integers 0..L-1
     y_hat: Tensor  # (B, latents, h, w) float32, dequantised, in standard deviations
@@ -187,9 +187,9 @@ class Model(nn.Module):
         """Return levels mapped to about -1..1."""
         return levels / (self.config.levels / 2) - 1
 
-    def reconstruct(self, codes: Codes, u: Tensor) -> Tensor:
+    def reconstruct(self, dequantised: Dequantised, u: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W) float32, not clamped."""
-        t = self.g_s(codes.y_hat, self.importance(codes.levels), u)
+        t = self.g_s(dequantised.y_hat, self.importance(dequantised.levels), u)
         return self.transform.synthesise(t * self.deviation[:, None, None])
 
     def forward(self, x: Tensor, u: Tensor, real: bool) -> tuple[Tensor, Rates, Tensor]:
@@ -207,17 +207,17 @@ class Model(nn.Module):
         """
         t = self.coefficients(x)
         features = self.g_a.features(t)
-        e = self.g_a(t, features, u)
+        y = self.g_a(t, features, u)
         p = self.importance_map(t, features, u)
         levels = quantize(p, self.config.levels)
         with torch.autocast(x.device.type, enabled=False), integers_kept(self):
             known = levels if self.config.expansion else levels.detach()
             level_bits = self._level_bits(known, u)
             if self.config.expansion:
-                y_hat, code_bits = self._expansion(e, levels, u, real)
+                y_hat, code_bits = self._expansion(y, levels, u, real)
             else:
-                y_hat, code_bits = self._single_bits(e, p, levels, u)
-        x_hat = self.reconstruct(Codes(levels, y_hat), u)
+                y_hat, code_bits = self._single_bits(y, p, levels, u)
+        x_hat = self.reconstruct(Dequantised(levels, y_hat), u)
         return x_hat, Rates(code_bits, level_bits), p
 
     def _level_bits(self, levels: Tensor, u: Tensor) -> Tensor:
@@ -227,10 +227,10 @@ class Model(nn.Module):
         return visit.bits
 
     def _expansion(
-        self, e: Tensor, levels: Tensor, u: Tensor, real: bool
+        self, y: Tensor, levels: Tensor, u: Tensor, real: bool
     ) -> tuple[Tensor, Tensor]:
         steps = self.steps(levels, u)
-        parts = self.split(e / steps, levels)
+        parts = self.split(y / steps, levels)
         weights = rounding_weights(levels.detach(), self.config) if real else None
         visit = LatentBits(parts, weights, self.costs, self.training)
         self.walk_codes(levels.detach(), u, visit)
@@ -260,10 +260,10 @@ class Model(nn.Module):
         self.code_context.walk(levels, index, self.config.levels, finer, visit)
 
     def _single_bits(
-        self, e: Tensor, p: Tensor, levels: Tensor, u: Tensor
+        self, y: Tensor, p: Tensor, levels: Tensor, u: Tensor
     ) -> tuple[Tensor, Tensor]:
         mask = prefix_mask(p, self.config.latents, self.config.levels)
-        signs = 2 * binarize(torch.sigmoid(e)) - 1
+        signs = 2 * binarize(torch.sigmoid(y)) - 1
         sent = signs * mask  # (6), with the bits as -1 and 1
         visit = SingleBits(self.split(sent.detach(), levels))
         self.walk_codes(levels.detach(), u, visit)

@@ -51,8 +51,8 @@ class Encoder(nn.Module):
             (B, latents, h, w) float32, each in units of its standard deviation.
         """
         with undisturbed(features):
-            e = self.last(self.late(self.gain(features, u))).float()
+            y = self.last(self.late(self.gain(features, u))).float()
         if self.skip is None:
-            return e  # type: ignore[no-any-return]
+            return y  # type: ignore[no-any-return]
         with torch.autocast(t.device.type, enabled=False):
-            return e + self.skip(t)  # type: ignore[no-any-return]
+            return y + self.skip(t)  # type: ignore[no-any-return]

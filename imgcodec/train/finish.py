@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from imgcodec.codec.plan import CoderTables
-from imgcodec.codec.tile_codec import TileCodec, Values
+from imgcodec.codec.tile_codec import Codes, TileCodec
 from imgcodec.format.container import MAX_U
-from imgcodec.model import Codes, Model, ModelConfig, Rates
+from imgcodec.model import Dequantised, Model, ModelConfig, Rates
 from imgcodec.model.context import freeze
 from imgcodec.model.integer import integers_kept
 from imgcodec.model.steps import rounding_weights
@@ -37,7 +37,7 @@ class Examples(NamedTuple):
 
     x: Tensor  # (N, 3, H, W) uint8
     u: Tensor  # (N,) rate parameters
-    e: Tensor  # (N, latents, h, w) float16, what the encoder puts out
+    y: Tensor  # (N, latents, h, w) float16, what the encoder puts out
     y_hat: Tensor  # (N, latents, h, w) float16, what a decoder reads
     levels: Tensor  # (N, 1, h, w) uint8
     bits: Tensor  # (N,)
@@ -65,14 +65,14 @@ def encoded(model: Model, tables: Tables, pixels: Tensor, u: Tensor) -> Examples
         prepared = codec.analyse(part.permute(0, 2, 3, 1).cpu().numpy())
         latents = codec.latents(prepared, numbers)
         plans = codec.plan(latents, numbers, raw=False)
-        values = [torch.cat(maps) for maps in zip(*(plan.parts for plan in plans), strict=True)]
-        codes = codec.dequantise(Values(latents.levels, values), numbers)
+        parts = [torch.cat(maps) for maps in zip(*(plan.parts for plan in plans), strict=True)]
+        coded = codec.dequantise(Codes(latents.levels, parts), numbers)
         found.append(
             Examples(
                 part,
                 torch.tensor(numbers, device=u.device) / MAX_U,
-                latents.e.half(),
-                codes.y_hat.half(),
+                latents.y.half(),
+                coded.y_hat.half(),
                 latents.levels.to(torch.uint8),
                 torch.tensor([8 * plan.estimated_bytes for plan in plans], device=u.device),
             )
@@ -112,7 +112,9 @@ def curve(model: Model, tables: Tables, pictures: Tensor) -> validate.Curve:
         found = []
         for index in torch.arange(len(pictures)).split(AT_ONCE):
             one = held.take(index)
-            found.append(loss.psnr(one.x, model.reconstruct(Codes(one.levels, one.y_hat), one.u)))
+            found.append(
+                loss.psnr(one.x, model.reconstruct(Dequantised(one.levels, one.y_hat), one.u))
+            )
         rates.append(held.bits.mean().item() / pictures[0, 0].numel())
         psnrs.append(torch.cat(found).mean().item())
     return validate.Curve(rates, [0.0] * len(rates), psnrs)
@@ -151,11 +153,11 @@ class Finisher(Trainee):
         if examples is None:
             raise ValueError("a step needs examples")
         model, u, levels = self.model, examples.u, examples.levels
-        x_hat = model.reconstruct(Codes(levels, examples.y_hat), u)
+        x_hat = model.reconstruct(Dequantised(levels, examples.y_hat), u)
         bits = examples.bits
         if "contexts" in self._parts:
             with integers_kept(model):
-                parts = model.split(examples.e / model.steps(levels, u), levels)
+                parts = model.split(examples.y / model.steps(levels, u), levels)
                 weights = rounding_weights(levels, model.config)
                 visit = LatentBits(parts, weights, model.costs, training=True)
                 model.walk_codes(levels, u, visit)

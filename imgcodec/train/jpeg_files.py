@@ -8,22 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.jpeg.forward import FROM_RGB
+from imgcodec.jpeg.standard import CHROMA, LUMA
 from imgcodec.model.restorer import MIDDLE, PLANES, Coded, Restorer
 from imgcodec.perceptual.filters import constant
 
 QUALITIES = 5, 95  # that training is for, of libjpeg
-# Tables of quality 50 of the standard (annex K), luma and colours, row by row.
-LUMA_50 = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
-    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
-COLOURS_50 = (
-    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
-    24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
-    *(99,) * 32,
-)  # fmt: skip
 UNUSUAL = 0.3  # share of tables that are not the standard's
 
 
@@ -40,7 +29,7 @@ def tables(batch: int, generator: torch.Generator) -> Tensor:
 
     low, high = QUALITIES
     share = torch.randperm(batch, generator=generator, device=device)[:, None] + draw(batch, 1)
-    base = constant(LUMA_50 + COLOURS_50, device, torch.float32)[None]
+    base = constant(LUMA + CHROMA, device, torch.float32)[None]
     middle = base[:, :64].log().mean().exp()
     flat = 0.4 + 0.6 * draw(batch, 1)
     other = middle * (base / middle) ** flat * torch.exp(0.4 * (draw(batch, 128) - 0.5))
@@ -50,7 +39,7 @@ def tables(batch: int, generator: torch.Generator) -> Tensor:
 
 def libjpeg_tables(quality: float, device: torch.device) -> Tensor:
     """Return the steps (1, 192) of a quality of libjpeg's."""
-    base = constant(LUMA_50 + COLOURS_50, device, torch.float32)[None]
+    base = constant(LUMA + CHROMA, device, torch.float32)[None]
     return scaled(base, torch.full_like(base[:, :1], quality))
 
 

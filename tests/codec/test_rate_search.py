@@ -280,7 +280,7 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
 class Refined(Picture):
     """A compressor: each refinement changes the quality by what is told."""
 
-    refines = "psnr"
+    refined_kind = "psnr"
 
     def __init__(self, changes):
         super().__init__(exponential(PHOTO))

@@ -5,7 +5,7 @@ import torch
 from tiny import TINY, build, liven
 
 from imgcodec.codec import Codec, refine
-from imgcodec.model import Codes
+from imgcodec.model import Dequantised
 
 
 @pytest.mark.parametrize("slope", [1e9, -1e9, 1e-9])
@@ -15,7 +15,7 @@ def test_no_slope_moves_a_latent_far(monkeypatch, slope):
     x = torch.rand(1, 3, 32, 32, generator=rng)
     e = torch.randn(1, TINY.latents, 4, 4, generator=rng)
     u = torch.tensor([0.5])
-    codes = Codes(torch.zeros(1, 1, 4, 4), e)  # so that codes do not draw
+    codes = Dequantised(torch.zeros(1, 1, 4, 4), e)  # so that codes do not draw
     monkeypatch.setattr(refine, "_gradient", lambda of, to: (torch.full_like(to, slope),))
     moved = (refine.refine(model, x, e, codes, u) - e) / model.steps(codes.levels, u)
     farthest = refine.FARTHEST[TINY.metric]

@@ -18,7 +18,7 @@ from imgcodec.codec.decompress import Decompressor
 from imgcodec.errors import AicError, AicWarning, FormatError
 from imgcodec.format import container
 from imgcodec.format.tiles import Box, Grid, plan_grid
-from imgcodec.model import Codes, ModelConfig
+from imgcodec.model import Dequantised, ModelConfig
 from imgcodec.model.winograd import Conv3x3
 from imgcodec.pictures.reader import read_image
 from imgcodec.releases import TUNES
@@ -290,7 +290,7 @@ def test_reach_of_coarse_blocks():
     generator = torch.Generator().manual_seed(0)
     for place in range(32, 36):
         y_hat = torch.randn(1, 12, size, 1, generator=generator).requires_grad_()
-        pixels = model.reconstruct(Codes(levels, y_hat), u)[:, :, 8 * place : 8 * place + 8]
+        pixels = model.reconstruct(Dequantised(levels, y_hat), u)[:, :, 8 * place : 8 * place + 8]
         (slope,) = torch.autograd.grad(pixels.square().sum(), y_hat)
         seen = slope[0, :, :, 0].abs().sum(0).nonzero()[:, 0]
         furthest = max(furthest, place - seen.min().item(), seen.max().item() - place)
@@ -303,7 +303,7 @@ def test_gathered_codes_are_those_of_the_tiles(tiny_codec, tiled):
         whole = decompressor._gather(Box(0, 0, 25, 41))
         part = decompressor._gather(Box(5, 6, 20, 30))
         own = decompressor._of_tile(1, 2)
-    for name in Codes._fields:
+    for name in Dequantised._fields:
         everything = getattr(whole, name)
         assert (everything[..., 5:20, 6:30] == getattr(part, name)).all()
         assert (everything[..., 8:16, 16:24] == getattr(own, name)).all()

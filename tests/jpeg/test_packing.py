@@ -19,7 +19,7 @@ from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
 from imgcodec.jpeg import optimal, packing, scan_writer, syntax
-from imgcodec.jpeg.packing import coding, frames, network
+from imgcodec.jpeg.packing import coding, network, skeletons
 from imgcodec.pictures.headers.passed_over import passed_over
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -208,7 +208,7 @@ def test_damaged_files_are_refused(data, error, reason):
 def test_forged_parts_are_refused_or_do_not_match():
     """Files whose sums are right, and whose parts are damaged."""
     header, frame, slices = packed.unpack(PACKED)
-    around = frames.inflated(frame, header.frame_bytes)
+    around = skeletons.inflated(frame, header.frame_bytes)
     rng = np.random.default_rng(2)
     for _ in range(40):
         part = bytearray(around if rng.random() < 0.7 else slices[0])
@@ -216,7 +216,7 @@ def test_forged_parts_are_refused_or_do_not_match():
         for place in rng.integers(0, len(part), rng.integers(1, 4)):
             part[place] = rng.integers(256)
         if is_frame:
-            made = packed.pack(header, frames.deflated(bytes(part)), slices)
+            made = packed.pack(header, skeletons.deflated(bytes(part)), slices)
         else:
             made = packed.pack(header, frame, [bytes(part)])
         with suppress(AicError):
@@ -224,13 +224,13 @@ def test_forged_parts_are_refused_or_do_not_match():
 
 
 def test_what_is_around_the_blocks_has_its_size():
-    made = frames.deflated(b"\xff\xd8 something")
-    assert frames.inflated(made, 12) == b"\xff\xd8 something"
+    made = skeletons.deflated(b"\xff\xd8 something")
+    assert skeletons.inflated(made, 12) == b"\xff\xd8 something"
     for size in (0, 11, 13, 2**32 - 1):
         with pytest.raises(FormatError):
-            frames.inflated(made, size)
+            skeletons.inflated(made, size)
     with pytest.raises(FormatError):
-        frames.inflated(made + b"\x00", 12)
+        skeletons.inflated(made + b"\x00", 12)
 
 
 def test_an_encoded_picture_is_told_from_a_packed_file():
@@ -282,7 +282,7 @@ def test_no_weights_are_no_crash(tmp_path):
 def test_the_fuzz_target_reaches_all(kind):
     assert target(b"\2" + kind)
     header, frame, slices = packed.unpack(packing.pack(kind))
-    around = frames.inflated(frame, header.frame_bytes)
+    around = skeletons.inflated(frame, header.frame_bytes)
     assert target(b"\0" + packing.pack(kind))
     # the size and sum of the file are wrong there, which is found last
     with pytest.raises(FormatError, match="not the one"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgcodec.model import COEFFICIENTS, Codes, Model, ModelConfig
+from imgcodec.model import COEFFICIENTS, Dequantised, Model, ModelConfig
 from imgcodec.model.binarizer import binarize, round_cheaply
 from imgcodec.model.cells import WARMTH, logistic_bits
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
@@ -150,7 +150,7 @@ def test_without_trunks_the_networks_select_coefficients(tiny_model):
     assert torch.equal(e, t[:, kept])
     back = torch.zeros_like(t)
     back[:, kept] = e * deviation[kept, None, None]
-    x_hat = model.reconstruct(Codes(torch.full((2, 1, 4, 6), 8.0), e), u)
+    x_hat = model.reconstruct(Dequantised(torch.full((2, 1, 4, 6), 8.0), e), u)
     assert torch.allclose(x_hat, model.transform.synthesise(back), atol=1e-6)
 
 
@@ -164,7 +164,7 @@ def test_without_trunks_and_with_all_coefficients_nothing_is_lost():
     x, u = torch.rand(1, 3, 24, 16), torch.tensor([0.5])
     t = model.coefficients(x)
     e = model.g_a(t, model.g_a.features(t), u)
-    x_hat = model.reconstruct(Codes(torch.zeros(1, 1, 3, 2), e), u)
+    x_hat = model.reconstruct(Dequantised(torch.zeros(1, 1, 3, 2), e), u)
     assert (x_hat - x).abs().max() < 1e-5
     assert torch.equal(model.unit.sort().values, model.deviation.sort().values)
 

@@ -16,7 +16,7 @@ from imgcodec.cli.many import batch, grouping, targets
 from imgcodec.codec import Codec
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, FormatError
-from imgcodec.model import Codes
+from imgcodec.model import Dequantised
 from imgcodec.runtime.exact import exact
 from imgcodec.runtime.lockstep import Lockstep
 
@@ -143,7 +143,7 @@ def sizes(monkeypatch):
     plan, read = TileCodec.plan, TileCodec.read
 
     def spy_plan(self, latents, *rest, **words):
-        found.append(len(latents.e))
+        found.append(len(latents.y))
         return plan(self, latents, *rest, **words)
 
     def spy_read(self, data, *rest):
@@ -188,12 +188,12 @@ def test_networks_give_each_picture_the_numbers_of_one_alone(tiny_codec, texture
     payload = tiny_codec._tile_codec
     with exact():
         latents = payload.latents(payload.analyse(tiles), us)
-        pixels = payload.synthesise(Codes(latents.levels, latents.e), us)
+        pixels = payload.synthesise(Dequantised(latents.levels, latents.y), us)
         for i, u in enumerate(us):
             one = payload.latents(payload.analyse(tiles[i : i + 1]), u)
-            assert torch.equal(one.e[0], latents.e[i])
+            assert torch.equal(one.y[0], latents.y[i])
             assert torch.equal(one.levels[0], latents.levels[i])
-            alone = payload.synthesise(Codes(one.levels, one.e), u)
+            alone = payload.synthesise(Dequantised(one.levels, one.y), u)
             assert np.array_equal(alone[0], pixels[i])
 
 

@@ -17,7 +17,7 @@ from imgcodec.entropy.range_coder import Bits, RangeDecoder, RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, check_threads
 from imgcodec.format import container, packed
 from imgcodec.jpeg import optimal, scan_reader, scans, syntax, writing
-from imgcodec.jpeg.packing import coding, frames, network
+from imgcodec.jpeg.packing import coding, network, skeletons
 from imgcodec.jpeg.packing.component import Integers
 from imgcodec.jpeg.scans import Blocks
 
@@ -125,7 +125,7 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
 
     header = packed.Header(release.model_id, len(data), zlib.crc32(data), len(around))
     slices = list(_each(code, _slices(frame), threads))
-    return packed.pack(header, frames.deflated(around), slices)
+    return packed.pack(header, skeletons.deflated(around), slices)
 
 
 def unpack(
@@ -148,7 +148,7 @@ def unpack(
     release = releases.needed(file.header.model_id, among=releases.PACKING)
     if file.header.frame_bytes > file.header.size + _MOST_MORE:
         raise FormatError(f"{file.header.frame_bytes} bytes around the blocks of a smaller file")
-    around = frames.inflated(file.frame, file.header.frame_bytes)
+    around = skeletons.inflated(file.frame, file.header.frame_bytes)
     start = _COUNT_BYTES + int.from_bytes(around[:_COUNT_BYTES], "little")
     try:
         parts = syntax.read(around[start:], is_skeleton=True)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Plan
-from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, Us, Values
-from imgcodec.model import Codes
+from imgcodec.codec.tile_codec import Codes, Latents, Prepared, TileCodec, Us
+from imgcodec.model import Dequantised
 from imgcodec.runtime.exact import exact
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import stage
@@ -62,7 +62,7 @@ class LockstepTileCodec(TileCodec):
         if nearest or not self.model.config.expansion:
             return super().plan(latents, u, raw, paces, nearest)
         paces = paces or [None]
-        found: list[Plan] = self._share("plan", (latents.e.shape, raw), latents, u, raw, paces)
+        found: list[Plan] = self._share("plan", (latents.y.shape, raw), latents, u, raw, paces)
         return found
 
     @stage("codes")
@@ -70,7 +70,7 @@ class LockstepTileCodec(TileCodec):
         """See `TileCodec`."""
         if not self.model.config.expansion:
             return super().estimate(latents, u, raw)
-        found: list[Profile] = self._share("estimate", (latents.e.shape, raw), latents, u, raw)
+        found: list[Profile] = self._share("estimate", (latents.y.shape, raw), latents, u, raw)
         return found
 
     @stage("codes")
@@ -81,22 +81,24 @@ class LockstepTileCodec(TileCodec):
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
-    ) -> Values:
+    ) -> Codes:
         """See `TileCodec`."""
         if share < 1 or not self.model.config.expansion:
             return super().read(data, u, size, raw, share)
-        found: Values = self._share("read", (size, raw), data, u, size, raw)
+        found: Codes = self._share("read", (size, raw), data, u, size, raw)
         return found
 
-    def dequantise(self, values: Values, u: Us) -> Codes:
+    def dequantise(self, codes: Codes, u: Us) -> Dequantised:
         """See `TileCodec`."""
-        found: Codes = self._share("dequantise", values.levels.shape, values, u)
+        found: Dequantised = self._share("dequantise", codes.levels.shape, codes, u)
         return found
 
     @stage("decoder")
-    def synthesise(self, codes: Codes, u: Us) -> NDArray[np.uint8]:
+    def synthesise(self, dequantised: Dequantised, u: Us) -> NDArray[np.uint8]:
         """See `TileCodec`."""
-        found: NDArray[np.uint8] = self._share("synthesise", codes.levels.shape, codes, u)
+        found: NDArray[np.uint8] = self._share(
+            "synthesise", dequantised.levels.shape, dequantised, u
+        )
         return found
 
     def _share(self, name: str, alike: Hashable, *arguments: Any) -> Any:
@@ -117,7 +119,7 @@ def _join(values: Sequence[Any]) -> Any:
         return torch.cat(tuple(values))
     if isinstance(first, np.ndarray):
         return np.concatenate(values)
-    if isinstance(first, (Prepared, Latents, Values, Codes)):
+    if isinstance(first, (Prepared, Latents, Codes, Dequantised)):
         fields: list[Any] = []
         for field in zip(*values, strict=True):
             if isinstance(field[0], list):
@@ -136,7 +138,7 @@ def _split(whole: Any) -> list[Any]:
     """Return what each thread gets of a result for all tiles."""
     if isinstance(whole, (Tensor, np.ndarray)):
         return [whole[i : i + 1] for i in range(len(whole))]
-    if isinstance(whole, (Prepared, Latents, Values, Codes)):
+    if isinstance(whole, (Prepared, Latents, Codes, Dequantised)):
         fields = []
         for field in whole:
             if isinstance(field, list):
