@@ -19,7 +19,7 @@ from imgcodec.bench.measure import find_pictures
 from imgcodec.cli.decode import Decoding
 from imgcodec.cli.encoding import Encoding
 from imgcodec.cli.many import batch, grouping
-from imgcodec.cli.many.work import Task, Work
+from imgcodec.cli.work import Task, Work
 
 SIDES = (64, 128, 256)
 GOALS = {"quality 50": {"quality": 50.0}, "1 bpp": {"rate": 1.0}}

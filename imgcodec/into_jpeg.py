@@ -28,10 +28,9 @@ from imgcodec.pictures.writer import empty_jpeg
 from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.restoring import Restorer
 from imgcodec.runtime.stopwatch import stage
+from imgcodec.target import Target, check_effort
 
 QUALITIES = 1.0, 100.0
-EFFORTS = range(1, 10)
-MOST_BYTES = 2**32 - 1  # of a file; more of them mean nothing
 SHARED = (2, 2)  # samples of luma that share one of colour
 # What an error of one level in a coefficient costs, of Y, Cb and Cr: squared errors of red, green
 # and blue. Colours of a quarter of the resolution count for more, but widening damps fine ones.
@@ -185,23 +184,22 @@ def encoded(
         AicError: a goal that is none, or that cannot be reached.
         ImageError: the picture is none, is transparent, or too large for a JPEG file.
     """
-    asked = {name: value for name, value in goal.items() if value is not None}
-    if len(asked) > 1:
-        raise AicError("only one of rate, size and quality can be reached")
-    quality = asked.get("quality", DEFAULT_JPEG_QUALITY)
-    if not QUALITIES[0] <= quality <= QUALITIES[1]:
-        raise AicError(f"quality {quality}, wanted 1..100")
-    if not all(value > 0 for value in asked.values()):  # nan, too
-        raise AicError(f"{next(iter(asked))} {next(iter(asked.values()))}, wanted more than 0")
-    if effort not in EFFORTS:
-        raise AicError(f"effort {effort}, wanted 1..9")
+    target = Target.of(DEFAULT_JPEG_QUALITY, **goal)
+    if not target.limits:
+        check_quality(target.value)
+    check_effort(effort)
     picture = _picture(image)
     maker = JpegMaker(Restorer(threads=threads))
-    if "quality" not in asked and asked:
-        pixels = picture.shape[0] * picture.shape[1]
-        most = asked["size"] if "size" in asked else asked["rate"] * pixels / 8
-        return maker.fit(picture, int(min(most, MOST_BYTES)), effort, half)[0]
-    return maker.encode(picture, quality, effort, half)
+    if target.limits:
+        most = target.num_bytes(picture.shape[0] * picture.shape[1])
+        return maker.fit(picture, most, effort, half)[0]
+    return maker.encode(picture, target.value, effort, half)
+
+
+def check_quality(quality: float) -> None:
+    """Refuse a quality that libjpeg's scale has not."""
+    if not QUALITIES[0] <= quality <= QUALITIES[1]:
+        raise AicError(f"quality {quality:g}, wanted 1..100")
 
 
 def _picture(image: Any) -> Picture:

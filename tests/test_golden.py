@@ -15,12 +15,12 @@ from cross_device import hashes, integers
 from PIL import Image
 
 from imgcodec.codec import Codec
-from imgcodec.codec.target import Target
 from imgcodec.format import container
 from imgcodec.format.joined import Joined
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import alpha_of
-from imgcodec.releases import DEFAULT_TUNE, NEWEST, RELEASES
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, RELEASES
+from imgcodec.target import Target
 
 FOLDER = Path(__file__).parent / "golden"
 sys.path.insert(0, str(FOLDER))
@@ -156,7 +156,7 @@ def test_colours_are_joined(path, codec):
     joined = Joined.of(container.File(data).chunks)
     assert (len(data), joined.colours) == (expected["bytes"], expected["colours"])
     mode, tune, asked = CASES[path.parent.name][path.stem]
-    assert joined.u == Target.of(tune, **asked).u
+    assert joined.u == Target.of(DEFAULT_QUALITIES[tune], **asked).u
     found = codec.decode(data)
     assert len(np.unique(found.reshape(-1, 3), axis=0)) == joined.colours
     assert np.abs(found.astype(int) - source(mode).pixels).mean() < 2

@@ -27,6 +27,7 @@ TABLE = {
     "model": (set[str](), TORCH),
     "perceptual": ({"model"}, TORCH),
     "metrics": ({"errors", "perceptual"}, {"numpy"}),
+    "target": ({"errors", "format", "metrics"}, {"numpy"}),
     "releases": ({"errors"}, set[str]()),
     "jpeg": (
         {"entropy", "errors", "format", "releases"},
@@ -42,13 +43,13 @@ TABLE = {
         {"numpy", "PIL"},
     ),
     "into_jpeg": (
-        {"errors", "jpeg", "pictures", "releases", "restoring", "runtime"},
+        {"errors", "jpeg", "pictures", "releases", "restoring", "runtime", "target"},
         TORCH | {"constriction", "PIL", "safetensors"},
     ),
     "codec": (
         {
             "entropy", "errors", "format", "metrics", "model", "perceptual", "pictures",
-            "releases", "runtime", "weights",
+            "releases", "runtime", "target", "weights",
         },
         CODEC,
     ),
@@ -81,7 +82,7 @@ TABLE = {
         {
             "__init__", "bench", "codec", "errors", "files", "format", "into_jpeg", "jpeg",
             "metrics", "model", "perceptual", "pictures", "releases", "restoring", "runtime",
-            "train",
+            "target", "train",
         },
         {"click"},
     ),

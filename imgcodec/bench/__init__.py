@@ -10,5 +10,5 @@ PEERS = (
     "jpeg", "jpeg2000", "webp", "avif", "avif-iq", "avif-iq-speed6",
     "avif-iq-420", "avif-iq-420-speed6", "jpegxl", "heic",
 )  # fmt: skip
-METRICS = ("ssimulacra2", "cvvdp")  # that are measured where they are asked for: slow ones
+SLOW_METRICS = ("ssimulacra2", "cvvdp")  # that are measured where they are asked for: slow ones
 COMPRESSAI = "compressai:"  # before the name of one of its models

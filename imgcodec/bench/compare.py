@@ -20,7 +20,7 @@ class Metric(NamedTuple):
     within: tuple[float, float] = (-math.inf, math.inf)  # beyond, its differences mean little
 
 
-METRICS = {  # by the field of rows
+COMPARED = {  # by the field of rows
     "psnr": Metric("PSNR", " dB", 1),
     "ms_ssim_db": Metric("MS-SSIM", " dB", 1),
     "ssimulacra2": Metric("SSIMULACRA 2", "", 1, (30.0, 85.0)),
@@ -34,7 +34,7 @@ class Comparison:
 
     anchor: str
     codec: str
-    metric: str  # a key of METRICS
+    metric: str  # a key of COMPARED
     of_set: float | None  # from the curves of means over all pictures
     low: float | None  # the quality over which those curves are compared, from
     high: float | None  # to
@@ -55,7 +55,7 @@ def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
     means = [mean for mean in means if mean.pictures == most]
     names = list(dict.fromkeys(row.codec for row in rows))
     found = []
-    for metric, (_, _, _, within) in METRICS.items():
+    for metric, (_, _, _, within) in COMPARED.items():
         sets = {name: _curve([m for m in means if m.codec == name], metric) for name in names}
         pictures = {
             name: _by_picture([row for row in rows if row.codec == name and not row.error], metric)
@@ -148,7 +148,7 @@ def outcome(comparisons: Sequence[Comparison], names: Sequence[str], pictures: i
     if not rivals:
         return f"Nothing but {_listed(names)} was measured: there is nothing to compare with."
     parts = []
-    for metric in METRICS:
+    for metric in COMPARED:
         found = {
             c.anchor: c
             for c in comparisons
@@ -174,7 +174,7 @@ def _clause(c: Comparison, rate: float, rivals: int) -> str:
     gain = f"{abs(rate):.1f} % {'fewer' if rate < 0 else 'more'} bits than {c.anchor}{least}"
     if abs(rate) < 0.05:
         gain = f"as many bits as {c.anchor}{least}"
-    name, unit, digits, _ = METRICS[c.metric]
+    name, unit, digits, _ = COMPARED[c.metric]
     return f"{gain} at equal {name} ({c.low:.{digits}f} to {c.high:.{digits}f}{unit})"
 
 
@@ -190,7 +190,7 @@ def table(comparisons: Sequence[Comparison], anchor: str) -> str:
     found = {(c.codec, c.metric): c for c in chosen}
     lines = [["BD-rate against " + anchor]]
     for metric in metrics:
-        lines[0] += [f"{METRICS[metric].name}, set", "of pictures", "overlap"]
+        lines[0] += [f"{COMPARED[metric].name}, set", "of pictures", "overlap"]
     for name in names:
         line = [name]
         for metric in metrics:
@@ -198,7 +198,7 @@ def table(comparisons: Sequence[Comparison], anchor: str) -> str:
             if c is None:  # as of a codec without loss
                 line += ["-", "-", "-"]
                 continue
-            form = f".{METRICS[metric].digits}f"
+            form = f".{COMPARED[metric].digits}f"
             overlap = (
                 "-" if c.low is None or c.high is None else f"{c.low:{form}}..{c.high:{form}}"
             )

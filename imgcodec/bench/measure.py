@@ -60,7 +60,7 @@ def run(
         progress: wraps a list with an item for each codec and picture, as `tqdm.tqdm` does.
         jobs: pictures at once; with more than one, times are those of a busy machine.
         cache: where rows are looked for first, and kept.
-        further: metrics besides PSNR and MS-SSIM, of `METRICS`.
+        further: metrics besides PSNR and MS-SSIM, of `SLOW_METRICS`.
         max_pixels: larger pictures are refused before any work.
 
     Yields:
@@ -180,7 +180,7 @@ def qualities(original: Pixels, decoded: Pixels, further: Sequence[str]) -> dict
     Args:
         original: uint8 (H, W, 3).
         decoded: like it.
-        further: of `METRICS`.
+        further: of `SLOW_METRICS`.
     """
     measured = {
         "ms_ssim": metrics.ms_ssim,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from imgcodec.bench import COMCNN, COMPRESSAI, METRICS, PEERS, RESTORED
+from imgcodec.bench import COMCNN, COMPRESSAI, PEERS, RESTORED, SLOW_METRICS
 from imgcodec.cli.checks import check_other
 from imgcodec.cli.options import (
     EFFORT,
@@ -120,7 +120,7 @@ MEASURING = combine(
     click.option(
         "--metric",
         "metrics",
-        type=click.Choice(METRICS),
+        type=click.Choice(SLOW_METRICS),
         multiple=True,
         help="Measure this besides PSNR and MS-SSIM; repeat the option for several.",
     ),
@@ -189,7 +189,7 @@ def bench(
         if target is not None:
             check_other(target, force)
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
-    settings["metrics"] = tuple(metric for metric in METRICS if metric in asked)
+    settings["metrics"] = tuple(metric for metric in SLOW_METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     interrupted = benchmark.measure()

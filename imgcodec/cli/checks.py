@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imgcodec import files
-from imgcodec.cli.many.work import Task
 from imgcodec.cli.options import PICTURES
+from imgcodec.cli.work import Task
 from imgcodec.errors import AicError
 
 

@@ -15,7 +15,6 @@ import click
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, keep_older
 from imgcodec.cli.loading import LOCK, details, load_codec, threads_of
-from imgcodec.cli.many.work import Task, Warn
 from imgcodec.cli.options import (
     ALPHA,
     CLUSTER,
@@ -31,6 +30,7 @@ from imgcodec.cli.options import (
 )  # fmt: skip
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
+from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS

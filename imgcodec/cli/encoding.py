@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, check_coded
 from imgcodec.cli.loading import LOCK, details, load_codec
-from imgcodec.cli.many.work import Task, Warn
 from imgcodec.cli.measure import check, in_words
 from imgcodec.cli.options import HELD_PIXELS
 from imgcodec.cli.sources import as_asked, background, check_shape, read, shapes
+from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
-from imgcodec.releases import DEFAULT_TUNE, NEWEST, find, id_of
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, find, id_of
 from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imgcodec.codec import Codec
     from imgcodec.pictures.frame import Frame
 
-GOALS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")  # `codec.target.KINDS`
+GOALS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")  # `target.KINDS`
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Encoding:
         """See `Work`; no .aic file, another picture, or other settings: it is kept."""
         import_torch()
         from imgcodec.cli.settings import more_than, other_settings
-        from imgcodec.codec.target import Target
+        from imgcodec.target import Target
 
         target = task.target
         try:
@@ -113,7 +113,7 @@ class Encoding:
             check_shape(self, task, made)
         others = more_than(file, self.metadata, self.alpha) or other_settings(
             file,
-            Target.of(self._tune, **self.goal),
+            Target.of(DEFAULT_QUALITIES[self._tune], **self.goal),
             self.entropy,
             self.tile,
             self._model_id,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, keep_older
 from imgcodec.cli.loading import LOCK
-from imgcodec.cli.many.work import Warn
 from imgcodec.cli.sources import as_asked, background, check_shape, read
+from imgcodec.cli.work import Warn
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
 from imgcodec.releases import DEFAULT_JPEG_QUALITY
@@ -21,11 +21,12 @@ from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
-    from imgcodec.cli.many.work import Task
+    from imgcodec.cli.work import Task
     from imgcodec.into_jpeg import JpegMaker
     from imgcodec.pictures.frame import Frame
     from imgcodec.pictures.picture import Picture
     from imgcodec.runtime.lockstep import Member
+    from imgcodec.target import Target
 
 SUFFIXES = (".jpg", ".jpeg")
 MAX_PIXELS = 2**26  # if nobody asks for more: about 50 bytes of memory for each
@@ -87,15 +88,16 @@ class IntoJpeg:
         whole = halves.whole(data, *made)
         if not outdated:
             check_shape(self, task, whole or made)
-        most = self._most_bytes(*(whole or made))
-        if most is None:
-            same = (parts.steps[0] == forward.table(self._quality)[ZIGZAG]).all()
+        target, shape = self._target, whole or made
+        if not target.limits:
+            same = (parts.steps[0] == forward.table(target.value)[ZIGZAG]).all()
         else:
+            most = target.num_bytes(shape[0] * shape[1])
             finest = (parts.steps[0] == 1).all()
             same = len(data) <= most and (finest or most - len(data) <= max(SLACK * most, 64))
         same = same and (whole is not None) == self.half
         if not same and not outdated:
-            wanted = f"quality {self._quality:g}" if most is None else f"at most {most} bytes"
+            wanted = f"at most {most} bytes" if target.limits else str(target)
             wanted += " at half the size" if self.half else " at whole size" if whole else ""
             raise AicError(
                 f"{task.target}: exists, not with {wanted}, and is kept without --force"
@@ -122,17 +124,11 @@ class IntoJpeg:
         return line
 
     @property
-    def _quality(self) -> float:
-        """What is asked where no size is."""
-        found = self.goal["quality"]
-        return DEFAULT_JPEG_QUALITY if found is None else found
+    def _target(self) -> Target:
+        """What is asked."""
+        from imgcodec.target import Target
 
-    def _most_bytes(self, height: int, width: int) -> int | None:
-        """Return how many bytes a file may take; None: as many as its quality does."""
-        rate, size = self.goal["rate"], self.goal["size"]
-        if rate is not None:
-            return int(rate * height * width / 8)
-        return None if size is None else int(size)
+        return Target.of(DEFAULT_JPEG_QUALITY, **self.goal)
 
     def _picture(self, source: Path, target: Path) -> Picture:
         """Return what is encoded."""
@@ -151,7 +147,7 @@ class IntoJpeg:
             self.warn(target, f"without {', '.join(lost)}")
         return picture
 
-    def _made(self, source: Path, target: Path, picture: Picture) -> tuple[bytes, float]:
+    def _made(self, source: Path, made: Path, picture: Picture) -> tuple[bytes, float]:
         """Return the file and its quality."""
         with LOCK:
             if self._maker is None:
@@ -160,11 +156,12 @@ class IntoJpeg:
                 from imgcodec.restoring import Restorer
 
                 self._maker = JpegMaker(Restorer(threads=self.threads))
-        most = self._most_bytes(*picture.shape[:2])
+        target = self._target
         try:
-            if most is not None:
+            if target.limits:
+                most = target.num_bytes(picture.shape[0] * picture.shape[1])
                 return self._maker.fit(picture, most, self.effort, self.half)
-            data = self._maker.encode(picture, self._quality, self.effort, self.half)
-            return data, self._quality
+            data = self._maker.encode(picture, target.value, self.effort, self.half)
+            return data, target.value
         except AicError as error:
-            raise AicError(f"{target}: {error}") from error
+            raise AicError(f"{made}: {error}") from error

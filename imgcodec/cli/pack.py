@@ -14,16 +14,16 @@ import click
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, check_coded, check_other, keep_older
 from imgcodec.cli.loading import threads_of
-from imgcodec.cli.many.work import Warn
 from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
+from imgcodec.cli.work import Warn
 from imgcodec.errors import AicError
 from imgcodec.format import packed
 from imgcodec.runtime.openmp import one_thread_a_call
 
 if TYPE_CHECKING:
-    from imgcodec.cli.many.work import Task
+    from imgcodec.cli.work import Task
     from imgcodec.runtime.lockstep import Member
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")

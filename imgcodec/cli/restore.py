@@ -14,7 +14,6 @@ from imgcodec import files
 from imgcodec.cli.checks import check_apart, keep_older
 from imgcodec.cli.decode import FORMAT
 from imgcodec.cli.loading import LOCK, threads_of
-from imgcodec.cli.many.work import Warn
 from imgcodec.cli.options import (
     FORCE,
     HELD_PIXELS,
@@ -28,12 +27,13 @@ from imgcodec.cli.options import (
 from imgcodec.cli.pack import JPEGS
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
+from imgcodec.cli.work import Warn
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
 from imgcodec.runtime.light import import_torch
 
 if TYPE_CHECKING:
-    from imgcodec.cli.many.work import Task
+    from imgcodec.cli.work import Task
     from imgcodec.restoring import Restorer
     from imgcodec.runtime.lockstep import Member
 

@@ -12,11 +12,11 @@ import click
 
 from imgcodec.cli import streams
 from imgcodec.cli.checks import check_apart, check_coded, check_other, naming
-from imgcodec.cli.many import batch, places, targets
+from imgcodec.cli.many import batch, targets, urls
 from imgcodec.cli.many.targets import Listing
-from imgcodec.cli.many.work import Measurable, Outcome, Place, Task, Work
 from imgcodec.cli.options import READ
 from imgcodec.cli.process import enough_memory, escaped, one_line
+from imgcodec.cli.work import Location, Measurable, Outcome, Task, Work
 from imgcodec.errors import AicError
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def run(
     if cluster is not None:
         if dry or streams.PIPE in (*sources, target):
             raise click.UsageError("--cluster makes files of files: no pipes, no --dry-run.")
-        words = [places.plain(word) for word in (*sources, target)]
+        words = [urls.plain(word) for word in (*sources, target)]
         listing = targets.find(words[:-1], words[-1], suffixes, suffix, force)
         _run_on_cluster(work, listing, cluster, jobs, quiet, report)
         return
     for word in (*sources, target):
-        if places.is_url(word):
+        if urls.is_url(word):
             raise AicError(f"{word}: URLs need --cluster, --cluster local on one machine")
     if streams.PIPE not in (*sources, target) and targets.is_many(sources, target):
         _run_all(work, targets.find(sources, target, suffixes, suffix, force), jobs, quiet, dry)
@@ -148,7 +148,7 @@ def _run_on_cluster(
 
 
 def _sum_up(
-    listing: Listing, num_current: int, failed: Sequence[tuple[Place, str]], quiet: bool,
+    listing: Listing, num_current: int, failed: Sequence[tuple[Location, str]], quiet: bool,
     refused: AicError | None = None,
 ) -> None:  # fmt: skip
     """Say what became of many files, and refuse if anything failed."""
@@ -164,7 +164,7 @@ def _sum_up(
 
 
 def _show(
-    outcomes: Iterable[Outcome | Row], total: int, quiet: bool, failed: list[tuple[Place, str]]
+    outcomes: Iterable[Outcome | Row], total: int, quiet: bool, failed: list[tuple[Location, str]]
 ) -> None:
     """Tell what becomes of many files, with a bar; add those that fail, and why."""
     from tqdm import tqdm

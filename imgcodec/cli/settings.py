@@ -12,7 +12,7 @@ from imgcodec.format.tiles import plan_grid
 from imgcodec.releases import find
 
 if TYPE_CHECKING:
-    from imgcodec.codec.target import Target
+    from imgcodec.target import Target
 
 SLACK_BYTES = 64  # more than the search leaves: sizes of small pictures go in steps
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imgcodec import files
-from imgcodec.cli.many.work import Warn
+from imgcodec.cli.work import Warn
 from imgcodec.errors import AicError, DamageError, ImageError
 from imgcodec.format.container import check_pixels
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
-    from imgcodec.cli.many.work import Task
+    from imgcodec.cli.work import Task
     from imgcodec.pictures.arrays import HalfArray
     from imgcodec.pictures.frame import Frame
     from imgcodec.pictures.picture import Picture

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from imgcodec.cli.many.work import Task
+from imgcodec.cli.work import Task
 from imgcodec.errors import AicError
 from imgcodec.files import check_ends, pieces, reason
 

@@ -171,14 +171,14 @@ def train(
     import torch
 
     from imgcodec.model import ModelConfig
-    from imgcodec.perceptual.distortion import METRICS
+    from imgcodec.perceptual.distortion import METRIC_OF_TUNE
     from imgcodec.train.loop import train as run
 
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise AicError("no CUDA device found")
     device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
-    sizes = {tune: ModelConfig(metric=METRICS[tune]) for tune in tunes}
+    sizes = {tune: ModelConfig(metric=METRIC_OF_TUNE[tune]) for tune in tunes}
     if len(sizes) == 1:
         sizes = {".": ModelConfig.paper() if config == "paper" else sizes[tunes[0]]}
     for path in run(

@@ -30,7 +30,6 @@ from imgcodec.codec.lossless import Stored, is_better, stored
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
 from imgcodec.codec.source import as_source
-from imgcodec.codec.target import Target
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.tiled import Recoded, Tiled
 from imgcodec.codec.whole import Whole
@@ -44,17 +43,17 @@ from imgcodec.model.winograd import lay_out
 from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.roi import Roi
-from imgcodec.releases import DEFAULT_TUNE, NEWEST, TUNES, find, needed
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, needed
 from imgcodec.runtime import openmp
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import timing
+from imgcodec.target import Target, check_effort
 from imgcodec.weights import load
 
 Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
-EFFORTS = 9
 MOST_BPP = 24  # of samples as they are; only tiny pictures need more, and are asked by size
 
 
@@ -175,13 +174,12 @@ class Codec:
             AicError: the rate is too low for this picture, or what is asked out of range.
         """
         started = time.perf_counter()
-        goal = Target.of(self.tune, rate=rate, **target)
+        goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate, **target)
         if lossless and not goal.limits and set(target.values()) - {None}:
             raise AicError(f"{goal.kind} and lossless exclude each other")
         if entropy not in container.ENTROPIES:
             raise AicError(f"entropy {entropy}, wanted one of {', '.join(container.ENTROPIES)}")
-        if not 1 <= effort <= EFFORTS:
-            raise AicError(f"effort {effort}, wanted 1..{EFFORTS}")
+        check_effort(effort)
         if roi is not None and not isinstance(roi, Roi):
             raise AicError(f"a region of interest of {type(roi).__name__}, wanted a Roi")
         source, pixels, chunks = as_source(image)
@@ -244,7 +242,7 @@ class Codec:
             AicError: it is as small already, or the rate is too low for this picture.
         """
         started = time.perf_counter()
-        goal = Target.of(self.tune, rate=rate)
+        goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate)
         header, tiles, chunks = container.unpack(data)
         bpp = 8 * len(data) / (header.width * header.height)
         if bpp <= rate:

@@ -12,8 +12,8 @@ from imgcodec.codec.rate_search import (
     reach,
     search,
 )
-from imgcodec.codec.target import Target
 from imgcodec.format.container import MAX_U
+from imgcodec.target import Target
 
 SAME_LATENTS = MAX_U // 20  # difference of u over which latents are computed anew
 # Quality in dB of photographs at u = 0.5, and its growth from u = 0 to 1.

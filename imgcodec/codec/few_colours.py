@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from imgcodec.codec.lossless import stored
 from imgcodec.codec.quality import SIDES, Quality
 from imgcodec.codec.results import Encoded
-from imgcodec.codec.target import Target
 from imgcodec.format.container import MAX_U, Chunk
 from imgcodec.format.joined import Joined
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.pictures.palette import Palette
+from imgcodec.target import KIND_OF_TUNE, Target
 
 Pixels = NDArray[np.uint8]
 # A picture that has no more is kept as it is, so that what aic decoded loses nothing once more.
@@ -29,7 +29,6 @@ COUNTS = 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64
 MOST_PIXELS = 2**24
 # Of a large picture, so many windows are compared; of one whose quality is measured, all.
 EDGE, WINDOWS = 256, 8
-METRICS = {"psnr": "psnr", "ms-ssim": "ms_ssim", "eye": "ssimulacra2"}  # by tune
 # What photographs have at a quality with the weights of each tune (means of Kodak), dB or points;
 # no drawing is kept worse than at the first, where colours that tell things apart become one.
 QUALITIES = 60, 80, 90
@@ -65,7 +64,7 @@ def in_fewer_colours(
         started: when, by `time.perf_counter`.
     """
     target = lossy.report.target
-    kind = target.kind if target.measured else METRICS[tune]
+    kind = target.kind if target.measured else KIND_OF_TUNE[tune]
     if target.kind == "quality" and target.u == MAX_U:  # the finest there is
         return None
     if pixels.shape[0] * pixels.shape[1] > MOST_PIXELS or min(pixels.shape[:2]) < SIDES[kind][1]:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from imgcodec.codec.results import Encoded, EncodeReport
-from imgcodec.codec.target import Target
 from imgcodec.errors import FormatError
 from imgcodec.format import container
 from imgcodec.format.container import Header
@@ -19,6 +18,7 @@ from imgcodec.format.tiles import Box, Grid, plan_grid
 from imgcodec.pictures import vp8l
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.runtime.stopwatch import timing
+from imgcodec.target import Target
 
 _EDGE = 1024  # pixels, of the tiles of a picture whose sides are too long for one
 _UNKNOWN = 128  # of a tile that is damaged

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imgcodec.codec.target import Target
+from imgcodec.target import Target
 
 
 @dataclass(frozen=True, slots=True)

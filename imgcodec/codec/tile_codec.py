@@ -36,9 +36,10 @@ from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
 from imgcodec.model.tables import MEAN_UNIT
-from imgcodec.perceptual.distortion import TUNES
+from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
+from imgcodec.target import KIND_OF_TUNE
 
 # By tune, coded and raw: the share of the bytes that hidden signs leave at `UNHIDDEN_BPP` bits
 # per pixel and more, and how much larger it is for each octave less, for at most so many octaves.
@@ -88,7 +89,7 @@ class TileCodec:
     ) -> None:
         """Keep a model and its tables; `tune` is what a released set is fitted to."""
         self.model, self.tables, self.fast = model, tables, fast
-        self.tune = tune or TUNES[model.config.metric]
+        self.tune = tune or TUNE_OF_METRIC[model.config.metric]
         self.device = model.unit.device
 
     @stage("encoder")
@@ -135,11 +136,12 @@ class TileCodec:
     def refined_kind(self, prepared: Prepared) -> str | None:
         """Return the quality that `refine` raises, see `target`; None: it does nothing."""
         config = self.model.config
-        if not config.expansion or self.tune != TUNES[config.metric]:  # aic-eye 1.0 is such
+        usual = self.tune == TUNE_OF_METRIC[config.metric]  # not that of aic-eye 1.0
+        if not (config.expansion and usual):
             return None
         if config.metric == "ms-ssim" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE:
             return None
-        return {"mse": "psnr", "ms-ssim": "ms_ssim", "eye": "ssimulacra2"}[config.metric]
+        return KIND_OF_TUNE[self.tune]
 
     @stage("refinement")
     def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:

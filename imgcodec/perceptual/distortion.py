@@ -8,8 +8,8 @@ from imgcodec.perceptual.ms_ssim import MIN_SIDE, ms_ssim
 from imgcodec.perceptual.ssimulacra2 import impairment
 
 # What weights are tuned to, and its distortion.
-METRICS = {"psnr": "mse", "ms-ssim": "ms-ssim", "eye": "eye"}
-TUNES = {metric: tune for tune, metric in METRICS.items()}
+METRIC_OF_TUNE = {"psnr": "mse", "ms-ssim": "ms-ssim", "eye": "eye"}
+TUNE_OF_METRIC = {metric: tune for tune, metric in METRIC_OF_TUNE.items()}
 # 1 - MS-SSIM in units of a squared error: with it, weights fitted to either cover much the same
 # rates with u. Weights fitted to the squared error have 0.019 of it for each 1 - MS-SSIM, on
 # photographs between 0.1 and 1 bit per pixel; those fitted to MS-SSIM need fewer bits.

@@ -13,7 +13,7 @@ from imgcodec import files
 from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
-from imgcodec.perceptual.distortion import TUNES
+from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.train import validate
 from imgcodec.train.checkpoint import load_weights, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
@@ -53,7 +53,7 @@ class Run:
         """
         if config.levelled and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
             least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
-            raise AicError(f"{TUNES[config.metric]} needs {least}")
+            raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
         out.mkdir(parents=True, exist_ok=True)
         self.target, self._log, self._curves = (
             out / name for name in ("last.pt", "log.jsonl", "curves.png")

@@ -823,7 +823,7 @@ def test_what_the_eye_sees_is_compared_where_that_tells(metric, qualities, shown
     assert c.of_set == c.of_pictures == pytest.approx(-50)
     assert compare.table([c], "one").splitlines()[1].split()[-1] == shown
     said = compare.outcome([c], ["half", "one"], 1)
-    assert f"at equal {compare.METRICS[metric].name} ({shown.replace('..', ' to ')}" in said
+    assert f"at equal {compare.COMPARED[metric].name} ({shown.replace('..', ' to ')}" in said
     both = rows("one", [1] * 5) + rows("half", [50, 0.5, 0.5, 0.5, 50])
     (c, _) = compare.compare(both, means(both))
     assert -60 < c.of_set < -40  # slopes at the bounds are not quite the same

@@ -24,13 +24,13 @@ from imgcodec import __version__, cli
 from imgcodec.cli.many import elsewhere, workers
 from imgcodec.cli.settings import other_settings
 from imgcodec.codec.results import DecodeReport, Encoded
-from imgcodec.codec.target import Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image, read_picture
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST
+from imgcodec.target import Target
 
 MODEL_ID = NEWEST[DEFAULT_TUNE].model_id
 LIMIT = 8.0  # the fake says that no picture needs more bits per pixel
@@ -63,7 +63,7 @@ class FakeCodec:
         **target,
     ):  # fmt: skip
         self.rois.append(roi)
-        self.targets.append(Target.of(DEFAULT_TUNE, rate=rate, **target))
+        self.targets.append(Target.of(DEFAULT_QUALITIES[DEFAULT_TUNE], rate=rate, **target))
         rate = 0.5 if rate is None else rate
         self.tiles.append(tile)
         chunks = []
@@ -273,7 +273,7 @@ def test_settings_in_fewer_colours():
     file = container.File(path.read_bytes())
 
     def others(lossless=None, **goal):
-        own = Target.of("eye", **goal)
+        own = Target.of(DEFAULT_QUALITIES["eye"], **goal)
         return other_settings(file, own, "range", None, NEWEST["eye"].model_id, lossless)
 
     assert others(quality=69) == others(rate=9) == others(size=395) == others(psnr=30) == ""
@@ -289,7 +289,7 @@ def test_settings_of_files_without_loss():
     lossy = container.File((path.parents[1] / "v1.1" / "eye.aic").read_bytes())
 
     def others(file, lossless=None, tile=None, **goal):
-        own = Target.of("eye", **goal)
+        own = Target.of(DEFAULT_QUALITIES["eye"], **goal)
         return other_settings(file, own, "range", tile, NEWEST["eye"].model_id, lossless)
 
     assert others(file) == others(file, True) == others(file, rate=9) == ""

@@ -7,15 +7,15 @@ from PIL import Image
 
 from imgcodec.cli import main
 from imgcodec.codec import Codec
-from imgcodec.codec.target import Target
 from imgcodec.format.container import MAX_U, File
 from imgcodec.releases import DEFAULT_QUALITIES, NEWEST, TUNES
+from imgcodec.target import Target
 
 
 def test_every_tune_has_its_own():
     assert set(DEFAULT_QUALITIES) == set(TUNES)
     for tune, quality in DEFAULT_QUALITIES.items():
-        assert Target.of(tune) == Target("quality", quality)
+        assert Target.of(DEFAULT_QUALITIES[tune]) == Target("quality", quality)
 
 
 @pytest.mark.parametrize("words", [{}, {"quality": None, "rate": None}])

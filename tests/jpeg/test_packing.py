@@ -20,7 +20,7 @@ from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchErro
 from imgcodec.format import container, packed
 from imgcodec.jpeg import optimal, packing, scan_writer, syntax
 from imgcodec.jpeg.packing import coding, network, skeletons
-from imgcodec.pictures.headers.passed_over import passed_over
+from imgcodec.pictures.headers.unread import passed_over
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMISED = {  # SHA-256 of every golden file; lines are added, never changed

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from imgcodec.cli.many import elsewhere, grouping, workers
-from imgcodec.cli.many.work import Outcome, Task, Work
 from imgcodec.cli.process import enough_memory, escaped
+from imgcodec.cli.work import Outcome, Task, Work
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 from imgcodec.runtime.lockstep import Lockstep, Member

@@ -22,9 +22,9 @@ from typing import Any
 
 from imgcodec import __version__, files
 from imgcodec.cli.many import elsewhere, shards
-from imgcodec.cli.many.places import is_url
 from imgcodec.cli.many.shards import Pair, Row
-from imgcodec.cli.many.work import Work
+from imgcodec.cli.many.urls import is_url
+from imgcodec.cli.work import Work
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 

@@ -5,8 +5,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from imgcodec.cli.many.places import again, is_url, open_url, telling
-from imgcodec.cli.many.work import Task
+from imgcodec.cli.many.urls import again, is_url, open_url, telling
+from imgcodec.cli.work import Task
 
 # Where a file is seen only once it is whole, and folders are names only.
 _STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2", "memory"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imgcodec.cli.many.work import Task, Work
+    from imgcodec.cli.work import Task, Work
 
 _NOTES: defaultdict[str, list[str]] = defaultdict(list)  # by file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from imgcodec.cli.many.work import Task
+from imgcodec.cli.work import Task
 from imgcodec.runtime.light import import_torch
 
 LOOKAHEAD = 2  # batches from which one of equal sizes is picked

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from imgcodec import __version__, files
 from imgcodec.cli.many import batch, elsewhere
 from imgcodec.cli.many.copies import Copies
-from imgcodec.cli.many.work import Outcome, Task, Work
+from imgcodec.cli.work import Outcome, Task, Work
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.runtime.lockstep import Member

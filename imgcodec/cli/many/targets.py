@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from imgcodec.cli.many import places
-from imgcodec.cli.many.work import Place, Task
+from imgcodec.cli.many import urls
+from imgcodec.cli.work import Location, Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
 
@@ -20,8 +20,10 @@ class Listing:
 
     force: bool = False  # whether existing targets are replaced
     pairs: list[tuple[str, str]] = field(default_factory=list)  # source and target, paths or URLs
-    failed: list[tuple[Place, str]] = field(default_factory=list)  # what is not to be had, and why
-    notes: list[tuple[Place, str]] = field(default_factory=list)  # what is left out, to be told
+    failed: list[tuple[Location, str]] = field(
+        default_factory=list
+    )  # what is not to be had, and why
+    notes: list[tuple[Location, str]] = field(default_factory=list)  # what is left out, to be told
 
     @property
     def tasks(self) -> list[Task]:
@@ -63,7 +65,7 @@ def find(
             many = f"{sources[0]} may be many files"
         raise AicError(f"{folder}: is no folder, and {many}")
     listing = Listing(force)
-    found: dict[tuple[str, Path], Place] = {}
+    found: dict[tuple[str, Path], Location] = {}
     for word in sources:
         for path, name in _of_word(word, len(sources) > 1, suffixes, suffix, listing):
             key = path if isinstance(path, str) else os.path.abspath(path)
@@ -71,7 +73,7 @@ def find(
     names = target_names([name for _, name in found], suffix)
     paths = list(found.values())
     for path, (name, rival) in zip(paths, names, strict=True):
-        target = places.join(folder, name)
+        target = urls.join(folder, name)
         if rival is None:
             listing.pairs.append((str(path), target))
         else:
@@ -117,9 +119,9 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
 
 def _of_word(
     word: str, several: bool, suffixes: Collection[str], suffix: str, listing: Listing
-) -> Iterator[tuple[Place, Path]]:
+) -> Iterator[tuple[Location, Path]]:
     """Yield the files that a word names, and where they lie below the folder to write into."""
-    if places.is_url(word):
+    if urls.is_url(word):
         yield from _of_url(word, several, suffixes, suffix, listing)
     elif os.path.isdir(word):
         base = Path(word)
@@ -158,21 +160,21 @@ def _of_url(
 ) -> Iterator[tuple[str, Path]]:
     """Yield the files that a URL names, by the rules for paths."""
     try:
-        base, found = places.names(word)
+        base, found = urls.names(word)
     except FileNotFoundError:
         listing.failed.append((word, "is not there"))
         return
     if found is None:
         yield word, Path(word.rsplit("/", 1)[-1])
         return
-    pattern = places.pattern(word)
+    pattern = urls.pattern(word)
     root = Path(base.rsplit("/", 1)[-1] if several and pattern is None else "")
     others, fits = 0, False
     for names in found:
         kind = Path(names[-1]).suffix.lower()
         if kind in suffixes if pattern is None else _fits(names, pattern):
             fits = True
-            yield places.join(base, Path(*names)), root.joinpath(*names)
+            yield urls.join(base, Path(*names)), root.joinpath(*names)
         elif kind != suffix:
             others += 1
     if not fits and pattern is not None:

@@ -14,7 +14,7 @@ from test_cli import names
 from work_of_processes import Dying, deadly, failing, slow, twice
 
 from imgcodec.cli.many import batch, elsewhere, workers
-from imgcodec.cli.many.work import Task
+from imgcodec.cli.work import Task
 
 LOST = "lost"
 
@@ -178,7 +178,7 @@ from click.testing import CliRunner
 from imgcodec.cli import encode
 encode.run = lambda *words: print(sorted(words[0].goal), "torch" in sys.modules)
 print(CliRunner().invoke(encode.encode, ["a", "b", "--rate", "1"]).output)
-from imgcodec.codec.target import KINDS
+from imgcodec.target import KINDS
 assert KINDS == encode.GOALS
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -7,9 +7,11 @@ from numbers import Real
 from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import ms_ssim_db, ssimulacra2_db
-from imgcodec.releases import DEFAULT_QUALITIES
 
+EFFORTS = range(1, 10)
 KINDS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")
+# What weights of each tune are fitted to, as far as it can be asked for.
+KIND_OF_TUNE = {"psnr": "psnr", "ms-ssim": "ms_ssim", "eye": "ssimulacra2"}
 # By how much a measured quality may be off. Scores move by half a point from one file to the next.
 CLOSE_DB, CLOSE_SCORE = 0.05, 0.4
 _RANGES = {  # above, up to
@@ -38,8 +40,8 @@ class Target:
     value: float
 
     @classmethod
-    def of(cls, tune: str, **asked: float | None) -> "Target":
-        """Return the target among keywords of which all but one are None, or a tune's default.
+    def of(cls, default_quality: float, **asked: float | None) -> "Target":
+        """Return the target among keywords of which all but one are None, or the quality.
 
         Raises:
             AicError: there is more than one, or it is out of range.
@@ -47,7 +49,7 @@ class Target:
         given = {kind: value for kind, value in asked.items() if value is not None}
         if len(given) > 1:
             raise AicError(f"{' and '.join(given)} are asked at once, only one of them is meant")
-        kind, value = next(iter(given.items()), ("quality", DEFAULT_QUALITIES[tune]))
+        kind, value = next(iter(given.items()), ("quality", default_quality))
         if kind not in KINDS:
             raise TypeError(f"unknown target {kind}")
         above, limit = _RANGES[kind]
@@ -99,6 +101,12 @@ class Target:
         unit = {"rate": " bpp", "size": " bytes", "psnr": " dB"}.get(self.kind, "")
         names = {"quality": "quality ", "ms_ssim": "MS-SSIM ", "ssimulacra2": "SSIMULACRA 2 "}
         return f"{names.get(self.kind, '')}{self.value:.12g}{unit}"
+
+
+def check_effort(effort: int) -> None:
+    """Refuse an effort that is not 1..9."""
+    if effort not in EFFORTS:
+        raise AicError(f"effort {effort}, wanted {EFFORTS[0]}..{EFFORTS[-1]}")
 
 
 def _decibels(kind: str, value: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from imgcodec.runtime.lockstep import Member
 
-Place = Path | str  # a str is a URL
+Location = Path | str  # a str is a URL
 Warn = Callable[[Any, str], None]  # of a path or a URL
 
 

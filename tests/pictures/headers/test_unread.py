@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import density as density_of
 from imgcodec.format.exif import proportion
-from imgcodec.pictures.headers.passed_over import _PIECE, passed_over
+from imgcodec.pictures.headers.unread import _PIECE, passed_over
 from imgcodec.pictures.reader import from_pil, read_picture
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)

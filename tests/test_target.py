@@ -11,10 +11,10 @@ from PIL import Image
 from imgcodec import metrics
 from imgcodec.codec import Codec
 from imgcodec.codec.rate_search import Reached, reach
-from imgcodec.codec.target import CLOSE_DB, CLOSE_SCORE, KINDS, Target
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_U
+from imgcodec.target import CLOSE_DB, CLOSE_SCORE, KINDS, Target
 
 
 @pytest.mark.parametrize(
@@ -24,18 +24,18 @@ from imgcodec.format.container import MAX_U
 def test_one_of_them(asked):
     (kind, value), *_ = asked.items()
     none = dict.fromkeys(KINDS)
-    assert Target.of("psnr", **none | asked) == Target(kind, value)
+    assert Target.of(72, **none | asked) == Target(kind, value)
 
 
 def test_none_is_quality_50():
-    assert Target.of("psnr") == Target.of("psnr", rate=None, size=None) == Target("quality", 72)
+    assert Target.of(72) == Target.of(72, rate=None, size=None) == Target("quality", 72)
 
 
 def test_two_are_too_many():
     with pytest.raises(AicError, match="^rate and psnr are asked at once"):
-        Target.of("psnr", rate=1.0, psnr=30.0)
+        Target.of(72, rate=1.0, psnr=30.0)
     with pytest.raises(TypeError):
-        Target.of("psnr", beauty=1.0)
+        Target.of(72, beauty=1.0)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_two_are_too_many():
 def test_out_of_range(kind, values):
     for value in values:
         with pytest.raises(AicError, match=f"^{kind} .*, wanted "):
-            Target.of("psnr", **{kind: value})
-    assert Target.of("psnr", quality=0).value == 0
+            Target.of(72, **{kind: value})
+    assert Target.of(72, quality=0).value == 0
 
 
 @pytest.mark.parametrize("value", ["high", b"1", [1], 1j])
 def test_what_is_no_number(value):
     with pytest.raises(AicError, match="^quality of .*, wanted "):
-        Target.of("psnr", quality=value)
+        Target.of(72, quality=value)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.int8, np.uint8, np.int16, np.float64, Fraction])
@@ -108,7 +108,7 @@ def test_reach_finds_the_quality(wanted, bend):
 @pytest.mark.parametrize("psnr", [math.inf, math.nan, 0.0])
 def test_a_psnr_that_is_none(psnr):
     with pytest.raises(AicError, match=f"^psnr {psnr:g}, wanted more than 0 dB, and a finite"):
-        Target.of("psnr", psnr=psnr)
+        Target.of(72, psnr=psnr)
 
 
 def test_reach_ends_at_what_there_is():
@@ -188,7 +188,7 @@ def test_an_ms_ssim_is_reached(tiny_codec, textured, tile):
 
 
 def photograph(height, width):
-    with Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png") as picture:
+    with Image.open(Path(__file__).parents[1] / "docs" / "kodim23.png") as picture:
         return np.asarray(picture)[100 : 100 + height, 100 : 100 + width]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from test_cli import FakeCodec, assert_refused  # noqa: F401
 
 from imgcodec.cli.encoding import Encoding
-from imgcodec.cli.many import copies, elsewhere, places, shards, targets
+from imgcodec.cli.many import copies, elsewhere, shards, targets, urls
 from imgcodec.cli.options import PICTURES
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
@@ -85,16 +85,16 @@ def test_words_mean_what_paths_would_mean(memory):
 
 
 def test_plain_urls_are_paths(tmp_path):
-    assert places.plain(f"file://{tmp_path}/a b.png") == f"{tmp_path}/a b.png"
-    assert places.plain("s3://a/b") == "s3://a/b"
-    assert not places.is_url(str(tmp_path))
-    assert not places.is_url("C://a")
+    assert urls.plain(f"file://{tmp_path}/a b.png") == f"{tmp_path}/a b.png"
+    assert urls.plain("s3://a/b") == "s3://a/b"
+    assert not urls.is_url(str(tmp_path))
+    assert not urls.is_url("C://a")
 
 
 def test_a_question_mark_is_no_pattern_of_the_web():
-    assert places.pattern("https://a.b/c.png?size=1") is None
-    assert places.pattern("s3://a/b/?.png") == ("?.png",)
-    assert places.pattern("s3://a/*/x/**") == ("*", "x", "**")
+    assert urls.pattern("https://a.b/c.png?size=1") is None
+    assert urls.pattern("s3://a/b/?.png") == ("?.png",)
+    assert urls.pattern("s3://a/*/x/**") == ("*", "x", "**")
 
 
 def test_places_that_nobody_knows_are_one_line(aic, tmp_path):
@@ -159,14 +159,14 @@ def test_what_fails_by_chance_is_tried_again(memory, encode, monkeypatch):
 
     def fail(self, *words, **named):
         calls.append(words)
-        if len(calls) < places.TRIES:
+        if len(calls) < urls.TRIES:
             raise OSError("Connection reset")
         return put(self, *words, **named)
 
-    monkeypatch.setattr(places, "PAUSE_S", 0)
+    monkeypatch.setattr(urls, "PAUSE_S", 0)
     monkeypatch.setattr(MemoryFileSystem, "put_file", fail)
     assert encode(found("memory://in").pairs)[0].error is None
-    assert len(calls) == places.TRIES
+    assert len(calls) == urls.TRIES
 
 
 @pytest.mark.parametrize("error", [OSError("reset"), PermissionError("no"), KeyError("x")])
@@ -177,7 +177,7 @@ def test_what_fails_for_good_is_one_line(memory, encode, monkeypatch, call, erro
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(places, "PAUSE_S", 0)
+    monkeypatch.setattr(urls, "PAUSE_S", 0)
     monkeypatch.setattr(MemoryFileSystem, call, fail)
     (row,) = encode(found("memory://in").pairs)
     url = "memory://out/a.aic" if call == "put_file" else "memory://in/a.png"
@@ -203,7 +203,7 @@ def test_other_places_see_whole_files_only(tmp_path, monkeypatch):
         Path(rpath).write_bytes(b"ha")
         raise OSError("full")
 
-    monkeypatch.setattr(places, "PAUSE_S", 0)
+    monkeypatch.setattr(urls, "PAUSE_S", 0)
     monkeypatch.setattr(system, "put_file", fail)
     with pytest.raises(Exception, match="full"):
         copies.Copies(tmp_path).store(source, f"local://{target}")
