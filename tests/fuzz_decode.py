@@ -3,8 +3,8 @@
     pip install atheris
     python tests/fuzz_decode.py corpus/ -max_total_time=1800 -rss_limit_mb=4000 -timeout=30
 
-What it finds is kept in `tests/finds` and tried by `test_finds.py`. The first byte of an input
-says what the others are:
+What it finds becomes a test of its own; `test_fuzz_decode.py` takes a few hundred such steps each
+time. The first byte of an input says what the others are:
 
 - even: a file as it is, through header, index, chunks and tiles;
 - odd: fields of a header, then the tiles' bytes, around which a whole file with right checksums is

@@ -40,6 +40,7 @@ from imgcodec.format.tiles import box_of, plan_grid
 from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
+from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.roi import Roi
@@ -52,7 +53,6 @@ from imgcodec.runtime.stopwatch import timing
 from imgcodec.target import Target, check_effort
 from imgcodec.weights import load
 
-Pixels = NDArray[np.uint8]
 DEVICES = ("auto", "cpu", "cuda")
 MOST_BPP = 24  # of samples as they are; only tiny pictures need more, and are asked by size
 
@@ -269,7 +269,7 @@ class Codec:
         keep_going: bool = False,
         max_rate: float = math.inf,
         max_pixels: int = container.MAX_PIXELS,
-    ) -> Pixels:
+    ) -> ByteArray:
         """Return the picture of an .aic file, uint8 (H, W, 3).
 
         Args:
@@ -334,7 +334,7 @@ class Codec:
     def decode_rows(
         self,
         data: bytes | mmap,
-        take: Callable[[Pixels], None],
+        take: Callable[[ByteArray], None],
         region: Sequence[int] | None = None,
         keep_going: bool = False,
         max_rate: float = math.inf,

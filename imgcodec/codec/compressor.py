@@ -6,11 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.codec.pace import Aim, Forecast
-from imgcodec.codec.plan import Plan
 from imgcodec.codec.rate_search import Guess, Planned
-from imgcodec.entropy.range_coder import RangeEncoder, RawEncoder
-from imgcodec.pictures.arrays import as_grey
-from imgcodec.runtime.stopwatch import stage
 
 Pixels = NDArray[np.uint8]
 
@@ -46,17 +42,3 @@ class Compressor(Protocol):
     @property
     def unheld(self) -> float | None:
         """The error by detail that the last plan could not hold, see `codec.detail`."""
-
-
-def shaped_like(decoded: Pixels, like: Pixels) -> Pixels:
-    """Return decoded pixels with the size and the channels of others."""
-    height, width = like.shape[:2]
-    return as_grey(decoded[:height, :width]) if like.ndim == 2 else decoded[:height, :width]
-
-
-@stage("codes")
-def written(plan: Plan, raw: bool) -> bytes:
-    """Return the payload of a tile."""
-    coder = RawEncoder() if raw else RangeEncoder()
-    plan.write(coder)
-    return coder.finish()

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from imgcodec.codec.tile_codec import Codes, TileCodec
@@ -11,9 +10,7 @@ from imgcodec.errors import FormatError
 from imgcodec.format.container import ENTROPIES, Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
-from imgcodec.pictures.arrays import as_grey
-
-Pixels = NDArray[np.uint8]
+from imgcodec.pictures.arrays import ByteArray, as_grey
 
 
 class Decompressor:
@@ -49,7 +46,7 @@ class Decompressor:
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
         self.rows, self._columns = self._grid.touched(region)
 
-    def strip(self, row: int) -> Pixels:
+    def strip(self, row: int) -> ByteArray:
         """Return what is wanted of a row of tiles, uint8 (h, w, 3).
 
         Rows are asked for in turn: codes are kept only as long as the next row needs them.
@@ -71,14 +68,14 @@ class Decompressor:
         """Return the codes of a tile; FormatError where it is damaged."""
         return self._of_tile(row, column) or self._fill(row, column)
 
-    def _pixels(self, box: Box) -> Pixels:
+    def _pixels(self, box: Box) -> ByteArray:
         """Return the pixels of a box, which lies in one tile."""
         config = self._tile_codec.model.config
         height, width = (-(-side // STRIDE) for side in (self._header.height, self._header.width))
         outer = box.places(STRIDE).grown(config.decoder_reach, height, width, config.decoder_grid)
         seen = Box(*(STRIDE * side for side in outer))
         coded = self._gather(outer)
-        pixels: Pixels = self._tile_codec.synthesise(coded, self._header.u)[0][box.within(seen)]
+        pixels: ByteArray = self._tile_codec.synthesise(coded, self._header.u)[0][box.within(seen)]
         if self._header.channels == 1:
             pixels = np.repeat(as_grey(pixels)[..., None], 3, 2)
         return pixels

@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imgcodec.codec.lossless import stored
 from imgcodec.codec.quality import SIDES, Quality
@@ -20,10 +19,10 @@ from imgcodec.codec.results import Encoded
 from imgcodec.format.container import MAX_U, Chunk
 from imgcodec.format.joined import Joined
 from imgcodec.format.tiles import Box, Grid
+from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.palette import Palette
 from imgcodec.target import KIND_OF_TUNE, Target
 
-Pixels = NDArray[np.uint8]
 # A picture that has no more is kept as it is, so that what aic decoded loses nothing once more.
 COUNTS = 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64
 MOST_PIXELS = 2**24
@@ -40,13 +39,13 @@ PHOTOGRAPHS = {
 
 
 def in_fewer_colours(
-    pixels: Pixels,
+    pixels: ByteArray,
     chunks: Sequence[Chunk],
     tile: int | None,
     tune: str,
     lossy: Encoded,
     best: Encoded,
-    decode: Callable[[bytes], Pixels],
+    decode: Callable[[bytes], ByteArray],
     started: float,
 ) -> Encoded | None:
     """Return a file that is smaller than the best and as good as asked, None: there is none.
@@ -74,7 +73,7 @@ def in_fewer_colours(
         return None
     windows = _windows(pixels.shape[0], pixels.shape[1], target.measured)
 
-    def decibels(other: Pixels) -> float:
+    def decibels(other: ByteArray) -> float:
         quality = Quality(kind, pixels.shape)
         for window in windows:
             seen = other[window]
@@ -120,8 +119,7 @@ def in_fewer_colours(
 
 def _windows(height: int, width: int, all_of_it: bool) -> list[tuple[slice, slice]]:
     """Return the parts of a picture that are looked at."""
-    origin = Box(0, 0, 0, 0)
     if all_of_it or height * width <= WINDOWS * EDGE**2:
-        return [Box(0, 0, height, width).within(origin)]
-    boxes = [box.within(origin) for box in Grid(height, width, EDGE).boxes()]
+        return [Box(0, 0, height, width).slices]
+    boxes = [box.slices for box in Grid(height, width, EDGE).boxes()]
     return boxes[:: -(-len(boxes) // WINDOWS)]

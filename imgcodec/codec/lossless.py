@@ -52,9 +52,8 @@ def stored(
         model_id=container.NO_MODEL,
         method=container.LOSSLESS,
     )
-    origin = Box(0, 0, 0, 0)
     with timing() as stages:
-        tiles = [vp8l.pack(source[box.within(origin)]) for box in grid.boxes()]
+        tiles = [vp8l.pack(source[box.slices]) for box in grid.boxes()]
         data = container.pack(header, tiles, chunks)
     bpp = 8 * len(data) / (height * width)
     total_s = time.perf_counter() - started

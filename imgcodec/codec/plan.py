@@ -21,13 +21,16 @@ from imgcodec.entropy.range_coder import (
     Coder,
     Integers,
     IntegerTables,
+    RangeEncoder,
     RawDecoder,
+    RawEncoder,
     code_bits,
     code_integers,
     raw_bits,
 )
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.tables import cost_table
+from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import Tables
 
 CERTAIN_SCALE = 6  # below this scale index a value is zero and not sent
@@ -145,6 +148,13 @@ class Plan:
         """Code everything."""
         for step in self.steps:
             step.write(coder, self.tables)
+
+    @stage("codes")
+    def payload(self) -> bytes:
+        """Return the tile's bytes."""
+        coder = RawEncoder() if self.raw else RangeEncoder()
+        self.write(coder)
+        return coder.finish()
 
 
 class Chooser:

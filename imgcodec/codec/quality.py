@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from imgcodec.errors import AicError
 from imgcodec.metrics import (
@@ -16,9 +14,9 @@ from imgcodec.metrics import (
     ssimulacra2_db,
 )
 from imgcodec.perceptual.ssimulacra2 import MIN_SIDE, SCALES, impairment_of, moments, score_of
+from imgcodec.pictures.arrays import ByteArray
 from imgcodec.runtime.forks import undivided
 
-Pixels = NDArray[np.uint8]
 Inner = tuple[slice, slice]
 SIDES = {
     "psnr": ("PSNR", 1),
@@ -38,7 +36,7 @@ class Quality:
         self._weights = torch.zeros(SCALES, dtype=torch.float64)  # of each scale
 
     @undivided()
-    def add(self, original: Pixels, decoded: Pixels, inner: Inner | None = None) -> None:
+    def add(self, original: ByteArray, decoded: ByteArray, inner: Inner | None = None) -> None:
         """Take a part; one too small to be measured is left out.
 
         Args:
@@ -62,7 +60,7 @@ class Quality:
         self._errors += original.size * error
         self._weight += original.size
 
-    def _add_moments(self, original: Pixels, decoded: Pixels, inner: Inner) -> None:
+    def _add_moments(self, original: ByteArray, decoded: ByteArray, inner: Inner) -> None:
         if min(original.shape[:2]) < MIN_SIDE:
             return
         size = original[inner].size

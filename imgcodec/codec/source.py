@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 
 from imgcodec.errors import warn_of
 from imgcodec.format.container import Chunk
-from imgcodec.pictures.arrays import check_samples
+from imgcodec.pictures.arrays import ByteArray, check_samples
 from imgcodec.pictures.geo.raster import Raster
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
-
-Pixels = NDArray[np.uint8]
 
 
 class Source(Protocol):
@@ -26,7 +24,7 @@ class Source(Protocol):
     def dtype(self) -> Any:
         """Of the samples: uint8."""
 
-    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels:
+    def __getitem__(self, window: tuple[slice, slice], /) -> ByteArray:
         """Return rows and columns."""
 
 
@@ -35,12 +33,12 @@ class Unrounded:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, pixels: Pixels, unrounded: NDArray[np.float16]) -> None:
+    def __init__(self, pixels: ByteArray, unrounded: NDArray[np.float16]) -> None:
         """Take both, of one shape."""
         self._pixels, self.unrounded = pixels, unrounded
         self.shape = pixels.shape
 
-    def __getitem__(self, window: tuple[slice, slice], /) -> Pixels:
+    def __getitem__(self, window: tuple[slice, slice], /) -> ByteArray:
         """Return rows and columns, rounded."""
         return self._pixels[window]
 

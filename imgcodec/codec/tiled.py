@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from imgcodec.codec.compressor import shaped_like, written
 from imgcodec.codec.detail import unheld
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
@@ -16,7 +15,7 @@ from imgcodec.codec.source import Source, to_encode
 from imgcodec.codec.tile_codec import Codes, Latents, Prepared, TileCodec
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
-from imgcodec.pictures.arrays import as_colour, pad
+from imgcodec.pictures.arrays import as_colour, pad, shaped_like
 from imgcodec.pictures.roi import Roi
 
 GUESSING_TILES = 6
@@ -97,7 +96,7 @@ class Tiled:
             coded, own = self._coded(latents, u), self._coded(_cut(latents, inner), u)
             coded.y_hat[(..., *inner)] = own.y_hat
             outer = self._outer(box)
-            pixels = self._source[outer.within(Box(0, 0, 0, 0))]
+            pixels = self._source[outer.slices]
             decoded = shaped_like(self._tile_codec.synthesise(coded, u)[0], pixels)
             quality.add(pixels, decoded, box.within(outer))
         return quality.decibels
@@ -137,7 +136,7 @@ class Tiled:
     def _prepare(self, box: Box) -> tuple[Prepared, tuple[slice, slice]]:
         """Analyse a tile with its halo; return where the tile's own places are, too."""
         outer = self._outer(box)
-        pixels = as_colour(to_encode(self._source, outer.within(Box(0, 0, 0, 0))))
+        pixels = as_colour(to_encode(self._source, outer.slices))
         prepared = self._tile_codec.analyse(pad(pixels, STRIDE)[None])
         return prepared, box.places(STRIDE).within(outer.places(STRIDE))
 
@@ -209,7 +208,7 @@ class _Written:
         """Code the next tile, and return what was chosen of it."""
         paces = None if self._pacer is None else [self._pacer.pace(len(self._payloads))]
         (plan,) = self._tile_codec.plan(latents, self._u, self._raw, paces)
-        self._payloads.append(written(plan, self._raw))
+        self._payloads.append(plan.payload())
         self.profiles.append(plan.profile())
         self.estimated_bytes += len(self._payloads[-1])
         if self._pacer is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from imgcodec.codec.compressor import shaped_like, written
 from imgcodec.codec.detail import unheld
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
@@ -13,7 +12,7 @@ from imgcodec.codec.recognise import recognise
 from imgcodec.codec.source import Source, to_encode
 from imgcodec.codec.tile_codec import Codes, Latents, TileCodec
 from imgcodec.model import STRIDE
-from imgcodec.pictures.arrays import as_colour, pad
+from imgcodec.pictures.arrays import as_colour, pad, shaped_like
 from imgcodec.pictures.roi import Roi
 
 
@@ -70,7 +69,7 @@ class Whole:
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Estimated":
         """See `Compressor`."""
-        return _Estimated(self._planned(u, aim), self._raw)
+        return _Estimated(self._planned(u, aim))
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
@@ -108,8 +107,8 @@ class Whole:
 class _Estimated:
     """One tile's codes, not written yet."""
 
-    def __init__(self, plan: Plan, raw: bool) -> None:
-        self._plan, self._raw = plan, raw
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self.estimated_bytes = plan.estimated_bytes
 
     @property
@@ -119,4 +118,4 @@ class _Estimated:
 
     def write(self) -> Sequence[bytes]:
         """See `Planned`."""
-        return [written(self._plan, self._raw)]
+        return [self._plan.payload()]

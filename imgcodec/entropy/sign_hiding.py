@@ -25,7 +25,7 @@ Choices = NDArray[np.bool_]
 LARGEST_ROW = 255
 BITS = 8  # most blocks of a lane
 BLOCK = 2  # positions
-LEAST_ROW = 18  # scale index below which the second choice is too dear
+HIDING_ROW = 18  # scale index below which the second choice is too dear
 # What an integer adds to its lane: how likely it is that its second choice costs little more.
 MASS_ZERO, MOST_MASS = 11, 15
 BIT_MASS = 66  # of a lane for each bit that is hidden in it
@@ -63,7 +63,7 @@ class Lanes(NamedTuple):
 
 def lanes(rows: Array) -> Lanes | None:
     """Return the lanes of integers with these scale indices (N,), None where nothing is hidden."""
-    some = np.flatnonzero(rows >= LEAST_ROW)
+    some = np.flatnonzero(rows >= HIDING_ROW)
     # few bytes sort fast
     index = some[np.argsort((LARGEST_ROW - rows[some]).astype(np.uint8), kind="stable")]
     total = int(np.minimum(rows[index] - MASS_ZERO, MOST_MASS).sum())

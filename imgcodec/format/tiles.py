@@ -52,6 +52,11 @@ class Box(NamedTuple):
             min(self.right, other.right),
         )
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
     def within(self, origin: "Box") -> tuple[slice, slice]:
         """Return the slices of this box in an array that shows `origin`."""
         return (

@@ -26,15 +26,17 @@ def pad(image: Samples, multiple: int) -> Samples:
     return np.pad(image, [(0, bottom), (0, right)] + [(0, 0)] * (image.ndim - 2), mode="edge")
 
 
-def crop(image: ByteArray, height: int, width: int) -> ByteArray:
-    """Undo `pad`."""
-    return image[:height, :width]
-
-
 def as_grey(pixels: ByteArray) -> ByteArray:
     """Return the mean of the channels of (H, W, 3), rounded, (H, W)."""
     mean: ByteArray = np.round(pixels.astype(np.float32).mean(2)).astype(np.uint8)
     return mean
+
+
+def shaped_like(pixels: ByteArray, like: ByteArray) -> ByteArray:
+    """Return pixels (H, W, 3) at the size of others, grey where those are: undoes `pad`."""
+    height, width = like.shape[:2]
+    cut = pixels[:height, :width]
+    return as_grey(cut) if like.ndim == 2 else cut
 
 
 def check_samples(samples: Any) -> None:
