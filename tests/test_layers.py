@@ -2,6 +2,7 @@
 
 import ast
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -168,3 +169,10 @@ def test_light_modules_load_nothing_heavy(module):
 def test_every_package_says_what_it_may_import(part):
     text = ast.get_docstring(ast.parse((ROOT / part / "__init__.py").read_text()))
     assert "May import" in text or "may import" in text
+
+
+def test_continuous_integration_runs_tests_that_are_there():
+    root = ROOT.parent
+    named = re.findall(r"\btests/[\w/.]+", (root / ".ci" / "run").read_text())
+    assert named
+    assert [path for path in named if not (root / path).exists()] == []

@@ -1,9 +1,10 @@
 r"""The codec: joins model, entropy coder and container. Pictures in, files out, and back.
 
-image -> pixels -> LappedDCT -> Encoder -> e -> binarizer -> codes         \
-                                      \-> features -> Quantizer -> levels -> mask
-masked codes, levels -> range coder -> container -> .aic
-.aic -> container -> range coder -> levels, codes -> Decoder -> LappedDCT -> pixels -> image
+image -> source -> Whole or Tiled, searched by compress -> TileCodec -> Plan -> range coder \
+                                                                        container -> .aic
+.aic -> container -> Decompressor -> TileCodec: range coder -> codes -> pixels -> image
+
+What is drawn may be kept without loss (`lossless`) or in fewer colours (`few_colours`).
 
 May import everything but `cli`, `bench`, `train` and the Pillow plugin; they import it.
 """
@@ -26,10 +27,10 @@ from imgcodec.codec.compressor import Compressor
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.few_colours import in_fewer_colours
 from imgcodec.codec.lockstep_tile_codec import LockstepTileCodec
-from imgcodec.codec.lossless import Stored, is_better, stored
+from imgcodec.codec.lossless import LosslessDecompressor, encode_lossless, is_better
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
-from imgcodec.codec.source import as_source
+from imgcodec.codec.source import Source, as_source
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.tiled import Recoded, Tiled
 from imgcodec.codec.whole import Whole
@@ -188,16 +189,37 @@ class Codec:
             raise AicError("the region of interest is that of a picture of another size")
         free = lossless is None and roi is None and entropy == "range"
         free = free and isinstance(pixels, np.ndarray)
-        exactly = None
+        lossless_file = None
         drawn = free and is_drawn(np.asarray(pixels))
         if lossless or drawn:
-            exactly = stored(pixels, chunks, tile, goal, started)
-            fits = goal.allows(len(exactly), height * width)
+            lossless_file = encode_lossless(pixels, chunks, tile, goal, started)
+            fits = goal.allows(len(lossless_file), height * width)
             if lossless and not fits:
-                needs = f"needs {len(exactly)} bytes without loss"
+                needs = f"needs {len(lossless_file)} bytes without loss"
                 raise AicError(f"{goal} is too little for this picture, which {needs}")
             if lossless or (fits and goal.limits):
-                return exactly
+                return lossless_file
+        lossy_file = self._by_networks(source, chunks, tile, roi, entropy, goal, effort, started)
+        if free and lossless_file is None and lossy_file.report.detail_limit_db is not None:
+            lossless_file = encode_lossless(pixels, chunks, tile, goal, started)
+        best = lossy_file
+        if lossless_file is not None and not is_better(lossy_file, lossless_file, height * width):
+            total_s = time.perf_counter() - started
+            best = Encoded(lossless_file, replace(lossless_file.report, total_s=total_s))
+        if drawn:
+            joined = in_fewer_colours(
+                np.asarray(pixels), chunks, tile, self.tune, lossy_file, best, self.decode,
+                started,
+            )  # fmt: skip
+            return best if joined is None else joined
+        return best
+
+    def _by_networks(
+        self, source: Source, chunks: Sequence[container.Chunk], tile: int | None,
+        roi: Roi | None, entropy: str, goal: Target, effort: int, started: float,
+    ) -> Encoded:  # fmt: skip
+        """Return the file that the networks make of a picture."""
+        height, width = source.shape[:2]
         grid = plan_grid(height, width, tile)
         header = container.Header(
             width=width,
@@ -215,19 +237,7 @@ class Codec:
                 compressor = Whole(self._tile_codec, source, raw, roi)
             else:
                 compressor = Tiled(self._tile_codec, source, grid, raw, roi, effort)
-            found = self._compress(compressor, header, chunks, goal, effort, started, stages)
-        if free and exactly is None and found.report.detail_limit_db is not None:
-            exactly = stored(pixels, chunks, tile, goal, started)
-        best = found
-        if exactly is not None and not is_better(found, exactly, height * width):
-            total_s = time.perf_counter() - started
-            best = Encoded(exactly, replace(exactly.report, total_s=total_s))
-        if drawn:
-            few = in_fewer_colours(
-                np.asarray(pixels), chunks, tile, self.tune, found, best, self.decode, started
-            )
-            return best if few is None else few
-        return best
+            return self._compress(compressor, header, chunks, goal, effort, started, stages)
 
     def trim(self, data: bytes, rate: float) -> Encoded:
         """Return a smaller file of the same picture, made from the file alone.
@@ -363,9 +373,9 @@ class Codec:
             raise AicError(
                 f"{wanted.width}x{wanted.height} pixels, at most {max_pixels} are allowed"
             )
-        work: Decompressor | Stored
+        work: Decompressor | LosslessDecompressor
         if header.lossless:  # which has no coarser codes for a preview
-            work = Stored(header, file.tile, wanted, keep_going)
+            work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
             share = max_rate * header.width * header.height / (8 * len(data))

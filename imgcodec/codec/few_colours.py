@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from imgcodec.codec.lossless import stored
+from imgcodec.codec.lossless import encode_lossless
 from imgcodec.codec.quality import SIDES, Quality
 from imgcodec.codec.results import Encoded
 from imgcodec.format.container import MAX_U, Chunk
@@ -83,7 +83,7 @@ def in_fewer_colours(
     @cache
     def file(count: int) -> Encoded:
         joined = Joined(count, lossy.report.u).chunk()
-        return stored(palette.reduced(count), [*chunks, joined], tile, target, started)
+        return encode_lossless(palette.reduced(count), [*chunks, joined], tile, target, started)
 
     @cache
     def score(count: int) -> float:

@@ -24,7 +24,7 @@ _EDGE = 1024  # pixels, of the tiles of a picture whose sides are too long for o
 _UNKNOWN = 128  # of a tile that is damaged
 
 
-def stored(
+def encode_lossless(
     source: Any,
     chunks: Sequence[container.Chunk],
     tile: int | None,
@@ -77,7 +77,7 @@ def is_better(found: Encoded, exactly: Encoded, num_pixels: int) -> bool:
     return len(found) < len(exactly) and not report.too_bad
 
 
-class Stored:
+class LosslessDecompressor:
     """A file of this kind on its way back to pixels; the like of `decompress.Decompressor`.
 
     Attributes:

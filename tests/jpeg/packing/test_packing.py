@@ -234,7 +234,7 @@ def test_what_is_around_the_blocks_has_its_size():
 
 
 def test_an_encoded_picture_is_told_from_a_packed_file():
-    made = Path(__file__).parents[1] / "golden" / "v1"
+    made = Path(__file__).parents[2] / "golden" / "v1"
     for path in sorted(made.glob("*.aic")):
         with pytest.raises(FormatError, match="^an encoded picture, which `aic decode` decodes"):
             packing.unpack(path.read_bytes())

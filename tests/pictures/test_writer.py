@@ -1,0 +1,125 @@
+"""Pictures written: exactly, whole or not at all."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgcodec import files
+from imgcodec.errors import AicError, ImageError
+from imgcodec.pictures import writer
+
+
+def pixels(height, width, channels=3, seed=0):
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def opened(path):
+    """Mode and pixels as Pillow alone gives them."""
+    with Image.open(path) as picture:
+        return picture.mode, np.array(picture)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".PNG"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_formats_are_written_exactly(tmp_path, suffix, channels):
+    a = pixels(7, 5, channels)
+    writer.write_image(tmp_path / f"a{suffix}", a)
+    _, b = opened(tmp_path / f"a{suffix}")
+    if suffix == ".webp" and channels == 1:
+        a = np.stack([a] * 3, axis=-1)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_jpeg_is_written_well(tmp_path):
+    y, x = np.mgrid[:64, :64]
+    a = np.stack([4 * x, 4 * y, 2 * (x + y)], axis=-1).astype(np.uint8)
+    writer.write_image(tmp_path / "a.jpg", a)
+    with Image.open(tmp_path / "a.jpg") as picture:
+        assert picture.format == "JPEG"
+        assert picture.layer[0][1:3] == (1, 1)  # no chroma subsampling
+        assert np.abs(np.asarray(picture).astype(int) - a).max() <= 8
+
+
+@pytest.mark.parametrize("name", ["a.aic", "a.xyz", "a", "a.gif", ".png"])
+def test_unknown_suffix_is_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(ImageError, match=r"suffix '.*' is not one of \.png \.jpg"):
+        writer.check_target(tmp_path / name, force=True)
+    with pytest.raises(ImageError, match="suffix"):
+        writer.write_image(tmp_path / name, pixels(2, 2), force=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_picture_too_large_for_its_format_is_refused(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.webp: .*16383"):
+        writer.write_image(tmp_path / "a.webp", pixels(1, 16384))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_file_is_kept_without_force(tmp_path):
+    target = tmp_path / "a.png"
+    target.write_bytes(b"precious")
+    for write in (
+        lambda: files.write_bytes(target, b"new"),
+        lambda: writer.write_image(target, pixels(2, 2)),
+        lambda: writer.check_target(target, force=False),
+    ):
+        with pytest.raises(AicError, match=r"a\.png: exists, and is kept without --force$"):
+            write()
+        assert target.read_bytes() == b"precious"
+    writer.check_target(target, force=True)
+    files.write_bytes(target, b"new", force=True)
+    assert target.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from imgcodec import files
+from imgcodec.pictures import arrays, reader, writer
+from imgcodec.format import container
+from imgcodec.errors import AicError
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+rows = np.random.default_rng(0).integers(0, 256, (200, 100, 3), np.uint8)
+
+def by_rows(path):
+    with writer.writing(path, 200, 100, 3, True) as take:
+        take(rows[:100])
+        take(rows[100:])
+
+for path in sys.argv[1:]:
+    for write in (lambda path: files.write_bytes(path, bytes(20_000), True), by_rows):
+        try:
+            write(path)
+        except AicError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
+def test_full_disk_leaves_the_old_file(tmp_path):
+    """A limit on the size of files stands for the end of the disk."""
+    paths = [tmp_path / name for name in ("a.png", "a.tif", "a.ppm", "a.webp")]
+    for path in paths:
+        path.write_bytes(b"precious")
+    words = [sys.executable, "-c", FULL, *map(str, paths)]
+    out = subprocess.run(words, capture_output=True, text=True, check=True)
+    lines = out.stdout.splitlines()
+    assert out.stderr == ""
+    assert [line.partition(": ")[0] for line in lines] == [str(p) for p in paths for _ in "12"]
+    assert all(line.endswith("file too large") for line in lines), lines
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert {path.read_bytes() for path in paths} == {b"precious"}
+
+
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(AicError, match=r"a\.png: there is no folder .*none$"):
+        writer.check_target(tmp_path / "none" / "a.png", force=False)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(AicError, match=r"there is no folder .*file$"):
+        files.write_bytes(tmp_path / "file" / "a", b"")
