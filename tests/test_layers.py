@@ -165,10 +165,24 @@ def test_light_modules_load_nothing_heavy(module):
     assert not loaded([f"imgcodec.{module}"]) & HEAVY
 
 
+PACKAGES = sorted(path.parent for path in ROOT.glob("*/**/__init__.py"))
+
+
+def said(package):
+    """What a package says of itself."""
+    return ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_package_says_what_it_may_import(package):
+    assert re.search(r"[Mm]ay\s+import", said(package))
+
+
 @pytest.mark.parametrize("part", [part for part in TABLE if (ROOT / part).is_dir()])
-def test_every_package_says_what_it_may_import(part):
-    text = ast.get_docstring(ast.parse((ROOT / part / "__init__.py").read_text()))
-    assert "May import" in text or "may import" in text
+def test_packages_name_all_that_they_import(part):
+    text = said(ROOT / part)
+    if "May import all of the package" not in text:
+        assert {name for name in TABLE[part][0] if f"`{name}`" not in text} == set()
 
 
 def test_continuous_integration_runs_tests_that_are_there():
@@ -176,3 +190,10 @@ def test_continuous_integration_runs_tests_that_are_there():
     named = re.findall(r"\btests/[\w/.]+", (root / ".ci" / "run").read_text())
     assert named
     assert [path for path in named if not (root / path).exists()] == []
+
+
+def test_the_table_of_the_design_is_this_one():
+    text = (ROOT.parent / "docs" / "design.md").read_text()
+    rows = re.findall(r"^\| `(\w+)/?` \| [^|]* \| ([\w, ]+) \| [^|]* \|$", text, re.MULTILINE)
+    told = {name: set(names.split(", ")) - {"nothing"} for name, names in rows}
+    assert told == {part: wanted for part, (wanted, _) in TABLE.items() if part != "__main__"}

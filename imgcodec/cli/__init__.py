@@ -1,7 +1,7 @@
 """The command `aic`: options in, words out; one file a command, each with its own options.
 
-May import everything, but what is slow to import only inside the commands: `aic --help` loads
-click alone. Nothing imports it.
+May import all of the package, but what is slow only inside the commands: `aic --help` loads click
+alone. Nothing imports it.
 """
 
 from typing import Any

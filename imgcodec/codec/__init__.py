@@ -6,7 +6,8 @@ image -> source -> Whole or Tiled, searched by compress -> TileCodec -> Plan -> 
 
 What is drawn may be kept without loss (`lossless`) or in fewer colours (`few_colours`).
 
-May import everything but `cli`, `bench`, `train` and the Pillow plugin; they import it.
+May import numpy, torch, and of the package `entropy`, `errors`, `format`, `metrics`, `model`,
+`perceptual`, `pictures`, `releases`, `runtime`, `target` and `weights`.
 """
 
 import math

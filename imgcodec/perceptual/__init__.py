@@ -1,5 +1,5 @@
 """How good a picture looks beside its original: MS-SSIM, SSIMULACRA 2, CVVDP, with gradients.
 
-They work on tensors; `metrics` asks them of arrays, training and effort of their losses.
+They take tensors. `metrics` calls them for arrays; training and effort take their gradients.
 May import numpy, torch, and of the package `model` for its fused operations.
 """

@@ -1,4 +1,6 @@
-"""JPEG file <-> packed file, bit for bit; in files of their own what coefficients are coded with.
+"""JPEG file <-> packed file, bit for bit.
+
+The other files here hold how coefficients are coded: their order, contexts and networks.
 
 May import what its parent may, and all of it.
 """

@@ -1,4 +1,7 @@
-"""Rendered pages to train on beside photographs: text, tables, charts, screens, maps, edges."""
+"""Rendered pages to train on beside photographs: text, tables, charts, screens, maps, edges.
+
+May import numpy, torch, Pillow, and `errors` of the package.
+"""
 
 import math
 import random
