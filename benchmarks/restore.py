@@ -39,7 +39,7 @@ def through_jpeg(pixels, subsampling, quality, restorer):
 def through_jpeg2000(pixels, rate, network):
     """Return what OpenJPEG decodes from a file of pixels, and what a network makes of that."""
     height, width = pixels.shape[:2]
-    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    x = torch.tensor(pixels).permute(2, 0, 1)[None].float()
     found, bpp = jpeg2000_files.decoded(x, torch.tensor([rate]))
     usual = found[0].permute(1, 2, 0).byte().numpy()
     whole = torch.from_numpy(pad(usual, 8)).permute(2, 0, 1)[None].float()
