@@ -8,7 +8,7 @@ from imgcodec.codec.rate_search import (
     Found,
     Planned,
     Reached,
-    approach,
+    better_guess,
     reach,
     search,
 )
@@ -74,7 +74,7 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
         compressor.renew(u)
         return compressor.estimate(u)
 
-    start, told, forecast = approach(estimate, room, compressor.guess(room))
+    start, told, forecast = better_guess(estimate, room, compressor.guess(room))
     aim = Aim(forecast, AIM * room)
 
     def plan(u: int) -> Planned:

@@ -155,7 +155,7 @@ def reach(
     return Reached(u, abs(nearest - wanted) > close, best < wanted - close)
 
 
-def approach(
+def better_guess(
     estimate: Callable[[int], Forecast], room: int, start: Guess
 ) -> tuple[Guess, list[Point], Forecast]:
     """Return a better guess at where payloads just fit, what it is known from, and the last of it.

@@ -58,7 +58,7 @@ def at(monkeypatch, u):
 
     monkeypatch.setattr(imgcodec.codec.compress, "search", search)
     found = Guess(u, 1e-4), [(u, 0.0)], Forecast(u, [])
-    monkeypatch.setattr(imgcodec.codec.compress, "approach", lambda *_: found)
+    monkeypatch.setattr(imgcodec.codec.compress, "better_guess", lambda *_: found)
     monkeypatch.setattr(imgcodec.codec.compress, "Aim", lambda *_: None)
     monkeypatch.setattr(imgcodec.codec.compress, "SAME_LATENTS", -1)  # so that they are those of u
     return sizes

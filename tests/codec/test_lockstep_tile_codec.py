@@ -78,15 +78,15 @@ def test_networks_give_each_picture_the_numbers_of_one_alone(tiny_codec, texture
     """To the last digit, on a CPU: else a file depends on what is encoded beside it."""
     tiles = np.stack([textured(*shape, seed=i) for i in range(3)])
     us = [20000, 30000, 40000]
-    payload = tiny_codec._tile_codec
+    tile_codec = tiny_codec._tile_codec
     with exact():
-        latents = payload.latents(payload.analyse(tiles), us)
-        pixels = payload.synthesise(Dequantised(latents.levels, latents.y), us)
+        latents = tile_codec.latents(tile_codec.analyse(tiles), us)
+        pixels = tile_codec.synthesise(Dequantised(latents.levels, latents.y), us)
         for i, u in enumerate(us):
-            one = payload.latents(payload.analyse(tiles[i : i + 1]), u)
+            one = tile_codec.latents(tile_codec.analyse(tiles[i : i + 1]), u)
             assert torch.equal(one.y[0], latents.y[i])
             assert torch.equal(one.levels[0], latents.levels[i])
-            alone = payload.synthesise(Dequantised(one.levels, one.y), u)
+            alone = tile_codec.synthesise(Dequantised(one.levels, one.y), u)
             assert np.array_equal(alone[0], pixels[i])
 
 
@@ -162,7 +162,7 @@ def test_pictures_are_those_of_files_alone(pictures, tmp_path, tiny_codec, sizes
 def test_what_cannot_be_read_is_refused_for_one_picture_only(tiny_codec, textured):
     """Bytes that only the entropy decoder can find fault with."""
     good = tiny_codec.encode(textured(40, 50), quality=50.0)
-    payload = tiny_codec._tile_codec
+    tile_codec = tiny_codec._tile_codec
 
     def work(data, member):
         with exact():
@@ -172,7 +172,7 @@ def test_what_cannot_be_read_is_refused_for_one_picture_only(tiny_codec, texture
     with exact():
         for data in ends:
             with pytest.raises(FormatError):
-                payload.read([data], 30000, (5, 7))
+                tile_codec.read([data], 30000, (5, 7))
     for data in ends:
         with pytest.raises(FormatError):
             Lockstep().run([partial(work, d) for d in (data, data)])

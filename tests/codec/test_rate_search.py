@@ -15,7 +15,7 @@ from imgcodec.codec.rate_search import (
     MAX_U,
     WORD_BYTES,
     Guess,
-    approach,
+    better_guess,
     reach,
     search,
 )
@@ -86,7 +86,7 @@ def test_estimates_come_close(octaves, target):
         return forecast(u, size)
 
     room = int(size(target * MAX_U))
-    (u, slope), told, last = approach(estimate, room, Guess(START, PHOTO / MAX_U))
+    (u, slope), told, last = better_guess(estimate, room, Guess(START, PHOTO / MAX_U))
     assert last.u == asked[-1]
     assert slope == PHOTO / MAX_U
     assert len(told) == len(asked) <= 2
