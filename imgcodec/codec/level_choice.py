@@ -15,14 +15,14 @@ LEVEL_WEIGHT = 12.0  # bits that a level's squared error is worth
 LEVEL_BIAS = -0.3  # levels
 
 
-def choose_levels(model: Model, costs: Tensor, p: Tensor, rate: Tensor) -> Tensor:
+def choose_levels(model: Model, costs: Tensor, p: Tensor, u: Tensor) -> Tensor:
     """Return the levels of an importance map; where they differ, those that cost little.
 
     Args:
         model: whose levels they are.
         costs: (scales, magnitudes) bits, see `model.tables.cost_table`.
         p: (B, 1, h, w) importance map, float32.
-        rate: (B,) rate parameter, 0..1.
+        u: (B,) rate parameter, 0..1.
 
     Returns:
         (B, 1, h, w) float32 integers 0..L-1.
@@ -31,7 +31,7 @@ def choose_levels(model: Model, costs: Tensor, p: Tensor, rate: Tensor) -> Tenso
     if not model.config.levelled:
         return quantize(p, num_levels).round()
     wanted = (num_levels * p - 0.5 + LEVEL_BIAS).clamp(0, num_levels - 1)
-    values = model.walk_levels(rate, p.shape[2:], _CheapLevels(wanted, costs))
+    values = model.walk_levels(u, p.shape[2:], _CheapLevels(wanted, costs))
     return (values / MEAN_UNIT).clamp(0, num_levels - 1)
 
 

@@ -121,13 +121,13 @@ class TileCodec:
             levels: are kept if given.
             shifts: (h, w), by which new levels are moved, see `imgcodec.pictures.roi`.
         """
-        rate = self._rate(u)
+        fraction = self._fraction(u)
         with self._trunks():
-            maps = prepared.t, prepared.features, rate
+            maps = prepared.t, prepared.features, fraction
             y = self._singly(self.model.g_a, *maps)
             if levels is None:
                 p = self._singly(self.model.importance_map, *maps)
-                levels = choose_levels(self.model, self.tables.costs, p.float(), rate)
+                levels = choose_levels(self.model, self.tables.costs, p.float(), fraction)
                 if shifts is not None:
                     levels = levels + torch.from_numpy(shifts).to(self.device)
                     levels = levels.clamp(0, self.model.config.levels - 1)
@@ -148,7 +148,7 @@ class TileCodec:
         """Return latents that suit this picture better, given what a file would hold of them."""
         coded = self.dequantise(Codes(latents.levels, plan.parts), u)
         with self._trunks():
-            y = refine(self.model, prepared.x, latents.y, coded, self._rate(u))
+            y = refine(self.model, prepared.x, latents.y, coded, self._fraction(u))
         return latents._replace(y=y)
 
     @stage("codes")
@@ -180,7 +180,9 @@ class TileCodec:
         By the linear part of the encoder; as they are without one.
         """
         with self._trunks():
-            x_hat = self.model.reconstruct(Dequantised(latents.levels, latents.y), self._rate(u))
+            x_hat = self.model.reconstruct(
+                Dequantised(latents.levels, latents.y), self._fraction(u)
+            )
         missing = prepared.t - self.model.coefficients(x_hat.float().clamp(0, 1))
         skip = self.model.g_a.skip
         if skip is None:
@@ -194,12 +196,12 @@ class TileCodec:
 
         0.29 for pictures in general; less for one that was decoded from a file of this u.
         """
-        rate = self._rate(u)
-        in_steps = latents.y / self.model.steps(latents.levels, rate)
+        fraction = self._fraction(u)
+        in_steps = latents.y / self.model.steps(latents.levels, fraction)
         wanted = self.model.split(in_steps, latents.levels)
         visitor = NearestMeans(wanted[: self.model.config.pyramid_parts])
         with suppress(BeyondLimit):
-            self.model.walk_codes(latents.levels, rate, visitor)
+            self.model.walk_codes(latents.levels, fraction, visitor)
         return visitor.rms
 
     @stage("codes")
@@ -226,14 +228,14 @@ class TileCodec:
         hide: bool,
         nearest: bool = False,
     ) -> list[Plan]:
-        rate = self._rate(u)
+        fraction = self._fraction(u)
         y, levels = latents
         plans = [Plan(self.tables, raw, pace) for pace in paces or [None] * len(levels)]
         chooser = Chooser(plans, hide)
-        self.model.walk_levels(rate, levels.shape[2:], LevelCodes(chooser, levels))
+        self.model.walk_levels(fraction, levels.shape[2:], LevelCodes(chooser, levels))
         expansion = self.model.config.expansion
-        wanted = y / self.model.steps(levels, rate) if expansion else binarize(y.sigmoid())
-        parts = self._walk_codes(chooser, levels, rate, wanted, nearest=nearest)
+        wanted = y / self.model.steps(levels, fraction) if expansion else binarize(y.sigmoid())
+        parts = self._walk_codes(chooser, levels, fraction, wanted, nearest=nearest)
         for i, plan in enumerate(plans):
             plan.parts = [part[i : i + 1] for part in parts]
         return plans
@@ -269,11 +271,11 @@ class TileCodec:
         limit = 8 * len(data[0]) * share if share < 1 else math.inf
         if limit < math.inf and not self.model.config.expansion:
             raise AicError("files of single bits have no preview")
-        rate = self._rate(u)
+        fraction = self._fraction(u)
         script = Script(self.tables, coders)
-        values = self.model.walk_levels(rate, torch.Size(size), LevelCodes(script, None))
+        values = self.model.walk_levels(fraction, torch.Size(size), LevelCodes(script, None))
         levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
-        found = Codes(levels, self._walk_codes(script, levels, rate, None, limit))
+        found = Codes(levels, self._walk_codes(script, levels, fraction, None, limit))
         if share >= 1:
             for coder in coders:
                 coder.finish()
@@ -284,7 +286,7 @@ class TileCodec:
         """Return levels and latents in their own units."""
         y_hat = self.model.join(codes.parts, codes.levels)
         if self.model.config.expansion:
-            y_hat = y_hat * self.model.steps(codes.levels, self._rate(u))
+            y_hat = y_hat * self.model.steps(codes.levels, self._fraction(u))
         return Dequantised(codes.levels, y_hat.contiguous(memory_format=torch.channels_last))
 
     @undivided()
@@ -297,13 +299,13 @@ class TileCodec:
         config = self.model.config
         if not config.expansion:
             raise AicError("files of single bits have no bits that could be told apart")
-        rate = self._rate(u)
+        fraction = self._fraction(u)
         height, width = codes.levels.shape[2:]
         levels = SpentBits([MEAN_UNIT * codes.levels], self.tables.costs, None)
-        self.model.walk_levels(rate, codes.levels.shape[2:], levels)
-        digits = _digits(self.tables.digits, codes.levels, rate, self.model)
+        self.model.walk_levels(fraction, codes.levels.shape[2:], levels)
+        digits = _digits(self.tables.digits, codes.levels, fraction, self.model)
         costs = SpentBits([MEAN_UNIT * part for part in codes.parts], self.tables.costs, digits)
-        self.model.walk_codes(codes.levels, rate, costs)
+        self.model.walk_codes(codes.levels, fraction, costs)
         total = levels.bits[0].view(height, width)
         for part, bits in enumerate(costs.bits):
             rows, columns = config.part_size(part, height, width)
@@ -345,14 +347,14 @@ class TileCodec:
     @undivided()
     def synthesise(self, dequantised: Dequantised, u: Us) -> NDArray[np.uint8]:
         """Return the pixels of h x w places, uint8 (B, 8 h, 8 w, 3)."""
-        rate = self._rate(u)
+        fraction = self._fraction(u)
         with self._trunks():
-            x = self._singly(self._pixels, *dequantised, rate)
+            x = self._singly(self._pixels, *dequantised, fraction)
         x = x.nan_to_num_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
 
-    def _pixels(self, levels: Tensor, y_hat: Tensor, rate: Tensor) -> Tensor:
-        return self.model.reconstruct(Dequantised(levels, y_hat), rate)
+    def _pixels(self, levels: Tensor, y_hat: Tensor, fraction: Tensor) -> Tensor:
+        return self.model.reconstruct(Dequantised(levels, y_hat), fraction)
 
     def _singly(self, network: Callable[..., Tensor], *maps: Tensor) -> Tensor:
         """Apply a network; on a CPU to one tile after the other.
@@ -368,7 +370,8 @@ class TileCodec:
     def _trunks(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.fast)
 
-    def _rate(self, u: Us) -> Tensor:
+    def _fraction(self, u: Us) -> Tensor:
+        """Return u as the model takes it, (B,) float32 in 0..1."""
         share = np.atleast_1d(u) / MAX_U
         return torch.tensor(share, dtype=torch.float32, device=self.device)
 
@@ -376,7 +379,7 @@ class TileCodec:
         self,
         script: Chooser | Script,
         levels: Tensor,
-        rate: Tensor,
+        fraction: Tensor,
         wanted: Tensor | None,
         limit: float = math.inf,
         nearest: bool = False,
@@ -387,7 +390,7 @@ class TileCodec:
         parts = None if wanted is None else model.split(wanted, levels)
         visitor: IntegerCodes | SingleBitCodes
         if config.expansion:
-            digits = _digits(self.tables.digits, levels, rate, model)
+            digits = _digits(self.tables.digits, levels, fraction, model)
             weights = rounding_weights(levels, model.config)
             if nearest:
                 weights = [NEAREST * weight for weight in weights]
@@ -395,7 +398,7 @@ class TileCodec:
         else:
             visitor = SingleBitCodes(script, parts, levels, config)
         with suppress(BeyondLimit):
-            model.walk_codes(levels, rate, visitor)
+            model.walk_codes(levels, fraction, visitor)
         height, width = levels.shape[2:]
         return [
             to_map(found, *config.part_size(part, height, width))
@@ -403,10 +406,10 @@ class TileCodec:
         ]
 
 
-def _digits(table: Tensor, levels: Tensor, rate: Tensor, model: Model) -> list[Tensor]:
+def _digits(table: Tensor, levels: Tensor, fraction: Tensor, model: Model) -> list[Tensor]:
     """Return how many digits everything coded has, for each part int64 (B, h w, C)."""
     config = model.config
-    index = rate_index(rate).long()[:, None]
+    index = rate_index(fraction).long()[:, None]
     middle = index + LEVEL_EIGHTHS * (config.levels // 2)
     rows = [middle + finer.flatten(1).long() for finer in eighths(levels, config)]
     own = index + LEVEL_EIGHTHS * levels.flatten(1).long()

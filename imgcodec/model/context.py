@@ -327,11 +327,11 @@ class PyramidContext(ContextModel):
         """Yield nothing: its parts do."""
         yield from ()
 
-    def walk(self, rate: Tensor, eighths: Sequence[Tensor], visit: Visitor) -> Tensor:
+    def walk(self, index: Tensor, eighths: Sequence[Tensor], visit: Visitor) -> Tensor:
         """Visit all parts in coding order.
 
         Args:
-            rate: (B,) integers 0..56, see `CodeContext.walk`.
+            index: (B,) integers 0..56, see `CodeContext.walk`.
             eighths: the steps of each part, (B, 1, h, w) of its size, see `pyramid`.
             visit: see the module's docstring.
 
@@ -339,9 +339,9 @@ class PyramidContext(ContextModel):
             (B, C, h, w) block means in 1/16 of the middle level's step, integers; h and w are
             multiples of 8.
         """
-        shown = (RATE_SHOWN * rate)[:, None, None, None]
+        shown = (RATE_SHOWN * index)[:, None, None, None]
         size = eighths[0].shape[2:]
-        lows = self.lows.walk(shown.expand(-1, -1, *size), rate[:, None, None], visit)
+        lows = self.lows.walk(shown.expand(-1, -1, *size), index[:, None, None], visit)
         for octave in range(pyramid.OCTAVES):
             finer = eighths[1 + 2 * octave]
             which = finer.new_zeros(pyramid.OCTAVES, 1, 1)
@@ -350,7 +350,7 @@ class PyramidContext(ContextModel):
             beside = [shown, which[None], own]
             beside = [maps.expand(len(lows), -1, *lows.shape[2:]) for maps in beside]
             known = torch.cat([self.squash(slopes(lows)), *beside], 1)
-            offset = rate[:, None, None, None] + finer
+            offset = index[:, None, None, None] + finer
             details = self.details.walk(known, offset, visit, 1 + 2 * octave)
             if not self.quantised:
                 lows, details = torch.round(lows), torch.round(details)
@@ -387,7 +387,7 @@ class CodeContext(ContextModel):
     def walk(
         self,
         levels: Tensor,
-        rate: Tensor,
+        index: Tensor,
         num_levels: int,
         eighths: Sequence[Tensor],
         visit: Visitor,
@@ -396,18 +396,18 @@ class CodeContext(ContextModel):
 
         Args:
             levels: (B, 1, h, w) integers 0..num_levels - 1, float32.
-            rate: (B,) integers 0..56, float32: the rate parameter u in eighths of an octave.
+            index: (B,) integers 0..56, float32: the rate parameter u in eighths of an octave.
             num_levels: L.
             eighths: the steps of the pyramid's parts, see `PyramidContext.walk`.
             visit: see the module's docstring.
         """
         centred = levels - num_levels // 2
-        rate_map = rate.view(-1, 1, 1, 1).expand_as(levels)
-        known = [(8 * centred).clamp_min(-ACTIVATION_MAX), RATE_SHOWN * rate_map]
+        index_map = index.view(-1, 1, 1, 1).expand_as(levels)
+        known = [(8 * centred).clamp_min(-ACTIVATION_MAX), RATE_SHOWN * index_map]
         if self.pyramid is not None:
-            means = self.pyramid.walk(rate, eighths, visit)
+            means = self.pyramid.walk(index, eighths, visit)
             known.append(self.squash(slopes(means[:, :, : levels.shape[2], : levels.shape[3]])))
-        offset = rate_map + 4 * centred
+        offset = index_map + 4 * centred
         self.latents.walk(torch.cat(known, 1), offset, visit, self.first_group)
 
 
