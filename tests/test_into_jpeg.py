@@ -180,6 +180,8 @@ def test_one_picture_by_the_function_of_the_package():
         ({"quality": float("nan")}, "quality nan"), ({"rate": 0}, "rate 0, wanted more than 0"),
         ({"size": -3}, "size -3"), ({"rate": float("nan")}, "rate nan"),
         ({"effort": 0}, "effort 0, wanted 1..9"), ({"size": 100}, "of 100 at most"),
+        ({"quality": "best"}, "quality of str, wanted"), ({"rate": "low"}, "rate of str"),
+        ({"effort": "all"}, "effort all, wanted 1..9"),
     ],
 )  # fmt: skip
 def test_options_of_the_function_are_checked(options, told):
