@@ -260,7 +260,7 @@ class Codec:
             raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
         if header.lossless:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
-        tile_codec = self.tile_codec_for(header, chunks)
+        tile_codec = self._tile_codec_for(header, chunks)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         rows, columns = header.grid
@@ -328,7 +328,7 @@ class Codec:
         header, tiles, chunks = container.unpack(data)
         if header.lossless:
             raise AicError("the file has no codes, and no importance map")
-        tile_codec = self.tile_codec_for(header, chunks)
+        tile_codec = self._tile_codec_for(header, chunks)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         rows, columns = header.grid
@@ -378,7 +378,7 @@ class Codec:
         if header.lossless:  # which has no coarser codes for a preview
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
-            tile_codec = self.tile_codec_for(header, file.chunks)
+            tile_codec = self._tile_codec_for(header, file.chunks)
             share = max_rate * header.width * header.height / (8 * len(data))
             work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
         with timing() as stages:
@@ -426,7 +426,7 @@ class Codec:
         )
         return Encoded(data, report)
 
-    def tile_codec_for(
+    def _tile_codec_for(
         self, header: container.Header, chunks: Sequence[container.Chunk]
     ) -> TileCodec:
         """Return what reads a file's tiles; refuse a file that this codec does not understand."""
