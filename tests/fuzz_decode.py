@@ -3,7 +3,7 @@
     pip install atheris
     python tests/fuzz_decode.py corpus/ -max_total_time=1800 -rss_limit_mb=4000 -timeout=30
 
-What it finds becomes a test of its own; `test_fuzz_decode.py` takes a few hundred such steps each
+What it finds becomes a test of its own; `test_fuzz_decode.py` takes a hundred such steps each
 time. The first byte of an input says what the others are:
 
 - even: a file as it is, through header, index, chunks and tiles;

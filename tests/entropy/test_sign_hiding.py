@@ -212,7 +212,7 @@ def test_what_cannot_be_spelled_becomes_zero():
 
 
 def test_training_knows_where_signs_may_be_hidden():
-    assert HIDING_ROW == sign_hiding.LEAST_ROW
+    assert HIDING_ROW == sign_hiding.HIDING_ROW
 
 
 def test_lanes_do_not_use_an_integer_that_they_lack():
