@@ -42,7 +42,7 @@ def check_threads(threads: int | None, most: int = MOST_THREADS) -> None:
     Raises:
         AicError: it is not from 1 to `most`.
     """
-    if threads is not None and not 1 <= index(threads) <= most:
+    if isinstance(threads, bool) or (threads is not None and not 1 <= index(threads) <= most):
         raise AicError(f"threads {threads}, wanted 1..{most}")
 
 

@@ -104,8 +104,13 @@ def write_bytes(
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Append a line to a text file, which is made where there is none."""
     try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        with open(path, "a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                torn = file.read() != b"\n"  # a line that was cut off as it was written
+            else:
+                torn = False
+            file.write(b"\n" * torn + line.encode() + b"\n")
     except OSError as error:
         raise AicError(f"{path}: {reason(error)}") from error
 

@@ -21,6 +21,7 @@ from imgcodec.jpeg import choosing, forward, halves, writing
 from imgcodec.jpeg.pixels import Samples
 from imgcodec.jpeg.reading import Coefficients, Plane
 from imgcodec.jpeg.syntax import ZIGZAG
+from imgcodec.pictures.arrays import as_array
 from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
@@ -204,10 +205,10 @@ def check_quality(quality: float) -> None:
 
 def _picture(image: Any) -> Picture:
     """Return an opaque picture, and warn of what is not kept."""
-    if hasattr(image, "mode"):
+    if isinstance(getattr(image, "mode", None), str):
         image = from_pil(image)
         warn_of(image.notes)
-    picture = image if isinstance(image, Picture) else Picture(np.asarray(image))
+    picture = image if isinstance(image, Picture) else Picture(as_array(image))
     picture.check()
     if picture.alpha is not None and picture.alpha.min() < 255:
         raise ImageError("a JPEG file cannot be transparent")

@@ -55,7 +55,10 @@ class Target:
         above, limit = _RANGES[kind]
         if not isinstance(value, Real):
             raise AicError(f"{kind} of {type(value).__name__}, wanted {_WANTED[kind]}")
-        value = float(value)  # small numbers of NumPy would overflow
+        try:
+            value = float(value)  # small numbers of NumPy would overflow
+        except OverflowError as error:
+            raise AicError(f"{kind} too large, wanted {_WANTED[kind]}") from error
         if not above < value <= limit:
             raise AicError(f"{kind} {value:g}, wanted {_WANTED[kind]}")
         return cls(kind, value)

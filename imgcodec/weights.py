@@ -125,6 +125,8 @@ def save_restorer(path: Path, model: Restorer) -> str:
 
 def _read(path: Path) -> tuple[bytes, bytes]:
     """Return a weights file and its SHA-256, which has to be the one that its name says."""
+    if path.exists() and not path.is_file():  # a device or a pipe may have no end
+        raise AicError(f"cannot read the weights {path}: is no regular file")
     try:
         data = path.read_bytes()
     except OSError as error:

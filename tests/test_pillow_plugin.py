@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 import imgcodec
 from imgcodec import pillow_plugin
-from imgcodec.errors import AicWarning
+from imgcodec.errors import AicWarning, ImageError
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
 
@@ -277,3 +277,15 @@ def test_nothing_is_appended(tmp_path, textured):
 def test_a_quality_that_is_no_number_is_refused(tmp_path, textured):
     with pytest.raises(OSError, match="quality of str, wanted"):
         Image.fromarray(textured(64, 64)).save(tmp_path / "a.aic", quality="high")
+
+
+def test_a_frame_that_was_sought_is_the_picture_that_is_meant(tiny_codec, tmp_path):
+    frames = [Image.new("RGB", (16, 8), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a.gif") as animation:
+        with pytest.raises(ImageError, match="holds 3 pictures"):
+            tiny_codec.encode(animation)
+        animation.seek(1)
+        with pytest.warns(AicWarning, match="2 further"):
+            data = tiny_codec.encode(animation, lossless=True)
+    assert (tiny_codec.decode(data) == (0, 0, 255)).all()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgcodec import files
-from imgcodec.cli.checks import check_apart, check_coded, check_other, keep_older
+from imgcodec.cli.checks import check_apart, check_coded, check_other
 from imgcodec.cli.loading import threads_of
 from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
 from imgcodec.cli.process import warn
@@ -53,7 +53,7 @@ class _Lossless:
 class Packing(_Lossless):
     """Settings of `aic pack`."""
 
-    def is_due(self, task: Task, outdated: bool) -> bool:
+    def is_due(self, task: Task, outdated: bool) -> bool | None:
         """See `Work`; what is not the packed file of its source is kept."""
         target = task.target
         try:
@@ -61,9 +61,11 @@ class Packing(_Lossless):
         except AicError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
         data = files.read_bytes(task.source)
-        if (header.size, header.file_crc) != (len(data), zlib.crc32(data)) and not outdated:
+        if (header.size, header.file_crc) == (len(data), zlib.crc32(data)):
+            return None
+        if not outdated:
             raise AicError(f"{target}: holds another file, and is kept without --force")
-        return outdated
+        return True
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Pack a file, and return what to tell about it."""
@@ -89,7 +91,14 @@ class Packing(_Lossless):
 class Unpacking(_Lossless):
     """Settings of `aic unpack`."""
 
-    is_due = keep_older
+    def is_due(self, task: Task, outdated: bool) -> bool | None:
+        """See `Work`; what is not the file that its source holds is kept."""
+        header = packed.unpack(files.read_bytes(task.source)).header
+        data = files.read_bytes(task.target)
+        if (header.size, header.file_crc) != (len(data), zlib.crc32(data)):
+            held = f"not the file that {task.source} holds"
+            raise AicError(f"{task.target}: exists, is {held}, and is kept without --force")
+        return None
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Unpack a file, and return what to tell about it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +104,8 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
         with stage("read"):
             data = files.read_bytes(source)
             try:
-                return pixels.rgb(reading.read(data, min(most, MOST_UNROUNDED))), ()
+                found = pixels.rgb(reading.read(data, min(most, MOST_UNROUNDED)))
+                return found, tuple(_halved(data, *found.shape[:2]))
             except DamageError:
                 raise
             except AicError:  # larger, or of colours that only Pillow knows
@@ -113,6 +115,15 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
         return None, (f"it is damaged ({error}), and encoded as far as Pillow reads it",)
     except (OSError, AicError):
         return None, ()
+
+
+def _halved(data: bytes, height: int, width: int) -> Iterator[str]:
+    """Say of a JPEG file of half its picture's size that it is one."""
+    from imgcodec.jpeg import halves
+
+    if (whole := halves.whole(data, height, width)) is not None:
+        size = f"{whole[1]}x{whole[0]}"
+        yield f"has half the size of its picture, {size}, which aic restore gives back"
 
 
 def as_asked(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:

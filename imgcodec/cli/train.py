@@ -168,6 +168,7 @@ def train(
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")
+    _check_runs(out, tunes, resume, force)
     import torch
 
     from imgcodec.model import ModelConfig
@@ -185,3 +186,12 @@ def train(
         data, out, resume=resume, start=start, device=device, configs=sizes, **settings
     ):
         click.echo(path)
+
+
+def _check_runs(out: Path, tunes: tuple[str, ...], resume: Path | None, force: bool) -> None:
+    """Refuse to write over the checkpoint of another run."""
+    folders = [out] if len(tunes) == 1 else [out / tune for tune in tunes]
+    for path in (folder / "last.pt" for folder in folders):
+        own = resume is not None and path.exists() and path.samefile(resume)
+        if path.exists() and not own and not force:
+            raise AicError(f"{path}: exists, is of another run, and is kept without --force")

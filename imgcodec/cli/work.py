@@ -56,8 +56,11 @@ class Work(Protocol):
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Make the target, alone or as a member of a group; return what to tell about it."""
 
-    def is_due(self, task: Task, outdated: bool) -> bool:
-        """Whether an existing target is made again; `AicError`: it is kept, and not as asked."""
+    def is_due(self, task: Task, outdated: bool) -> bool | None:
+        """Whether an existing target is made again; `AicError`: it is kept, and not as asked.
+
+        None: it is known to be what the source makes, whatever its time says.
+        """
 
     def size(self, source: Path) -> tuple[int, int] | None:
         """Return height and width of the picture; None: unknown, or it has to go alone."""

@@ -255,7 +255,7 @@ class Codec:
         started = time.perf_counter()
         goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate)
         header, tiles, chunks = container.unpack(data)
-        bpp = 8 * len(data) / (header.width * header.height)
+        bpp = 8 * memoryview(data).nbytes / (header.width * header.height)
         if bpp <= rate:
             raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
         if header.lossless:
@@ -364,6 +364,9 @@ class Codec:
         started = time.perf_counter()
         if not max_rate >= 0:  # nan, too
             raise AicError(f"max_rate {max_rate}, wanted 0 or more")
+        max_rate = min(
+            max_rate, container.MAX_PIXELS
+        )  # of which as a float there is none too large
         file = container.File(data)
         if not keep_going:
             file.check_length()
@@ -379,7 +382,7 @@ class Codec:
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
-            share = max_rate * header.width * header.height / (8 * len(data))
+            share = max_rate * header.width * header.height / (8 * file.num_bytes)
             work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
         with timing() as stages:
             for row in work.rows:

@@ -39,6 +39,17 @@ def shaped_like(pixels: ByteArray, like: ByteArray) -> ByteArray:
     return as_grey(cut) if like.ndim == 2 else cut
 
 
+def as_array(image: Any) -> NDArray[Any]:
+    """Return what is given as pixels as an array.
+
+    Raises:
+        ImageError: it is a masked array, whose mask no file keeps.
+    """
+    if isinstance(image, np.ma.MaskedArray):
+        raise ImageError("a masked array, wanted uint8 (H, W, 3) or (H, W) without a mask")
+    return np.asarray(image)
+
+
 def check_samples(samples: Any) -> None:
     """Refuse an array that is no picture of 8 bits: uint8 (H, W, 3) or (H, W), 1..65535 a side.
 

@@ -29,6 +29,7 @@ _SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do 
     "TIFF": {"compression": "tiff_lzw"},
     "WEBP": {"lossless": True},
 }
+_MOST_SIDE = {"JPEG": 65500, "WEBP": 16383}  # px; libjpeg's is less than the format's
 _WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 _WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
 _WITH_DENSITY = ("PNG", "JPEG", "BMP")  # of their own; TIFF has that of EXIF
@@ -73,6 +74,10 @@ def write_image(
     name = _format(path)
     if picture.alpha is not None and name not in _WITH_ALPHA:
         raise ImageError(f"{path}: {name} files cannot be transparent")
+    try:
+        _check_sides(name, *picture.shape[:2])
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
         with refusing():  # each format has its own largest size
@@ -137,6 +142,7 @@ def empty_jpeg(picture: Picture, table: NDArray[np.int64]) -> bytes:
         ImageError: a side is longer than JPEG files have it.
     """
     height, width = picture.shape[:2]
+    _check_sides("JPEG", height, width)
     options = _density_options("JPEG", picture.metadata)
     options |= _metadata_options("JPEG", _kept("JPEG", picture.metadata))
     if picture.pixels.ndim == 2:
@@ -166,6 +172,13 @@ def _refused(name: str, metadata: Metadata) -> Iterator[tuple[str, str]]:
             yield kind, " (of grey, WebP files have colours)"
         elif kind == "xmp" and name == "PNG" and not _is_utf8(data):
             yield kind, " (no UTF-8, which PNG files want)"
+
+
+def _check_sides(name: str, height: int, width: int) -> None:
+    """Refuse a picture that is larger than files of a format of Pillow's are."""
+    most = _MOST_SIDE.get(name)
+    if most is not None and max(height, width) > most:
+        raise ImageError(f"{width}x{height} pixels, {name} files have at most {most} a side")
 
 
 def _kept(name: str, metadata: Metadata) -> Metadata:

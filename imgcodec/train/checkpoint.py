@@ -73,7 +73,10 @@ def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
                 for name, tensor in state["average"].items()
             }
             return dict(state) | {"average": whole}
-    except (OSError, RuntimeError, ValueError, EOFError, AttributeError, UnpicklingError):
+    except (
+        OSError, RuntimeError, ValueError, EOFError, AttributeError, LookupError, TypeError,
+        UnpicklingError,
+    ):  # fmt: skip
         pass
     raise AicError(f"{path} is not a checkpoint of this program")
 

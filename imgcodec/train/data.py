@@ -31,7 +31,7 @@ def read_crops(folder: Path) -> Tensor:
     try:
         with ThreadPoolExecutor(2) as pool:
             crops = list(pool.map(_decode, _members(folder)))
-    except (tarfile.TarError, OSError, SyntaxError) as error:
+    except (tarfile.TarError, OSError) as error:
         raise ImageError(f"cannot read the tar files of {folder}: {error}") from error
     if not crops:
         raise ImageError(f"no pictures in tar files of {folder}")
@@ -139,15 +139,22 @@ def rate_parameters(batch: int, generator: torch.Generator) -> Tensor:
     return torch.where(v > 0.92, 0.82 + (v - 0.92) * (0.18 / 0.08), u)
 
 
-def _members(folder: Path) -> Iterator[bytes]:
+def _members(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files in all tar files, each with what it is called."""
     for path in sorted(folder.glob("*.tar")):
+        if not path.is_file():
+            raise ImageError(f"{path}: is no regular file")
         with tarfile.open(path) as archive:
             for member in archive:
                 file = archive.extractfile(member)
                 if file is not None:
-                    yield file.read()
+                    yield f"{path}: {member.name}", file.read()
 
 
-def _decode(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture.convert("RGB"))
+def _decode(named: tuple[str, bytes]) -> NDArray[np.uint8]:
+    name, data = named
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{name}: no picture to train on") from error

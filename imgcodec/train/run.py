@@ -3,6 +3,8 @@
 import copy
 import io
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +148,7 @@ def draw(log: Path, target: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         return
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = list(_whole_rows(log))
     minutes = [row["elapsed_s"] / 60 for row in rows]
     figure = Figure(figsize=(9, 3.5), layout="tight")
     for index, (key, label) in enumerate(
@@ -160,3 +162,10 @@ def draw(log: Path, target: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=90, format="png")
     files.write_bytes(target, drawn.getvalue(), force=True)
+
+
+def _whole_rows(log: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a log, but for one that was cut off as it was written."""
+    for line in log.read_text().splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)

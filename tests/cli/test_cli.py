@@ -1092,6 +1092,20 @@ DEFAULTS = {
 }  # fmt: skip
 
 
+def test_train_keeps_the_checkpoint_of_another_run(aic, training, tmp_path):
+    base = ("train", "--data", tmp_path, "--out", tmp_path / "run")
+    last = tmp_path / "run" / "last.pt"
+    last.parent.mkdir()
+    last.write_bytes(b"weeks of work")
+    assert_refused(aic(*base), "last.pt: exists, is of another run")
+    assert "loop" not in training
+    assert aic(*base, "--resume", last).exit_code == 0
+    assert aic(*base, "--force").exit_code == 0
+    (tmp_path / "run" / "eye").mkdir()
+    (tmp_path / "run" / "eye" / "last.pt").write_bytes(b"of the eye")
+    assert_refused(aic(*base, "--tune", "psnr", "--tune", "eye"), "eye/last.pt: exists")
+
+
 def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch):
     from imgcodec.model import ModelConfig
 

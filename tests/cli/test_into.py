@@ -210,3 +210,21 @@ def test_half_is_for_jpeg_files_alone(run, tmp_path):
     assert done.exit_code == 2
     assert "--half goes with --into jpeg alone" in done.output
     assert not (tmp_path / "a.aic").exists()
+
+
+def test_a_folder_does_not_feed_on_its_own_files(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    picture().save(tmp_path / "in" / "a.jpg")
+    assert run("in", "in/out", "--quality", 40).exit_code == 0
+    again = run("in", "in/out", "--quality", 40)
+    assert again.exit_code == 0, again.output
+    assert "left alone: 1 files" in again.output
+    assert sorted(path.name for path in (tmp_path / "in").rglob("*")) == ["a.jpg", "a.jpg", "out"]
+
+
+def test_a_file_of_half_the_size_is_told(run, tmp_path):
+    assert run("a.png", "half.jpg", "--half").exit_code == 0
+    done = run("half.jpg", "again.jpg")
+    assert done.exit_code == 0
+    assert "half.jpg: has half the size of its picture, 64x40, which aic restore" in done.output
+    assert run("half.jpg", "strict.jpg", "--strict").exit_code == 1

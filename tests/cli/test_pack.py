@@ -142,3 +142,35 @@ def test_packing_needs_no_torch(run):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.endswith("False\n"), done.stderr
+
+
+def test_what_is_not_what_was_packed_is_never_up_to_date(run, tmp_path):
+    """Another command's file of that name and time, as of `aic encode --into jpeg`."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo(1))
+    run("pack", "in", "packed")
+    (tmp_path / "out").mkdir()
+    other = tmp_path / "out" / "a.jpg"
+    other.write_bytes(photo(1, quality=30))
+    time = (tmp_path / "in" / "a.jpg").stat().st_mtime_ns
+    for moved in (0, -(10**10), 10**10):
+        os.utime(other, ns=(time, time + moved))
+        done = run("unpack", "packed", "out")
+        assert done.exit_code == 1
+        assert "not the file that" in done.output
+        assert other.read_bytes() == photo(1, quality=30)
+    assert run("unpack", "packed", "out", "--force").exit_code == 0
+    assert other.read_bytes() == photo(1)
+
+
+def test_what_is_known_to_be_right_needs_no_time(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo(1))
+    run("pack", "in", "packed")
+    run("unpack", "packed", "out")
+    for path in ("in/a.jpg", "out/a.jpg"):
+        os.utime(tmp_path / path, (10**9, 10**9))
+    for words in (("pack", "in", "packed"), ("unpack", "packed", "out")):
+        done = run(*words)
+        assert done.exit_code == 0, done.output
+        assert "1 files are up to date" in done.output

@@ -138,3 +138,12 @@ def test_packing_still_starts_without_torch(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_folder_in_place_is_no_folder_that_is_done(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"not a jpeg")
+    done = run("restore", "in", "in", "--format", "jpg")
+    assert done.exit_code == 1
+    assert done.output.count("is input and output at once") == 2

@@ -1,10 +1,12 @@
 """The whole line: pixels -> file -> pixels, with networks that nobody trained."""
 
 import math
+import os
 import re
 import warnings
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -623,3 +625,28 @@ def test_effort_leaves_the_first_weights_for_the_eye_alone(textured):
     codec = Codec("cpu", weights=first.path)
     picture = textured(176, 192)
     assert codec.encode(picture, quality=60, effort=3) == codec.encode(picture, quality=60)
+
+
+def test_what_looks_like_pixels_and_is_not(tiny_codec, textured):
+    pixels = textured(16, 24)
+    with pytest.raises(ImageError, match="a masked array"):
+        tiny_codec.encode(np.ma.masked_equal(pixels, 0))
+    assert tiny_codec.encode(torch.from_numpy(pixels), quality=50)
+    with pytest.raises(AicError, match="rate too large"):
+        tiny_codec.encode(pixels, rate=10**400)
+
+
+def test_bytes_of_any_form_are_counted_as_bytes(tiny_codec, textured):
+    data = tiny_codec.encode(textured(64, 64), quality=60)
+    form = memoryview(bytes(data)).cast("B", (1, len(data)))
+    bpp = 8 * len(data) / 64**2
+    assert len(tiny_codec.trim(form, 0.9 * bpp)) < len(data)
+    np.testing.assert_array_equal(
+        tiny_codec.decode(form, max_rate=10**400), tiny_codec.decode(data)
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device")
+def test_weights_are_regular_files():
+    with pytest.raises(AicError, match="/dev/zero: is no regular file"):
+        Codec("cpu", weights=Path("/dev/zero"))

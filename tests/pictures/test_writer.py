@@ -123,3 +123,10 @@ def test_folder_that_is_not_there(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(AicError, match=r"there is no folder .*file$"):
         files.write_bytes(tmp_path / "file" / "a", b"")
+
+
+@pytest.mark.parametrize(("name", "side"), [("a.jpg", 65500), ("a.webp", 16383)])
+def test_the_largest_side_of_a_format_is_named(tmp_path, name, side):
+    writer.write_image(tmp_path / name, pixels(1, side))
+    with pytest.raises(ImageError, match=f"at most {side} a side"):
+        writer.write_image(tmp_path / name, pixels(1, side + 1), force=True)

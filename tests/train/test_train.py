@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imgcodec import metrics, weights
+from imgcodec import files, metrics, weights
 from imgcodec.codec import Codec
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.tile_codec import TileCodec
@@ -129,6 +129,22 @@ def test_read_crops_refuses_pictures_of_two_sizes(tmp_path):
 def test_read_crops_refuses_what_is_no_picture(tmp_path):
     write_tar(tmp_path / "a.tar", {"1.png": as_file(picture(1), "PNG"), "read.me": b"hello"})
     with pytest.raises(AicError):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_names_what_is_no_picture(tmp_path):
+    bomb = io.BytesIO()
+    Image.new("1", (30000, 30000)).save(bomb, "PNG")
+    for number, content in enumerate((b"text", b"", bomb.getvalue())):
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            member = tarfile.TarInfo(f"{number}.png")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        with pytest.raises(ImageError, match=rf"a\.tar: {number}\.png: no picture to train on$"):
+            data.read_crops(tmp_path)
+    (tmp_path / "a.tar").unlink()
+    (tmp_path / "a.tar").symlink_to("/dev/zero")
+    with pytest.raises(ImageError, match="is no regular file"):
         data.read_crops(tmp_path)
 
 
@@ -982,3 +998,22 @@ def test_fitted_masses_are_a_table_that_makes_files_smaller(tiny_model):
             return plan.estimated_bytes
 
     assert estimate(masses) < estimate(None)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    from imgcodec.train.checkpoint import load_checkpoint
+
+    for content in (b"hello", b"", b"\x80\x02}q\x00.", bytes(100)):
+        (tmp_path / "x.pt").write_bytes(content)
+        with pytest.raises(AicError, match=r"x\.pt is not a checkpoint of this program"):
+            load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_torn_row_of_a_log_costs_itself_alone(tmp_path):
+    log = tmp_path / "log.jsonl"
+    row = json.dumps({"elapsed_s": 60, "loss": 1.0, "bd_rate_jpeg": -50.0})
+    log.write_text(row + '\n{"step": 3, "ela')
+    files.append_line(log, row)
+    run.draw(log, tmp_path / "curves.png")
+    assert len(list(run._whole_rows(log))) == 2
+    assert (tmp_path / "curves.png").stat().st_size > 0

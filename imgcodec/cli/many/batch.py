@@ -37,12 +37,15 @@ def as_due(task: Task, work: Work) -> Task | None:
     if task.force:
         return task
     made, source = _time(task.target), _time(task.source)
+    if made is not None and source is not None and task.target.samefile(task.source):
+        raise AicError(f"{task.target}: is input and output at once")
     if made is None or source is None:  # nothing there yet, or told when the task is done
         return task
     current = work.dates and _is_time_of(made, source)
-    if work.is_due(task, not current and made < source):
+    due = work.is_due(task, not current and made < source)
+    if due:
         return task._replace(force=True)
-    if not current:
+    if due is not None and not current:
         raise AicError(
             f"{task.target}: exists, and may be made of another file than {task.source} or in"
             " another way; it is kept without --force"

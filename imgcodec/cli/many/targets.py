@@ -67,9 +67,15 @@ def find(
     listing = Listing(force)
     found: dict[tuple[str, Path], Location] = {}
     for word in sources:
+        made = 0  # by a run before, it seems
         for path, name in _of_word(word, len(sources) > 1, suffixes, suffix, listing):
+            if suffix in suffixes and _is_below(folder, word) and _is_below(str(path), folder):
+                made += 1
+                continue
             key = path if isinstance(path, str) else os.path.abspath(path)
             found.setdefault((key, name), path)
+        if made:
+            listing.notes.append((Path(folder), f"left alone: {made} files, it is written into"))
     names = target_names([name for _, name in found], suffix)
     paths = list(found.values())
     for path, (name, rival) in zip(paths, names, strict=True):
@@ -115,6 +121,14 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
         rival = None if len(others) == 1 else others[others[0] == number]
         found.append((name, rival))
     return found
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a path lies in a folder, or in one of those in it."""
+    if urls.is_url(path) or urls.is_url(folder) or not os.path.isdir(folder):
+        return False
+    inner, outer = os.path.realpath(path), os.path.realpath(folder)
+    return inner != outer and os.path.commonpath([inner, outer]) == outer
 
 
 def _of_word(

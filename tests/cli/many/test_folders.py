@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -499,3 +501,12 @@ def test_a_link_to_a_picture_is_no_place_for_a_file(aic, photo, tmp_path):
         True,
     )
     assert victim.read_bytes() == before
+
+
+def test_a_closed_stderr_stops_no_folder(album, tmp_path):
+    (album / "broken.png").unlink()
+    words = [sys.executable, "-m", "imgcodec", "encode", str(album), str(tmp_path / "out")]
+    code = "import os, sys; os.close(2); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 4
