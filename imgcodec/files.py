@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,7 @@ from imgcodec.runtime.stopwatch import stage
 
 MAX_STREAM_BYTES = 2**33  # the largest pictures take 6 GiB with 16 bits a sample
 _PIECE_BYTES = 2**20
+_date: ContextVar[int | None] = ContextVar("date", default=None)
 
 
 def read_bytes(source: Path) -> bytes:
@@ -116,6 +118,16 @@ def append_line(path: str | os.PathLike[str], line: str) -> None:
 
 
 @contextmanager
+def dating(time_ns: int | None) -> Iterator[None]:
+    """Give files that this thread writes meanwhile a time, in nanoseconds; None: that of now."""
+    token = _date.set(time_ns)
+    try:
+        yield
+    finally:
+        _date.reset(token)
+
+
+@contextmanager
 def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
     """Yield an empty file beside `path` that takes its place when the block is left.
 
@@ -136,6 +148,8 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pat
             check_free(path, force)  # somebody may have been faster
             if os.path.exists(target):
                 shutil.copymode(target, temporary)
+            if (time_ns := _date.get()) is not None:  # now, so that it is never there without
+                os.utime(temporary, ns=(temporary.stat().st_atime_ns, time_ns))
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)  # gone already where all went well

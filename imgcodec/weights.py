@@ -13,11 +13,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from imgcodec import files
+from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.errors import AicError, lacks_memory
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.restorer import Restorer, RestorerConfig
+from imgcodec.model.tables import LOGIT_LIMIT, MAX_MAGNITUDE, NUM_SCALES, RATE_INDICES
 from imgcodec.releases import MODEL_ID_BYTES, RELEASES, RESTORING
 
 
@@ -50,6 +52,7 @@ def load(path: Path) -> Weights:
         tensors = _finite(load_tensors(data))
         model = Model(ModelConfig(**config))
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
+        _check(tables, model)
         _restore(model, tensors)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if lacks_memory(error):
@@ -121,6 +124,19 @@ def save_restorer(path: Path, model: Restorer) -> str:
     data = save_tensors(tensors, {"config": json.dumps(asdict(model.config))})
     files.write_bytes(path, data, force=True)
     return hashlib.sha256(data).hexdigest()
+
+
+def _check(tables: Tables, model: Model) -> None:
+    """Refuse by `ValueError` tables of another size than the coder takes."""
+    rows = RATE_INDICES + 1 + LEVEL_EIGHTHS * (model.config.levels - 1)
+    wanted = {
+        "masses": (NUM_SCALES, MAX_MAGNITUDE + 1),
+        "probabilities": (2 * LOGIT_LIMIT + 1,),
+        "digits": (rows, sum(model.config.parts)),
+    }
+    for name, shape in wanted.items():
+        if tuple(getattr(tables, name).shape) != shape:
+            raise ValueError(f"a table of {name} of another size than {shape}")
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:

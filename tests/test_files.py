@@ -167,3 +167,20 @@ def test_reading_and_mapping(tmp_path):
     for read in (files.read_bytes, files.map_bytes):
         with pytest.raises(AicError, match="none: No such file or directory$"):
             read(tmp_path / "none")
+
+
+def test_a_file_is_never_there_without_its_date(tmp_path, monkeypatch):
+    """A process that is killed between writing and dating would leave one that nobody accepts."""
+    seen = []
+    replace = os.replace
+
+    def spy(source, target):
+        seen.append(os.stat(source).st_mtime_ns)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", spy)
+    with files.dating(10**18):
+        files.write_bytes(tmp_path / "a", b"1")
+    files.write_bytes(tmp_path / "b", b"1")
+    assert seen[0] == (tmp_path / "a").stat().st_mtime_ns == 10**18
+    assert seen[1] > 10**18

@@ -34,7 +34,7 @@ TABLE = {
         {"entropy", "errors", "format", "releases"},
         {"numpy", "constriction", "safetensors"},
     ),
-    "weights": ({"errors", "files", "model", "releases"}, TORCH | {"safetensors"}),
+    "weights": ({"entropy", "errors", "files", "model", "releases"}, TORCH | {"safetensors"}),
     "restoring": (
         {"format", "jpeg", "model", "releases", "runtime", "weights"},
         TORCH | {"constriction", "PIL", "safetensors"},

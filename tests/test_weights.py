@@ -14,9 +14,9 @@ from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.errors import AicError
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.steps import rate_index
-from imgcodec.model.tables import NUM_SCALES, RATE_INDICES
+from imgcodec.model.tables import LOGIT_LIMIT, NUM_SCALES, RATE_INDICES
 from imgcodec.releases import Release
-from imgcodec.train.export import LOGIT_LIMIT, make_tables, probability_table
+from imgcodec.train.export import make_tables, probability_table
 
 
 @pytest.fixture
@@ -172,6 +172,15 @@ def repacked(path, change):
         lambda config, tensors: config.update(width="8"),
         lambda config, tensors: tensors["g_s.last.bias"].fill_(float("nan")),
         lambda config, tensors: tensors["unit"].fill_(float("inf")),
+        lambda config, tensors: config.update(encoder_blocks=10**7),
+        lambda config, tensors: config.update(groups=[10**9]),
+        lambda config, tensors: config.update(metric="beauty"),
+        lambda config, tensors: config.update(attention_heads=3),
+        lambda config, tensors: tensors.update({"tables.masses": tensors["tables.masses"][:3]}),
+        lambda config, tensors: tensors.update({"tables.digits": tensors["tables.digits"][:3]}),
+        lambda config, tensors: tensors.update(
+            {"tables.probabilities": tensors["tables.probabilities"][:9]}
+        ),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(saved, change):

@@ -1,5 +1,6 @@
 """The process that a command runs in: its signals, its streams, and what the system refuses."""
 
+import errno
 import io
 import os
 import signal
@@ -124,7 +125,7 @@ def warn(quiet: bool, path: str | os.PathLike[str], note: str) -> None:
 def refuse(error: OSError) -> NoReturn:
     """Say in one line what the system refused, and end."""
     place = error.filename
-    if place is None and error.errno is not None:
+    if place is None and error.errno not in (None, errno.EMFILE, errno.ENFILE):
         place = "stdout"  # files are written and read where errors get their names
         with suppress(OSError):  # what is left in it would be tried again at the end
             sys.stdout.close()

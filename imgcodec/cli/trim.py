@@ -40,14 +40,14 @@ def trim(
     from imgcodec.format import container
 
     check_coded(target, force)
-    data = files.read_bytes(source)
+    data = files.map_bytes(source)
     with naming(source, target):
         header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
         container.check_pixels(header.width, header.height, max_pixels)
         codec = load_codec(header.needs, weights, device=device, threads=threads)
-        data = codec.trim(data, rate)
-    files.write_bytes(target, data, force)
+        made = codec.trim(data, rate)
+    files.write_bytes(target, made, force)
     if not quiet:
         click.echo(
-            f"{target}: {len(data)} bytes, {data.report.bpp:.4f} bpp, {data.report.total_s:.2f} s"
+            f"{target}: {len(made)} bytes, {made.report.bpp:.4f} bpp, {made.report.total_s:.2f} s"
         )

@@ -240,7 +240,7 @@ class Codec:
                 compressor = Tiled(self._tile_codec, source, grid, raw, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started, stages)
 
-    def trim(self, data: bytes, rate: float) -> Encoded:
+    def trim(self, data: bytes | mmap, rate: float) -> Encoded:
         """Return a smaller file of the same picture, made from the file alone.
 
         Args:
@@ -320,7 +320,7 @@ class Codec:
         alpha = alpha_of(file.chunks, file.header.height, file.header.width)
         return Picture(pixels, alpha, Metadata.of(file.chunks))
 
-    def inspect(self, data: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def inspect(self, data: bytes | mmap) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return levels, and about how many bits were spent, of each place of 8x8 pixels.
 
         Both float32 (ceil(H/8), ceil(W/8)). Raises as `decode`.

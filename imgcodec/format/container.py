@@ -138,7 +138,7 @@ def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -
     return b"".join([*parts, *tiles])
 
 
-def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+def as_bytes(data: bytes | bytearray | memoryview | mmap) -> bytes:
     """Return what is like bytes as such; `TypeError` for what is not, as a path."""
     return data if isinstance(data, bytes) else bytes(memoryview(data))
 
@@ -202,7 +202,7 @@ class File:
         return tile
 
 
-def unpack(data: bytes) -> tuple[Header, list[bytes], list[Chunk]]:
+def unpack(data: bytes | mmap) -> tuple[Header, list[bytes], list[Chunk]]:
     """Header, tiles and all chunks of a file; else `FormatError`, its claims never allocated."""
     file = File(data)
     file.check_length()
@@ -231,7 +231,7 @@ def check_pixels(width: int, height: int, most: int) -> None:
         raise AicError(f"{width}x{height} pixels, at most {most} are allowed: --max-pixels")
 
 
-def info(data: bytes) -> dict[str, Any]:
+def info(data: bytes | mmap) -> dict[str, Any]:
     """All that a file tells without its weights, ready for JSON; `FormatError` as in `unpack`."""
     header, tiles, chunks = unpack(data)
     facts = {"version": VERSION, "method": header.method, "bytes": len(data)} | asdict(header)

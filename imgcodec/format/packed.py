@@ -74,7 +74,7 @@ def pack(header: Header, frame: bytes, slices: Sequence[bytes]) -> bytes:
     return b"".join([head, zlib.crc32(head).to_bytes(_CRC_BYTES, "little"), frame, *slices])
 
 
-def unpack(data: bytes) -> Packed:
+def unpack(data: bytes | mmap) -> Packed:
     """Return the parts of a file; else `FormatError`, its claims never allocated."""
     if len(data) < _FIXED.size:
         raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
@@ -110,7 +110,7 @@ def unpack(data: bytes) -> Packed:
     return Packed(Header(model_id, size, file_crc, raw), parts[0], parts[1:])
 
 
-def info(data: bytes) -> dict[str, Any]:
+def info(data: bytes | mmap) -> dict[str, Any]:
     """Return what a file tells without its weights, ready for JSON; `FormatError` as `unpack`."""
     header, frame, slices = unpack(data)
     return {

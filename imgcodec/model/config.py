@@ -5,6 +5,8 @@ from typing import Any
 
 from imgcodec.model import pyramid
 
+METRICS = ("mse", "ms-ssim", "eye")  # see `perceptual.distortion`
+MOST = 2048  # of channels, blocks and the like
 COARSE = (1, 2)  # octaves below the decoder's resolution of its coarse blocks
 
 
@@ -33,6 +35,16 @@ class ModelConfig:
     coarse_blocks: int = 0  # of the decoder at 1/16, and as many at 1/32
     coarse_width: int = 192  # channels of these
     metric: str = "mse"  # what the weights are fitted to, see `distortion`
+
+    def __post_init__(self) -> None:
+        """Refuse by `ValueError` what no model is made of, as a forged file may say."""
+        sizes = [size for size in asdict(self).values() if isinstance(size, int)]
+        if not all(0 <= size <= MOST for size in (*sizes, *self.groups)):
+            raise ValueError(f"sizes of a model beyond 0..{MOST}")
+        if not self.attention_heads or self.attention_width % self.attention_heads:
+            raise ValueError("attention that its heads cannot share")
+        if self.metric not in METRICS:
+            raise ValueError(f"metric {self.metric}")
 
     @classmethod
     def paper(cls) -> "ModelConfig":

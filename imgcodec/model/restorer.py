@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from imgcodec.model.config import MOST
 from imgcodec.model.dct import COEFFICIENTS, STRIDE, dct_matrix
 from imgcodec.model.layers import ResidualBlock, near_zero
 from imgcodec.model.winograd import Conv3x3, undisturbed
@@ -37,6 +38,11 @@ class RestorerConfig:
 
     width: int = 160  # channels of the trunk
     blocks: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse by `ValueError` what no network is made of, as a forged file may say."""
+        if not (1 <= self.width <= MOST and 0 <= self.blocks <= MOST):
+            raise ValueError(f"sizes of a network beyond 0..{MOST}")
 
     @property
     def reach(self) -> int:

@@ -15,6 +15,7 @@ VALUE_LIMIT = 4096  # largest value the squashing table knows, in units of 1/16 
 RATE_INDICES = 56  # u = 0..1 as an integer 0..56: eighths of an octave of the step
 RATE_SHOWN = 2  # the networks see this many times that integer
 MAX_MAGNITUDE = 256
+LOGIT_LIMIT = 256  # largest logit of a single bit that the table knows, in sixteenths
 SQUASHED_MAX = 127
 
 

@@ -13,12 +13,11 @@ from imgcodec.entropy.digits import LEVEL_EIGHTHS, digit_table
 from imgcodec.format.container import MAX_U
 from imgcodec.model import Model, ModelConfig, pyramid
 from imgcodec.model.steps import middle_step
-from imgcodec.model.tables import MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
+from imgcodec.model.tables import LOGIT_LIMIT, MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
 from imgcodec.train import data
 from imgcodec.train.checkpoint import WEIGHTS, load_checkpoint
 from imgcodec.weights import Tables, save
 
-LOGIT_LIMIT = 256  # sixteenths
 FIT_PICTURES, FIT_SIDE = 80, 256  # pictures, px
 FIT_ROUNDS = 2
 FIT_RATES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # rate parameters

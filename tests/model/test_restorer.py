@@ -99,3 +99,9 @@ def test_tables_for_training_are_libjpeg_s_and_others():
     inner = (found[:, 7] < 255) & (found[:, 0] > 20)
     alike = ((ratio - 16 / 61).abs() < 0.01)[inner].float().mean()
     assert 0.5 < alike < 0.9
+
+
+@pytest.mark.parametrize("sizes", [{"blocks": 10**7}, {"width": 0}, {"width": 10**6}])
+def test_sizes_of_forged_files_are_refused(sizes):
+    with pytest.raises(ValueError, match="sizes of a network"):
+        RestorerConfig(**sizes)

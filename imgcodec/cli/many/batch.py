@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
+from imgcodec import files
 from imgcodec.cli.many import elsewhere, grouping, workers
 from imgcodec.cli.process import enough_memory, escaped
 from imgcodec.cli.work import Outcome, Task, Work
@@ -143,7 +144,7 @@ def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
     try:
         task.target.parent.mkdir(parents=True, exist_ok=True)
         time = _time(task.source)  # it may be edited meanwhile
-        with enough_memory():
+        with enough_memory(), files.dating(time if work.dates else None):
             line = work(task, member)
         return _made(work, task, line, time)
     except AicError as error:

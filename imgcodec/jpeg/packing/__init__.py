@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from mmap import mmap
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -131,7 +132,7 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
 
 
 def unpack(
-    data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | None = None
+    data: bytes | mmap, max_pixels: int = container.MAX_PIXELS, threads: int | None = None
 ) -> bytes:
     """Return the JPEG file of a packed file.
 
