@@ -12,8 +12,12 @@ def target():
     return Target()
 
 
-def test_seeds_make_pictures(target):
-    seeds = make_seeds(target)
+@pytest.fixture(scope="module")
+def seeds(target):
+    return make_seeds(target)
+
+
+def test_seeds_make_pictures(target, seeds):
     made = [target(seed) for seed in seeds if seed[0] == 0]
     assert made == [True] * 4
     assert sum(target(seed) for seed in seeds if seed[0] == 1) >= 16
@@ -21,10 +25,9 @@ def test_seeds_make_pictures(target):
     assert not target(b"\1")
 
 
-def test_changed_seeds_are_harmless(target):
+def test_changed_seeds_are_harmless(target, seeds):
     """A hundred steps as the fuzzer takes them, the same each time: pictures or refusals."""
     chance = np.random.default_rng(0)
-    seeds = make_seeds(target)
     made = 0
     for _ in range(CHANGES):
         data = bytearray(seeds[chance.integers(len(seeds))])

@@ -5,8 +5,10 @@ import hashlib
 import io
 import json
 import math
+import struct
 import sys
 import tarfile
+import zlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -133,9 +135,12 @@ def test_read_crops_refuses_what_is_no_picture(tmp_path):
 
 
 def test_read_crops_names_what_is_no_picture(tmp_path):
-    bomb = io.BytesIO()
-    Image.new("1", (30000, 30000)).save(bomb, "PNG")
-    for number, content in enumerate((b"text", b"", bomb.getvalue())):
+    small = io.BytesIO()
+    Image.new("1", (8, 8)).save(small, "PNG")
+    side = struct.pack(">I", 30000)
+    head = b"IHDR" + side + side + small.getvalue()[24:29]
+    bomb = small.getvalue()[:12] + head + struct.pack(">I", zlib.crc32(head))
+    for number, content in enumerate((b"text", b"", bomb + small.getvalue()[33:])):
         with tarfile.open(tmp_path / "a.tar", "w") as archive:
             member = tarfile.TarInfo(f"{number}.png")
             member.size = len(content)
