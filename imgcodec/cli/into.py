@@ -75,7 +75,6 @@ class IntoJpeg:
     def is_due(self, task: Task, outdated: bool) -> bool:
         """See `Work`; a file of another quality, size or shape is kept."""
         from imgcodec.jpeg import forward, halves, syntax
-        from imgcodec.jpeg.syntax import ZIGZAG
 
         data = files.read_bytes(task.target)
         try:
@@ -90,7 +89,7 @@ class IntoJpeg:
             check_shape(self, task, whole or made)
         target, shape = self._target, whole or made
         if not target.limits:
-            same = (parts.steps[0] == forward.table(target.value)[ZIGZAG]).all()
+            same = (parts.steps[0] == forward.table(target.value)[syntax.ZIGZAG]).all()
         else:
             most = target.num_bytes(shape[0] * shape[1])
             finest = (parts.steps[0] == 1).all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +104,7 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
             data = files.read_bytes(source)
             try:
                 found = pixels.rgb(reading.read(data, min(most, MOST_UNROUNDED)))
-                return found, tuple(_halved(data, *found.shape[:2]))
+                return found, _halved(data, *found.shape[:2])
             except DamageError:
                 raise
             except AicError:  # larger, or of colours that only Pillow knows
@@ -117,13 +116,15 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
         return None, ()
 
 
-def _halved(data: bytes, height: int, width: int) -> Iterator[str]:
+def _halved(data: bytes, height: int, width: int) -> tuple[str, ...]:
     """Say of a JPEG file of half its picture's size that it is one."""
     from imgcodec.jpeg import halves
 
-    if (whole := halves.whole(data, height, width)) is not None:
-        size = f"{whole[1]}x{whole[0]}"
-        yield f"has half the size of its picture, {size}, which aic restore gives back"
+    whole = halves.whole(data, height, width)
+    if whole is None:
+        return ()
+    size = f"{whole[1]}x{whole[0]}"
+    return (f"has half the size of its picture, {size}, which aic restore gives back",)
 
 
 def as_asked(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:

@@ -364,9 +364,6 @@ class Codec:
         started = time.perf_counter()
         if not max_rate >= 0:  # nan, too
             raise AicError(f"max_rate {max_rate}, wanted 0 or more")
-        max_rate = min(
-            max_rate, container.MAX_PIXELS
-        )  # of which as a float there is none too large
         file = container.File(data)
         if not keep_going:
             file.check_length()
@@ -382,7 +379,8 @@ class Codec:
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
-            share = max_rate * header.width * header.height / (8 * file.num_bytes)
+            bits = 8 * file.num_bytes
+            share = min(max_rate * header.width * header.height, bits) / bits
             work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
         with timing() as stages:
             for row in work.rows:

@@ -73,16 +73,13 @@ class Tiled:
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
-        made, model, errors = (
-            _Written(self._tile_codec, u, self._raw, aim),
-            self._tile_codec.model,
-            0.0,
-        )
+        made = _Written(self._tile_codec, u, self._raw, aim)
+        errors = 0.0
         for number, box in enumerate(self._grid.boxes()):
             prepared, inner, latents = self._refined(number, box, u)
             own = _cut(latents, inner)
             plan = made.add(own)
-            error = unheld(model, prepared.t[(..., *inner)], *own, plan.parts, u)
+            error = unheld(self._tile_codec.model, prepared.t[(..., *inner)], *own, plan.parts, u)
             errors += math.nan if error is None else error * box.height * box.width
         mean = errors / (self._grid.height * self._grid.width)
         self.unheld = None if math.isnan(mean) else mean

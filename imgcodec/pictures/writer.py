@@ -74,13 +74,10 @@ def write_image(
     name = _format(path)
     if picture.alpha is not None and name not in _WITH_ALPHA:
         raise ImageError(f"{path}: {name} files cannot be transparent")
-    try:
-        _check_sides(name, *picture.shape[:2])
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
-        with refusing():  # each format has its own largest size
+        _check_sides(name, *picture.shape[:2])
+        with refusing():
             options = _SAVE.get(name, {}) | _density_options(name, picture.metadata)
             options |= _metadata_options(name, _kept(name, picture.metadata))
             to_pil(picture).save(buffer, name, **options)

@@ -9,25 +9,7 @@ from test_cli import FakeCodec, assert_usage
 
 from imgcodec import metrics
 from imgcodec.cli import measure
-from imgcodec.pictures.reader import read_image, read_picture
-
-LANCZOS = Image.Resampling.LANCZOS
-
-
-@pytest.fixture
-def scene(tmp_path):
-    """A picture of 40 x 30 pixels."""
-    path = tmp_path / "scene.png"
-    Image.fromarray(
-        np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    ).save(path)  # fmt: skip
-    return path
-
-
-def back(aic, path):
-    target = path.with_suffix(".back.png")
-    assert aic("decode", path, target, "--force").exit_code == 0
-    return read_image(target)
+from imgcodec.pictures.reader import read_picture
 
 
 def test_what_was_lost_is_printed(aic, tmp_path, monkeypatch):

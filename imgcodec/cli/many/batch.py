@@ -6,7 +6,6 @@ not of another of its name.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from imgcodec import files
+from imgcodec.cli.checks import check_apart
 from imgcodec.cli.many import elsewhere, grouping, workers
 from imgcodec.cli.process import enough_memory, escaped
 from imgcodec.cli.work import Outcome, Task, Work
@@ -38,8 +38,7 @@ def as_due(task: Task, work: Work) -> Task | None:
     if task.force:
         return task
     made, source = _time(task.target), _time(task.source)
-    if made is not None and source is not None and task.target.samefile(task.source):
-        raise AicError(f"{task.target}: is input and output at once")
+    check_apart(task.source, task.target)
     if made is None or source is None:  # nothing there yet, or told when the task is done
         return task
     current = work.dates and _is_time_of(made, source)
@@ -101,7 +100,7 @@ def _outcomes(
     if jobs > 1:
         settings = elsewhere.packed(work)
         once, again = partial(_attempt_there, settings), partial(_attempt_rest, settings)
-        for found in workers.run(once, groups, jobs, again, partial(_lost, work)):
+        for found in workers.run(once, groups, jobs, again, _lost):
             for outcome, notes in found:
                 for path, note in notes:
                     work.warn(path, note)
@@ -146,22 +145,20 @@ def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
         time = _time(task.source)  # it may be edited meanwhile
         with enough_memory(), files.dating(time if work.dates else None):
             line = work(task, member)
-        return _made(work, task, line, time)
+        return _made(task, line)
     except AicError as error:
         return Outcome(task, None, str(error))
     except OSError as error:
         return Outcome(task, None, f"{task.target}: {reason(error)}")
 
 
-def _made(work: Work, task: Task, line: str, time: int | None) -> Outcome:
-    """Give what is made the time of its source; return what is told."""
-    if work.dates and time is not None:
-        os.utime(task.target, ns=(task.target.stat().st_atime_ns, time))
+def _made(task: Task, line: str) -> Outcome:
+    """Return what is told of what is made."""
     read, written = (path.stat().st_size for path in (task.source, task.target))
     return Outcome(task, escaped(line, task.target), None, read, written)
 
 
-def _made_before(work: Work, task: Task) -> Outcome | None:
+def _made_before(task: Task) -> Outcome | None:
     """Return what a process did that died before it could say so; None: its file is not there.
 
     Without `force` a task is due only where no file was: one that is there now is whole, and its.
@@ -170,7 +167,7 @@ def _made_before(work: Work, task: Task) -> Outcome | None:
         if task.force or not task.target.exists():
             return None
         line = f"{task.target}: {task.target.stat().st_size} bytes"
-        return _made(work, task, line, _time(task.source))
+        return _made(task, line)
     except OSError:
         return None
 
@@ -183,17 +180,15 @@ def _attempt_there(settings: bytes, group: Sequence[Task]) -> list[Told]:
 
 def _attempt_rest(settings: bytes, group: Sequence[Task]) -> list[Told]:
     """Do what `_attempt_there` does, where a process died before it said what it had done."""
-    work = elsewhere.unpacked(settings)
-    before = [_made_before(work, task) for task in group]
+    before = [_made_before(task) for task in group]
     left = [task for task, made in zip(group, before, strict=True) if made is None]
     found = iter(_attempt_there(settings, left) if left else ())
     return [next(found) if made is None else (made, []) for made in before]
 
 
-def _lost(work: Work, group: Sequence[Task]) -> list[Told]:
+def _lost(group: Sequence[Task]) -> list[Told]:
     """Return what is told of files over which a process died."""
     why = "the process that worked on it died; it may need more memory than there is"
     return [
-        (_made_before(work, task) or Outcome(task, None, f"{task.source}: {why}"), [])
-        for task in group
+        (_made_before(task) or Outcome(task, None, f"{task.source}: {why}"), []) for task in group
     ]

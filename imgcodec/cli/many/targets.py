@@ -68,8 +68,9 @@ def find(
     found: dict[tuple[str, Path], Location] = {}
     for word in sources:
         made = 0  # by a run before, it seems
+        feeds = suffix in suffixes and _is_below(folder, _base(word))
         for path, name in _of_word(word, len(sources) > 1, suffixes, suffix, listing):
-            if suffix in suffixes and _is_below(folder, word) and _is_below(str(path), folder):
+            if feeds and _is_below(str(path), folder):
                 made += 1
                 continue
             key = path if isinstance(path, str) else os.path.abspath(path)
@@ -123,6 +124,20 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
     return found
 
 
+def _base(word: str) -> str:
+    """Return the folder that a word searches, or the word where it searches none."""
+    if urls.is_url(word) or os.path.isdir(word) or not _is_pattern(word):
+        return word
+    return str(_split(word)[0])
+
+
+def _split(word: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder in which a pattern begins, and the parts of the pattern."""
+    parts = Path(word).parts
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:first]), parts[first:]
+
+
 def _is_below(path: str, folder: str) -> bool:
     """Whether a path lies in a folder, or in one of those in it."""
     if urls.is_url(path) or urls.is_url(folder) or not os.path.isdir(folder):
@@ -151,9 +166,7 @@ def _of_word(
         if others:
             listing.notes.append((base, f"left alone: {others} of other kinds"))
     elif _is_pattern(word):
-        parts = Path(word).parts
-        first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-        base, pattern = Path(*parts[:first]), parts[first:]
+        base, pattern = _split(word)
         fits, num_failed = False, len(listing.failed)
         for names in _walk(base, listing, lambda names: _fits(names, pattern, partly=True)):
             path = base.joinpath(*names)
