@@ -76,8 +76,9 @@ class Restorer(nn.Module):
         self.last = near_zero(nn.Conv2d(width, COEFFICIENTS, 1), 0.05)
         self.spread: Tensor  # of each coefficient, in levels
         self.register_buffer("spread", torch.ones(COEFFICIENTS))
-        self.dct: Tensor
-        self.register_buffer("dct", dct_matrix(STRIDE).float(), persistent=False)
+        dct = dct_matrix(STRIDE)
+        self.dct: Tensor  # of a block as it is: 64 pixels -> 64 coefficients
+        self.register_buffer("dct", torch.kron(dct, dct).float(), persistent=False)
         self.to_rgb: Tensor
         self.register_buffer("to_rgb", torch.tensor(TO_RGB), persistent=False)
 
@@ -126,18 +127,14 @@ class Restorer(nn.Module):
 
     def pixels(self, blocks: Tensor) -> Tensor:
         """Return planes (B, C, 8 h, 8 w) of coefficients (B, 64 C, h, w)."""
-        b, _, h, w = blocks.shape
-        grid = blocks.view(b, -1, STRIDE, STRIDE, h, w).permute(0, 1, 4, 5, 2, 3)
-        found = self.dct.T @ grid @ self.dct
-        return found.permute(0, 1, 2, 4, 3, 5).reshape(b, -1, STRIDE * h, STRIDE * w)
+        planes = blocks.unflatten(1, (-1, FREQUENCIES)).flatten(3)
+        return F.pixel_shuffle((self.dct.T @ planes).view(blocks.shape), STRIDE)
 
     def frequencies(self, planes: Tensor) -> Tensor:
         """Return coefficients (B, 64 C, h, w) of planes (B, C, 8 h, 8 w)."""
-        b, c, height, width = planes.shape
-        h, w = height // STRIDE, width // STRIDE
-        grid = planes.view(b, c, h, STRIDE, w, STRIDE).permute(0, 1, 2, 4, 3, 5)
-        found = self.dct @ grid @ self.dct.T
-        return found.permute(0, 1, 4, 5, 2, 3).reshape(b, c * FREQUENCIES, h, w)
+        blocks = F.pixel_unshuffle(planes, STRIDE)
+        found = self.dct @ blocks.unflatten(1, (-1, FREQUENCIES)).flatten(3)
+        return found.view(blocks.shape)
 
 
 def widened(planes: Tensor, factors: tuple[int, int]) -> Tensor:
