@@ -247,7 +247,8 @@ def _decode_refinement(
     if table is None:
         raise DamageError("a scan without its Huffman table")
     width = scan.end - scan.start + 1
-    steps = table.steps
+    steps = memoryview(table.steps)
+    symbols: dict[int, tuple[int, int, int]] = {}  # of the entries of the table
     limit = 8 * int(edges[-1])
     ends = []
     bounds = [*starts.tolist(), len(which)]
@@ -260,15 +261,15 @@ def _decode_refinement(
         counts[1:] = np.cumsum(known.sum(1))
         olds = counts.tolist()
         zero_at = np.nonzero(~known)[1].tolist()  # places of zeros, block by block
-        corrections: list[tuple[int, int]] = []  # first bit and number of runs of corrections
-        news: list[tuple[int, int, int]] = []  # block, place, bit of the sign
+        corrections: list[int] = []  # first bit and number of runs of corrections, in turns
+        news: list[int] = []  # block, place, bit of the sign, in turns
         block = 0
         while block < len(part):
             stop = min(bounds[segment + 1] - begin, len(part))
             if left:
                 past = min(block + left, stop)
                 num = olds[past] - olds[block]
-                corrections.append((at, num))
+                corrections += (at, num)
                 at += num
                 left -= past - block
                 block = past
@@ -282,11 +283,10 @@ def _decode_refinement(
                 while place < width:
                     if at > limit:
                         raise DamageError("the coded data of a scan ends too early or too late")
-                    entry = int(steps[memory[(at >> 3) - base] << (at & 7) >> 16 & 0xFFFF])
-                    length, symbol = entry >> huffman.LENGTH, entry >> huffman.SYMBOL & 255
-                    run, size = symbol >> 4, symbol & 15
-                    if length == 0 or size > 1:
-                        raise DamageError("the coded data of a scan is damaged")
+                    entry = steps[memory[(at >> 3) - base] << (at & 7) >> 16 & 0xFFFF]
+                    if entry not in symbols:
+                        symbols[entry] = _symbol(entry)
+                    length, run, size = symbols[entry]
                     at += length
                     if size == 0 and run < 15:  # ends blocks
                         left = 1 << run
@@ -299,7 +299,7 @@ def _decode_refinement(
                         past = min(block + left, stop)
                         passed = place - (zero - zeros_start)  # nonzeros before `place`
                         num = olds[past] - olds[block] - passed
-                        corrections.append((at, num))
+                        corrections += (at, num)
                         at += num
                         left -= past - block
                         block = past
@@ -310,10 +310,11 @@ def _decode_refinement(
                         raise DamageError("the coded data of a scan is damaged")
                     target = zero_at[zero + run]
                     num = target - place - run
-                    corrections.append((at, num))
-                    at += num
+                    if num:
+                        corrections += (at, num)
+                        at += num
                     if size:
-                        news.append((block, target, sign))
+                        news += (block, target, sign)
                     place, zero = target + 1, zero + run + 1
                 else:
                     block += 1
@@ -325,10 +326,17 @@ def _decode_refinement(
     return np.array(ends)
 
 
+def _symbol(entry: int) -> tuple[int, int, int]:
+    """Return length, run and size of a symbol of refinement."""
+    length, symbol = entry >> huffman.LENGTH, entry >> huffman.SYMBOL & 255
+    if length == 0 or symbol & 15 > 1:
+        raise DamageError("the coded data of a scan is damaged")
+    return length, symbol >> 4, symbol & 15
+
+
 def _refine(
     data: NDArray[np.uint8], scan: Scan, which: Integers, blocks: Blocks,
-    known: NDArray[np.bool_], corrections: list[tuple[int, int]],
-    news: list[tuple[int, int, int]],
+    known: NDArray[np.bool_], corrections: list[int], news: list[int],
 ) -> None:  # fmt: skip
     """Add one more bit to the known coefficients of some blocks, and set those that are new."""
     runs = np.array(corrections, np.int64).reshape(-1, 2)

@@ -1,5 +1,6 @@
 """Coefficients -> coded bytes of a scan, many blocks at a time."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -256,12 +257,12 @@ def _held_runs(
     at, count = _run_starts(last < width - 1, (last >= 0) | first)
     starts: list[int] = []
     counts: list[int] = []
-    total = np.concatenate([[0], np.cumsum(held)])
+    total = [0, *np.cumsum(held).tolist()]
     for start, num in zip(at.tolist(), count.tolist(), strict=True):
         end = start + num
         while start < end:
-            full = int(np.searchsorted(total, total[start] + MOST_HELD, "right"))
-            stop = min(end, full, start + MOST_RUN)
+            most = min(end, start + MOST_RUN)
+            stop = bisect_right(total, total[start] + MOST_HELD, start, most)
             starts.append(start)
             counts.append(stop - start)
             start = stop
