@@ -33,14 +33,8 @@ class Coder(Protocol):
 
 # Two categories are the same as `Bernoulli`, bit for bit, and take two thirds of the time.
 _MODEL = constriction.stream.model.Categorical(perfect=False, lazy=True)
-
-
-def _pairs(p: Integers) -> NDArray[np.float64]:
-    """Return the probabilities of zeros and of ones, (N, 2)."""
-    pairs = np.empty((len(p), 2))
-    np.divide(p, _ONE, out=pairs[:, 1])
-    np.subtract(1, pairs[:, 1], out=pairs[:, 0])
-    return pairs
+_PAIRS = np.arange(_ONE) / _ONE  # of probabilities, of zeros and of ones
+_PAIRS = np.stack([1 - _PAIRS, _PAIRS], 1)
 
 
 class RangeEncoder:
@@ -55,7 +49,7 @@ class RangeEncoder:
         if bits is None:
             raise ValueError("an encoder needs bits")
         if bits.size:
-            self._encoder.encode(bits, _MODEL, _pairs(p))
+            self._encoder.encode(bits, _MODEL, _PAIRS.take(p, 0))
         return bits
 
     def finish(self) -> bytes:
@@ -86,7 +80,7 @@ class RangeDecoder:
         if not p.size:
             return np.zeros(0, np.int32)
         try:
-            found = self._decoder.decode(_MODEL, _pairs(p))
+            found = self._decoder.decode(_MODEL, _PAIRS.take(p, 0))
         except AssertionError as error:
             raise FormatError("the entropy-coded data is damaged") from error
         return np.asarray(found, np.int32)
@@ -159,6 +153,19 @@ class IntegerTables:
                 for known in range(1, FLAGS + 1)
             ]
         )
+        self.digits = [self._digits(place) for place in range(MAX_DIGITS)]
+
+    def _digits(self, place: int) -> Integers:
+        """Return the probabilities that a digit is 1: [row, the digits before it].
+
+        Of magnitudes less one that are FLAGS or more; as many as the table tells apart, and one.
+        """
+        start = np.arange(0, self.last + (2 << place), 2 << place)
+        edges = np.minimum(start + (np.arange(3)[:, None] << place), self.last)
+        low, middle, high = np.maximum(
+            self.masses[:, edges], self.masses[:, FLAGS, None, None]
+        ).swapaxes(0, 1)
+        return _share(high - middle, high - low)
 
     @property
     def last(self) -> int:
@@ -239,17 +246,17 @@ def _code_digits(
     coder: Coder, rest: Integers | None, rows: Integers, left: Integers, tables: IntegerTables
 ) -> Integers:
     """Code integers of FLAGS..2^left - 1, magnitudes less one, digit by digit."""
-    least = tables.masses[rows, FLAGS]
-    low = np.zeros(len(rows), np.int64)
+    digits = np.zeros(len(rows), np.int64)  # those that are known
     for place in range(int(left.max(initial=0)) - 1, -1, -1):
         active = np.flatnonzero(left > place)
-        row, known_mass, start = rows[active], least[active], low[active]
-        edges = np.minimum(start + (np.arange(3)[:, None] << place), tables.last)
-        low_mass, mid_mass, high_mass = np.maximum(tables.masses[row, edges], known_mass)
-        bits = None if rest is None else ((rest[active] >> place) & 1).astype(np.int32)
-        found = coder.code(bits, _share(high_mass - mid_mass, high_mass - low_mass))
-        low[active] = start + (found.astype(np.int64) << place)
-    return low
+        table = tables.digits[place]
+        known = digits.take(active)
+        column = np.minimum(known, table.shape[1] - 1)
+        p = table.take(rows.take(active) * table.shape[1] + column)
+        bits = None if rest is None else ((rest.take(active) >> place) & 1).astype(np.int32)
+        found = coder.code(bits, p)
+        digits[active] = 2 * known + found
+    return digits
 
 
 def raw_bits(values: Integers, digits: Integers) -> int:

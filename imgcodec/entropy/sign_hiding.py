@@ -13,6 +13,7 @@ without carry, are the lane's *syndrome*. Its bit j is the sign of the first int
 that is not 0: 1 for a negative one.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,14 +36,19 @@ BIT = 64  # of these for each bit
 MOST_DEARER = 12.0  # bits that a choice counts as being dearer at most
 NEVER = 24_000  # of a state that cannot be reached
 IMPOSSIBLE = 8_000  # of a choice: added to the last, it does not overflow
-LANES_AT_ONCE = 128
+LANES_AT_ONCE = 256
 ROW = 256  # elements that a row needs to be fast
-AT_ONCE = 3  # integers beyond the blocks: few calls are faster than few additions
-MOST_WAYS = 8  # to go on with so many, or with a block
-# The ways to choose the integers of a block: which are odd; and which way is taken of those that
-# cost the same. That of the even ones depends on whether they are 0.
+AT_ONCE = 3  # integers beyond the blocks of a stage
+# The ways to go on with a block: which of its integers are odd, first without and then with a turn
+# of its bit; and which way is taken of those that cost the same. That of the even ones depends on
+# whether they are 0.
 _WAYS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
 _RANKS = np.array([0, 2, 6, 8])
+_BLOCK_ODD = np.tile(_WAYS, (2, 1)) != 0
+# And those with integers beyond the blocks
+_OTHER_WAYS = np.arange(1 << AT_ONCE)[:, None] >> np.arange(AT_ONCE) & 1
+_OTHER_RANKS = np.arange(1 << AT_ONCE)[:, None]
+_OTHER_ODD = _OTHER_WAYS != 0
 RANKS = np.int32(16)
 
 
@@ -133,13 +139,29 @@ def choose(dealt: Lanes, first: Array, second: Array, dearer: NDArray[np.float32
     return chosen[: len(first)]
 
 
-class _Stages(NamedTuple):
-    """The ways to go on, of a few integers of all lanes after the other."""
+class _Trellis(NamedTuple):
+    """What the trellises of lanes with the same columns have in common.
+
+    Its stages are the blocks, and then `AT_ONCE` integers each; M ways lead through each.
+    """
 
     moves: Array  # (S, M) by which each way changes the state
-    prices: Costs  # (S, M, L)
-    ranks: Array  # (S or 1, M, L or 1): which way is taken of those that cost the same
-    odd: Choices  # (M, k) which of the integers are odd
+    blocks: Array  # (blocks, M, states) where each way comes from
+    others: Array  # (S - blocks, AT_ONCE, states) where an odd integer comes from
+
+
+@lru_cache(maxsize=16)
+def _trellis(bits: int, columns: tuple[int, ...]) -> _Trellis:
+    start = BLOCK * bits
+    moves = np.bitwise_xor.reduce(_WAYS * np.array(columns[:start]).reshape(-1, 1, BLOCK), 2)
+    moves = np.concatenate([moves, moves ^ 1 << np.arange(bits)[:, None]], 1)
+    missing = -(len(columns) - start) % AT_ONCE
+    others = np.array(columns[start:] + missing * (0,), np.int64).reshape(-1, AT_ONCE)
+    more = np.bitwise_xor.reduce(_OTHER_WAYS * others[:, None], 2)
+    states = np.arange(1 << bits)
+    return _Trellis(
+        np.concatenate([moves, more]), states ^ moves[..., None], states ^ others[..., None]
+    )
 
 
 def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
@@ -152,46 +174,61 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
         prices: (n, L) that the odd one costs more.
     """
     length, number = prices.shape
-    parts = _blocks(dealt, even, odd, prices), _others(dealt, prices)
-    states = np.arange(1 << dealt.bits)
+    moves, blocks, others = _trellis(dealt.bits, tuple(dealt.columns.tolist()))
+    block_prices, ranks = _blocks(dealt, even, odd, prices)
+    missing = -(length - BLOCK * dealt.bits) % AT_ONCE
+    each = np.pad(
+        prices[BLOCK * dealt.bits :], ((0, missing), (0, 0)), constant_values=IMPOSSIBLE
+    ).reshape(-1, AT_ONCE, number)
     # of the cheapest way to each state, before each stage and in the end
-    costs = np.empty((1 + sum(len(part.moves) for part in parts), len(states), number), np.int16)
+    costs = np.empty((1 + len(moves), 1 << dealt.bits, number), np.int16)
     costs[0] = NEVER
     costs[0, 0] = 0
     # long rows are added to faster: those of so many states together
-    together = min(len(states), 1 << (ROW // number).bit_length())
-    all_ways = np.empty((MOST_WAYS, *costs[0].shape), np.int16)
-    place = 0
-    for part in parts:
-        tiled = np.tile(part.prices, together)[:, :, None]
-        for moves, price in zip(part.moves, tiled, strict=True):
-            ways = all_ways[: len(moves)]
-            np.take(costs[place], states ^ moves[:, None], 0, out=ways, mode="clip")
-            wide = ways.reshape(len(ways), -1, together * number)
-            wide += price
-            place += 1
-            np.min(ways, 0, out=costs[place])
+    together = min(1 << dealt.bits, 1 << (ROW // number).bit_length())
+    ways = np.empty((len(_BLOCK_ODD), *costs[0].shape), np.int16)
+    wide = ways.reshape(len(ways), -1, together * number)
+    tiled = np.tile(block_prices, together)[:, :, None]
+    for before, after, sources, price in zip(costs, costs[1:], blocks, tiled, strict=False):
+        before.take(sources, 0, out=ways, mode="clip")
+        wide += price
+        ways.min(0, out=after)
+    one, wide = ways[0], wide[0]
+    tiled = np.tile(each, together)
+    start = len(blocks)
+    for stage, (sources, price) in enumerate(zip(others, tiled, strict=True), start):
+        before = costs[stage]
+        for source, its in zip(sources, price, strict=True):
+            before.take(source, 0, out=one, mode="clip")
+            wide += its
+            before = np.minimum(before, one, out=costs[stage + 1])
 
-    found = []
+    total = np.minimum(_OTHER_WAYS @ each.astype(np.int32), IMPOSSIBLE)
+    keys = np.concatenate([RANKS * block_prices + ranks, RANKS * total + _OTHER_RANKS])
+    flat = costs.reshape(len(costs), -1)
     state, lane = np.zeros(number, np.int64), np.arange(number)
-    for part in parts[::-1]:
-        keys = RANKS * part.prices + part.ranks
-        ways = np.empty((len(part.moves), number), np.int64)
-        for stage in reversed(range(len(ways))):
-            place -= 1
-            moves = part.moves[stage]
-            total = RANKS * costs[place][state ^ moves[:, None], lane] + keys[stage]
-            ways[stage] = total.argmin(0)
-            state ^= moves[ways[stage]]
-        found.append(part.odd[ways].swapaxes(1, 2).reshape(-1, number))
-    return np.concatenate(found[::-1])[:length]
+    taken = np.empty((len(moves), number), np.int64)
+    for stage in reversed(range(len(moves))):
+        at = (state ^ moves[stage][:, None]) * number
+        at += lane
+        key = RANKS * flat[stage].take(at)
+        key += keys[stage]
+        taken[stage] = key.argmin(0)
+        state ^= moves[stage].take(taken[stage])
+    found = (_BLOCK_ODD[taken[:start]], _OTHER_ODD[taken[start:]])
+    return np.concatenate([part.swapaxes(1, 2).reshape(-1, number) for part in found])[:length]
 
 
-def _blocks(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> _Stages:
-    """Return a stage for each block: which integers are odd, and whether its bit is turned.
+def _blocks(
+    dealt: Lanes, even: Array, odd: Array, prices: Costs
+) -> tuple[Costs, NDArray[np.int64]]:
+    """Return what each way through each block costs, and its rank among those that cost the same.
 
-    The first that is not 0 turns the bit where it is negative; one of zeros alone hides nothing,
-    and its bit may be anything.
+    The first integer that is not 0 turns the block's bit where it is negative; a block of zeros
+    alone hides nothing, and its bit may be anything.
+
+    Returns:
+        (int16 (blocks, M, L), int64 of the same shape).
     """
     by_block = dealt.bits, BLOCK, prices.shape[1]
     start = BLOCK * dealt.bits
@@ -202,28 +239,7 @@ def _blocks(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> _Stages:
     possible = np.concatenate([told >= 0, told <= 0], 1)  # without a turn, and with one
     ranks = np.broadcast_to(_RANKS[:, None], told.shape).copy()
     ranks[:, 0] = np.where(told[:, 0] == 0, 0, np.where(first[:, 0] != 0, 4, 10))
-    columns = dealt.columns[:start].reshape(-1, 1, BLOCK)
-    moves = np.bitwise_xor.reduce(_WAYS * columns, 2)
-    turns = 1 << np.arange(dealt.bits)[:, None]
-    return _Stages(
-        np.concatenate([moves, moves ^ turns], 1),
+    return (
         np.where(possible, np.tile(price, (1, 2, 1)), IMPOSSIBLE).astype(np.int16),
         np.concatenate([ranks, ranks + 1], 1),
-        np.tile(_WAYS, (2, 1)) != 0,
-    )
-
-
-def _others(dealt: Lanes, prices: Costs) -> _Stages:
-    """Return stages of `AT_ONCE` integers each for those beyond the blocks."""
-    start = BLOCK * dealt.bits
-    missing = -(len(prices) - start) % AT_ONCE
-    own = np.pad(prices[start:], ((0, missing), (0, 0)), constant_values=IMPOSSIBLE)
-    columns = np.pad(dealt.columns[start:], (0, missing)).reshape(-1, 1, AT_ONCE)
-    odd = np.arange(1 << AT_ONCE)[:, None] >> np.arange(AT_ONCE) & 1
-    total = odd @ own.astype(np.int32).reshape(-1, AT_ONCE, prices.shape[1])
-    return _Stages(
-        np.bitwise_xor.reduce(odd * columns, 2),
-        np.minimum(total, IMPOSSIBLE).astype(np.int16),
-        np.arange(len(odd))[None, :, None],
-        odd != 0,
     )

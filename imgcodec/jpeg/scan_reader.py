@@ -247,7 +247,7 @@ def _decode_refinement(
     if table is None:
         raise DamageError("a scan without its Huffman table")
     width = scan.end - scan.start + 1
-    steps = memoryview(table.steps)
+    steps = table.steps.data
     symbols: dict[int, tuple[int, int, int]] = {}  # of the entries of the table
     limit = 8 * int(edges[-1])
     ends = []

@@ -133,7 +133,7 @@ class Restorer(nn.Module):
     def frequencies(self, planes: Tensor) -> Tensor:
         """Return coefficients (B, 64 C, h, w) of planes (B, C, 8 h, 8 w)."""
         blocks = F.pixel_unshuffle(planes, STRIDE)
-        found = self.dct @ blocks.unflatten(1, (-1, FREQUENCIES)).flatten(3)
+        found: Tensor = self.dct @ blocks.unflatten(1, (-1, FREQUENCIES)).flatten(3)
         return found.view(blocks.shape)
 
 
