@@ -23,10 +23,10 @@ STEP_OCTAVES = RATE_INDICES / 8  # by which steps are finer at u = 1 than at u =
 FIRST, LESS = 1.3, 1.8
 LEAST_BITS = 0.37
 SLICE = MAX_U / 128  # of u, in which growth counts as constant
-# Bits that follow are changed by 1 % where errors count 5 to 8 % more or less, by weights, on
-# training pictures (trial 68).
-FIRMNESS = 7.0
-MOST_FACTOR = 1.6
+# Octaves of bits for each octave that errors count more, of steps with few bits for each integer;
+# fewer where there are more, 1 / (1 + ELASTICITY_LESS bits). On training pictures (trial 86).
+ELASTICITY, ELASTICITY_LESS = 1.1, 9.0
+MOST_FACTOR = 2.0
 
 
 class Profile(NamedTuple):
@@ -35,8 +35,14 @@ class Profile(NamedTuple):
     bits: NDArray[np.float64]  # (S,)
     numbers: NDArray[np.float64]  # (S,) of integers
 
-    def moved(self, start: int, end: int) -> NDArray[np.float64]:
-        """Return about how many bits each takes at another rate parameter than its own."""
+    @property
+    def elasticity(self) -> NDArray[np.float64]:
+        """Octaves that each grows by for each octave that errors count more, (S,)."""
+        found: NDArray[np.float64] = self.bits / np.maximum(self.numbers, 1)
+        return ELASTICITY / (1 + ELASTICITY_LESS * found)
+
+    def moved(self, start: int, end: int) -> "Profile":
+        """Return about what each takes at another rate parameter than its own."""
         bits = np.maximum(self.bits, 1e-6)
         slices = max(1, round(abs(end - start) / SLICE))
         octaves = STEP_OCTAVES * (end - start) / MAX_U / slices
@@ -45,15 +51,18 @@ class Profile(NamedTuple):
             growth = 1 / (bits / np.maximum(self.numbers, 1) + LEAST_BITS)
             growth *= 2 ** (FIRST - LESS * u) * bits.sum() / (bits * growth).sum()
             bits = bits * np.exp2(growth * octaves)
-        return bits
+        return self._replace(bits=bits)
 
 
 class Pace:
     """How many bits the steps of one tile are to take, and by how much they are off so far."""
 
-    def __init__(self, bits: NDArray[np.float64], total: float) -> None:
+    def __init__(self, profile: Profile, total: float) -> None:
         """Take what each step takes about, and all of them together are to take."""
-        self._left = np.cumsum(bits[::-1])[::-1].tolist()
+        self._left, self._elastic = (
+            np.cumsum(bits[::-1])[::-1].tolist()
+            for bits in (profile.bits, profile.elasticity * profile.bits)
+        )
         self._total = total
 
     def factor(self, step: int, spent: float) -> float:
@@ -62,7 +71,7 @@ class Pace:
         wanted = self._total - spent
         if left <= 0 or wanted <= 0:
             return 1 / MOST_FACTOR if wanted < left else 1.0
-        power = FIRMNESS * math.log(wanted / left)
+        power = math.log(wanted / left) * left / self._elastic[step]
         most = math.log(MOST_FACTOR)
         return math.exp(min(max(power, -most), most))
 
@@ -73,13 +82,13 @@ class Forecast(NamedTuple):
     u: int  # rate parameter
     tiles: Sequence[Profile]
 
-    def tile_bits(self, u: int) -> list[NDArray[np.float64]]:
-        """Return about how many bits each step of each tile takes at a rate parameter."""
+    def moved(self, u: int) -> list[Profile]:
+        """Return about what each tile takes at a rate parameter."""
         return [tile.moved(self.u, u) for tile in self.tiles]
 
     def num_bytes(self, u: int) -> float:
         """Return about how many bytes all tiles take at a rate parameter."""
-        return sum(float(bits.sum()) / 8 + CODER_BYTES for bits in self.tile_bits(u))
+        return sum(float(tile.bits.sum()) / 8 + CODER_BYTES for tile in self.moved(u))
 
     def reaching(self, num_bytes: float) -> int:
         """Return the rate parameter at which all tiles take about so many bytes."""
@@ -98,22 +107,22 @@ class Aim(NamedTuple):
 
     def paces(self, u: int) -> "Pacer":
         """Return the paces of the tiles at a rate parameter, one after the other."""
-        return Pacer(self.forecast.tile_bits(u), 8 * self.num_bytes)
+        return Pacer(self.forecast.moved(u), 8 * self.num_bytes)
 
 
 class Pacer:
     """Hands out the pace of each tile, and takes up what the one before left."""
 
-    def __init__(self, tiles: Sequence[NDArray[np.float64]], total: float) -> None:
+    def __init__(self, tiles: Sequence[Profile], total: float) -> None:
         """Take about how many bits each step of each tile takes, and what all are to take."""
-        self._tiles = [float(bits.sum()) + 8 * CODER_BYTES for bits in tiles]
-        self._bits = tiles
+        self._tiles = [float(tile.bits.sum()) + 8 * CODER_BYTES for tile in tiles]
+        self._profiles = tiles
         self._total, self._spent = total, 0.0
 
     def pace(self, tile: int) -> Pace:
         """Return the pace of a tile; those before it are planned."""
         share = self._tiles[tile] / sum(self._tiles[tile:])
-        return Pace(self._bits[tile], share * (self._total - self._spent) - 8 * CODER_BYTES)
+        return Pace(self._profiles[tile], share * (self._total - self._spent) - 8 * CODER_BYTES)
 
     def add(self, num_bytes: float) -> None:
         """Take what a tile needed."""

@@ -3,15 +3,15 @@
 Both have the same methods, so that the visitors of the context models need not know which it is.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.codec.pace import CODER_BYTES, FIRMNESS, Pace, Profile
+from imgcodec.codec.pace import CODER_BYTES, Pace, Profile
 from imgcodec.entropy import sign_hiding
 from imgcodec.entropy.range_coder import (
     FLAGS,
@@ -44,7 +44,8 @@ class CoderTables:
         self.integers = IntegerTables(tables.masses.numpy().astype(np.int64))
         self.probabilities = tables.probabilities.numpy().astype(np.int64)
         self.digits = tables.digits.long().to(device)
-        self.costs = cost_table(tables.masses.long()).to(device)
+        costs = cost_table(tables.masses.long())
+        self.costs, self.host_costs = costs.to(device), costs.numpy()
         flagged = 1 - tables.masses[:, FLAGS].double() / 2**MASS_BITS
         self._flag_costs = -torch.log2(flagged).float().to(device)
         ones = tables.probabilities.double() / 65536
@@ -133,9 +134,9 @@ class Plan:
 
     def profile(self) -> Profile:
         """Return about what each step takes where errors count as usual."""
-        usual = np.array(self._factors) ** (-1 / FIRMNESS)
         numbers = np.array([step.number for step in self.steps])
-        return Profile(np.array(self._bits) * usual, numbers)
+        found = Profile(np.array(self._bits), numbers)
+        return found._replace(bits=found.bits / np.array(self._factors) ** found.elasticity)
 
     def add(self, step: IntegerStep | BitStep, bits: float) -> None:
         """Append what takes about so many bits."""
@@ -224,34 +225,39 @@ class Chooser:
         Returns:
             (how many signs are hidden, by how many bits all magnitudes cost more).
         """
-        index = torch.nonzero(step.sent)[:, 0]
-        lanes = sign_hiding.lanes(_array(step.rows, index))
+        index = np.flatnonzero(step.sent.cpu())
+        rows = step.rows.cpu().numpy()
+        lanes = sign_hiding.lanes(rows.take(index))
         if lanes is None:
             return 0, 0.0
-        some = index[torch.from_numpy(lanes.order).to(index.device)]
-        wanted, weight, rows, digits, before = (
-            values.index_select(0, some)
-            for values in (wanted, weight, step.rows, step.digits, step.integers)
+        some = index.take(lanes.order)
+        wants, weights, digits, before = (
+            values.cpu().numpy().take(some)
+            for values in (wanted, weight, step.digits, step.integers)
         )
-        magnitude, size = before.abs().long(), wanted.abs()
-        costs = self.tables.costs
+        magnitude, size = np.abs(before).astype(np.int64), np.abs(wants)
+        table, last = self.tables.host_costs, self.tables.integers.last
+        row = (last + 1) * rows.take(some)  # where that of each begins in the table
 
-        def cost(magnitude: Tensor) -> Tensor:
-            return costs[rows, magnitude.clamp(0, costs.shape[1] - 1)]
+        def cost(magnitude: Integers) -> NDArray[np.float32]:
+            return table.take(row + np.minimum(np.maximum(magnitude, 0), last))
 
-        def total(magnitude: Tensor) -> Tensor:
-            return cost(magnitude) + weight * (size - magnitude).square()
+        def total(magnitude: Integers, bits: NDArray[np.float32]) -> NDArray[np.float32]:
+            return bits + weights * np.square(size - magnitude.astype(np.float32))
 
-        up = torch.where(magnitude < 1 << (digits - 1), total(magnitude + 1), math.inf)
-        down = torch.where(magnitude > 0, total(magnitude - 1), math.inf)
-        other = torch.where(up < down, magnitude + 1, magnitude - 1)
-        dearer = torch.minimum(up, down) - total(magnitude)
-        sign = torch.where(wanted < 0, -1, 1)
-        choices = (values.cpu().numpy() for values in (sign * magnitude, sign * other, dearer))
-        chosen = torch.from_numpy(sign_hiding.choose(lanes, *choices)).to(some.device)
-        step.integers[some] = chosen.to(step.integers.dtype)
-        hidden, _ = sign_hiding.signs(lanes, np.abs(_array(step.integers, index)))
-        return len(hidden), float((cost(chosen.abs()) - cost(magnitude)).sum())
+        bits, larger, smaller = (cost(magnitude + by) for by in (0, 1, -1))
+        up, down = total(magnitude + 1, larger), total(magnitude - 1, smaller)
+        up[magnitude >= 1 << (digits - 1)] = np.inf
+        down[magnitude == 0] = np.inf
+        other = magnitude + np.where(up < down, 1, -1)
+        dearer = np.minimum(up, down) - total(magnitude, bits)
+        sign = np.where(wants < 0, -1, 1)
+        chosen = sign_hiding.choose(lanes, sign * magnitude, sign * other, dearer)
+        found = torch.from_numpy(chosen.astype(np.float32))
+        step.integers[torch.from_numpy(some)] = found.to(step.integers.device)
+        sizes = np.abs(chosen)
+        hidden, _ = sign_hiding.signs(lanes._replace(order=np.arange(len(sizes))), sizes)
+        return len(hidden), float((cost(sizes) - bits).sum())
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Take the single bits of one step of one picture, (N,) float32 of 0 and 1."""

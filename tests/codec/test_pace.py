@@ -37,19 +37,19 @@ def test_a_forecast_grows_with_the_rate_and_is_turned_round():
 
 
 def test_what_has_few_bits_grows_faster():
-    poor, rich = Profile(np.array([100.0, 1e4]), np.array([1e3, 1e3])).moved(30_000, 33_000)
+    poor, rich = Profile(np.array([100.0, 1e4]), np.array([1e3, 1e3])).moved(30_000, 33_000).bits
     assert poor / 100 > 1.5 * rich / 1e4 > 1.5
 
 
 def test_nothing_to_code_is_no_trouble():
     nothing = Profile(np.zeros(3), np.zeros(3))
-    assert 0 <= nothing.moved(0, MAX_U).sum() < 1
+    assert 0 <= nothing.moved(0, MAX_U).bits.sum() < 1
     assert Forecast(9, [nothing]).num_bytes(9) == pytest.approx(CODER_BYTES, abs=0.01)
-    assert Pace(nothing.bits, 0.0).factor(0, 0.0) == 1
+    assert Pace(nothing, 0.0).factor(0, 0.0) == 1
 
 
 def test_who_spent_too_much_saves_and_the_other_way_round():
-    pace = Pace(np.full(10, 100.0), 1000.0)
+    pace = Pace(Profile(np.full(10, 100.0), np.full(10, 100.0)), 1000.0)
     assert pace.factor(0, 0.0) == pytest.approx(1)
     assert pace.factor(5, 500.0) == pytest.approx(1)
     assert 1 / MOST_FACTOR <= pace.factor(5, 520.0) < pace.factor(5, 505.0) < 1
