@@ -243,7 +243,9 @@ class Chooser:
             return table.take(row + np.minimum(np.maximum(magnitude, 0), last))
 
         def total(magnitude: Integers, bits: NDArray[np.float32]) -> NDArray[np.float32]:
-            return bits + weights * np.square(size - magnitude.astype(np.float32))
+            off = size - magnitude.astype(np.float32)
+            found: NDArray[np.float32] = bits + weights * np.square(off)
+            return found
 
         bits, larger, smaller = (cost(magnitude + by) for by in (0, 1, -1))
         up, down = total(magnitude + 1, larger), total(magnitude - 1, smaller)
