@@ -50,7 +50,7 @@ from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, fi
 from imgcodec.runtime import openmp
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
-from imgcodec.runtime.precision import multiplies_bfloat16
+from imgcodec.runtime.precision import multiplies_bfloat16, multiplies_int8
 from imgcodec.runtime.stopwatch import timing
 from imgcodec.target import Target, check_effort
 from imgcodec.weights import load
@@ -119,7 +119,7 @@ class Codec:
         with float32():
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
-            freeze(model)
+            freeze(model, multiplies_int8(self.device))
             lay_out(model)
             release = find(loaded.model_id)
             self._tile_codecs[loaded.model_id] = TileCodec(

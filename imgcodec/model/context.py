@@ -92,11 +92,16 @@ def check(module: nn.Module) -> None:
                 check_sums(layers)
 
 
-def freeze(module: nn.Module) -> None:
-    """Make the context models inside faster: their weights do not change from now on."""
+def freeze(module: nn.Module, int8: bool) -> None:
+    """Make the context models inside faster: their weights do not change from now on.
+
+    Args:
+        module: with context models inside.
+        int8: whether the machine multiplies int8 faster than float32, and as exactly.
+    """
     for part in module.modules():
         if isinstance(part, IntegerLayer):
-            part.freeze()
+            part.freeze(int8)
 
 
 def to_rows(maps: Tensor) -> Tensor:
@@ -283,7 +288,8 @@ class GroupContext(ContextModel):
                 collected = collected + self.deep[i](activation(collected, q), q)
             rows = to_rows(collected)
             values = rows.new_zeros(b, h * w, size)
-            shown = rows.new_zeros(b, h * w + 1, 2 * size)  # and one outside
+            dtype = torch.int8 if self.inner[i].int8 is not None else rows.dtype
+            shown = rows.new_zeros(b, h * w + 1, 2 * size, dtype=dtype)  # and one outside
             for phase, own in enumerate(self._nearest(i)):
                 places, nearest, others = order[phase]
                 if len(places) == 0:
@@ -305,7 +311,7 @@ class GroupContext(ContextModel):
                 found = visit(first_part + i, mean, scale, places).detach()
                 values[:, places] = found
                 found = self.squash(found)
-                shown[:, places] = torch.cat([found, found.abs()], 2)
+                shown[:, places] = torch.cat([found, found.abs()], 2).to(dtype)
             if i + 1 < len(self.groups):
                 collected = collected + self.cross[i](to_map(shown[:, :-1], h, w), q)
             found_groups.append(values)

@@ -1,7 +1,8 @@
-"""Where the trunks may multiply in bfloat16: only machines that do so natively gain by it."""
+"""What machines multiply natively besides float32: only those gain by it."""
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,9 +21,32 @@ def multiplies_bfloat16(device: str) -> bool:
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.11
-    found = ask()
+    found = _capabilities()
     intel = str(found.get("cpu_name", "")).startswith("Intel")
     native = found.get("amx_bf16") or (found.get("avx512_bf16") and not intel)
     held_back = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16
     return bool(native and torch.backends.mkldnn.enabled and not held_back)
+
+
+def multiplies_int8(device: str) -> bool:
+    """Whether a device gains by products of int8 that are added up as int32, and they are exact.
+
+    CPUs with VNNI do. The instructions before it cut sums of two products to 16 bits, and oneDNN
+    can be held to those: so it is tried.
+    """
+    return device == "cpu" and _multiplies_int8()
+
+
+@lru_cache(maxsize=1)
+def _multiplies_int8() -> bool:
+    native = _capabilities().get("avx512_vnni") or _capabilities().get("avx_vnni")
+    if not (native and torch.backends.mkldnn.enabled and hasattr(torch, "_int_mm")):
+        return False
+    most = torch.full((512, 96), 127, dtype=torch.int8, device="cpu")
+    return bool((torch._int_mm(most, most[:96]) == 96 * 127 * 127).all())
+
+
+def _capabilities() -> dict[str, Any]:
+    """Return what torch knows of this CPU: nothing before torch 2.11."""
+    ask: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return ask()

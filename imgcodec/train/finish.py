@@ -19,6 +19,7 @@ from imgcodec.model.context import freeze
 from imgcodec.model.integer import integers_kept
 from imgcodec.model.steps import rounding_weights
 from imgcodec.model.visitors import LatentBits
+from imgcodec.runtime.precision import multiplies_int8
 from imgcodec.train import data, loss, schedule, validate
 from imgcodec.train.loop import PAGES, VALIDATION_SIDE, WORN
 from imgcodec.train.run import adopt
@@ -242,5 +243,5 @@ def finish(
 def _frozen(path: Path, device: str) -> tuple[Model, Tables]:
     """Return a model that does not learn, and its tables."""
     model, tables, _ = load(path)
-    freeze(model.to(device).requires_grad_(False))
+    freeze(model.to(device).requires_grad_(False), multiplies_int8(device))
     return model, tables

@@ -18,7 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgcodec.model import Model, ModelConfig
+from imgcodec.model import Model, ModelConfig, integer
 from imgcodec.model.coding_order import lattice_passes, phases
 from imgcodec.model.context import (
     CodeContext,
@@ -33,6 +33,7 @@ from imgcodec.model.context import (
 from imgcodec.model.integer import IntegerConv2d, IntegerLayer, IntegerLinear, check_sums
 from imgcodec.model.steps import eighths
 from imgcodec.model.tables import cost_table, mass_table, squash_table
+from imgcodec.runtime.precision import multiplies_int8
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")
 
@@ -301,6 +302,7 @@ class Setting(NamedTuple):
     gradients: bool = False
     device: str = "cpu"
     frozen: bool = False  # integers kept, as in use
+    int8: bool = False  # and multiplied as int8
 
 
 SETTINGS = {
@@ -319,6 +321,9 @@ SETTINGS |= {
     "gradients": Setting(gradients=True),
     "frozen": Setting(frozen=True),
 }
+if multiplies_int8("cpu"):
+    SETTINGS["int8"] = Setting(frozen=True, int8=True)
+    SETTINGS["int8-nhwc"] = Setting(frozen=True, int8=True, layout=torch.channels_last)
 if hasattr(torch.backends.mkldnn, "conv"):
     SETTINGS["bf16-convolutions"] = Setting(convolutions="bf16")
 if torch.cuda.is_available():
@@ -327,7 +332,8 @@ if torch.cuda.is_available():
 
 
 @pytest.fixture(params=list(SETTINGS))
-def setting(request):
+def setting(request, monkeypatch):
+    monkeypatch.setattr(integer, "LEAST_PLACES", 1)
     with applied(SETTINGS[request.param]):
         yield SETTINGS[request.param]
 
@@ -404,7 +410,7 @@ class Case(NamedTuple):
         context = copy.deepcopy(self.context).to(chosen.device, chosen.dtype)
         context = context.to(memory_format=chosen.layout)
         if chosen.frozen:
-            freeze(context)
+            freeze(context, chosen.int8)
         maps, rate, *residuals = (
             torch.tensor(array[pictures]).to(chosen.device, chosen.dtype)
             for array in (self.maps, self.rate, *self.residuals)

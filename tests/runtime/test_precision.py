@@ -1,0 +1,39 @@
+"""What machines multiply: that int8 is chosen where its products are exact, and only there."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from imgcodec.runtime import precision
+
+ASK = "from imgcodec.runtime.precision import multiplies_int8; print(multiplies_int8('cpu'))"
+
+
+@pytest.fixture
+def anew():
+    precision._multiplies_int8.cache_clear()
+    yield
+    precision._multiplies_int8.cache_clear()
+
+
+def test_int8_is_multiplied_where_vnni_is():
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    native = found.get("avx512_vnni") or found.get("avx_vnni")
+    assert precision.multiplies_int8("cpu") == bool(native)
+    assert not precision.multiplies_int8("cuda")
+
+
+def test_int8_is_left_where_the_library_is_held_to_older_instructions():
+    held = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    told = subprocess.run([sys.executable, "-c", ASK], env=held, capture_output=True, text=True)
+    assert told.stdout == "False\n"
+
+
+def test_int8_is_left_where_sums_are_cut(anew, monkeypatch):
+    monkeypatch.setattr(precision, "_capabilities", lambda: {"avx512_vnni": True})
+    cut = torch.full((512, 96), 2**15 - 1, dtype=torch.int32)
+    monkeypatch.setattr(torch, "_int_mm", lambda *_: cut, raising=False)
+    assert not precision.multiplies_int8("cpu")
