@@ -21,7 +21,7 @@ SHIFT = 7  # fractional bits of weights
 KINDS = 3  # of components
 LOGITS = 10  # of a coefficient
 FIRST_LARGE, LARGE, TOP, SIGN = 3, 5, 8, 9  # which of them are what, see `coding.Coding`
-AT_A_TIME = 512  # numbers that go through all layers, as caches hold them
+AT_A_TIME = 1024  # numbers that go through all layers, as caches hold them
 ENDS = 63  # inner nodes of the tree of 64 ends
 
 
