@@ -43,7 +43,7 @@ class IntegerLayer(nn.Module):
         if weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
         self.kept = weight, bias
-        if int8:
+        if int8 and weight[0].numel() > 1:  # a single input is mistaken for a transposed matrix
             integers = (weight * 2**self.shift).to(torch.int8)
             self.int8 = integers.movedim(1, -1).flatten(1).T.contiguous()
 
@@ -59,7 +59,9 @@ class IntegerLayer(nn.Module):
 
     def by_int8(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the sums for inputs as rows of int8; weight: see `int8`."""
-        sums = torch._int_mm(x, weight)
+        sums = torch._int_mm(
+            x.contiguous(), weight
+        )  # it takes other strides for what they are not
         return torch.add(bias, sums, alpha=2**-self.shift)
 
 
@@ -74,7 +76,7 @@ class IntegerConv2d(IntegerLayer):
         """Return the convolution; x may be int8."""
         if self.int8 is not None:
             b, channels, h, w = x.shape
-            padded = torch.zeros(b, h + 2, w + 2, channels, dtype=torch.int8, device=x.device)
+            padded = x.new_zeros(b, h + 2, w + 2, channels, dtype=torch.int8)
             padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
             strides = padded.stride()
             around = padded.as_strided((b, h, w, 3, 3 * channels), (*strides[:3], strides[1], 1))

@@ -42,8 +42,11 @@ def _multiplies_int8() -> bool:
     native = _capabilities().get("avx512_vnni") or _capabilities().get("avx_vnni")
     if not (native and torch.backends.mkldnn.enabled and hasattr(torch, "_int_mm")):
         return False
-    most = torch.full((512, 96), 127, dtype=torch.int8, device="cpu")
-    return bool((torch._int_mm(most, most[:96]) == 96 * 127 * 127).all())
+    for rows, inner in ((512, 96), (9, 27)):
+        most = torch.full((rows, inner), 127, dtype=torch.int8, device="cpu")
+        if not (torch._int_mm(most, most.T[:, :2].contiguous()) == inner * 127**2).all():
+            return False
+    return True
 
 
 def _capabilities() -> dict[str, Any]:

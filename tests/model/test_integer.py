@@ -1,0 +1,42 @@
+"""Integer layers: int8 gives the same numbers as float32, whatever the shape."""
+
+import pytest
+import torch
+
+from imgcodec.model import integer
+from imgcodec.model.integer import ACTIVATION_MAX, IntegerConv2d, IntegerLinear
+from imgcodec.runtime.precision import multiplies_int8
+
+needs_int8 = pytest.mark.skipif(not multiplies_int8("cpu"), reason="no VNNI here")
+
+
+def both(layer, x):
+    """Return what a layer makes of integers in float32, and in int8 if it is frozen so."""
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.sign())  # the largest sums that there are
+        layer.bias.uniform_(-9, 9)
+        layer.freeze(int8=False)
+        plain = layer(x, True)
+        layer.freeze(int8=True)
+        return plain, layer(x, True)
+
+
+def integers(*shape):
+    return torch.randint(-ACTIVATION_MAX, ACTIVATION_MAX + 1, shape).float()
+
+
+@needs_int8
+@pytest.mark.parametrize("channels", [1, 2, 11, 96])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 1), (1, 7), (20, 30)])
+def test_convolutions_of_int8_are_the_same(channels, height, width):
+    plain, found = both(IntegerConv2d(channels, 8), integers(2, channels, height, width))
+    assert (plain == found).all()
+
+
+@needs_int8
+@pytest.mark.parametrize("channels", [1, 2, 11, 384])
+@pytest.mark.parametrize("places", [1, 2, 300])
+def test_products_of_int8_are_the_same(channels, places, monkeypatch):
+    monkeypatch.setattr(integer, "LEAST_PLACES", 1)
+    plain, found = both(IntegerLinear(channels, 5), integers(2, places, channels))
+    assert (plain == found).all()
