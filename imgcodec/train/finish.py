@@ -157,7 +157,8 @@ class Finisher(Trainee):
         x_hat = model.reconstruct(Dequantised(levels, examples.y_hat), u)
         bits = examples.bits
         if "contexts" in self._parts:
-            with integers_kept(model):
+            exact = torch.autocast(u.device.type, enabled=False)
+            with exact, integers_kept(model):
                 parts = model.split(examples.y / model.steps(levels, u), levels)
                 weights = rounding_weights(levels, model.config)
                 visit = LatentBits(parts, weights, model.costs, training=True)
