@@ -125,12 +125,13 @@ class TileCodec:
         with self._trunks():
             maps = prepared.t, prepared.features, fraction
             y = self._singly(self.model.g_a, *maps)
-            if levels is None:
-                p = self._singly(self.model.importance_map, *maps)
-                levels = choose_levels(self.model, self.tables.costs, p.float(), fraction)
-                if shifts is not None:
-                    levels = levels + torch.from_numpy(shifts).to(self.device)
-                    levels = levels.clamp(0, self.model.config.levels - 1)
+            if levels is not None:
+                return Latents(y, levels)
+            p = self._singly(self.model.importance_map, *maps)
+        levels = choose_levels(self.model, self.tables.costs, p.float(), fraction)
+        if shifts is not None:
+            levels = levels + torch.from_numpy(shifts).to(self.device)
+            levels = levels.clamp(0, self.model.config.levels - 1)
         return Latents(y, levels)
 
     def refined_kind(self, prepared: Prepared) -> str | None:

@@ -33,8 +33,7 @@ class Coder(Protocol):
 
 # Two categories are the same as `Bernoulli`, bit for bit, and take two thirds of the time.
 _MODEL = constriction.stream.model.Categorical(perfect=False, lazy=True)
-_PAIRS = np.arange(_ONE) / _ONE  # of probabilities, of zeros and of ones
-_PAIRS = np.stack([1 - _PAIRS, _PAIRS], 1)
+_PAIRS = np.stack([_ONE - np.arange(_ONE), np.arange(_ONE)], 1) / _ONE  # of zeros and of ones
 
 
 class RangeEncoder:
@@ -142,7 +141,7 @@ class IntegerTables:
     """
 
     def __init__(self, masses: Integers) -> None:
-        """Compute the probabilities of the flags."""
+        """Compute the probabilities of the flags and of the digits."""
         self.masses = masses
         self.nonzero = _clip(((1 << MASS_BITS) - masses[:, 0]) >> (MASS_BITS - PROBABILITY_BITS))
         # [known - 1, row, D]: of a magnitude beyond known - 1, that it is beyond known, too

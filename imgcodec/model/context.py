@@ -409,7 +409,7 @@ class CodeContext(ContextModel):
         """
         centred = levels - num_levels // 2
         index_map = index.view(-1, 1, 1, 1).expand_as(levels)
-        known = [(8 * centred).clamp_min(-ACTIVATION_MAX), RATE_SHOWN * index_map]
+        known = [(8 * centred).clamp(-ACTIVATION_MAX, ACTIVATION_MAX), RATE_SHOWN * index_map]
         if self.pyramid is not None:
             means = self.pyramid.walk(index, eighths, visit)
             known.append(self.squash(slopes(means[:, :, : levels.shape[2], : levels.shape[3]])))

@@ -1,4 +1,4 @@
-"""Layers that compute on integers, exactly, in float32: the parts of the context models."""
+"""Layers that compute on integers, exactly, in float32 or int8: parts of the context models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,15 @@ from imgcodec.model.fusion import fusable
 
 ACTIVATION_MAX = 127
 WEIGHT_MAX = 127
-LEAST_PLACES = 256  # that are worth to be made int8
+LEAST_PLACES = 256  # whose linear maps are worth to be made int8
+BAND_PLACES = 1024  # of a convolution in int8 at a time: nine times their inputs are laid out
 
 
 class IntegerLayer(nn.Module):
-    """A linear map with int8 weights of `shift` fractional bits, on integers held in float32."""
+    """A linear map with int8 weights of `shift` fractional bits, on integers -127..127.
+
+    They are held in float32, or in int8 once the layer is frozen for that; sums are float32.
+    """
 
     def __init__(self, *shape: int, shift: int, gain: float) -> None:
         """Draw weights (outputs, inputs, ...) for outputs as large as inputs; gain scales them."""
@@ -26,8 +30,7 @@ class IntegerLayer(nn.Module):
         self.weight = nn.Parameter(torch.randn(shape) * spread)
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.kept: tuple[Tensor, Tensor] | None = None  # integers, times 2^-shift
-        # those of the weight as they are, (places of 3x3 one after the other, inputs), outputs
-        self.int8: Tensor | None = None
+        self.int8: Tensor | None = None  # of the weight, (places * inputs, outputs), as it is
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
@@ -37,8 +40,10 @@ class IntegerLayer(nn.Module):
     def freeze(self, int8: bool) -> None:
         """Keep the integers as they are now: for weights that do not change any more.
 
-        With `int8`, the machine multiplies int8 faster than float32, and as exactly.
+        With `int8`, the machine multiplies int8 faster than float32, and as exactly; there is no
+        gradient then.
         """
+        self.int8 = None
         weight, bias = (tensor.detach() for tensor in _scaled_integers([self]))
         if weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
@@ -51,17 +56,27 @@ class IntegerLayer(nn.Module):
         """Return the sums, scaled but not rounded."""
         if not quantised:
             return self.sums(x, self.weight, self.bias)
-        return self.sums(x, *(self.kept or _scaled_integers([self])))
+        weight, bias = self.kept or _scaled_integers([self])
+        if self.int8 is not None and self.pays(x):
+            return self.int8_sums(x, self.int8, bias)
+        return self.sums(x.to(weight.dtype), weight, bias)
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return weight times x, plus bias."""
         raise NotImplementedError
 
-    def by_int8(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the sums for inputs as rows of int8; weight: see `int8`."""
-        sums = torch._int_mm(
-            x.contiguous(), weight
-        )  # it takes other strides for what they are not
+    def pays(self, x: Tensor) -> bool:
+        """Whether this is worth to be made int8."""
+        raise NotImplementedError
+
+    def int8_sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the same from weights as in `int8`."""
+        raise NotImplementedError
+
+    def _products(self, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the sums of rows (N, places * inputs) of int8, (N, outputs)."""
+        # of rows that overlap in memory, as views of maps do, it would make something else
+        sums = torch._int_mm(rows.contiguous(), weight)
         return torch.add(bias, sums, alpha=2**-self.shift)
 
 
@@ -73,17 +88,29 @@ class IntegerConv2d(IntegerLayer):
         super().__init__(channels_out, channels_in, 3, 3, shift=8, gain=gain)
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the convolution; x may be int8."""
-        if self.int8 is not None:
-            b, channels, h, w = x.shape
-            padded = x.new_zeros(b, h + 2, w + 2, channels, dtype=torch.int8)
-            padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
-            strides = padded.stride()
-            around = padded.as_strided((b, h, w, 3, 3 * channels), (*strides[:3], strides[1], 1))
-            sums = self.by_int8(around.reshape(b * h * w, -1), self.int8, bias)
-            return sums.view(b, h, w, -1).permute(0, 3, 1, 2)
+        """Return the convolution."""
         with torch.backends.nnpack.flags(enabled=False):  # its fast algorithms are inexact
             return F.conv2d(x, weight, bias, padding=1)
+
+    def pays(self, x: Tensor) -> bool:
+        """See `IntegerLayer`: always."""
+        return True
+
+    def int8_sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the convolution, a product of the nine places around each, band by band."""
+        b, channels, h, w = x.shape
+        padded = x.new_zeros(b, h + 2, w + 2, channels, dtype=torch.int8)
+        padded[:, 1:-1, 1:-1] = x.permute(0, 2, 3, 1)
+        of_tile, of_row, of_place, _ = padded.stride()
+        strides = of_tile, of_row, of_place, of_row, 1
+        found = bias.new_empty(b, h, w, len(bias))
+        step = max(1, BAND_PLACES // w)
+        for top in range(0, h, step):
+            size = b, min(step, h - top), w, 3, 3 * channels
+            rows = padded.as_strided(size, strides, top * of_row).reshape(-1, 9 * channels)
+            band = found[:, top : top + step]
+            band[:] = self._products(rows, weight, bias).view(band.shape)
+        return found.permute(0, 3, 1, 2)
 
 
 class IntegerLinear(IntegerLayer):
@@ -94,11 +121,17 @@ class IntegerLinear(IntegerLayer):
         super().__init__(channels_out, channels_in, shift=7, gain=gain)
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the product; x may be int8."""
-        if self.int8 is None or x.shape[1] < LEAST_PLACES:
-            return F.linear(x.to(weight.dtype), weight, bias)
-        sums = self.by_int8(x.flatten(0, 1).to(torch.int8), self.int8, bias)
-        return sums.view(*x.shape[:2], -1)
+        """Return the product."""
+        return F.linear(x, weight, bias)
+
+    def pays(self, x: Tensor) -> bool:
+        """See `IntegerLayer`."""
+        return x.shape[1] >= LEAST_PLACES
+
+    def int8_sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the product."""
+        rows = x.flatten(0, 1).to(torch.int8)
+        return self._products(rows, weight, bias).view(*x.shape[:2], -1)
 
 
 @contextmanager

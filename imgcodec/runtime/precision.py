@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from imgcodec.runtime.forks import undivided
+
 # Values of ONEDNN_MAX_CPU_ISA with which oneDNN multiplies bfloat16 a hundred times slower.
 ISAS_WITHOUT_BF16 = {
     "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
@@ -34,18 +36,23 @@ def multiplies_int8(device: str) -> bool:
     CPUs with VNNI do. The instructions before it cut sums of two products to 16 bits, and oneDNN
     can be held to those: so it is tried.
     """
-    return device == "cpu" and _multiplies_int8()
+    onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return bool(device == "cpu" and onednn and _multiplies_int8())
 
 
 @lru_cache(maxsize=1)
+@undivided()
 def _multiplies_int8() -> bool:
     native = _capabilities().get("avx512_vnni") or _capabilities().get("avx_vnni")
-    if not (native and torch.backends.mkldnn.enabled and hasattr(torch, "_int_mm")):
+    if not (native and hasattr(torch, "_int_mm")):
         return False
-    for rows, inner in ((512, 96), (9, 27)):
-        most = torch.full((rows, inner), 127, dtype=torch.int8, device="cpu")
-        if not (torch._int_mm(most, most.T[:, :2].contiguous()) == inner * 127**2).all():
-            return False
+    try:
+        for rows, inner in ((512, 96), (9, 27)):
+            most = torch.full((rows, inner), 127, dtype=torch.int8, device="cpu")
+            if not (torch._int_mm(most, most.T[:, :2].contiguous()) == inner * 127**2).all():
+                return False
+    except RuntimeError:
+        return False
     return True
 
 

@@ -27,7 +27,7 @@ def integers(*shape):
 
 @needs_int8
 @pytest.mark.parametrize("channels", [1, 2, 11, 96])
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 1), (1, 7), (20, 30)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 1), (1, 7), (70, 30), (2, 1100)])
 def test_convolutions_of_int8_are_the_same(channels, height, width):
     plain, found = both(IntegerConv2d(channels, 8), integers(2, channels, height, width))
     assert (plain == found).all()
@@ -40,3 +40,15 @@ def test_products_of_int8_are_the_same(channels, places, monkeypatch):
     monkeypatch.setattr(integer, "LEAST_PLACES", 1)
     plain, found = both(IntegerLinear(channels, 5), integers(2, places, channels))
     assert (plain == found).all()
+
+
+@needs_int8
+def test_frozen_layers_compute_with_other_weights_where_those_are_asked_for():
+    layer, x = IntegerLinear(9, 5), integers(1, 300, 9) + 0.25
+    with torch.no_grad():
+        plain = layer(x, False)
+        layer.freeze(int8=True)
+        assert (layer(x, False) == plain).all()
+        layer.weight.zero_()
+        layer.freeze(int8=False)
+        assert (layer(x, True) == layer.bias).all()

@@ -22,8 +22,15 @@ def anew():
 def test_int8_is_multiplied_where_vnni_is():
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     native = found.get("avx512_vnni") or found.get("avx_vnni")
-    assert precision.multiplies_int8("cpu") == bool(native)
+    free = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
+    told = subprocess.run([sys.executable, "-c", ASK], env=free, capture_output=True, text=True)
+    assert told.stdout == f"{bool(native)}\n"
     assert not precision.multiplies_int8("cuda")
+
+
+def test_int8_is_left_where_onednn_is_missing(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not precision.multiplies_int8("cpu")
 
 
 def test_int8_is_left_where_the_library_is_held_to_older_instructions():
@@ -36,4 +43,13 @@ def test_int8_is_left_where_sums_are_cut(anew, monkeypatch):
     monkeypatch.setattr(precision, "_capabilities", lambda: {"avx512_vnni": True})
     cut = torch.tensor(2**15 - 1, dtype=torch.int32)
     monkeypatch.setattr(torch, "_int_mm", lambda *_: cut, raising=False)
+    assert not precision.multiplies_int8("cpu")
+
+
+def test_int8_is_left_where_it_is_not_built_in(anew, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("not implemented")
+
+    monkeypatch.setattr(precision, "_capabilities", lambda: {"avx512_vnni": True})
+    monkeypatch.setattr(torch, "_int_mm", fail, raising=False)
     assert not precision.multiplies_int8("cpu")
