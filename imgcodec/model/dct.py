@@ -86,8 +86,7 @@ class LappedDCT(nn.Module):
             (B, 192, H/8, W/8) float32, plane by plane, row of frequencies by row.
         """
         with torch.autocast(x.device.type, enabled=False):
-            x = _across_edges(_across_edges(x - 0.5, self.lapping).mT, self.lapping).mT
-            x = F.pixel_unshuffle(x, STRIDE)
+            x = F.pixel_unshuffle(_across_edges(x - 0.5, self.lapping), STRIDE)
             # so laid out, sums do not depend on the number of threads
             x = x.contiguous(memory_format=torch.channels_last)
             return F.conv2d(x, self.analysis_basis[:, :, None, None])
@@ -96,14 +95,21 @@ class LappedDCT(nn.Module):
         """Return the pixels of coefficients: the inverse of `analyse`, not clamped."""
         with torch.autocast(t.device.type, enabled=False):
             x = F.pixel_shuffle(F.conv2d(t, self.synthesis_basis[:, :, None, None]), STRIDE)
-            return _across_edges(_across_edges(x.mT, self.unlapping).mT, self.unlapping) + 0.5
+            return _across_edges(x, self.unlapping) + 0.5
 
 
 def _across_edges(x: Tensor, matrix: Tensor) -> Tensor:
-    """Apply `matrix` to the 8 samples around every vertical block edge of (..., W)."""
+    """Apply `matrix` to the 8 samples around every block edge of (..., H, W), both ways."""
     half = STRIDE // 2
-    if x.shape[-1] == STRIDE:
-        return x
-    inner = x[..., half:-half]
-    inner = (inner.unflatten(-1, (-1, STRIDE)) @ matrix.T).flatten(-2)
-    return torch.cat([x[..., :half], inner, x[..., -half:]], -1)
+    if x.shape[-2] > STRIDE:
+        inner = matrix @ x[..., half:-half, :].unflatten(-2, (-1, STRIDE))
+        x = torch.cat([x[..., :half, :], inner.flatten(-3, -2), x[..., -half:, :]], -2)
+    if x.shape[-1] > STRIDE:
+        # rows one after the other, in one product: where one meets the next there is no edge
+        rows = x.flatten()
+        found = rows.clone()
+        found[half:-half] = (rows[half:-half].view(-1, STRIDE) @ matrix.T).flatten()
+        found = found.view(x.shape)
+        found[..., :half], found[..., -half:] = x[..., :half], x[..., -half:]
+        x = found
+    return x
