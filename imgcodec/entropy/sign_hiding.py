@@ -180,13 +180,41 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
     each = np.pad(
         prices[BLOCK * dealt.bits :], ((0, missing), (0, 0)), constant_values=IMPOSSIBLE
     ).reshape(-1, AT_ONCE, number)
-    # of the cheapest way to each state, before each stage and in the end
-    costs = np.empty((1 + len(moves), 1 << dealt.bits, number), np.int16)
+    costs = _cheapest(blocks, others, block_prices, each)
+    total = np.minimum(_OTHER_WAYS @ each.astype(np.int32), IMPOSSIBLE)
+    keys = np.concatenate([RANKS * block_prices + ranks, RANKS * total + _OTHER_RANKS])
+    flat = costs.reshape(len(costs), -1)
+    state, lane = np.zeros(number, np.int64), np.arange(number)
+    taken = np.empty((len(moves), number), np.int64)
+    for stage in reversed(range(len(moves))):  # back, from the state without a syndrome
+        at = (state ^ moves[stage][:, None]) * number
+        at += lane
+        key = RANKS * flat[stage].take(at)
+        key += keys[stage]
+        taken[stage] = key.argmin(0)
+        state ^= moves[stage].take(taken[stage])
+    found = (_BLOCK_ODD[taken[: dealt.bits]], _OTHER_ODD[taken[dealt.bits :]])
+    return np.concatenate([part.swapaxes(1, 2).reshape(-1, number) for part in found])[:length]
+
+
+def _cheapest(blocks: Array, others: Array, block_prices: Costs, prices: Costs) -> Costs:
+    """Return what the cheapest way to each state costs, int16 (S + 1, states, L).
+
+    Before each stage, and in the end.
+
+    Args:
+        blocks: where each way comes from, see `_Trellis`.
+        others: where an odd integer comes from.
+        block_prices: (blocks, M, L) of each way.
+        prices: (S - blocks, AT_ONCE, L) that odd integers cost more.
+    """
+    states, number = blocks.shape[2], prices.shape[2]
+    costs = np.empty((1 + len(blocks) + len(others), states, number), np.int16)
     costs[0] = NEVER
     costs[0, 0] = 0
     # long rows are added to faster: those of so many states together
-    together = min(1 << dealt.bits, 1 << (ROW // number).bit_length())
-    ways = np.empty((len(_BLOCK_ODD), *costs[0].shape), np.int16)
+    together = min(states, 1 << (ROW // number).bit_length())
+    ways = np.empty((len(_BLOCK_ODD), states, number), np.int16)
     wide = ways.reshape(len(ways), -1, together * number)
     tiled = np.tile(block_prices, together)[:, :, None]
     for before, after, sources, price in zip(costs, costs[1:], blocks, tiled, strict=False):
@@ -194,29 +222,14 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
         wide += price
         ways.min(0, out=after)
     one, wide = ways[0], wide[0]
-    tiled = np.tile(each, together)
-    start = len(blocks)
-    for stage, (sources, price) in enumerate(zip(others, tiled, strict=True), start):
+    tiled = np.tile(prices, together)
+    for stage, (sources, price) in enumerate(zip(others, tiled, strict=True), len(blocks)):
         before = costs[stage]
         for source, its in zip(sources, price, strict=True):
             before.take(source, 0, out=one, mode="clip")
             wide += its
             before = np.minimum(before, one, out=costs[stage + 1])
-
-    total = np.minimum(_OTHER_WAYS @ each.astype(np.int32), IMPOSSIBLE)
-    keys = np.concatenate([RANKS * block_prices + ranks, RANKS * total + _OTHER_RANKS])
-    flat = costs.reshape(len(costs), -1)
-    state, lane = np.zeros(number, np.int64), np.arange(number)
-    taken = np.empty((len(moves), number), np.int64)
-    for stage in reversed(range(len(moves))):
-        at = (state ^ moves[stage][:, None]) * number
-        at += lane
-        key = RANKS * flat[stage].take(at)
-        key += keys[stage]
-        taken[stage] = key.argmin(0)
-        state ^= moves[stage].take(taken[stage])
-    found = (_BLOCK_ODD[taken[:start]], _OTHER_ODD[taken[start:]])
-    return np.concatenate([part.swapaxes(1, 2).reshape(-1, number) for part in found])[:length]
+    return costs
 
 
 def _blocks(

@@ -2,9 +2,10 @@
 
 Encoder and decoder must compute the very same probabilities on every machine, so these networks
 work on integers alone: int8 weights, activations 0..127, every sum below 2^24, scaling by powers
-of two, rounding after every layer. The integers are held in float32, where all of this is exact;
-no thread count, memory format or library changes a bit of it. In training the same layers also
-run without the rounding (`quantised = False`), and with it gradients pass straight through.
+of two, rounding after every layer. The integers are held in float32, where all of this is exact,
+or multiplied as int8 where a machine does so natively; no thread count, memory format or library
+changes a bit of it. In training the same layers also run without the rounding (`quantised =
+False`), and with it gradients pass straight through.
 
 Everything coded is an integer around a predicted mean with a predicted scale:
 
@@ -288,7 +289,7 @@ class GroupContext(ContextModel):
                 collected = collected + self.deep[i](activation(collected, q), q)
             rows = to_rows(collected)
             values = rows.new_zeros(b, h * w, size)
-            dtype = torch.int8 if self.inner[i].int8 is not None else rows.dtype
+            dtype = torch.int8 if q and self.inner[i].int8 is not None else rows.dtype
             shown = rows.new_zeros(b, h * w + 1, 2 * size, dtype=dtype)  # and one outside
             for phase, own in enumerate(self._nearest(i)):
                 places, nearest, others = order[phase]
