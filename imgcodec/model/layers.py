@@ -6,6 +6,8 @@ from torch.nn import functional as F
 
 from imgcodec.model.winograd import Conv3x3
 
+LEAST_MAPS = 16
+
 
 def near_zero(layer: nn.Conv2d, factor: float) -> nn.Conv2d:
     """Scale a layer's weights, clear its biases and return it: a branch that starts small."""
@@ -14,6 +16,36 @@ def near_zero(layer: nn.Conv2d, factor: float) -> nn.Conv2d:
         if layer.bias is not None:
             layer.bias.zero_()
     return layer
+
+
+def mixed(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return a 1x1 convolution in float32, every line of places as a map of its own.
+
+    For fewer than 16 maps and a single thread, torch takes another library, which needs twice the
+    time, and whose sums depend on the number of threads where there are few places.
+
+    Args:
+        x: (B, h, w, C).
+        weight: (C', C).
+        bias: (C',).
+
+    Returns:
+        (B, h, w, C').
+    """
+    lines = x.flatten(0, 1)
+    few = len(lines)
+    if few < LEAST_MAPS:
+        lines = F.pad(lines, (0, 0, 0, 0, 0, LEAST_MAPS - few))
+    found = F.conv2d(lines.transpose(1, 2)[:, :, None], weight[:, :, None, None], bias)
+    places: Tensor = found[:few, :, 0].transpose(1, 2).unflatten(0, x.shape[:2])
+    return places
+
+
+def with_skip(y: Tensor, skip: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return y + skip(x) in float32, of maps and a convolution 1x1 without bias."""
+    with torch.autocast(x.device.type, enabled=False):
+        found = mixed(x.permute(0, 2, 3, 1), skip.weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+        return found.add_(y)
 
 
 class ResidualBlock(nn.Module):
