@@ -82,7 +82,8 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
         if not u:
             return compressor.plan(u)  # the least that is told of is that of u = 0
         planned = compressor.plan(u, aim)
-        aim = Aim(Forecast(u, planned.profiles), AIM * room)  # which knows more than an estimate
+        known = Forecast(u, planned.profiles, start.counted)  # more than an estimate
+        aim = Aim(known, AIM * room)
         return planned
 
     if abs(start.u - forecast.u) > SAME_LATENTS:

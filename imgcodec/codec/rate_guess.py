@@ -55,7 +55,8 @@ def guess(model: Model, tune: str, tiles: Sequence[Tensor], num_bytes: float) ->
         u = (low + high) / 2
         low, high = (low, u) if octaves(u) > wanted else (u, high)
     growth = (octaves(high + SPREAD) - octaves(high - SPREAD)) / (2 * SPREAD)
-    return Guess(round(high * MAX_U), max(growth, LEAST_GROWTH) / MAX_U)
+    slope = max(growth, LEAST_GROWTH) / MAX_U
+    return Guess(round(high * MAX_U), slope, lambda u: octaves(u / MAX_U))
 
 
 def _sample(model: Model, tile: Tensor) -> tuple[Tensor, Tensor]:

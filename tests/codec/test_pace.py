@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from imgcodec.codec import Codec
-from imgcodec.codec.pace import CODER_BYTES, MOST_FACTOR, Aim, Forecast, Pace, Profile
+from imgcodec.codec.pace import (
+    CODER_BYTES,
+    COUNTED_SHARE,
+    MOST_FACTOR,
+    Aim,
+    Forecast,
+    Pace,
+    Profile,
+)
 from imgcodec.codec.tiled import Tiled
 from imgcodec.codec.whole import Whole
 from imgcodec.format.container import MAX_U
@@ -34,6 +42,28 @@ def test_a_forecast_grows_with_the_rate_and_is_turned_round():
         assert forecast.num_bytes(u) <= size < forecast.num_bytes(u + 1)
     assert forecast.reaching(0) == 0
     assert forecast.reaching(1e12) == MAX_U
+
+
+def test_what_coefficients_tell_counts_for_a_share():
+    plain = Forecast(30_000, [profile(1), profile(2)])
+    own, moved = (sum(tile.bits.sum() for tile in of) for of in (plain.tiles, plain.moved(33_000)))
+    told = plain._replace(counted=lambda u: 7 + (u - 30_000) / 3000)  # an octave
+    found = sum(tile.bits.sum() for tile in told.moved(33_000))
+    shares = np.log2(moved / own), 1.0
+    weights = 1 - COUNTED_SHARE, COUNTED_SHARE
+    assert np.log2(found / own) == pytest.approx(np.dot(shares, weights))
+    assert told.num_bytes(30_000) == pytest.approx(plain.num_bytes(30_000))
+    nothing = Profile(np.zeros(3), np.zeros(3))
+    assert told._replace(tiles=[nothing]).num_bytes(33_000) < 4
+
+
+def test_bits_of_an_integer_are_those_of_all_tiles():
+    tiles = [
+        Profile(np.array([10.0, 20.0]), np.array([5, 5])),
+        Profile(np.ones(1), np.array([52])),
+    ]
+    assert Forecast(9, tiles).bits_each == 0.5
+    assert Forecast(9, [Profile(np.zeros(1), np.zeros(1))]).bits_each == 0
 
 
 def test_what_has_few_bits_grows_faster():

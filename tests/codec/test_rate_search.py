@@ -11,6 +11,7 @@ from imgcodec.codec import Codec
 from imgcodec.codec.compress import compress_within
 from imgcodec.codec.pace import CODER_BYTES, Forecast, Profile
 from imgcodec.codec.rate_search import (
+    AIM,
     MAX_PLANS,
     MAX_U,
     WORD_BYTES,
@@ -86,13 +87,31 @@ def test_estimates_come_close(octaves, target):
         return forecast(u, size)
 
     room = int(size(target * MAX_U))
-    (u, slope), told, last = better_guess(estimate, room, Guess(START, PHOTO / MAX_U))
+    start = Guess(START, PHOTO / MAX_U)
+    (u, *rest), told, last = better_guess(estimate, room, start)
     assert last.u == asked[-1]
-    assert slope == PHOTO / MAX_U
+    assert rest == [start.slope, start.counted]
     assert len(told) == len(asked) <= 2
     assert [a for a, _ in told] == asked
     assert [octaves for _, octaves in told] == pytest.approx([np.log2(size(a)) for a in asked])
     assert size(u) == pytest.approx(size(target * MAX_U), rel=0.12)
+
+
+@pytest.mark.parametrize(
+    ("bits", "octaves", "estimates"), [(0.6, 0.28, 1), (0.2, 0.28, 2), (2, 0.38, 1), (2, 0.45, 2)]
+)
+def test_how_far_one_estimate_reaches(bits, octaves, estimates):
+    """The further, the more bits integers have: a pace changes those less."""
+    size, asked = exponential(PHOTO), []
+
+    def estimate(u):
+        asked.append(u)
+        found = 8 * (size(u) - CODER_BYTES)
+        return Forecast(u, [Profile(np.array([found]), np.array([found / bits]))])
+
+    room = int(size(START) * 2**octaves / AIM)
+    better_guess(estimate, room, Guess(START, PHOTO / MAX_U))
+    assert len(asked) == estimates
 
 
 TARGETS = [0.02, 0.2, 0.5, 0.64, 0.8, 0.97]
