@@ -77,6 +77,7 @@ class IntegerStep(NamedTuple):
     digits: Tensor  # int64
     sent: Tensor  # bool; the others are 0
     hides: bool  # some signs in the magnitudes
+    lanes: sign_hiding.Lanes | None = None  # of what is sent, where they are known
 
     @property
     def number(self) -> int:
@@ -90,7 +91,7 @@ class IntegerStep(NamedTuple):
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
-        code_integers(coder, *self.arrays(), tables.integers, self.hides)
+        code_integers(coder, *self.arrays(), tables.integers, self.hides, self.lanes)
 
 
 class BitStep(NamedTuple):
@@ -207,6 +208,7 @@ class Chooser:
             step = IntegerStep(found[i], rows[i], digits[i], sent[i], weight is not None)
             hidden = 0
             if self.hide and weight is not None:
+                step = step._replace(lanes=_lanes(step))
                 hidden, added = self._hide(step, wanted[i], weight[i])
                 bits[i] += added
             if self.raw:
@@ -225,12 +227,10 @@ class Chooser:
         Returns:
             (how many signs are hidden, by how many bits all magnitudes cost more).
         """
-        index = np.flatnonzero(step.sent.cpu())
-        rows = step.rows.cpu().numpy()
-        lanes = sign_hiding.lanes(rows.take(index))
-        if lanes is None:
+        if (lanes := step.lanes) is None:
             return 0, 0.0
-        some = index.take(lanes.order)
+        some = np.flatnonzero(step.sent.cpu()).take(lanes.order)
+        rows = step.rows.cpu().numpy()
         wants, weights, digits, before = (
             values.cpu().numpy().take(some)
             for values in (wanted, weight, step.digits, step.integers)
@@ -258,8 +258,7 @@ class Chooser:
         found = torch.from_numpy(chosen.astype(np.float32))
         step.integers[torch.from_numpy(some)] = found.to(step.integers.device)
         sizes = np.abs(chosen)
-        hidden, _ = sign_hiding.signs(lanes._replace(order=np.arange(len(sizes))), sizes)
-        return len(hidden), float((cost(sizes) - bits).sum())
+        return sign_hiding.number_hidden(lanes, sizes), float((cost(sizes) - bits).sum())
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Take the single bits of one step of one picture, (N,) float32 of 0 and 1."""
@@ -330,6 +329,10 @@ def hidden_signs(magnitudes: Tensor, rows: Tensor) -> Tensor:
         index, _ = sign_hiding.signs(lanes, magnitudes.cpu().numpy())
         hidden[torch.from_numpy(index).to(hidden.device)] = True
     return hidden
+
+
+def _lanes(step: IntegerStep) -> sign_hiding.Lanes | None:
+    return sign_hiding.lanes(_array(step.rows, torch.nonzero(step.sent)[:, 0]))
 
 
 def _array(values: Tensor, index: Tensor) -> Integers:

@@ -179,6 +179,7 @@ def code_integers(
     digits: Integers,
     tables: IntegerTables,
     hide: bool,
+    dealt: sign_hiding.Lanes | None = None,
 ) -> Integers:
     """Code signed integers: zero flag, flags of the smallest magnitudes, binary digits, sign.
 
@@ -192,6 +193,7 @@ def code_integers(
         digits: (N,) D of each, 0..13.
         tables: probabilities.
         hide: whether some signs are hidden in the magnitudes, see `imgcodec.entropy.sign_hiding`.
+        dealt: the lanes of those with digits, where they are known already.
 
     Returns:
         The values, int64 (N,).
@@ -210,7 +212,9 @@ def code_integers(
 
     told = nonzero != 0  # whose sign is sent
     negative = np.zeros(len(sent), bool)
-    lanes = sign_hiding.lanes(scale[sent]) if hide else None
+    lanes = dealt
+    if hide and lanes is None:
+        lanes = sign_hiding.lanes(scale[sent])
     if lanes is not None:
         hidden, hidden_negative = sign_hiding.signs(lanes, sizes)
         if found is not None and ((found[hidden] < 0) != hidden_negative).any():

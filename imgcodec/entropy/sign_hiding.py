@@ -106,6 +106,14 @@ def signs(dealt: Lanes, magnitudes: Array) -> tuple[Array, Choices]:
     return dealt.order[position * dealt.number + lane], negative
 
 
+def number_hidden(dealt: Lanes, magnitudes: Array) -> int:
+    """Return how many signs are hidden, of magnitudes (N,) in the order of `dealt.order`."""
+    start = BLOCK * dealt.bits * dealt.number
+    first = np.zeros(start, bool)
+    first[: len(magnitudes)] = magnitudes[:start] != 0
+    return int(np.count_nonzero(first.reshape(dealt.bits, BLOCK, dealt.number).any(1)))
+
+
 def choose(dealt: Lanes, first: Array, second: Array, dearer: NDArray[np.float32]) -> Array:
     """Return the integers of least cost whose parities spell the signs that are hidden.
 
