@@ -35,7 +35,9 @@ def load_codec(
             weights = needed(model_id).path
         import_torch()
         from imgcodec.codec import Codec
+        from imgcodec.runtime.heap import keep_freed
 
+        keep_freed()
         return Codec(weights=weights, **settings)
     finally:
         gc.freeze()
