@@ -50,6 +50,9 @@ _OTHER_WAYS = np.arange(1 << AT_ONCE)[:, None] >> np.arange(AT_ONCE) & 1
 _OTHER_RANKS = np.arange(1 << AT_ONCE)[:, None]
 _OTHER_ODD = _OTHER_WAYS != 0
 RANKS = np.int32(16)
+# Which way has a rank: that of the even ones may be 0, 4 or 10, and each is one more with a turn.
+_WAY_OF_BLOCK_RANK = np.array([0, 4, 1, 5, 0, 4, 2, 6, 3, 7, 0, 4, 0, 0, 0, 0])
+_WAY_OF_OTHER_RANK = np.arange(RANKS)
 
 
 class Lanes(NamedTuple):
@@ -154,6 +157,7 @@ class _Trellis(NamedTuple):
     """
 
     moves: Array  # (S, M) by which each way changes the state
+    reached: list[int]  # how many states, the first ones, may come after each block
     blocks: Array  # (blocks, M, states) where each way comes from
     others: Array  # (S - blocks, AT_ONCE, states) where an odd integer comes from
 
@@ -167,8 +171,12 @@ def _trellis(bits: int, columns: tuple[int, ...]) -> _Trellis:
     others = np.array(columns[start:] + missing * (0,), np.int64).reshape(-1, AT_ONCE)
     more = np.bitwise_xor.reduce(_OTHER_WAYS * others[:, None], 2)
     states = np.arange(1 << bits)
+    changed = np.bitwise_or.accumulate(np.bitwise_or.reduce(moves, 1))
     return _Trellis(
-        np.concatenate([moves, more]), states ^ moves[..., None], states ^ others[..., None]
+        np.concatenate([moves, more]),
+        [1 << so_far.bit_length() for so_far in changed.tolist()],
+        states ^ moves[..., None],
+        states ^ others[..., None],
     )
 
 
@@ -182,13 +190,14 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
         prices: (n, L) that the odd one costs more.
     """
     length, number = prices.shape
-    moves, blocks, others = _trellis(dealt.bits, tuple(dealt.columns.tolist()))
+    trellis = _trellis(dealt.bits, tuple(dealt.columns.tolist()))
+    moves = trellis.moves
     block_prices, ranks = _blocks(dealt, even, odd, prices)
     missing = -(length - BLOCK * dealt.bits) % AT_ONCE
     each = np.pad(
         prices[BLOCK * dealt.bits :], ((0, missing), (0, 0)), constant_values=IMPOSSIBLE
     ).reshape(-1, AT_ONCE, number)
-    costs = _cheapest(blocks, others, block_prices, each)
+    costs = _cheapest(trellis, block_prices, each)
     total = np.minimum(_OTHER_WAYS @ each.astype(np.int32), IMPOSSIBLE)
     keys = np.concatenate([RANKS * block_prices + ranks, RANKS * total + _OTHER_RANKS])
     flat = costs.reshape(len(costs), -1)
@@ -199,23 +208,24 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
         at += lane
         key = RANKS * flat[stage].take(at)
         key += keys[stage]
-        taken[stage] = key.argmin(0)
+        ways = _WAY_OF_BLOCK_RANK if stage < dealt.bits else _WAY_OF_OTHER_RANK
+        ways.take(key.min(0) & RANKS - 1, out=taken[stage], mode="clip")
         state ^= moves[stage].take(taken[stage])
     found = (_BLOCK_ODD[taken[: dealt.bits]], _OTHER_ODD[taken[dealt.bits :]])
     return np.concatenate([part.swapaxes(1, 2).reshape(-1, number) for part in found])[:length]
 
 
-def _cheapest(blocks: Array, others: Array, block_prices: Costs, prices: Costs) -> Costs:
+def _cheapest(trellis: _Trellis, block_prices: Costs, prices: Costs) -> Costs:
     """Return what the cheapest way to each state costs, int16 (S + 1, states, L).
 
     Before each stage, and in the end.
 
     Args:
-        blocks: where each way comes from, see `_Trellis`.
-        others: where an odd integer comes from.
+        trellis: of these lanes.
         block_prices: (blocks, M, L) of each way.
         prices: (S - blocks, AT_ONCE, L) that odd integers cost more.
     """
+    _, reached, blocks, others = trellis
     states, number = blocks.shape[2], prices.shape[2]
     costs = np.empty((1 + len(blocks) + len(others), states, number), np.int16)
     costs[0] = NEVER
@@ -225,10 +235,18 @@ def _cheapest(blocks: Array, others: Array, block_prices: Costs, prices: Costs) 
     ways = np.empty((len(_BLOCK_ODD), states, number), np.int16)
     wide = ways.reshape(len(ways), -1, together * number)
     tiled = np.tile(block_prices, together)[:, :, None]
-    for before, after, sources, price in zip(costs, costs[1:], blocks, tiled, strict=False):
-        before.take(sources, 0, out=ways, mode="clip")
-        wide += price
-        ways.min(0, out=after)
+    for stage, (first, sources) in enumerate(zip(reached, blocks, strict=True)):
+        before, after = costs[stage : stage + 2]
+        if first < states:
+            few = ways.ravel()[: len(ways) * first * number].reshape(-1, first, number)
+            before.take(sources[:, :first], 0, out=few, mode="clip")
+            few += block_prices[stage][:, None]
+            few.min(0, out=after[:first])
+            after[first:] = NEVER
+        else:
+            before.take(sources, 0, out=ways, mode="clip")
+            wide += tiled[stage]
+            ways.min(0, out=after)
     one, wide = ways[0], wide[0]
     tiled = np.tile(prices, together)
     for stage, (sources, price) in enumerate(zip(others, tiled, strict=True), len(blocks)):
