@@ -75,19 +75,21 @@ class IntegerStep(NamedTuple):
     integers: Tensor  # float32
     rows: Tensor  # int64 scale indices
     digits: Tensor  # int64
-    sent: Tensor  # bool; the others are 0
+    sent: Tensor  # (M,) int64, which ones are coded; the others are 0
     hides: bool  # some signs in the magnitudes
     lanes: sign_hiding.Lanes | None = None  # of what is sent, where they are known
 
     @property
     def number(self) -> int:
         """How many are sent."""
-        return int(self.sent.count_nonzero())
+        return len(self.sent)
 
     def arrays(self) -> tuple[Integers, Integers, Integers]:
         """Return integers, rows and digits of what is sent."""
-        index = torch.nonzero(self.sent)[:, 0]
-        return _array(self.integers, index), _array(self.rows, index), _array(self.digits, index)
+        values, rows, digits = (
+            _array(of, self.sent) for of in (self.integers, self.rows, self.digits)
+        )
+        return values, rows, digits
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
@@ -205,14 +207,16 @@ class Chooser:
         cost = cost - zero_costs.take(near_rows) + self.tables.beyond(chosen.abs(), near_rows)
         bits = zeros.index_add(0, some // max(rows.shape[1], 1), cost).tolist()
         for i, plan in enumerate(self.plans):
-            step = IntegerStep(found[i], rows[i], digits[i], sent[i], weight is not None)
+            index = torch.nonzero(sent[i])[:, 0]
+            step = IntegerStep(found[i], rows[i], digits[i], index, weight is not None)
             hidden = 0
             if self.hide and weight is not None:
-                step = step._replace(lanes=_lanes(step))
+                step = step._replace(lanes=sign_hiding.lanes(_array(step.rows, index)))
                 hidden, added = self._hide(step, wanted[i], weight[i])
                 bits[i] += added
             if self.raw:
-                bits[i] = _raw_bits(step.integers, step.digits * step.sent)
+                values, _, sent_digits = step.arrays()
+                bits[i] = float(raw_bits(values, sent_digits))
             plan.add(step, bits[i] - hidden)
         return found
 
@@ -229,7 +233,7 @@ class Chooser:
         """
         if (lanes := step.lanes) is None:
             return 0, 0.0
-        some = np.flatnonzero(step.sent.cpu()).take(lanes.order)
+        some = step.sent.cpu().numpy().take(lanes.order)
         rows = step.rows.cpu().numpy()
         wants, weights, digits, before = (
             values.cpu().numpy().take(some)
@@ -329,10 +333,6 @@ def hidden_signs(magnitudes: Tensor, rows: Tensor) -> Tensor:
         index, _ = sign_hiding.signs(lanes, magnitudes.cpu().numpy())
         hidden[torch.from_numpy(index).to(hidden.device)] = True
     return hidden
-
-
-def _lanes(step: IntegerStep) -> sign_hiding.Lanes | None:
-    return sign_hiding.lanes(_array(step.rows, torch.nonzero(step.sent)[:, 0]))
 
 
 def _array(values: Tensor, index: Tensor) -> Integers:
