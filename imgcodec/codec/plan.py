@@ -70,12 +70,12 @@ class CoderTables:
 
 
 class IntegerStep(NamedTuple):
-    """Integers of one step of the coding order, (N,) tensors."""
+    """Integers of one step of the coding order: (N,) tensors, and which of them are coded."""
 
     integers: Tensor  # float32
     rows: Tensor  # int64 scale indices
     digits: Tensor  # int64
-    sent: Tensor  # (M,) int64, which ones are coded; the others are 0
+    sent: Tensor  # (M,) int64, their places; the others are 0
     hides: bool  # some signs in the magnitudes
     lanes: sign_hiding.Lanes | None = None  # of what is sent, where they are known
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,17 +38,20 @@ def guess(model: Model, tune: str, tiles: Sequence[Tensor], num_bytes: float) ->
         num_bytes: of all payloads together.
     """
     sampled = [_sample(model, tile) for tile in tiles]
-    size, off = (torch.cat(parts) for parts in zip(*sampled, strict=True))
+    size, off = (torch.cat(parts).cpu().numpy() for parts in zip(*sampled, strict=True))
     each, chroma, mean = GUESS[tune]
-    weights = size.new_ones(size.shape[1])
-    weights[STRIDE**2 - 1 :] = chroma
+    luma = STRIDE**2 - 1
+    planes = [np.sort(part, axis=None) for part in (size[:, :luma], size[:, luma:])]
 
     def octaves(u: float) -> float:
         """Return log2 of the bits a place."""
-        middle = float(middle_step(torch.tensor([u])))
-        means = torch.log2(1 + off / middle).sum()
-        count = float((size > middle).float().sum(0) @ weights + mean * means) / len(size)
-        return math.log2(each * max(count, LEAST_COUNT))
+        middle = middle_step(torch.tensor([u])).numpy()
+        count, coloured = (
+            len(part) - int(part.searchsorted(middle, "right")[0]) for part in planes
+        )
+        means = float(np.log2(1 + off / middle).sum())
+        bits = (count + chroma * coloured + mean * means) / len(size)
+        return math.log2(each * max(bits, LEAST_COUNT))
 
     wanted = math.log2(max(8 * num_bytes, 1) / sum(tile[0, 0].numel() for tile in tiles))
     low, high = 0.0, 1.0
@@ -65,12 +69,18 @@ def _sample(model: Model, tile: Tensor) -> tuple[Tensor, Tensor]:
     Both at some places, (places, coefficients), those of luma first, relative to the step of each
     place.
     """
-    t = tile[:1] * model.deviation[:, None, None]
+    own = torch.ones_like(tile[:1, :1])
     if model.config.levelled:
         half = model.config.levels // 2
-        t = t * torch.exp2(masking(tile[:1], model.deviation).clamp(-half, half - 1) / 2)
-    curvature = slopes(t[:, :: STRIDE**2]).chunk(3, 1)[2] / 4
+        own = torch.exp2(masking(tile[:1], model.deviation).clamp(-half, half - 1) / 2)
     means = torch.arange(COEFFICIENTS) % STRIDE**2 == 0
-    maps = t[:, ~means].abs(), curvature.abs()
-    size, off = (m[0, :, ::SAMPLED_STRIDE, ::SAMPLED_STRIDE].flatten(1).T for m in maps)
+    curvature = slopes(_in_pixels(model, tile, means) * own).chunk(3, 1)[2] / 4
+    some = np.s_[..., ::SAMPLED_STRIDE, ::SAMPLED_STRIDE]
+    maps = _in_pixels(model, tile[some], ~means) * own[some], curvature[some]
+    size, off = (m.abs()[0].flatten(1).T for m in maps)
     return size, off
+
+
+def _in_pixels(model: Model, tile: Tensor, which: Tensor) -> Tensor:
+    """Return some coefficients of the first of some tiles, no longer normalised."""
+    return tile[:1, which] * model.deviation[which, None, None]

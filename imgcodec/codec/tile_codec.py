@@ -100,7 +100,7 @@ class TileCodec:
         Pixels are uint8, or float16 of about 0..255 where they were never rounded.
         """
         x = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2).float() / 255
-        t = self.model.coefficients(x).contiguous(memory_format=torch.channels_last)
+        t = self.model.coefficients(x)
         with self._trunks():
             return Prepared(x, t, self._singly(self.model.g_a.features, t))
 

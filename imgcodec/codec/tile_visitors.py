@@ -12,7 +12,7 @@ from imgcodec.model.context import to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES
 from imgcodec.model.visitors import SINGLE_BIT
 
-ENOUGH = 300  # codes that are not 0, to tell how far they are
+ENOUGH = 1000  # codes that are not 0, to tell how far they are
 
 
 class BeyondLimit(Exception):

@@ -193,7 +193,7 @@ def code_integers(
         digits: (N,) D of each, 0..13.
         tables: probabilities.
         hide: whether some signs are hidden in the magnitudes, see `imgcodec.entropy.sign_hiding`.
-        dealt: the lanes of those with digits, where they are known already.
+        dealt: the lanes of those with digits, where they are known already; only with `hide`.
 
     Returns:
         The values, int64 (N,).

@@ -26,7 +26,7 @@ TakeRows = Callable[[ByteArray], None]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")  # read and written
 _SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do by itself
     "JPEG": {"quality": 95, "subsampling": 0},  # loses something by nature, so as good as it gets
-    "PNG": {"compress_level": 2},  # a third of the time of 6, photographs 2 % larger
+    "PNG": {"compress_level": 4},  # two fifths of the time of 6, photographs 1.5 % larger
     "TIFF": {"compression": "tiff_lzw"},
     "WEBP": {"lossless": True},
 }

@@ -81,6 +81,8 @@ def test_signs_are_those_that_the_text_says(number, seed):
     found = {}
     if lanes is not None:
         index, negative = sign_hiding.signs(lanes, np.abs(values))
+        dealt = np.abs(values)[lanes.order]
+        assert sign_hiding.number_hidden(lanes, dealt) == len(index)
         found = dict(zip(index.tolist(), negative.tolist(), strict=True))
         assert len(found) == len(index)
     assert found == plain_signs(rows, np.abs(values))
