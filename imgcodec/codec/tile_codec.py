@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from imgcodec.codec.level_choice import choose_levels
 from imgcodec.codec.pace import Pace, Profile
@@ -34,6 +33,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Dequantised, Model, pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
+from imgcodec.model.layers import with_skip
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
 from imgcodec.model.tables import MEAN_UNIT
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
@@ -188,7 +188,7 @@ class TileCodec:
         skip = self.model.g_a.skip
         if skip is None:
             return latents
-        return latents._replace(y=latents.y + F.conv2d(missing, skip.weight))
+        return latents._replace(y=with_skip(latents.y, skip, missing))
 
     @stage("codes")
     @undivided()
