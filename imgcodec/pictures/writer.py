@@ -2,6 +2,7 @@
 
 import io
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,10 +27,14 @@ TakeRows = Callable[[ByteArray], None]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm")  # read and written
 _SAVE: dict[str, dict[str, Any]] = {  # by Pillow's names: what it would not do by itself
     "JPEG": {"quality": 95, "subsampling": 0},  # loses something by nature, so as good as it gets
-    "PNG": {"compress_level": 4},  # two fifths of the time of 6, photographs 1.5 % larger
+    "PNG": {"compress_level": 4},  # drawings; two fifths of the time of 6
     "TIFF": {"compression": "tiff_lzw"},
     "WEBP": {"lossless": True},
 }
+# Photographs repeat nothing but runs: those alone are found in half the time, and files are 2 %
+# smaller to 1 % larger. Drawings take less than so many bits a sample.
+_RUNS = {"compress_type": zlib.Z_RLE}
+_LEAST_BITS = 2.5
 _MOST_SIDE = {"JPEG": 65500, "WEBP": 16383}  # px; libjpeg's is less than the format's
 _WITH_ALPHA = ("PNG", "TIFF", "WEBP")
 _WITH_METADATA = ("PNG", "TIFF", "WEBP", "JPEG")
@@ -75,16 +80,32 @@ def write_image(
     name = _format(path)
     if picture.alpha is not None and name not in _WITH_ALPHA:
         raise ImageError(f"{path}: {name} files cannot be transparent")
-    buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     try:
         _check_sides(name, *picture.shape[:2])
         with refusing():
             options = _SAVE.get(name, {}) | _density_options(name, picture.metadata)
             options |= _metadata_options(name, _kept(name, picture.metadata))
-            to_pil(picture).save(buffer, name, **options)
+            data = _saved(to_pil(picture), name, options)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
-    write_bytes(path, buffer.getbuffer(), force)
+    write_bytes(path, data, force)
+
+
+def _saved(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
+    """Return a picture file, in the way that suits the picture."""
+    if name != "PNG":
+        return _saved_as(image, name, options)
+    runs = _saved_as(image, name, options | _RUNS)
+    samples = image.width * image.height * len(image.getbands())
+    if 8 * len(runs) >= _LEAST_BITS * samples:
+        return runs
+    return min(runs, _saved_as(image, name, options), key=len)
+
+
+def _saved_as(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
+    image.save(buffer, name, **options)
+    return buffer.getvalue()
 
 
 @contextmanager

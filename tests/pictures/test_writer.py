@@ -1,8 +1,10 @@
 """Pictures written: exactly, whole or not at all."""
 
+import io
 import os
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -33,6 +35,30 @@ def test_lossless_formats_are_written_exactly(tmp_path, suffix, channels):
     if suffix == ".webp" and channels == 1:
         a = np.stack([a] * 3, axis=-1)
     np.testing.assert_array_equal(a, b)
+
+
+def as_png(array, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG", compress_level=4, **options)
+    return buffer.getvalue()
+
+
+def test_drawings_in_png_files_are_as_small_as_repeats_make_them(tmp_path):
+    tile = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (16, 12, 3))
+    array = np.tile(tile, (20, 20, 1))
+    writer.write_image(tmp_path / "x.png", array)
+    assert (opened(tmp_path / "x.png")[1] == array).all()
+    size = (tmp_path / "x.png").stat().st_size
+    assert size <= len(as_png(array)) < len(as_png(array, compress_type=zlib.Z_RLE)) / 5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_photographs_in_png_files_are_searched_for_runs_alone(tmp_path, channels):
+    array = pixels(40, 56, channels)
+    writer.write_image(tmp_path / "x.png", array)
+    data = (tmp_path / "x.png").read_bytes()
+    assert data == as_png(array, compress_type=zlib.Z_RLE) != as_png(array)
+    assert (opened(tmp_path / "x.png")[1] == array).all()
 
 
 def test_jpeg_is_written_well(tmp_path):
