@@ -4,7 +4,7 @@ Both have the same methods, so that the visitors of the context models need not 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from imgcodec.model.tables import cost_table
 from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import Tables
 
+Floats: TypeAlias = NDArray[np.float32]
+
 CERTAIN_SCALE = 6  # below this scale index a value is zero and not sent
 
 
@@ -47,53 +49,46 @@ class CoderTables:
         costs = cost_table(tables.masses.long())
         self.costs, self.host_costs = costs.to(device), costs.numpy()
         flagged = 1 - tables.masses[:, FLAGS].double() / 2**MASS_BITS
-        self._flag_costs = -torch.log2(flagged).float().to(device)
+        self._flag_costs = -torch.log2(flagged).float().numpy()
         ones = tables.probabilities.double() / 65536
         self.bit_costs = -torch.log2(torch.stack([1 - ones, ones])).float().to(device)
 
-    def beyond(self, sizes: Tensor, rows: Tensor) -> Tensor:
+    def beyond(self, sizes: Integers, rows: Integers) -> Floats:
         """Return how many bits magnitudes cost more than the last one that the table tells apart.
 
         The first digit that says so is as unlikely as can be, and those after it take a bit each.
 
         Args:
-            sizes: (N,) magnitudes, float32.
+            sizes: (N,) magnitudes.
             rows: (N,) scale indices.
         """
-        found = torch.zeros_like(sizes)
+        found = np.zeros(len(sizes), np.float32)
         last = self.integers.last
-        some = torch.nonzero(sizes > last)[:, 0]
+        some = np.flatnonzero(sizes > last)
         if len(some):
-            digits = torch.log2(sizes[some] - 1).floor() + PROBABILITY_BITS + 1
-            found[some] = self._flag_costs[rows[some]] + digits - self.costs[rows[some], last]
+            digits = np.floor(np.log2(sizes[some] - 1)) + PROBABILITY_BITS + 1
+            row = rows[some]
+            found[some] = self._flag_costs[row] + digits - self.host_costs[row, last]
         return found
 
 
 class IntegerStep(NamedTuple):
-    """Integers of one step of the coding order: (N,) tensors, and which of them are coded."""
+    """The integers of one step of the coding order that are coded, (M,) int64 arrays."""
 
-    integers: Tensor  # float32
-    rows: Tensor  # int64 scale indices
-    digits: Tensor  # int64
-    sent: Tensor  # (M,) int64, their places; the others are 0
+    integers: Integers
+    rows: Integers  # scale indices
+    digits: Integers  # 1 or more
     hides: bool  # some signs in the magnitudes
-    lanes: sign_hiding.Lanes | None = None  # of what is sent, where they are known
+    lanes: sign_hiding.Lanes | None = None  # where they are known
 
     @property
     def number(self) -> int:
-        """How many are sent."""
-        return len(self.sent)
-
-    def arrays(self) -> tuple[Integers, Integers, Integers]:
-        """Return integers, rows and digits of what is sent."""
-        values, rows, digits = (
-            _array(of, self.sent) for of in (self.integers, self.rows, self.digits)
-        )
-        return values, rows, digits
+        """How many there are."""
+        return len(self.integers)
 
     def write(self, coder: Coder, tables: CoderTables) -> None:
         """Code them."""
-        code_integers(coder, *self.arrays(), tables.integers, self.hides, self.lanes)
+        code_integers(coder, *self[:3], tables.integers, self.hides, self.lanes)
 
 
 class BitStep(NamedTuple):
@@ -185,70 +180,85 @@ class Chooser:
         """
         if wanted is None:
             raise ValueError("a plan needs values")
-        sent = is_sent(rows, digits, weight is not None)
-        factors = [plan.factor for plan in self.plans]
-        if weight is not None and factors != [1.0] * len(factors):
-            weight = weight * weight.new_tensor(factors)[:, None]
-        found = torch.zeros_like(wanted)
+        found = np.zeros(wanted.shape, np.float32)
+        wants, weights = _host(wanted), None if weight is None else _host(weight)
+        for i, (plan, its_rows, its_digits) in enumerate(
+            zip(self.plans, _host(rows), _host(digits), strict=True)
+        ):
+            index = np.flatnonzero(is_sent(its_rows, its_digits, weights is not None))
+            step, bits = self._step(
+                wants[i].take(index),
+                its_rows.take(index),
+                its_digits.take(index),
+                None if weights is None else np.float32(plan.factor) * weights[i].take(index),
+            )
+            found[i, index] = step.integers
+            plan.add(step, bits)
+        return torch.from_numpy(found).to(wanted.device)
+
+    def _step(
+        self, wanted: Floats, rows: Integers, digits: Integers, weight: Floats | None
+    ) -> tuple[IntegerStep, float]:
+        """Choose the integers of one step of a picture, arrays (M,) of those that are coded.
+
+        Returns:
+            (the step, about how many bits it takes).
+        """
         # most are zero whatever the weights: only the others are worth a closer look
-        some = torch.nonzero(((wanted.abs() >= 0.5) & sent).flatten())[:, 0]
-        near, near_rows, near_digits = (
-            x.flatten().index_select(0, some) for x in (wanted, rows, digits)
-        )
-        factor = torch.full_like(near, 1e9)
-        if weight is not None:
-            factor = weight.flatten().index_select(0, some)
+        some = np.flatnonzero(np.abs(wanted) >= 0.5)
+        near, near_rows, near_digits = wanted.take(some), rows.take(some), digits.take(some)
+        factor = np.full(len(some), 1e9, np.float32) if weight is None else weight.take(some)
         chosen, cost = round_cheaply(
-            near, near_rows, 1 << (near_digits - 1), factor, self.tables.costs
+            torch.from_numpy(near),
+            torch.from_numpy(near_rows),
+            torch.from_numpy(1 << (near_digits - 1)),
+            torch.from_numpy(factor),
+            torch.from_numpy(self.tables.host_costs),
         )
-        found.view(-1)[some] = chosen
-        zero_costs = self.tables.costs[:, 0]
-        zeros = zero_costs.take(rows).mul_(sent).sum(1)
-        cost = cost - zero_costs.take(near_rows) + self.tables.beyond(chosen.abs(), near_rows)
-        bits = zeros.index_add(0, some // max(rows.shape[1], 1), cost).tolist()
-        for i, plan in enumerate(self.plans):
-            index = torch.nonzero(sent[i])[:, 0]
-            step = IntegerStep(found[i], rows[i], digits[i], index, weight is not None)
-            hidden = 0
-            if self.hide and weight is not None:
-                step = step._replace(lanes=sign_hiding.lanes(_array(step.rows, index)))
-                hidden, added = self._hide(step, wanted[i], weight[i])
-                bits[i] += added
-            if self.raw:
-                values, _, sent_digits = step.arrays()
-                bits[i] = float(raw_bits(values, sent_digits))
-            plan.add(step, bits[i] - hidden)
-        return found
+        integers = np.zeros(len(wanted), np.int64)
+        integers[some] = chosen.numpy()
+        zero_costs = self.tables.host_costs[:, 0]
+        more = self.tables.beyond(np.abs(integers.take(some)), near_rows)
+        more += cost.numpy() - zero_costs.take(near_rows)
+        bits = float(zero_costs.take(rows).sum() + more.sum())
+        lanes, hidden = None, 0
+        if self.hide and weight is not None:
+            lanes = sign_hiding.lanes(rows)
+            if lanes is not None:
+                hidden, added = self._hide(lanes, integers, rows, digits, wanted, weight)
+                bits += added
+        if self.raw:
+            bits = float(raw_bits(integers, digits))
+        step = IntegerStep(integers, rows, digits, weight is not None, lanes)
+        return step, bits - hidden
 
-    def _hide(self, step: IntegerStep, wanted: Tensor, weight: Tensor) -> tuple[int, float]:
-        """Choose some integers anew, so that they hide signs.
-
-        Args:
-            step: of which the integers change.
-            wanted: (N,) float32.
-            weight: (N,) of squared errors.
+    def _hide(
+        self,
+        lanes: sign_hiding.Lanes,
+        integers: Integers,
+        rows: Integers,
+        digits: Integers,
+        wanted: Floats,
+        weight: Floats,
+    ) -> tuple[int, float]:
+        """Choose some integers anew, so that they hide signs; see `_step`.
 
         Returns:
             (how many signs are hidden, by how many bits all magnitudes cost more).
         """
-        if (lanes := step.lanes) is None:
-            return 0, 0.0
-        some = step.sent.cpu().numpy().take(lanes.order)
-        rows = step.rows.cpu().numpy()
-        wants, weights, digits, before = (
-            values.cpu().numpy().take(some)
-            for values in (wanted, weight, step.digits, step.integers)
-        )
-        magnitude, size = np.abs(before).astype(np.int64), np.abs(wants)
+        magnitude = np.abs(integers.take(lanes.order))
+        rows, digits = rows.take(lanes.order), digits.take(lanes.order)
+        wanted, weight = wanted.take(lanes.order), weight.take(lanes.order)
+        size = np.abs(wanted)
         table, last = self.tables.host_costs, self.tables.integers.last
-        row = (last + 1) * rows.take(some)  # where that of each begins in the table
+        row = (last + 1) * rows  # where that of each begins in the table
 
-        def cost(magnitude: Integers) -> NDArray[np.float32]:
+        def cost(magnitude: Integers) -> Floats:
             return table.take(row + np.minimum(np.maximum(magnitude, 0), last))
 
-        def total(magnitude: Integers, bits: NDArray[np.float32]) -> NDArray[np.float32]:
+        def total(magnitude: Integers, bits: Floats) -> Floats:
             off = size - magnitude.astype(np.float32)
-            found: NDArray[np.float32] = bits + weights * np.square(off)
+            found: Floats = bits + weight * np.square(off)
             return found
 
         bits, larger, smaller = (cost(magnitude + by) for by in (0, 1, -1))
@@ -257,10 +267,9 @@ class Chooser:
         down[magnitude == 0] = np.inf
         other = magnitude + np.where(up < down, 1, -1)
         dearer = np.minimum(up, down) - total(magnitude, bits)
-        sign = np.where(wants < 0, -1, 1)
+        sign = np.where(wanted < 0, -1, 1)
         chosen = sign_hiding.choose(lanes, sign * magnitude, sign * other, dearer)
-        found = torch.from_numpy(chosen.astype(np.float32))
-        step.integers[torch.from_numpy(some)] = found.to(step.integers.device)
+        integers[lanes.order] = chosen
         sizes = np.abs(chosen)
         return sign_hiding.number_hidden(lanes, sizes), float((cost(sizes) - bits).sum())
 
@@ -289,20 +298,15 @@ class Script:
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Return the integers of one step, (B, N) float32; see `Chooser.integers`."""
-        sent = is_sent(rows, digits, weight is not None)
-        found = torch.zeros(rows.shape, dtype=torch.float32, device=rows.device)
-        for i, coder in enumerate(self.coders):
-            index = torch.nonzero(sent[i])[:, 0]
-            values = code_integers(
-                coder,
-                None,
-                _array(rows[i], index),
-                _array(digits[i], index),
-                self.tables.integers,
-                weight is not None,
-            )
-            found[i, index] = torch.from_numpy(values).to(rows.device).float()
-        return found
+        found = np.zeros(rows.shape, np.float32)
+        hides, tables = weight is not None, self.tables.integers
+        for i, (coder, its_rows, its_digits) in enumerate(
+            zip(self.coders, _host(rows), _host(digits), strict=True)
+        ):
+            index = np.flatnonzero(is_sent(its_rows, its_digits, hides))
+            its_rows, its_digits = its_rows.take(index), its_digits.take(index)
+            found[i, index] = code_integers(coder, None, its_rows, its_digits, tables, hides)
+        return torch.from_numpy(found).to(rows.device)
 
     def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
         """Return about how many bits integers took that may hide signs, (1, N) each."""
@@ -320,8 +324,11 @@ class Script:
         return torch.from_numpy(found).to(logits.device).float()
 
 
-def is_sent(rows: Tensor, digits: Tensor, codes: bool) -> Tensor:
-    """Return which integers are coded at all; codes, unlike levels, may be certain without."""
+def is_sent(rows: Any, digits: Any, codes: bool) -> Any:
+    """Return which integers are coded at all; codes, unlike levels, may be certain without.
+
+    Of tensors, or of arrays.
+    """
     return (digits > 0) & (rows >= CERTAIN_SCALE) if codes else digits > 0
 
 
@@ -335,9 +342,9 @@ def hidden_signs(magnitudes: Tensor, rows: Tensor) -> Tensor:
     return hidden
 
 
-def _array(values: Tensor, index: Tensor) -> Integers:
-    """Return some elements of a tensor (N,) as an int64 array."""
-    found: Integers = values.index_select(0, index).long().cpu().numpy()
+def _host(values: Tensor) -> NDArray[Any]:
+    """Return a tensor as an array; on a CPU they share memory."""
+    found: NDArray[Any] = values.cpu().numpy()
     return found
 
 

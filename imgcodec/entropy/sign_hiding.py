@@ -38,12 +38,13 @@ NEVER = 24_000  # of a state that cannot be reached
 IMPOSSIBLE = 8_000  # of a choice: added to the last, it does not overflow
 LANES_AT_ONCE = 256
 ROW = 256  # elements that a row needs to be fast
-AT_ONCE = 3  # integers beyond the blocks of a stage
+AT_ONCE = 4  # integers beyond the blocks of a stage
 # The ways to go on with a block: which of its integers are odd, first without and then with a turn
 # of its bit; and which way is taken of those that cost the same. That of the even ones depends on
 # whether they are 0.
 _WAYS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-_RANKS = np.array([0, 2, 6, 8])
+_RANKS = np.array([0, 2, 6, 8, 1, 3, 7, 9])[:, None]
+_FIRST_EVEN, _SECOND_EVEN = 4, 10  # more for the even ones, of which that is not 0
 _BLOCK_ODD = np.tile(_WAYS, (2, 1)) != 0
 # And those with integers beyond the blocks
 _OTHER_WAYS = np.arange(1 << AT_ONCE)[:, None] >> np.arange(AT_ONCE) & 1
@@ -51,7 +52,8 @@ _OTHER_RANKS = np.arange(1 << AT_ONCE)[:, None]
 _OTHER_ODD = _OTHER_WAYS != 0
 RANKS = np.int32(16)
 # Which way has a rank: that of the even ones may be 0, 4 or 10, and each is one more with a turn.
-_WAY_OF_BLOCK_RANK = np.array([0, 4, 1, 5, 0, 4, 2, 6, 3, 7, 0, 4, 0, 0, 0, 0])
+_WAY_OF_BLOCK_RANK = np.zeros(RANKS, np.int64)
+_WAY_OF_BLOCK_RANK[:12] = 0, 4, 1, 5, 0, 4, 2, 6, 3, 7, 0, 4
 _WAY_OF_OTHER_RANK = np.arange(RANKS)
 
 
@@ -80,13 +82,17 @@ def lanes(rows: Array) -> Lanes | None:
     if bits == 0:
         return None
     number = max(1, total // (BITS * BIT_MASS))
-    position = np.arange(-(-len(index) // number))
-    columns = np.where(
+    return Lanes(index, number, bits, _columns(bits, -(-len(index) // number)))
+
+
+@lru_cache(maxsize=256)
+def _columns(bits: int, length: int) -> Array:
+    position = np.arange(length)
+    return np.where(
         position < bits,
         1 << np.minimum(position, bits - 1),
         1 + COLUMN_STRIDE * position % ((1 << bits) - 1),
     )
-    return Lanes(index, number, bits, columns)
 
 
 def signs(dealt: Lanes, magnitudes: Array) -> tuple[Array, Choices]:
@@ -153,27 +159,28 @@ def choose(dealt: Lanes, first: Array, second: Array, dearer: NDArray[np.float32
 class _Trellis(NamedTuple):
     """What the trellises of lanes with the same columns have in common.
 
-    Its stages are the blocks, and then `AT_ONCE` integers each; M ways lead through each.
+    Its stages are the blocks, and then `AT_ONCE` integers each; so many ways lead through each.
     """
 
-    moves: Array  # (S, M) by which each way changes the state
+    moves: list[Array]  # (ways, 1) by which each way changes the state, of each stage
     reached: list[int]  # how many states, the first ones, may come after each block
-    blocks: Array  # (blocks, M, states) where each way comes from
-    others: Array  # (S - blocks, AT_ONCE, states) where an odd integer comes from
+    blocks: Array  # (blocks, ways, states) where each way comes from
+    others: Array  # (stages - blocks, AT_ONCE, states) where an odd integer comes from
 
 
-@lru_cache(maxsize=16)
-def _trellis(bits: int, columns: tuple[int, ...]) -> _Trellis:
-    start = BLOCK * bits
-    moves = np.bitwise_xor.reduce(_WAYS * np.array(columns[:start]).reshape(-1, 1, BLOCK), 2)
+@lru_cache(maxsize=32)
+def _trellis(bits: int, its_columns: bytes) -> _Trellis:
+    columns = np.frombuffer(its_columns, np.int64)
+    start, length = BLOCK * bits, len(columns)
+    moves = np.bitwise_xor.reduce(_WAYS * columns[:start].reshape(-1, 1, BLOCK), 2)
     moves = np.concatenate([moves, moves ^ 1 << np.arange(bits)[:, None]], 1)
-    missing = -(len(columns) - start) % AT_ONCE
-    others = np.array(columns[start:] + missing * (0,), np.int64).reshape(-1, AT_ONCE)
+    others = np.zeros((-(-(length - start) // AT_ONCE), AT_ONCE), np.int64)
+    others.ravel()[: length - start] = columns[start:]
     more = np.bitwise_xor.reduce(_OTHER_WAYS * others[:, None], 2)
     states = np.arange(1 << bits)
     changed = np.bitwise_or.accumulate(np.bitwise_or.reduce(moves, 1))
     return _Trellis(
-        np.concatenate([moves, more]),
+        [ways[:, None] for stages in (moves, more) for ways in stages],
         [1 << so_far.bit_length() for so_far in changed.tolist()],
         states ^ moves[..., None],
         states ^ others[..., None],
@@ -190,29 +197,43 @@ def _best_path(dealt: Lanes, even: Array, odd: Array, prices: Costs) -> Choices:
         prices: (n, L) that the odd one costs more.
     """
     length, number = prices.shape
-    trellis = _trellis(dealt.bits, tuple(dealt.columns.tolist()))
-    moves = trellis.moves
-    block_prices, ranks = _blocks(dealt, even, odd, prices)
-    missing = -(length - BLOCK * dealt.bits) % AT_ONCE
-    each = np.pad(
-        prices[BLOCK * dealt.bits :], ((0, missing), (0, 0)), constant_values=IMPOSSIBLE
-    ).reshape(-1, AT_ONCE, number)
-    costs = _cheapest(trellis, block_prices, each)
-    total = np.minimum(_OTHER_WAYS @ each.astype(np.int32), IMPOSSIBLE)
-    keys = np.concatenate([RANKS * block_prices + ranks, RANKS * total + _OTHER_RANKS])
+    start = BLOCK * dealt.bits
+    trellis = _trellis(dealt.bits, dealt.columns.tobytes())
+    block_prices, ranks = _blocks(even[:start], odd[:start], prices[:start])
+    others = np.full((len(trellis.others), AT_ONCE, number), IMPOSSIBLE, np.int16)
+    others.reshape(-1, number)[: length - start] = prices[start:]
+    costs = _cheapest(trellis, block_prices, others)
     flat = costs.reshape(len(costs), -1)
+    keys = [*(RANKS * block_prices + ranks), *(RANKS * _sums(others) + _OTHER_RANKS)]
     state, lane = np.zeros(number, np.int64), np.arange(number)
-    taken = np.empty((len(moves), number), np.int64)
-    for stage in reversed(range(len(moves))):  # back, from the state without a syndrome
-        at = (state ^ moves[stage][:, None]) * number
+    taken = np.empty((len(keys), number), np.int64)
+    for stage in reversed(range(len(keys))):  # back, from the state without a syndrome
+        move = trellis.moves[stage]
+        at = (state ^ move) * number
         at += lane
         key = RANKS * flat[stage].take(at)
         key += keys[stage]
         ways = _WAY_OF_BLOCK_RANK if stage < dealt.bits else _WAY_OF_OTHER_RANK
         ways.take(key.min(0) & RANKS - 1, out=taken[stage], mode="clip")
-        state ^= moves[stage].take(taken[stage])
+        state ^= move.take(taken[stage])
     found = (_BLOCK_ODD[taken[: dealt.bits]], _OTHER_ODD[taken[dealt.bits :]])
     return np.concatenate([part.swapaxes(1, 2).reshape(-1, number) for part in found])[:length]
+
+
+def _sums(prices: Costs) -> NDArray[np.int32]:
+    """Return what each way through integers beyond the blocks costs.
+
+    Args:
+        prices: (S, AT_ONCE, L) that odd integers cost more.
+
+    Returns:
+        (S, ways, L).
+    """
+    stages, _, number = prices.shape
+    sums = np.zeros((stages, 1 << AT_ONCE, number), np.int32)
+    for i in range(AT_ONCE):
+        np.add(sums[:, : 1 << i], prices[:, i, None], out=sums[:, 1 << i : 2 << i])
+    return np.minimum(sums, IMPOSSIBLE, out=sums)
 
 
 def _cheapest(trellis: _Trellis, block_prices: Costs, prices: Costs) -> Costs:
@@ -258,27 +279,34 @@ def _cheapest(trellis: _Trellis, block_prices: Costs, prices: Costs) -> Costs:
     return costs
 
 
-def _blocks(
-    dealt: Lanes, even: Array, odd: Array, prices: Costs
-) -> tuple[Costs, NDArray[np.int64]]:
+def _blocks(even: Array, odd: Array, prices: Costs) -> tuple[Costs, NDArray[np.int64]]:
     """Return what each way through each block costs, and its rank among those that cost the same.
 
     The first integer that is not 0 turns the block's bit where it is negative; a block of zeros
     alone hides nothing, and its bit may be anything.
 
+    Args:
+        even: (blocks * BLOCK, L) choice for each integer.
+        odd: (blocks * BLOCK, L) other choice.
+        prices: (blocks * BLOCK, L) that the odd one costs more.
+
     Returns:
-        (int16 (blocks, M, L), int64 of the same shape).
+        (int16 (blocks, ways, L), int64 of the same shape).
     """
-    by_block = dealt.bits, BLOCK, prices.shape[1]
-    start = BLOCK * dealt.bits
-    choices = np.stack([values[:start].reshape(by_block) for values in (even, odd)], 1)
-    first, second = choices[:, _WAYS[:, 0], 0], choices[:, _WAYS[:, 1], 1]  # (blocks, ways, L)
-    told = np.where(first != 0, first, second)
-    price = _WAYS @ prices[:start].astype(np.int32).reshape(by_block) - BIT * (told != 0)
-    possible = np.concatenate([told >= 0, told <= 0], 1)  # without a turn, and with one
-    ranks = np.broadcast_to(_RANKS[:, None], told.shape).copy()
-    ranks[:, 0] = np.where(told[:, 0] == 0, 0, np.where(first[:, 0] != 0, 4, 10))
-    return (
-        np.where(possible, np.tile(price, (1, 2, 1)), IMPOSSIBLE).astype(np.int16),
-        np.concatenate([ranks, ranks + 1], 1),
-    )
+    by_block = (-1, BLOCK, prices.shape[1])
+    first, second = even.reshape(by_block).swapaxes(0, 1)
+    first_odd, second_odd = odd.reshape(by_block).swapaxes(0, 1)
+    some = first != 0
+    even_told = np.where(some, first, second)
+    told = [even_told, first_odd, first_odd, np.where(some, first, second_odd)]  # as `_WAYS`
+    one, other = prices.reshape(by_block).swapaxes(0, 1)
+    none = even_told == 0
+    price = [np.where(none, 0, -BIT), one - BIT, one + other - BIT, other - BIT]
+    found = np.empty((len(first), len(_RANKS), prices.shape[1]), np.int16)
+    for way in range(len(_WAYS)):  # without a turn, and with one
+        found[:, way] = np.where(told[way] >= 0, price[way], IMPOSSIBLE)
+        found[:, way + len(_WAYS)] = np.where(told[way] <= 0, price[way], IMPOSSIBLE)
+    even_ranks = np.where(none, 0, np.where(some, _FIRST_EVEN, _SECOND_EVEN))
+    ranks = np.broadcast_to(_RANKS, found.shape).copy()
+    ranks[:, :: len(_WAYS)] += even_ranks[:, None]
+    return found, ranks

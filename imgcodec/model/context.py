@@ -82,7 +82,8 @@ class ContextModel(nn.Module):
 @fusable
 def _squashed(values: Tensor, table: Tensor) -> Tensor:
     index = (values + (VALUE_LIMIT + 0.5)).clamp(0, 2 * VALUE_LIMIT)
-    return table[index.long()]
+    # half the time of table[index]
+    return table.index_select(0, index.long().flatten()).view(values.shape)
 
 
 def check(module: nn.Module) -> None:

@@ -93,9 +93,8 @@ def fit_masses(model: Model, pictures: Tensor) -> Tensor:
                 (plan,) = tile_codec.plan(tile_codec.latents(prepared, u), u, raw=False)
                 for step in plan.steps:
                     if isinstance(step, IntegerStep):
-                        values, rows, _ = step.arrays()
-                        magnitudes = np.minimum(np.abs(values), MAX_MAGNITUDE)
-                        np.add.at(counts, (rows, magnitudes), 1)
+                        magnitudes = np.minimum(np.abs(step.integers), MAX_MAGNITUDE)
+                        np.add.at(counts, (step.rows, magnitudes), 1)
         zero = counts[:, :1] / counts.sum(1, keepdims=True)
         rest = counts[:, 1:] / counts[:, 1:].sum(1, keepdims=True)
         rest = 0.99 * rest + 0.01 * large / large.sum()
