@@ -92,15 +92,15 @@ class LappedDCT(nn.Module):
         b, _, h, w = x.shape
         with torch.autocast(x.device.type, enabled=False):
             rows = _across_edges(x.permute(0, 2, 3, 1) - 0.5, self.lapping)
-            blocks = rows.view(b, h // STRIDE, STRIDE, w // STRIDE, STRIDE, 3).transpose(2, 3)
-            blocks = blocks.reshape(b, h // STRIDE, w // STRIDE, COEFFICIENTS)
-            return mixed(blocks, (self.analysis_basis.T / unit).T).permute(0, 3, 1, 2)
+            lines = rows.reshape(b, h // STRIDE, STRIDE, w // STRIDE, STRIDE * 3)
+            return mixed(lines, (self.analysis_basis.T / unit).T).permute(0, 3, 1, 2)
 
     def synthesise(self, t: Tensor, unit: Tensor | float = 1.0) -> Tensor:
         """Return the pixels of coefficients: the inverse of `analyse`, not clamped."""
         b, _, h, w = t.shape
         with torch.autocast(t.device.type, enabled=False):
-            blocks = mixed(t.permute(0, 2, 3, 1), self.synthesis_basis * unit, self.grey)
+            places = t.permute(0, 2, 3, 1)[:, :, None]
+            blocks = mixed(places, self.synthesis_basis * unit, self.grey)
             rows = blocks.view(b, h, w, STRIDE, STRIDE, 3).transpose(2, 3)
             rows = rows.reshape(b, h * STRIDE, w * STRIDE, 3)
             return _across_edges(rows, self.unlapping).permute(0, 3, 1, 2)

@@ -19,14 +19,14 @@ def near_zero(layer: nn.Conv2d, factor: float) -> nn.Conv2d:
 
 
 def mixed(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return a 1x1 convolution in float32, every line of places as a map of its own.
+    """Return linear maps of places in float32, every line of them as a map of its own.
 
     For fewer than 16 maps and a single thread, torch takes another library, which needs twice the
     time, and whose sums depend on the number of threads where there are few places.
 
     Args:
-        x: (B, h, w, C).
-        weight: (C', C).
+        x: (B, h, k, w, C), so many lines are one of places.
+        weight: (C', k C).
         bias: (C',).
 
     Returns:
@@ -35,8 +35,9 @@ def mixed(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     lines = x.flatten(0, 1)
     few = len(lines)
     if few < LEAST_MAPS:
-        lines = F.pad(lines, (0, 0, 0, 0, 0, LEAST_MAPS - few))
-    found = F.conv2d(lines.transpose(1, 2)[:, :, None], weight[:, :, None, None], bias)
+        lines = F.pad(lines, (0, 0, 0, 0, 0, 0, 0, LEAST_MAPS - few))
+    kernel = weight.unflatten(1, (lines.shape[1], -1)).transpose(1, 2)[..., None]
+    found = F.conv2d(lines.permute(0, 3, 1, 2), kernel, bias)
     places: Tensor = found[:few, :, 0].transpose(1, 2).unflatten(0, x.shape[:2])
     return places
 
@@ -44,7 +45,8 @@ def mixed(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def with_skip(y: Tensor, skip: nn.Conv2d, x: Tensor) -> Tensor:
     """Return y + skip(x) in float32, of maps and a convolution 1x1 without bias."""
     with torch.autocast(x.device.type, enabled=False):
-        found = mixed(x.permute(0, 2, 3, 1), skip.weight[:, :, 0, 0]).permute(0, 3, 1, 2)
+        found = mixed(x.permute(0, 2, 3, 1)[:, :, None], skip.weight[:, :, 0, 0])
+        found = found.permute(0, 3, 1, 2)
         return found.add_(y)
 
 
