@@ -282,8 +282,8 @@ class Chooser:
         limit = costs.shape[1] // 2
         index = logits.clamp(-limit, limit).long() + limit
         cost = len(wanted) if self.raw else float(costs[wanted.long(), index].sum())
-        bits = wanted.cpu().numpy().astype(np.int32)
-        plan.add(BitStep(bits, logits.long().cpu().numpy()), cost)
+        bits = _host(wanted).astype(np.int32)
+        plan.add(BitStep(bits, _host(logits.long())), cost)
         return wanted
 
 
@@ -320,7 +320,7 @@ class Script:
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Return the single bits of one step of one picture, (N,) float32."""
         (coder,) = self.coders
-        found = code_bits(coder, None, logits.long().cpu().numpy(), self.tables.probabilities)
+        found = code_bits(coder, None, _host(logits.long()), self.tables.probabilities)
         return torch.from_numpy(found).to(logits.device).float()
 
 
@@ -335,9 +335,9 @@ def is_sent(rows: Any, digits: Any, codes: bool) -> Any:
 def hidden_signs(magnitudes: Tensor, rows: Tensor) -> Tensor:
     """Return whose signs are hidden, bool (N,), of the integers of one step that are sent."""
     hidden = torch.zeros_like(magnitudes, dtype=torch.bool)
-    lanes = sign_hiding.lanes(rows.cpu().numpy())
+    lanes = sign_hiding.lanes(_host(rows))
     if lanes is not None:
-        index, _ = sign_hiding.signs(lanes, magnitudes.cpu().numpy())
+        index, _ = sign_hiding.signs(lanes, _host(magnitudes))
         hidden[torch.from_numpy(index).to(hidden.device)] = True
     return hidden
 
@@ -349,4 +349,4 @@ def _host(values: Tensor) -> NDArray[Any]:
 
 
 def _raw_bits(found: Tensor, digits: Tensor) -> float:
-    return float(raw_bits(found.long().cpu().numpy(), digits.long().cpu().numpy()))
+    return float(raw_bits(_host(found.long()), _host(digits.long())))
