@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,18 @@ class Cache:
     """A folder with one small file for each row; what is broken in it is measured again."""
 
     def __init__(self, folder: Path, circumstances: dict[str, Any]) -> None:
-        """Use a folder; rows of other circumstances (machine, threads, ...) are others."""
+        """Use a folder; rows of other circumstances (machine, threads, ...) are others.
+
+        Raises:
+            AicError: nothing can be written there, before anything is measured.
+        """
         self._folder, self._circumstances = folder, circumstances
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise AicError(f"{folder}: {error.strerror}: --cache DIR or --no-cache") from error
 
     def key(self, picture: bytes, coder: dict[str, Any], setting: float) -> str:
         """Return the name of a row: a hash of the picture's file, the codec and its setting."""
@@ -53,8 +64,4 @@ class Cache:
     def put(self, key: str, row: Row) -> None:
         """Keep a row; infinite values (PSNR of equal pictures) are written as JSON's Infinity."""
         values = {k: None if v != v else v for k, v in dataclasses.asdict(row).items()}
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise AicError(f"{self._folder}: {error.strerror}") from error
         files.write_bytes(self._folder / f"{key}.json", json.dumps(values).encode(), force=True)

@@ -534,6 +534,13 @@ def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
     assert codec.calls
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(AicError, match="file.*: --cache DIR or --no-cache"):
+        row_cache.Cache(tmp_path / name, {})
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
     cache = row_cache.Cache(tmp_path / "cache", {})
     rows = measure.run([coders.Aic(FakeCodec(), [0.5])], folder, cache=cache)
