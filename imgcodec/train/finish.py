@@ -28,6 +28,7 @@ from imgcodec.train.trainee import Trainee
 from imgcodec.weights import Tables, load, save
 
 PARTS = {"decoder": "g_s", "contexts": "code_context"}  # what may learn, and its module
+DRAWN_AT_ONCE = 64  # patches: as floats, and worn, they take many times their bytes
 AT_ONCE = 4  # patches encoded together
 TELL_EVERY = 50  # steps
 STAGE = Stage(quantised=True, real=True)
@@ -96,10 +97,13 @@ def drawn(
         seed: of everything random.
     """
     generator = torch.Generator(crops.device).manual_seed(seed)
-    patches = data.wear(data.sample(crops, count, side, generator), worn, generator)
+    patches = []
+    for some in torch.arange(count).split(DRAWN_AT_ONCE):
+        x = data.wear(data.sample(crops, len(some), side, generator), worn, generator)
+        patches.append(torch.round(255 * x).to(torch.uint8))
     u = data.rate_parameters(count, generator)
     order = torch.randperm(count, generator=generator, device=crops.device)
-    return encoded(model, tables, torch.round(255 * patches).to(torch.uint8), u[order])
+    return encoded(model, tables, torch.cat(patches), u[order])
 
 
 @torch.inference_mode()
