@@ -1,7 +1,7 @@
 """Checkpoints: what a run needs to go on or to begin, and what an export needs."""
 
 import io
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -21,7 +21,7 @@ def save_checkpoint(
     path: Path,
     trainee: Trainee,
     elapsed_s: float,
-    fresh: bool,
+    began: Mapping[str, bool],
     masses: Tensor | None,
     half: bool,
 ) -> None:
@@ -31,7 +31,7 @@ def save_checkpoint(
         path: where to.
         trainee: the model as trained, the moving average of its weights, and the optimiser.
         elapsed_s: training time, seconds.
-        fresh: whether the run began with random weights.
+        began: "fresh" and "settles", how the run began, see `imgcodec.train.run`.
         masses: fitted mass table, None while training goes on.
         half: whether to write the average alone, and the transforms' weights as float16.
 
@@ -46,7 +46,7 @@ def save_checkpoint(
         else average,
         "step": trainee.step,
         "elapsed_s": elapsed_s,
-        "fresh": fresh,
+        **began,
         "masses": masses,
     }
     if not half:

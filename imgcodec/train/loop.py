@@ -133,7 +133,6 @@ def train(
             rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
         else:
             rate = schedule.learning_rate(learning_rate, progress, step, ends)
-        contexts, trunks = (rate * share for share in schedule.shares(progress, fresh))
         count = max(1, batch * crop**2 // side**2)
         x = data.wear(data.sample(crops, count, side, generator), WORN, generator)
         u = data.rate_parameters(count, generator)
@@ -141,7 +140,8 @@ def train(
         if objective == "paper":
             stage = stage._replace(real=False)
         for run in runs:
-            run.trainee.advance(x, u, stage, (contexts, trunks))
+            contexts, trunks = schedule.shares(progress, run.settles)
+            run.trainee.advance(x, u, stage, (contexts * rate, trunks * rate))
         for run in runs:
             run.trainee.join()
         taken = time.perf_counter() - started

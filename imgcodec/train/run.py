@@ -21,6 +21,7 @@ from imgcodec.train.checkpoint import load_weights, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
 from imgcodec.train.trainee import Trainee
 
+CONTEXTS = "code_context", "level_context"
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
@@ -30,6 +31,7 @@ class Run:
     Attributes:
         trainee: the model, its average and its optimiser.
         fresh: whether the model began with random weights.
+        settles: whether it has context models that the weights that it began with lack.
         target: its checkpoint.
     """
 
@@ -67,9 +69,10 @@ class Run:
             model.load_state_dict(state["model"])
         else:
             model.start_from(coefficient_deviation(model, crops))
-        if start:
-            adopt(model, load_weights(start))
-        self.trainee = Trainee(model.to(crops.device), objective)
+        new = adopt(model, load_weights(start)) if start else set()
+        settles = any(name.startswith(CONTEXTS) for name in new)
+        self.settles = state.get("settles", not self.fresh) if state else settles
+        self.trainee = Trainee(model.to(crops.device), objective, self.fresh)
         if state:
             self.trainee.resume(state["average"], state["optimiser"], state["step"])
         self._anchor = validate.jpeg_curve(held, config.metric)
@@ -108,7 +111,8 @@ class Run:
         masses = None
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
-        save_checkpoint(self.target, trainee, elapsed_s, self.fresh, masses, self._half)
+        began = {"fresh": self.fresh, "settles": self.settles}
+        save_checkpoint(self.target, trainee, elapsed_s, began, masses, self._half)
         draw(self._log, self._curves)
 
 
@@ -124,13 +128,17 @@ def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def adopt(model: Model, weights: dict[str, Tensor]) -> None:
+def adopt(model: Model, weights: dict[str, Tensor]) -> set[str]:
     """Take over the weights of another model, which may be smaller.
 
     Tensors of the same name and shape are copied; inputs that a layer of the other lacks, the
     last ones, count for nothing at first; residual blocks that it lacks start close to the
     identity.
+
+    Returns:
+        The names of the tensors that the other model lacks, or has in another shape.
     """
+    new = set()
     for name, tensor in model.state_dict().items():
         known, other = tensor, weights.get(name)
         if other is not None and other.dim() == tensor.dim() > 1:
@@ -140,6 +148,9 @@ def adopt(model: Model, weights: dict[str, Tensor]) -> None:
             known.copy_(other)
         elif name.endswith(NEW_BLOCK):
             tensor.mul_(NEW_BLOCK_FACTOR)
+        if other is None or other.shape != tensor.shape:
+            new.add(name)
+    return new
 
 
 def draw(log: Path, target: Path) -> None:

@@ -13,8 +13,8 @@ REAL_FROM = 0.43
 # Share of the time after which patches are larger, where that is asked for; the learning rate
 # decays once more, from half the peak.
 FINAL_FROM = 0.75
-# Share of the time in which a run that starts from other weights trains the context models alone,
-# with a learning rate so many times that of the rest: some of their layers may be new.
+# Share of the time in which a run that starts from weights without some layers of its context
+# models trains these alone, with a learning rate so many times that of the rest.
 SETTLING, SETTLING_RATE = 0.04, 4.0
 
 
@@ -50,7 +50,11 @@ def learning_rate(peak: float, progress: float, step: int, ends: tuple[float, ..
     return decayed * min(1.0, step / WARM_UP_STEPS)
 
 
-def shares(progress: float, fresh: bool) -> tuple[float, float]:
-    """Return how much of the learning rate the context models and the other networks get."""
-    settling = not fresh and progress < SETTLING
-    return (SETTLING_RATE, 0.0) if settling else (1.0, 1.0)
+def shares(progress: float, settles: bool) -> tuple[float, float]:
+    """Return how much of the learning rate the context models and the other networks get.
+
+    Args:
+        progress: share of the time, 0..1.
+        settles: whether some layers of the context models are new.
+    """
+    return (SETTLING_RATE, 0.0) if settles and progress < SETTLING else (1.0, 1.0)

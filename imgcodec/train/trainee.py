@@ -18,7 +18,10 @@ from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.train import loss
 from imgcodec.train.schedule import Stage
 
-AVERAGING = 0.998  # decay of the moving average of the weights
+# The moving average of the weights is one over so many pixels, 500 steps of 64 patches of 256x256,
+# and at first over a share of the steps so far: random weights are soon left behind.
+AVERAGED_PX = 2**31
+AVERAGED_FRESH, AVERAGED = 1 / 10, 1 / 2
 MOST_NORM = 1.0  # of the gradient
 EAGER_STEPS = 3  # of a stage, before it is captured
 WAIT_EVERY = 8  # steps after which the host waits for the device, which keeps its clock honest
@@ -27,8 +30,8 @@ WAIT_EVERY = 8  # steps after which the host waits for the device, which keeps i
 class Trainee:
     """A model, the average of its weights, the optimiser, and what a step needs."""
 
-    def __init__(self, model: Model, objective: str) -> None:
-        """Prepare a model, on its device, to be trained."""
+    def __init__(self, model: Model, objective: str, fresh: bool = False) -> None:
+        """Prepare a model, on its device, to be trained; a fresh one has random weights."""
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -51,6 +54,7 @@ class Trainee:
             fused=True,
         )
         self._own_rates()
+        self._averaged = AVERAGED_FRESH if fresh else AVERAGED
         self.lag = torch.zeros((), device=self.device)
         # loss, bits per pixel and PSNR, added up since `take_sums`
         self.sums = torch.zeros(3, device=self.device)
@@ -88,7 +92,8 @@ class Trainee:
             self.u.copy_(u)
             for own, rate in zip(self.rates, rates, strict=True):
                 own.fill_(rate)
-            self.lag.fill_(1 - min(AVERAGING, self.step / (self.step + 10)))
+            pixels = x.shape[0] * x.shape[2] * x.shape[3]
+            self.lag.fill_(max(pixels / AVERAGED_PX, 1 / (1 + self._averaged * self.step)))
             if stage != self.stage:
                 set_quantised(self.model, stage.quantised)
                 self.stage, self.eager_steps, self.graph = stage, 0, None

@@ -771,12 +771,26 @@ def test_a_run_may_start_from_a_weights_file(clock, watch, pictures, tmp_path):
         assert torch.equal(watch[4].state[name], value), name
 
 
+@pytest.mark.parametrize("changes", [{}, {"encoder_blocks": 4}, {"context_phases": 6}])
+def test_contexts_learn_alone_first_where_some_of_their_layers_are_new(
+    clock, watch, pictures, tmp_path, changes
+):
+    short(pictures, tmp_path / "a")
+    config = replace(TINY, **changes)
+    short(pictures, tmp_path / "b", start=tmp_path / "a" / "last.pt", config=config)
+    first, second, third = (step.state for step in watch[4:7])
+    trunk, context = "g_a.stem.weight", "code_context.latents.outer.1.weight"
+    assert torch.equal(first[trunk], second[trunk]) == ("context_phases" in changes)
+    assert not torch.equal(second[trunk], third[trunk])
+    assert not torch.equal(first[context], second[context])
+
+
 def test_inputs_that_a_layer_lacked_count_for_nothing_at_first():
     model, other = Model(TINY), Model(TINY)
     name = "code_context.pyramid.details.collect.weight"
     weights = other.state_dict()
     weights[name] = weights[name][:, :-2]
-    run.adopt(model, weights)
+    assert run.adopt(model, weights) == {name}
     adopted = model.state_dict()[name]
     assert torch.equal(adopted[:, :-2], weights[name])
     assert not adopted[:, -2:].any()

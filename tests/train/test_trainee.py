@@ -10,7 +10,7 @@ from imgcodec.model import Model, ModelConfig, cells, fusion
 from imgcodec.model.fusion import fusable, fusing
 from imgcodec.train import loss
 from imgcodec.train.schedule import Stage
-from imgcodec.train.trainee import AVERAGING, Trainee
+from imgcodec.train.trainee import Trainee
 
 SMALL = ModelConfig(
     latents=12, width=8, encoder_blocks=2, decoder_blocks=2, attention_width=8, attention_heads=2,
@@ -24,11 +24,11 @@ NO_KERNELS = {
 }  # fmt: skip
 
 
-def trainee(config=SMALL):
+def trainee(config=SMALL, fresh=False):
     torch.manual_seed(3)
     model = Model(config)
     model.start_from(torch.linspace(1, 0.01, 192))
-    return Trainee(model, "rd")
+    return Trainee(model, "rd", fresh)
 
 
 def batches(count, side=64):
@@ -152,7 +152,8 @@ def test_a_gradient_that_is_not_finite_changes_nothing(monkeypatch):
     assert not torch.equal(one.model.g_a.stem.weight, before["g_a.stem.weight"])
 
 
-def test_the_average_follows_slowly_in_the_end():
+def test_the_average_is_one_over_so_many_pixels_in_the_end(monkeypatch):
+    monkeypatch.setattr("imgcodec.train.trainee.AVERAGED_PX", 2**22)
     one = trainee()
     one.step = 10**6
     ((x, u),) = batches(1)
@@ -160,7 +161,19 @@ def test_the_average_follows_slowly_in_the_end():
     one.advance(x, u, REAL, (1e-3, 1e-3))
     moved = one.model.g_a.stem.weight - before
     found = one.average.g_a.stem.weight - before
-    torch.testing.assert_close(found, (1 - AVERAGING) * moved, rtol=1e-3, atol=1e-8)
+    torch.testing.assert_close(found, 2 * 64 * 64 / 2**22 * moved, rtol=1e-3, atol=1e-8)
+
+
+@pytest.mark.parametrize(("fresh", "share"), [(True, 1 / 3), (False, 1 / 11)])
+def test_the_average_is_at_first_one_over_a_share_of_the_steps(fresh, share):
+    one = trainee(fresh=fresh)
+    one.step = 19  # and one more
+    ((x, u),) = batches(1)
+    before = one.average.g_a.stem.weight.clone()
+    one.advance(x, u, REAL, (1e-3, 1e-3))
+    moved = one.model.g_a.stem.weight - before
+    found = one.average.g_a.stem.weight - before
+    torch.testing.assert_close(found, share * moved, rtol=1e-3, atol=1e-8)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
