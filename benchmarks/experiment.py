@@ -9,13 +9,19 @@ the BD-rate against JPEG on the validation slice, estimated from the probabiliti
 that files would hold. With `--start` all begin with the weights of a checkpoint, as far as they
 have such layers.
 
+    python benchmarks/experiment.py TARS/ --out trials/ --patches 70000 --batch 16 --crop 256 \
+        --start weights/aic-psnr-1.0.safetensors --only contexts --learning-rate 2e-4 \
+        --variant base '{}' --variant far '{"context_phases": 6, "context_radius": 2}'
+
+With `--only contexts` the context models alone learn: the transforms stay as they are.
+
     python benchmarks/experiment.py TARS/ --out trials/ --patches 4400 --batch 4 --crop 256 \
         --start weights/aic-psnr-1.0.safetensors --only decoder --examples 4400 \
         --variant base '{}' --variant coarse '{"coarse_blocks": 2}'
 
-With `--only` the encoder and the rest stay as they are, and the parts named learn from what files
-would hold of so many examples; printed is the BD-rate against the weights of the start, which
-have to be a weights file. `--only-new` lets only layers learn that the start lacks.
+With `--only decoder` the rest stays as it is, and decoders learn from what files would hold of so
+many examples; printed is the BD-rate against the weights of the start, which have to be a weights
+file. `--only-new` lets only layers learn that the start lacks.
 """
 
 import argparse
@@ -25,8 +31,9 @@ from pathlib import Path
 import torch
 
 from imgcodec.model import Model, ModelConfig
-from imgcodec.train.finish import PARTS, finish
+from imgcodec.train.finish import finish
 from imgcodec.train.loop import train
+from imgcodec.train.trainee import PARTS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -45,9 +52,9 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--learning-rate", type=float, default=4e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", choices=[*PARTS], help="what learns")
+    parser.add_argument("--only", choices=[*PARTS], help="what learns")
     parser.add_argument("--only-new", action="store_true", help="of it, what the start lacks")
-    parser.add_argument("--examples", type=int, default=1800, help="for --only")
+    parser.add_argument("--examples", type=int, default=1800, help="for --only decoder")
     arguments = parser.parse_args()
     settings = vars(arguments)
     data, out, variants, only, only_new, examples = (
@@ -60,15 +67,19 @@ def main() -> None:
             fields["groups"] = tuple(fields["groups"])
         configs[name] = ModelConfig(**fields)
     seconds = settings.pop("seconds")
-    if only:
-        if settings["start"] is None or seconds:
-            parser.error("--only goes with --start, without --seconds")
-        finish(data, out, configs, parts=only, only_new=only_new, examples=examples,
-               tell=print, device=DEVICE, **settings)  # fmt: skip
+    if only and settings["start"] is None:
+        parser.error("--only goes with --start")
+    if only == "decoder":
+        if seconds:
+            parser.error("--only decoder and --seconds exclude each other")
+        finish(data, out, configs, only_new=only_new, examples=examples, tell=print,
+               device=DEVICE, **settings)  # fmt: skip
         return
+    if only_new:
+        parser.error("--only-new goes with --only decoder")
     if seconds:
         settings["patches"] = None
-    train(data, out, 0.0, seconds, configs=configs, device=DEVICE, **settings)
+    train(data, out, 0.0, seconds, configs=configs, device=DEVICE, only=only, **settings)
     print(f"{'variant':<16} {'parameters':>10} {'BD-rate':>9}")
     for name, config in configs.items():
         size = sum(parameter.numel() for parameter in Model(config).parameters())

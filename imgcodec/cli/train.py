@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,13 @@ TRAINING = combine(
         "--start",
         type=READ,
         metavar="FILE",
-        help="Checkpoint or weights file, perhaps of a smaller model, that a new run starts from.",
+        help="Checkpoint or weights file that a new run starts from.",
+    ),
+    click.option(
+        "--only",
+        type=click.Choice(["contexts"]),
+        help="What learns of --start: the context models alone. What a decoder makes of latents "
+        "stays as it is.",
     ),
     click.option(
         "--loss",
@@ -66,10 +73,8 @@ TRAINING = combine(
     click.option(
         "--config",
         type=click.Choice(["aic", "paper"]),
-        default="aic",
-        show_default=True,
-        help="Sizes of the networks: as in the shipped weights, or as in the paper; "
-        "a resumed run keeps its own.",
+        help="Sizes of the networks: as in the shipped weights, or as in the paper. Without it, "
+        "a run has those of --start or --resume, and a new one those of the shipped weights.",
     ),
     click.option(
         "tunes",
@@ -146,7 +151,7 @@ TRAINING = combine(
 @FORCE
 def train(
     data: Path | None, out: Path | None, resume: Path | None, start: Path | None,
-    target: Path | None, config: str, tunes: tuple[str, ...], device: str, force: bool,
+    target: Path | None, config: str | None, tunes: tuple[str, ...], device: str, force: bool,
     **settings: Any,
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
@@ -163,6 +168,8 @@ def train(
         raise click.UsageError("--data and --out are needed to train")
     if resume is not None and start is not None:
         raise click.UsageError("--resume and --start exclude each other")
+    if settings["only"] is not None and start is None:
+        raise click.UsageError("--only goes with --start")
     if settings["seconds"] is not None and resume is not None:
         raise click.UsageError("--seconds and --resume exclude each other")
     if len(tunes) > 1 and (resume is not None or config == "paper"):
@@ -173,13 +180,15 @@ def train(
 
     from imgcodec.model import ModelConfig
     from imgcodec.perceptual.distortion import METRIC_OF_TUNE
+    from imgcodec.train.checkpoint import load_config
     from imgcodec.train.loop import train as run
 
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise AicError("no CUDA device found")
     device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
-    sizes = {tune: ModelConfig(metric=METRIC_OF_TUNE[tune]) for tune in tunes}
+    own = load_config(start) if start is not None and config is None else ModelConfig()
+    sizes = {tune: replace(own, metric=METRIC_OF_TUNE[tune]) for tune in tunes}
     if len(sizes) == 1:
         sizes = {".": ModelConfig.paper() if config == "paper" else sizes[tunes[0]]}
     for path in run(

@@ -35,7 +35,7 @@ class LatentBits:
     Without weights, latents are rounded to the nearest and the bits are those of latents with
     uniform noise, which have gradients. With weights, they become what costs least, bits and
     weighted squared error together, and the bits are those of that: see `choose_cells` for the
-    gradients, which latents may have or lack.
+    gradients. Latents may have none; then none goes through their rounded values either.
     """
 
     def __init__(
@@ -56,8 +56,10 @@ class LatentBits:
             bits, value = self._round(y, mean, scale)
         else:
             weight = self.weights[part].index_select(1, places)
-            if y.requires_grad:
+            if self.training or y.requires_grad:
                 bits, value = choose_cells(y, mean, scale, weight, self.dearer, self.training)
+                if not y.requires_grad:
+                    value = value.detach()
             else:
                 bits, value = self._round_cheaply(y, mean, scale, weight)
         self.bits = self.bits + bits
@@ -75,16 +77,11 @@ class LatentBits:
     def _round_cheaply(
         self, y: Tensor, mean: Tensor, scale: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Round latents without gradient; scales learn from the cells, means from noise."""
-        middle = mean.detach() / MEAN_UNIT
-        rows = scale.detach().round().clamp(0, NUM_SCALES - 1).long()
+        """Round latents without gradient."""
+        middle = mean / MEAN_UNIT
+        rows = scale.round().clamp(0, NUM_SCALES - 1).long()
         cells, _ = round_cheaply(y - middle, rows, None, weight, self.costs)
-        bits = logistic_bits(cells, scale)
-        if self.training:
-            noise = torch.rand_like(y) - 0.5
-            teacher = logistic_bits(y - mean / MEAN_UNIT + noise, scale.detach())
-            bits = bits + teacher - teacher.detach()
-        return bits.sum((1, 2)), cells + middle
+        return logistic_bits(cells, scale).sum((1, 2)), cells + middle
 
     def result(self) -> list[Tensor]:
         """Return the rounded latents in steps, part by part, with the latents' gradient."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from imgcodec import files, weights
 from imgcodec.errors import AicError
+from imgcodec.model import ModelConfig
 from imgcodec.train.trainee import Trainee
 
 WEIGHTS = {"config", "average"}  # what a new run or an export needs
@@ -68,6 +69,7 @@ def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
         if state.keys() >= WEIGHTS:
             if not state.keys() >= parts:
                 raise AicError(f"{path} holds averaged weights alone: start from it, or export it")
+            ModelConfig(**state["config"])  # or it raises
             whole = {
                 name: tensor.float() if tensor.is_floating_point() else tensor
                 for name, tensor in state["average"].items()
@@ -91,6 +93,17 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         return weights.load(path).model.state_dict()
     average: dict[str, Tensor] = load_checkpoint(path, WEIGHTS)["average"]
     return average
+
+
+def load_config(path: Path) -> ModelConfig:
+    """Return the sizes of the model that `load_weights` reads.
+
+    Raises:
+        AicError: the file is no such one.
+    """
+    if path.suffix == ".safetensors":
+        return weights.load(path).model.config
+    return ModelConfig(**load_checkpoint(path, WEIGHTS)["config"])
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:

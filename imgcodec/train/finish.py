@@ -1,10 +1,10 @@
-"""The last stage: decoders and context models alone, on what files hold of pictures.
+"""The last stage: decoders alone, on what files hold of pictures.
 
-The encoder stays as it is, and what it makes of patches is made once, hidden signs and all; so a
+The rest stays as it is, and what it makes of patches is made once, hidden signs and all; so a
 step costs a third of one of everything, and the decoder sees the very codes of files.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,6 @@ from imgcodec.codec.tile_codec import Codes, TileCodec
 from imgcodec.format.container import MAX_U
 from imgcodec.model import Dequantised, Model, ModelConfig, Rates
 from imgcodec.model.context import freeze
-from imgcodec.model.integer import integers_kept
-from imgcodec.model.steps import rounding_weights
-from imgcodec.model.visitors import LatentBits
 from imgcodec.runtime.precision import multiplies_int8
 from imgcodec.train import data, loss, schedule, validate
 from imgcodec.train.loop import PAGES, VALIDATION_SIDE, WORN
@@ -27,7 +24,6 @@ from imgcodec.train.schedule import Stage
 from imgcodec.train.trainee import Trainee
 from imgcodec.weights import Tables, load, save
 
-PARTS = {"decoder": "g_s", "contexts": "code_context"}  # what may learn, and its module
 DRAWN_AT_ONCE = 64  # patches: as floats, and worn, they take many times their bytes
 AT_ONCE = 4  # patches encoded together
 TELL_EVERY = 50  # steps
@@ -39,7 +35,6 @@ class Examples(NamedTuple):
 
     x: Tensor  # (N, 3, H, W) uint8
     u: Tensor  # (N,) rate parameters
-    y: Tensor  # (N, latents, h, w) float16, what the encoder puts out
     y_hat: Tensor  # (N, latents, h, w) float16, what a decoder reads
     levels: Tensor  # (N, 1, h, w) uint8
     bits: Tensor  # (N,)
@@ -73,7 +68,6 @@ def encoded(model: Model, tables: Tables, pixels: Tensor, u: Tensor) -> Examples
             Examples(
                 part,
                 torch.tensor(numbers, device=u.device) / MAX_U,
-                latents.y.half(),
                 coded.y_hat.half(),
                 latents.levels.to(torch.uint8),
                 torch.tensor([8 * plan.estimated_bytes for plan in plans], device=u.device),
@@ -126,21 +120,19 @@ def curve(model: Model, tables: Tables, pictures: Tensor) -> validate.Curve:
 
 
 class Finisher(Trainee):
-    """A model of which some parts learn from examples."""
+    """A model whose decoder learns from examples."""
 
-    def __init__(self, model: Model, parts: Sequence[str], known: Collection[str] = ()) -> None:
+    def __init__(self, model: Model, known: Collection[str] = ()) -> None:
         """Prepare.
 
         Args:
             model: that learns.
-            parts: what of it, names of `PARTS`.
             known: parameters that stay as they are.
         """
-        super().__init__(model, "rd")
-        modules = tuple(f"{PARTS[name]}." for name in parts)
+        super().__init__(model, "rd", only="decoder")
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(modules) and name not in known)
-        self._parts = parts
+            if name in known:
+                parameter.requires_grad_(False)
         self._examples: Examples | None = None
 
     def learn(self, examples: Examples, rate: float) -> None:
@@ -153,22 +145,12 @@ class Finisher(Trainee):
         self.advance(examples.x, examples.u, STAGE, (rate, rate))
 
     def forward(self, stage: Stage) -> tuple[Tensor, Rates, Tensor]:
-        """Return what a file holds, of the parts that learn with gradients."""
+        """Return what the decoder makes of what a file holds."""
         examples = self._examples
         if examples is None:
             raise ValueError("a step needs examples")
-        model, u, levels = self.model, examples.u, examples.levels
-        x_hat = model.reconstruct(Dequantised(levels, examples.y_hat), u)
-        bits = examples.bits
-        if "contexts" in self._parts:
-            exact = torch.autocast(u.device.type, enabled=False)
-            with exact, integers_kept(model):
-                parts = model.split(examples.y / model.steps(levels, u), levels)
-                weights = rounding_weights(levels, model.config)
-                visit = LatentBits(parts, weights, model.costs, training=True)
-                model.walk_codes(levels, u, visit)
-            bits = visit.bits
-        return x_hat, Rates(bits, torch.zeros_like(bits)), levels
+        x_hat = self.model.reconstruct(Dequantised(examples.levels, examples.y_hat), examples.u)
+        return x_hat, Rates(examples.bits, torch.zeros_like(examples.bits)), examples.levels
 
 
 def finish(
@@ -176,7 +158,6 @@ def finish(
     out: Path,
     configs: Mapping[str, ModelConfig],
     start: Path,
-    parts: Sequence[str],
     only_new: bool,
     examples: int,
     tell: Callable[[str], None],
@@ -187,15 +168,14 @@ def finish(
     learning_rate: float = 2e-4,
     patches: int = 4_400,
 ) -> dict[str, float | None]:
-    """Train parts of models side by side on the same examples, and write each, NAME.safetensors.
+    """Train decoders side by side on the same examples, and write each model, NAME.safetensors.
 
     Args:
         data_dir: folder with tar files of equally large pictures.
         out: folder for the weights.
         configs: sizes of each model, by name.
         start: weights file that all begin with, see `adopt`; its encoder makes the examples.
-        parts: what learns, names of `PARTS`.
-        only_new: whether of these only layers learn that `start` lacks.
+        only_new: whether only layers learn that `start` lacks.
         examples: how many patches are encoded.
         tell: gets a line now and then.
         device: "cpu" or "cuda".
@@ -220,7 +200,7 @@ def finish(
         torch.manual_seed(seed)
         model = Model(config)
         adopt(model, known.state_dict())
-        runs[name] = Finisher(model.to(device), parts, known.state_dict() if only_new else ())
+        runs[name] = Finisher(model.to(device), known.state_dict() if only_new else ())
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     steps, since = max(patches // batch, 1), 0

@@ -40,6 +40,7 @@ def train(
     patches: int | None = None,
     pages: float = PAGES,
     half: bool = False,
+    only: str | None = None,
 ) -> list[Path]:
     """Train models side by side, on the same patches, and return their last checkpoints.
 
@@ -70,6 +71,8 @@ def train(
         pages: share of rendered pages among the pictures that are trained on, 0 to below 1.
         half: whether checkpoints hold the averaged weights alone, transforms as float16: enough
             to start from and to export, not to resume.
+        only: what learns: "contexts" for the context models alone. The transforms stay as they
+            are, and with them what a decoder makes of latents. None for everything.
 
     Raises:
         AicError: sizes that do not fit each other, a checkpoint that cannot be gone on from, or
@@ -98,7 +101,7 @@ def train(
     for name, config in (configs or {".": ModelConfig()}).items():
         torch.manual_seed(seed)
         runs.append(
-            Run(out / name, config, crops, held, min(sides), objective, half, start, state)
+            Run(out / name, config, crops, held, min(sides), objective, half, start, state, only)
         )
     fresh = runs[0].fresh
     step, elapsed = (state["step"], state["elapsed_s"]) if state else (0, 0.0)

@@ -19,9 +19,8 @@ from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.train import validate
 from imgcodec.train.checkpoint import load_weights, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
-from imgcodec.train.trainee import Trainee
+from imgcodec.train.trainee import PARTS, Trainee
 
-CONTEXTS = "code_context", "level_context"
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
@@ -38,6 +37,7 @@ class Run:
     def __init__(
         self, out: Path, config: ModelConfig, crops: Tensor, held: Tensor, crop: int,
         objective: str, half: bool, start: Path | None, state: dict[str, Any] | None,
+        only: str | None,
     ) -> None:  # fmt: skip
         """Begin, or go on.
 
@@ -51,6 +51,7 @@ class Run:
             half: whether checkpoints are small, see `save_checkpoint`.
             start: checkpoint or weights file that the model begins with, see `adopt`.
             state: a checkpoint to go on from.
+            only: what learns, see `Trainee`.
 
         Raises:
             AicError: pictures or patches are too small for the metric, or `start` is no such file.
@@ -70,9 +71,9 @@ class Run:
         else:
             model.start_from(coefficient_deviation(model, crops))
         new = adopt(model, load_weights(start)) if start else set()
-        settles = any(name.startswith(CONTEXTS) for name in new)
+        settles = any(name.startswith(PARTS["contexts"]) for name in new)
         self.settles = state.get("settles", not self.fresh) if state else settles
-        self.trainee = Trainee(model.to(crops.device), objective, self.fresh)
+        self.trainee = Trainee(model.to(crops.device), objective, self.fresh, only)
         if state:
             self.trainee.resume(state["average"], state["optimiser"], state["step"])
         self._anchor = validate.jpeg_curve(held, config.metric)

@@ -23,6 +23,10 @@ from imgcodec.train.schedule import Stage
 AVERAGED_PX = 2**31
 AVERAGED_FRESH, AVERAGED = 1 / 10, 1 / 2
 MOST_NORM = 1.0  # of the gradient
+PARTS = {  # what may learn alone, and how the names of its tensors begin
+    "contexts": ("code_context.", "level_context."),
+    "decoder": ("g_s.",),
+}
 EAGER_STEPS = 3  # of a stage, before it is captured
 WAIT_EVERY = 8  # steps after which the host waits for the device, which keeps its clock honest
 
@@ -30,8 +34,19 @@ WAIT_EVERY = 8  # steps after which the host waits for the device, which keeps i
 class Trainee:
     """A model, the average of its weights, the optimiser, and what a step needs."""
 
-    def __init__(self, model: Model, objective: str, fresh: bool = False) -> None:
-        """Prepare a model, on its device, to be trained; a fresh one has random weights."""
+    def __init__(
+        self, model: Model, objective: str, fresh: bool = False, only: str | None = None
+    ) -> None:
+        """Prepare a model, on its device, to be trained.
+
+        Args:
+            model: to be trained.
+            objective: "rd" or "paper", see `train`.
+            fresh: whether it has random weights.
+            only: what of it learns, a name of `PARTS`; None for everything.
+        """
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(only is None or name.startswith(PARTS[only]))
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

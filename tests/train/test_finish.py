@@ -66,40 +66,31 @@ def changed(model, known):
     }
 
 
-@pytest.mark.parametrize(
-    ("parts", "config", "only_new", "beginnings"),
-    [
-        (("decoder",), TINY, False, ("g_s.",)),
-        (("contexts",), TINY, False, ("code_context.",)),
-        (("decoder", "contexts"), TINY, False, ("g_s.", "code_context.")),
-        (("contexts",), FAR, True, ("code_context.latents", "code_context.pyramid.details")),
-    ],
-)
-def test_only_what_is_asked_for_learns(weights, parts, config, only_new, beginnings):
+@pytest.mark.parametrize("only_new", [False, True])
+def test_only_what_is_asked_for_learns(weights, only_new):
     known = load(weights).model
-    model = build(config)
+    model = build(replace(TINY, coarse_blocks=1))
     finish.adopt(model, known.state_dict())
-    finisher = finish.Finisher(model, parts, known.state_dict() if only_new else ())
+    finisher = finish.Finisher(model, known.state_dict() if only_new else ())
     batch = made(weights).take(torch.arange(5))
     for _ in range(2):
         finisher.learn(batch, 1e-3)
     names = changed(finisher.model, known)
-    assert {name for name in beginnings if any(n.startswith(name) for n in names)} == {*beginnings}
-    assert all(name.startswith(beginnings) for name in names)
-    if only_new:
-        assert all(".others." in name or ".deep." in name for name in names)
+    assert any(name.startswith("g_s.trunk.") for name in names) != only_new
+    assert any(name.startswith("g_s.coarse.") for name in names)
+    assert all(name.startswith("g_s.") for name in names)
 
 
 def test_a_step_needs_examples():
     with pytest.raises(ValueError, match="a step needs examples"):
-        finish.Finisher(build(TINY), ("decoder",)).forward(finish.STAGE)
+        finish.Finisher(build(TINY)).forward(finish.STAGE)
 
 
 def test_a_decoder_learns_from_files(weights, pictures, tmp_path):
     lines = []
     found = finish.finish(
         pictures, tmp_path / "out", {"same": TINY, "coarse": replace(TINY, coarse_blocks=1)},
-        weights, ["decoder"], only_new=False, examples=12, tell=lines.append, crop=SIDE,
+        weights, only_new=False, examples=12, tell=lines.append, crop=SIDE,
         learning_rate=4e-3, patches=600, batch=6,
     )  # fmt: skip
     assert found["same"] < -1
@@ -124,3 +115,19 @@ def test_everything_may_learn_with_a_design_that_adds_to_the_start(weights, pict
     assert up.any()
     assert up.isfinite().all()
     assert any(".others." in name and tensor.any() for name, tensor in state["model"].items())
+
+
+def test_context_models_may_learn_alone(weights, pictures, tmp_path):
+    known = load(weights).model
+    (last,) = loop.train(
+        pictures, tmp_path / "run", start=weights, configs={".": FAR}, batch=2, crop=SIDE,
+        patches=16, pages=0.0, learning_rate=0.01, only="contexts",
+    )  # fmt: skip
+    model = build(FAR)
+    model.load_state_dict(load_checkpoint(last)["model"])
+    names = changed(model, known)
+    assert all(name.startswith(("code_context.", "level_context.")) for name in names)
+    learning = {name for name, _ in model.named_parameters() if "context" in name}
+    still = learning - names
+    assert not [name for name in still if ".others." in name or ".deep." in name]
+    assert len(still) < 0.1 * len(learning)
