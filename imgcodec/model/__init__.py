@@ -197,12 +197,26 @@ class Model(nn.Module):
         Args:
             x: (B, 3, H, W) float32, 0..1; H and W multiples of 8.
             u: (B,) float32, 0..1.
+            real: see `encode`.
+
+        Returns:
+            (x_hat (B, 3, H, W), Rates, importance map (B, 1, h, w)).
+        """
+        dequantised, rates, p = self.encode(x, u, real)
+        return self.reconstruct(dequantised, u), rates, p
+
+    def encode(self, x: Tensor, u: Tensor, real: bool) -> tuple[Dequantised, Rates, Tensor]:
+        """Encode and estimate the bits, with gradients.
+
+        Args:
+            x: see `forward`.
+            u: see `forward`.
             real: whether latents are rounded as the encoder of files rounds them, and rates are
                 those of the cells that are coded; else they are rounded to the nearest, and rates
                 are those of latents with uniform noise. For the gradients see `LatentBits`.
 
         Returns:
-            (x_hat (B, 3, H, W), Rates, importance map (B, 1, h, w)).
+            (levels and latents, Rates, importance map (B, 1, h, w)).
         """
         t = self.coefficients(x)
         features = self.g_a.features(t)
@@ -216,8 +230,7 @@ class Model(nn.Module):
                 y_hat, code_bits = self._expansion(y, levels, u, real)
             else:
                 y_hat, code_bits = self._single_bits(y, p, levels, u)
-        x_hat = self.reconstruct(Dequantised(levels, y_hat), u)
-        return x_hat, Rates(code_bits, level_bits), p
+        return Dequantised(levels, y_hat), Rates(code_bits, level_bits), p
 
     def _level_bits(self, levels: Tensor, u: Tensor) -> Tensor:
         """Return the bits of the levels (B,); gradients reach the levels and the context."""

@@ -32,11 +32,25 @@ def rate_distortion(
         u: (B,) rate parameter.
         metric: "mse", "ms-ssim" or "eye", see `distortion`.
     """
-    rate = (rates.codes + rates.levels) / x.shape[2] / x.shape[3]
+    bpp = _bpp(x, rates)
     errors = distortion(x, x_hat, metric)
     if metric == "eye":
         errors = errors + HATCH_WEIGHT * hatch(x, x_hat)
-    return torch.log(rate + lmbda(u) * errors + LEAST_COST).mean()
+    return torch.log(bpp + lmbda(u) * errors + LEAST_COST).mean()
+
+
+def rate(x: Tensor, rates: Rates) -> Tensor:
+    """Return the mean logarithm of the rate over the pictures, for what changes no picture.
+
+    Args:
+        x: (B, 3, H, W).
+        rates: estimated bits.
+    """
+    return torch.log(_bpp(x, rates) + LEAST_COST).mean()
+
+
+def _bpp(x: Tensor, rates: Rates) -> Tensor:
+    return (rates.codes + rates.levels) / x.shape[2] / x.shape[3]
 
 
 def hatch(x: Tensor, x_hat: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -100,7 +101,7 @@ class Run:
             "elapsed_s": round(elapsed_s, 1),
             "loss": sums[0] / count,
             "train_rate": sums[1] / count,
-            "train_psnr": sums[2] / count,
+            "train_psnr": sums[2] / count if math.isfinite(sums[2]) else None,
             "learning_rate": rate,
             "rates": curve.rates,
             "level_rates": curve.level_rates,

@@ -43,14 +43,16 @@ class Trainee:
             model: to be trained.
             objective: "rd" or "paper", see `train`.
             fresh: whether it has random weights.
-            only: what of it learns, a name of `PARTS`; None for everything.
+            only: what of it learns, a name of `PARTS`; None for everything. Context models alone
+                learn from the rate, and nothing is decoded.
         """
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(only is None or name.startswith(PARTS[only]))
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model, self.objective = model.train(), objective
+        self.model = model.train()
+        self.objective = "rate" if only == "contexts" else objective
         self.average = copy.deepcopy(model).eval()
         self.device = model.unit.device
         self.on_cuda = self.device.type == "cuda"
@@ -131,6 +133,8 @@ class Trainee:
             x_hat, rates, importance = self.forward(stage)
         if self.objective == "paper":
             value = loss.paper(self.x, x_hat, rates, importance, self.u)
+        elif self.objective == "rate":
+            value = loss.rate(self.x, rates)
         else:
             metric = self.model.config.metric
             value = loss.rate_distortion(self.x, x_hat, rates, self.u, metric)
@@ -146,6 +150,9 @@ class Trainee:
 
     def forward(self, stage: Stage) -> tuple[Tensor, Rates, Tensor]:
         """Return what the model makes of the patches, see `Model.forward`."""
+        if self.objective == "rate":
+            _, rates, importance = self.model.encode(self.x, self.u, stage.real)
+            return torch.full_like(self.x, torch.nan), rates, importance
         made: tuple[Tensor, Rates, Tensor] = self.model(self.x, self.u, stage.real)
         return made
 

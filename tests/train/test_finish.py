@@ -1,5 +1,6 @@
 """The last stage: what files hold is what is learned from, and only what is asked for learns."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -123,6 +124,8 @@ def test_context_models_may_learn_alone(weights, pictures, tmp_path):
         pictures, tmp_path / "run", start=weights, configs={".": FAR}, batch=2, crop=SIDE,
         patches=16, pages=0.0, learning_rate=0.01, only="contexts",
     )  # fmt: skip
+    (row,) = map(json.loads, last.with_name("log.jsonl").read_text().splitlines())
+    assert row["train_psnr"] is None  # nothing is decoded
     model = build(FAR)
     model.load_state_dict(load_checkpoint(last)["model"])
     names = changed(model, known)
