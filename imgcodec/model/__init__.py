@@ -81,7 +81,7 @@ class Model(nn.Module):
             c.context_width,
             c.context_hidden,
             2 if c.expansion else 1,
-            Reach(c.context_phases, c.context_radius, c.context_deep),
+            Reach(c.context_phases, c.context_radius, c.context_deep, c.context_layers),
         )
         self.costs: Tensor
         self.register_buffer("costs", cost_table(mass_table()), persistent=False)

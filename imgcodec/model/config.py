@@ -32,6 +32,7 @@ class ModelConfig:
     context_phases: int = 3  # or 6, in which the places of a map take turns
     context_radius: int = 1  # places that later phases see each way
     context_deep: bool = False  # whether a layer before each group looks at all before it
+    context_layers: int = 0  # of each group's network, besides the first and the last
     coarse_blocks: int = 0  # of the decoder at 1/16, and as many at 1/32
     coarse_width: int = 192  # channels of these
     metric: str = "mse"  # what the weights are fitted to, see `distortion`

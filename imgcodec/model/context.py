@@ -183,6 +183,7 @@ class Reach(NamedTuple):
     phases: int  # 3 or 6, see `phases`
     radius: int  # of the places that later phases see, see `others_known`
     deep: bool  # whether a layer before each group looks at what is collected so far
+    layers: int  # of a group's network, besides the first and the last
 
 
 class GroupContext(ContextModel):
@@ -242,6 +243,10 @@ class GroupContext(ContextModel):
             for size in groups
         )
         self.deep = nn.ModuleList(IntegerConv2d(width, width, 0.0) for _ in groups if reach.deep)
+        self.between = nn.ModuleList(
+            nn.ModuleList(IntegerLinear(hidden, hidden, 0.0) for _ in range(reach.layers))
+            for _ in groups
+        )
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield for each group what its hidden map collects, and its network."""
@@ -252,7 +257,7 @@ class GroupContext(ContextModel):
             for phase, nearest in enumerate(self._nearest(i)):
                 others = self._others(i, phase)
                 yield [*collected, *(layer for layer in (nearest, others) if layer is not None)]
-            yield [self.inner[i]]  # type: ignore[list-item]
+            yield [self.inner[i], *self.between[i]]  # type: ignore[list-item, misc]
             yield [self.outer[i]]  # type: ignore[list-item]
             collected += self.cross[i : i + 1]  # type: ignore[arg-type]
 
@@ -301,8 +306,10 @@ class GroupContext(ContextModel):
                     if layer is not None:
                         near = shown.index_select(1, neighbours.flatten())
                         z = z + layer(near.view(b, len(places), -1), q)
-                z = activation(self.inner[i](activation(z, q), q), q)
-                z = self.outer[i](z, q)
+                z = self.inner[i](activation(z, q), q)
+                for between in self.between[i]:  # type: ignore[attr-defined]
+                    z = z + between(activation(z, q), q)
+                z = self.outer[i](activation(z, q), q)
                 if q:
                     z = rounded(z)
                 if self.outputs == 1:

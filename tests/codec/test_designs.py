@@ -18,6 +18,7 @@ DESIGNS = {
     "coarse": {"coarse_blocks": 2, "coarse_width": 12},
     "six phases": {"context_phases": 6},
     "far": {"context_phases": 6, "context_radius": 2, "context_deep": True},
+    "layers": {"context_layers": 2},
 }
 
 

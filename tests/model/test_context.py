@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneD
 CPU = torch.device("cpu")
 LEVELS = 16
 BATCH = 3
-NEAR, FAR = Reach(3, 1, False), Reach(6, 2, True)
+NEAR, FAR = Reach(3, 1, False, 0), Reach(6, 2, True, 2)
 
 
 # ---------------------------------------------------------------- the plain implementation
@@ -171,8 +171,10 @@ def plain_groups(context, known, offset, visit, first_part):
                 near = [shown[:, rows + 2 + dr, columns + 2 + dc] for dr, dc in around]
                 # units of 2^-8 and of 2^-7
                 sums = sums + 2 * multiply(np.concatenate(near), layer)
-            z = activated(multiply(activated(sums, 8), context.inner[i]), 7)
-            z = shifted(multiply(z, context.outer[i]), 7)
+            z = multiply(activated(sums, 8), context.inner[i])
+            for between in context.between[i]:
+                z = z + multiply(activated(z, 7), between)
+            z = shifted(multiply(activated(z, 7), context.outer[i]), 7)
             scale = z[size:] + offset[rows, columns] if context.outputs == 2 else 0 * z
             found = visit(first_part + i, z[:size], scale, rows * width + columns)
             values[:, rows, columns] = found
@@ -439,7 +441,7 @@ def case(name):
     """Return a case and its plain steps, computed once."""
     generator = np.random.default_rng(7)
     torch.manual_seed(7)
-    far = ModelConfig(context_phases=6, context_radius=2, context_deep=True)
+    far = ModelConfig(context_phases=6, context_radius=2, context_deep=True, context_layers=2)
     configs = {
         "bits": ModelConfig.paper(), "followed": ModelConfig(metric="ms-ssim"), "far": far
     }  # fmt: skip
@@ -703,10 +705,11 @@ def nothing(height, width):
 
 
 def test_what_a_far_context_adds_begins_as_nothing():
-    known, more = small_codes(), small_codes(Reach(3, 2, True))
+    known, more = small_codes(), small_codes(Reach(3, 2, True, 1))
     missing, unexpected = more.load_state_dict(known.state_dict(), strict=False)
     assert any("deep" in name for name in missing)
     assert any("others" in name for name in missing)
+    assert any("between" in name for name in missing)
     assert not unexpected
     levels, rate, found = torch.full((1, 1, 17, 20), 8.0), torch.tensor([20.0]), []
     residuals = [torch.randint_like(part, -2, 3) for part in nothing(17, 20)]
