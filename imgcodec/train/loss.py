@@ -11,6 +11,7 @@ from imgcodec.model.steps import lmbda
 from imgcodec.perceptual.distortion import distortion
 
 LEAST_COST = 0.01  # bits per pixel; keeps empty patches from counting for more and more
+ERRORS = 0.011  # bits per pixel; lambda * the squared error is about this times lambda^0.5
 # The eye's: of the hatch, how much it counts; blocks whose deviation is below `FLAT` are flat.
 HATCH_WEIGHT, FLAT, LEAST_FLAT = 60.0, 3 / 255, 32
 PAPER_LMBDA = 1.0  # lambda of equation (9)
@@ -39,14 +40,18 @@ def rate_distortion(
     return torch.log(bpp + lmbda(u) * errors + LEAST_COST).mean()
 
 
-def rate(x: Tensor, rates: Rates) -> Tensor:
+def rate(x: Tensor, rates: Rates, u: Tensor) -> Tensor:
     """Return the mean logarithm of the rate over the pictures, for what changes no picture.
+
+    What errors cost at u, about as much as bits do, keeps pictures of few bits from counting for
+    most, as in `rate_distortion`.
 
     Args:
         x: (B, 3, H, W).
         rates: estimated bits.
+        u: (B,) rate parameter.
     """
-    return torch.log(_bpp(x, rates) + LEAST_COST).mean()
+    return torch.log(_bpp(x, rates) + ERRORS * torch.sqrt(lmbda(u))).mean()
 
 
 def _bpp(x: Tensor, rates: Rates) -> Tensor:

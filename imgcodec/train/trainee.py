@@ -134,7 +134,7 @@ class Trainee:
         if self.objective == "paper":
             value = loss.paper(self.x, x_hat, rates, importance, self.u)
         elif self.objective == "rate":
-            value = loss.rate(self.x, rates)
+            value = loss.rate(self.x, rates, self.u)
         else:
             metric = self.model.config.metric
             value = loss.rate_distortion(self.x, x_hat, rates, self.u, metric)
