@@ -60,7 +60,7 @@ TRAINING = combine(
         "--only",
         type=click.Choice(["contexts"]),
         help="What learns of --start: the context models alone. What a decoder makes of latents "
-        "stays as it is.",
+        "stays as it is. A resumed run keeps its own.",
     ),
     click.option(
         "--loss",
@@ -170,6 +170,8 @@ def train(
         raise click.UsageError("--resume and --start exclude each other")
     if settings["only"] is not None and start is None:
         raise click.UsageError("--only goes with --start")
+    if settings["only"] is not None and settings["objective"] == "paper":
+        raise click.UsageError("--only and --loss paper exclude each other")
     if settings["seconds"] is not None and resume is not None:
         raise click.UsageError("--seconds and --resume exclude each other")
     if len(tunes) > 1 and (resume is not None or config == "paper"):

@@ -22,7 +22,7 @@ def save_checkpoint(
     path: Path,
     trainee: Trainee,
     elapsed_s: float,
-    began: Mapping[str, bool],
+    began: Mapping[str, bool | str | None],
     masses: Tensor | None,
     half: bool,
 ) -> None:
@@ -32,7 +32,7 @@ def save_checkpoint(
         path: where to.
         trainee: the model as trained, the moving average of its weights, and the optimiser.
         elapsed_s: training time, seconds.
-        began: "fresh" and "settles", how the run began, see `imgcodec.train.run`.
+        began: "fresh", "settles" and "only", how the run began, see `imgcodec.train.run`.
         masses: fitted mass table, None while training goes on.
         half: whether to write the average alone, and the transforms' weights as float16.
 

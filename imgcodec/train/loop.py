@@ -72,7 +72,8 @@ def train(
         half: whether checkpoints hold the averaged weights alone, transforms as float16: enough
             to start from and to export, not to resume.
         only: what learns: "contexts" for the context models alone. The transforms stay as they
-            are, and with them what a decoder makes of latents. None for everything.
+            are, and with them what a decoder makes of latents. None for everything. A resumed
+            run keeps its own.
 
     Raises:
         AicError: sizes that do not fit each other, a checkpoint that cannot be gone on from, or

@@ -31,6 +31,7 @@ class Run:
     Attributes:
         trainee: the model, its average and its optimiser.
         fresh: whether the model began with random weights.
+        only: what of it learns, see `Trainee`.
         settles: whether it has context models that the weights that it began with lack.
         target: its checkpoint.
     """
@@ -52,7 +53,7 @@ class Run:
             half: whether checkpoints are small, see `save_checkpoint`.
             start: checkpoint or weights file that the model begins with, see `adopt`.
             state: a checkpoint to go on from.
-            only: what learns, see `Trainee`.
+            only: what learns of a new run.
 
         Raises:
             AicError: pictures or patches are too small for the metric, or `start` is no such file.
@@ -74,7 +75,8 @@ class Run:
         new = adopt(model, load_weights(start)) if start else set()
         settles = any(name.startswith(PARTS["contexts"]) for name in new)
         self.settles = state.get("settles", not self.fresh) if state else settles
-        self.trainee = Trainee(model.to(crops.device), objective, self.fresh, only)
+        self.only = state.get("only") if state else only
+        self.trainee = Trainee(model.to(crops.device), objective, self.fresh, self.only)
         if state:
             self.trainee.resume(state["average"], state["optimiser"], state["step"])
         self._anchor = validate.jpeg_curve(held, config.metric)
@@ -113,7 +115,7 @@ class Run:
         masses = None
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
-        began = {"fresh": self.fresh, "settles": self.settles}
+        began = {"fresh": self.fresh, "settles": self.settles, "only": self.only}
         save_checkpoint(self.target, trainee, elapsed_s, began, masses, self._half)
         draw(self._log, self._curves)
 

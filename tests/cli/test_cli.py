@@ -1128,7 +1128,7 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
         *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
         "--learning-rate", "0.001", "--pages", "0", "--seconds", "720", "--half",
-        "--final-crop", "512", "--only", "contexts",
+        "--final-crop", "512",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
@@ -1136,7 +1136,7 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
         "device": "cpu", "threads": 2,
         "objective": "paper", "configs": {".": ModelConfig.paper()}, "seed": 7, "batch": 4,
         "crop": 256, "final_crop": 512, "learning_rate": 0.001, "pages": 0.0,
-        "only": "contexts",
+        "only": None,
     })  # fmt: skip
 
 
@@ -1145,13 +1145,13 @@ def test_train_has_the_sizes_of_what_it_starts_from(aic, training, tmp_path, pho
 
     from imgcodec.model import ModelConfig
 
-    weights = tiny_weights
     base = ("train", "--data", tmp_path, "--out", tmp_path / "run", "--start")
-    assert aic(*base, weights).exit_code == 0
+    assert aic(*base, tiny_weights, "--only", "contexts").exit_code == 0
     assert training["loop"][1]["configs"] == {".": TINY}
-    assert aic(*base, weights, "--tune", "psnr", "--tune", "eye").exit_code == 0
+    assert training["loop"][1]["only"] == "contexts"
+    assert aic(*base, tiny_weights, "--tune", "psnr", "--tune", "eye").exit_code == 0
     assert training["loop"][1]["configs"] == {"psnr": TINY, "eye": replace(TINY, metric="eye")}
-    assert aic(*base, weights, "--config", "aic").exit_code == 0
+    assert aic(*base, tiny_weights, "--config", "aic").exit_code == 0
     assert training.pop("loop")[1]["configs"] == {".": ModelConfig()}
     assert_refused(aic(*base, photo), "not a checkpoint")
     assert training == {}
@@ -1198,6 +1198,8 @@ def test_train_wrong_usage(aic, training, tmp_path, photo):
     assert_usage(aic(*base, "--out", tmp_path, "--pages", "0.95"), "'--pages'")
     assert_usage(aic(*base, "--out", tmp_path, "--pages", "-0.1"), "'--pages'")
     assert_usage(aic(*base, "--out", tmp_path, "--only", "contexts"), "--only goes with --start")
+    paper = "--start", photo, "--only", "contexts", "--loss", "paper"
+    assert_usage(aic(*base, "--out", tmp_path, *paper), "--only and --loss paper")
     both = "--resume", photo, "--start", photo
     assert_usage(aic(*base, "--out", tmp_path, *both), "exclude each other")
     assert training == {}

@@ -126,6 +126,10 @@ def test_context_models_may_learn_alone(weights, pictures, tmp_path):
     )  # fmt: skip
     (row,) = map(json.loads, last.with_name("log.jsonl").read_text().splitlines())
     assert row["train_psnr"] is None  # nothing is decoded
+    (last,) = loop.train(
+        pictures, tmp_path / "run", resume=last, batch=2, crop=SIDE, patches=24, pages=0.0,
+        learning_rate=0.01,
+    )  # fmt: skip
     model = build(FAR)
     model.load_state_dict(load_checkpoint(last)["model"])
     names = changed(model, known)
