@@ -1,10 +1,14 @@
-"""Weights files: safetensors, named by their SHA-256, loaded without pickle."""
+"""Weights files: safetensors, named by their SHA-256, loaded without pickle.
+
+A file may hold context models alone, and name by its SHA-256 the released set whose transforms
+belong to them.
+"""
 
 import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import safetensors
 import torch
@@ -20,7 +24,9 @@ from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.restorer import Restorer, RestorerConfig
 from imgcodec.model.tables import LOGIT_LIMIT, MAX_MAGNITUDE, NUM_SCALES, RATE_INDICES
-from imgcodec.releases import MODEL_ID_BYTES, RELEASES, RESTORING
+from imgcodec.releases import MODEL_ID_BYTES, RELEASES, RESTORING, Release
+
+OWN = ("tables.", "code_context.", "level_context.")  # what all files hold, how names begin
 
 
 class Tables(NamedTuple):
@@ -47,9 +53,12 @@ def load(path: Path) -> Weights:
     """
     data, digest = _read(path)
     try:
-        config = _config(data)
+        metadata = _metadata(data)
+        config = json.loads(metadata["config"])
         config["groups"] = tuple(config["groups"])
         tensors = _finite(load_tensors(data))
+        if "transforms" in metadata:
+            tensors |= _transforms(metadata["transforms"])
         model = Model(ModelConfig(**config))
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
         _check(tables, model)
@@ -61,10 +70,19 @@ def load(path: Path) -> Weights:
     return Weights(model.eval(), tables, digest[:MODEL_ID_BYTES])
 
 
-def save(path: Path, model: Model, tables: Tables) -> str:
+def save(path: Path, model: Model, tables: Tables, transforms: Release | None = None) -> str:
     """Write a weights file and return its SHA-256 in hex.
 
     Floats become float16, the context models int8 weights and int32 biases.
+
+    Args:
+        path: where to.
+        model: what it holds.
+        tables: of the coder, made for the model.
+        transforms: the released set that has the same transforms, which are left out then.
+
+    Raises:
+        ValueError: its transforms are others.
     """
     check(model)
     tensors = {f"tables.{name}": value for name, value in tables._asdict().items()}
@@ -79,9 +97,40 @@ def save(path: Path, model: Model, tables: Tables) -> str:
         else:
             value = tensor.to(torch.float16)
         tensors[name] = value.detach().contiguous().clone()
-    data = save_tensors(tensors, {"config": json.dumps(model.config.as_dict())})
+    metadata = {"config": json.dumps(model.config.as_dict())}
+    if transforms is not None:
+        known = _transforms(transforms.sha256)
+        left_out = {name: tensors.pop(name) for name in [*tensors] if not name.startswith(OWN)}
+        if not _same(left_out, known):
+            raise ValueError(f"other transforms than those of {transforms}")
+        metadata["transforms"] = transforms.sha256
+    data = save_tensors(tensors, metadata)
     files.write_bytes(path, data, force=True)
     return hashlib.sha256(data).hexdigest()
+
+
+def transforms_of(model: Model) -> Release | None:
+    """Return the released set that has a model's transforms, as far as float16 tells."""
+    own = {
+        name: tensor.half().cpu()
+        for name, tensor in model.state_dict().items()
+        if not name.startswith(OWN)
+    }
+    return next((r for r in RELEASES if _same(own, _transforms(r.sha256))), None)
+
+
+def _transforms(sha256: str) -> dict[str, Tensor]:
+    """Return what a released set holds beside its context models, or raise ValueError."""
+    release = next((release for release in RELEASES if release.sha256 == sha256), None)
+    if release is None:
+        raise ValueError(f"transforms of the unknown weights {sha256[:16]}...")
+    data, _ = _read(release.path)
+    tensors = load_tensors(data)
+    return {name: value for name, value in tensors.items() if not name.startswith(OWN)}
+
+
+def _same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
 def _restore(model: Model, tensors: dict[str, Tensor]) -> None:
@@ -102,7 +151,7 @@ def load_restorer(path: Path) -> Restorer:
     """
     data, _ = _read(path)
     try:
-        model = Restorer(RestorerConfig(**_config(data)))
+        model = Restorer(RestorerConfig(**json.loads(_metadata(data)["config"])))
         tensors = _finite(load_tensors(data))
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -154,10 +203,10 @@ def _read(path: Path) -> tuple[bytes, bytes]:
     return data, digest.digest()
 
 
-def _config(data: bytes) -> dict[str, Any]:
-    """Return the sizes that a weights file names, or raise ValueError, KeyError or TypeError."""
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return what a weights file says of itself, or raise ValueError, KeyError or TypeError."""
     size = int.from_bytes(data[:8], "little")
-    found: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["config"])
+    found: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
     return found
 
 

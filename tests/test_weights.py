@@ -1,5 +1,6 @@
 """Weights files: what is kept exactly, what is rounded, what is refused; their tables."""
 
+import copy
 import hashlib
 import json
 import math
@@ -7,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save as save_tensors
 
 from imgcodec import weights
@@ -207,6 +209,85 @@ def test_released_names_are_checked_by_hash(saved, monkeypatch):
     assert "are damaged: SHA-256 is not" in refusal(path)
     path.rename(path.with_name("own.safetensors"))
     weights.load(path.with_name("own.safetensors"))  # who made it may change it
+
+
+# ---------------------------------------------------------------- context models alone
+
+
+@pytest.fixture
+def released(saved, monkeypatch):
+    """A released set of tiny weights."""
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+    release = Release("saved", "1.0", "psnr", digest)
+    saved.rename(saved.with_name(release.file_name))
+    monkeypatch.setattr(Release, "path", property(lambda own: saved.with_name(own.file_name)))
+    monkeypatch.setattr(weights, "RELEASES", (release,))
+    return release
+
+
+def other_contexts(model):
+    """Return a model with the same transforms."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for layer in integer_layers(other).values():
+            layer.bias.add_(0.25)
+    return other
+
+
+def test_context_models_alone_bring_the_transforms_of_a_released_set(
+    tiny_model, tables, released, tmp_path
+):
+    model = other_contexts(tiny_model)
+    assert weights.transforms_of(model) == released
+    whole, alone = tmp_path / "whole.safetensors", tmp_path / "alone.safetensors"
+    weights.save(whole, model, tables)
+    digest = weights.save(alone, model, tables, released)
+    assert digest == hashlib.sha256(alone.read_bytes()).hexdigest()
+    with safe_open(alone, "pt") as file:
+        assert {name.split(".")[0] for name in file.keys()} == {
+            "tables", "code_context", "level_context",
+        }  # fmt: skip
+    loaded, wanted = weights.load(alone), weights.load(whole)
+    assert loaded.model_id != wanted.model_id
+    for name, tensor in wanted.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+    assert all(map(torch.equal, loaded.tables, wanted.tables))
+
+
+def test_transforms_are_left_out_only_where_they_are_those_of_the_set(
+    tiny_model, tables, released, tmp_path
+):
+    model = other_contexts(tiny_model)
+    model.g_s.last.weight.data[0, 0, 0, 0] += 1
+    assert weights.transforms_of(model) is None
+    with pytest.raises(ValueError, match=r"other transforms than those of saved 1\.0"):
+        weights.save(tmp_path / "alone.safetensors", model, tables, released)
+    assert not (tmp_path / "alone.safetensors").exists()
+
+
+def test_transforms_of_unknown_weights_are_refused(
+    tiny_model, tables, released, tmp_path, monkeypatch
+):
+    path = tmp_path / "alone.safetensors"
+    weights.save(path, tiny_model, tables, released)
+    weights.load(path)
+    monkeypatch.setattr(weights, "RELEASES", ())
+    assert "is not a weights file of this codec" in refusal(path)
+
+
+def test_transforms_that_are_damaged_or_missing_are_told_apart(
+    tiny_model, tables, released, tmp_path
+):
+    path = tmp_path / "alone.safetensors"
+    weights.save(path, tiny_model, tables, released)
+    with released.path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"?")
+    with pytest.raises(AicError, match=r"saved-1\.0\.safetensors are damaged: SHA-256"):
+        weights.load(path)
+    released.path.unlink()
+    with pytest.raises(AicError, match=r"cannot read the weights .*saved-1\.0\.safetensors"):
+        weights.load(path)
 
 
 # ---------------------------------------------------------------- tables

@@ -182,14 +182,14 @@ def train(
 
     from imgcodec.model import ModelConfig
     from imgcodec.perceptual.distortion import METRIC_OF_TUNE
-    from imgcodec.train.checkpoint import load_config
+    from imgcodec.train.checkpoint import load_start
     from imgcodec.train.loop import train as run
 
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise AicError("no CUDA device found")
     device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
-    own = load_config(start) if start is not None and config is None else ModelConfig()
+    own = load_start(start).config if start is not None and config is None else ModelConfig()
     sizes = {tune: replace(own, metric=METRIC_OF_TUNE[tune]) for tune in tunes}
     if len(sizes) == 1:
         sizes = {".": ModelConfig.paper() if config == "paper" else sizes[tunes[0]]}

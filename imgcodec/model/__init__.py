@@ -35,6 +35,8 @@ from imgcodec.model.tables import (
     RATE_SHOWN,
     SCALE_ZERO,
     SCALES_PER_OCTAVE,
+    Costs,
+    cost_slopes,
     cost_table,
     mass_table,
 )
@@ -83,8 +85,11 @@ class Model(nn.Module):
             2 if c.expansion else 1,
             Reach(c.context_phases, c.context_radius, c.context_deep, c.context_layers),
         )
-        self.costs: Tensor
-        self.register_buffer("costs", cost_table(mass_table()), persistent=False)
+        self.costs: Tensor  # what latents cost in estimates, see `Costs`
+        self.cost_slopes: Tensor
+        bits = cost_table(mass_table())
+        self.register_buffer("costs", bits, persistent=False)
+        self.register_buffer("cost_slopes", cost_slopes(bits), persistent=False)
         self.deviation: Tensor  # standard deviations of the coefficients
         self.unit: Tensor  # pixels per unit of each latent
         self.register_buffer("deviation", torch.ones(COEFFICIENTS))
@@ -120,6 +125,12 @@ class Model(nn.Module):
                 head.get_parameter("bias")[size:] = index[start : start + size]
                 start += size
             self.level_context.last.bias[1:] = SCALE_ZERO - SCALES_PER_OCTAVE
+
+    def estimate_by(self, masses: Tensor) -> None:
+        """Let estimates count what a fitted mass table says, see `mass_table`."""
+        bits = cost_table(masses.cpu().long())
+        self.costs.copy_(bits)
+        self.cost_slopes.copy_(cost_slopes(bits))
 
     def steps(self, levels: Tensor, u: Tensor) -> Tensor:
         """Return the step of every latent in its own units.
@@ -244,7 +255,8 @@ class Model(nn.Module):
         steps = self.steps(levels, u)
         parts = self.split(y / steps, levels)
         weights = rounding_weights(levels.detach(), self.config) if real else None
-        visit = LatentBits(parts, weights, self.costs, self.training)
+        costs = Costs(self.costs, self.cost_slopes)
+        visit = LatentBits(parts, weights, costs, self.training)
         self.walk_codes(levels.detach(), u, visit)
         return self.join(visit.result(), levels) * steps, visit.bits
 

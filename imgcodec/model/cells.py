@@ -5,6 +5,8 @@ counts more than their sizes: values and slopes are computed in one go, and a gr
 product. A cell of width 1 around x, under a logistic distribution of scale s, has the mass
 
     sigmoid(-(|x| - 1/2) / s) - sigmoid(-(|x| + 1/2) / s)
+
+What files hold costs what a table says, which is close to that, and fitted to what is coded.
 """
 
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor
 
 from imgcodec.model.fusion import fusable
-from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, SCALE_ZERO, SCALES_PER_OCTAVE
+from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, SCALE_ZERO, SCALES_PER_OCTAVE, Costs
 
 WARMTH = 2.0  # bits
 SAMPLING_WARMTH = 0.7  # bits
@@ -34,28 +36,28 @@ def logistic_bits(residual: Tensor, scale: Tensor) -> Tensor:
 
 
 def choose_cells(
-    y: Tensor, mean: Tensor, scale: Tensor, weight: Tensor, dearer: Tensor, training: bool
+    y: Tensor, mean: Tensor, scale: Tensor, weight: Tensor, costs: Costs, training: bool
 ) -> tuple[Tensor, Tensor]:
     """Choose cells by what they cost, bits and weighted squared error together.
 
     Latents have the gradient of the expected cost of a random choice between two neighbouring
     cells, of probability p = sigmoid(-difference of costs / WARMTH): the slope of p times the
     difference of costs, the decoder's true one for the squared error. In training the choice is
-    a random one indeed, so that the decoder knows both; scales learn from the cells chosen, means
-    from noise.
+    a random one indeed, so that the decoder knows both. Scales learn from both cells, as probable
+    as they are, and means from the mean slope of what lies within half a step.
 
     Args:
         y: (B, T, C) latents in steps.
         mean: same shape, in 1/16 steps.
         scale: same shape, scale indices.
         weight: (B, T, 1) of a squared error of one step, in bits; no gradient reaches it.
-        dearer: (scales, magnitudes) bits that the next magnitude costs more than each.
+        costs: what cells cost.
         training: whether the choice is random, and means learn.
 
     Returns:
         Bits of each picture (B,), and the values chosen (B, T, C), in steps.
     """
-    return _ChosenCells.apply(y, mean, scale, weight, dearer, training)  # type: ignore[no-untyped-call, no-any-return]
+    return _ChosenCells.apply(y, mean, scale, weight, *costs, training)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _LogisticBits(torch.autograd.Function):
@@ -79,13 +81,13 @@ class _ChosenCells(torch.autograd.Function):
         mean: Tensor,
         scale: Tensor,
         weight: Tensor,
-        dearer: Tensor,
+        costs: Tensor,
+        slopes: Tensor,
         training: bool,
     ) -> tuple[Tensor, Tensor]:
         limit = torch.rand_like(y) if training else torch.full_like(y, 0.5)
-        noise = torch.rand_like(y) if training else None
-        bits, value, *slopes = _choice(y, mean, scale, weight, dearer, limit, noise)
-        ctx.save_for_backward(*slopes)
+        bits, value, *own = _choice(y, mean, scale, weight, Costs(costs, slopes), limit, training)
+        ctx.save_for_backward(*own)
         return bits.sum((1, 2)), value
 
     @staticmethod
@@ -94,7 +96,7 @@ class _ChosenCells(torch.autograd.Function):
         bits = grads[0][:, None, None]
         of_y = torch.addcmul(moving * grads[1], slope, bits)
         of_mean = None if slope_of_mean is None else slope_of_mean * bits
-        return of_y, of_mean, slope_of_scale * bits, None, None, None
+        return of_y, of_mean, slope_of_scale * bits, None, None, None, None
 
 
 @fusable
@@ -113,9 +115,9 @@ def _choice(
     mean: Tensor,
     scale: Tensor,
     weight: Tensor,
-    dearer: Tensor,
+    costs: Costs,
     limit: Tensor,
-    noise: Tensor | None,
+    training: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor]:
     """Return bits and values of the cells chosen, and slopes, see `choose_cells`.
 
@@ -127,38 +129,40 @@ def _choice(
         mean: see there.
         scale: see there.
         weight: see there.
-        dearer: see there.
+        costs: see there.
         limit: probabilities from which the larger magnitude is chosen.
-        noise: 0..1, from which means learn; None if they do not.
+        training: whether means learn.
     """
     middle = mean / MEAN_UNIT
     residual = y - middle
     size, sign = residual.abs(), torch.sign(residual)
     low = size.floor()
-    rows = scale.round().clamp(0, NUM_SCALES - 1)
-    last = dearer.shape[1] - 1
-    more = dearer.take((rows * (last + 1) + low.clamp(max=last)).long())
+    index = scale.round()
+    rows = index.clamp(0, NUM_SCALES - 1)
+    last = costs.bits.shape[1] - 1
+    near = (rows * (last + 1) + low.clamp(max=last)).long()
+    far = near + (low < last)
+    bits = costs.bits.take(near)
+    more = costs.bits.take(far) - bits
     difference = more + weight * (1 - 2 * (size - low))  # negative: the larger one is cheaper
     p = torch.sigmoid(-difference / WARMTH)
     hiding = (rows >= HIDING_ROW).to(y.dtype)
     warmth = SAMPLING_WARMTH + (HIDING_WARMTH - SAMPLING_WARMTH) * hiding
-    up = (torch.sigmoid(-difference / warmth) > limit).to(y.dtype)
+    larger = torch.sigmoid(-difference / warmth)
+    up = (larger > limit).to(y.dtype)
     # how fast the value moves with the latent; at 0 it has no direction
     moving = (p - p * p) * weight * (2 / WARMTH) * sign.abs()
     # the decoder's own gradient is that at the cell; half a step away it differs by weight
     slope = moving * sign * (more + weight * (1 - 2 * up))
-    cells, inverse = low + up, _inverse(scale)
-    inner, outer, mass = _mass(cells, inverse)
-    slope_of_scale = _slope_of_scale(cells, scale, inner, outer, _gain(inverse, mass))
+    slope_of_scale = torch.lerp(costs.slopes.take(near), costs.slopes.take(far), larger)
+    slope_of_scale = slope_of_scale * (index == rows)  # none where it is clipped
     slope_of_mean = None
-    if noise is not None:
-        noisy = residual + (noise - 0.5)
-        inner, outer, noisy_mass = _mass(noisy.abs(), inverse)
-        falling = torch.sign(noisy) * _slope(inner, outer, _gain(inverse, noisy_mass))
-        slope_of_mean = falling / -MEAN_UNIT
-    return (
-        -torch.log2(mass), middle + sign * cells, moving, slope, slope_of_mean, slope_of_scale
-    )  # fmt: skip
+    if training:
+        inverse = _inverse(rows)
+        above, below = (_mass((residual + half).abs(), inverse)[2] for half in (0.5, -0.5))
+        slope_of_mean = torch.log2(above / below) / MEAN_UNIT
+    value = middle + sign * (low + up)
+    return bits + up * more, value, moving, slope, slope_of_mean, slope_of_scale
 
 
 def _inverse(scale: Tensor) -> Tensor:

@@ -3,8 +3,11 @@
 The tables are made once, when weights are exported, and stored with them: no decoder computes one.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 MEAN_UNIT = 16
 SCALES_PER_OCTAVE = 8
@@ -17,6 +20,14 @@ RATE_SHOWN = 2  # the networks see this many times that integer
 MAX_MAGNITUDE = 256
 LOGIT_LIMIT = 256  # largest logit of a single bit that the table knows, in sixteenths
 SQUASHED_MAX = 127
+SMOOTHED = 2.0  # scale indices that a fitted table's slopes are smoothed over, a deviation
+
+
+class Costs(NamedTuple):
+    """What a magnitude costs at each scale index, and how that changes with the index."""
+
+    bits: Tensor  # float32 (112, 257): see `cost_table`
+    slopes: Tensor  # the same shape: bits more at the next scale index, smoothed
 
 
 def squash_table() -> Tensor:
@@ -41,3 +52,17 @@ def cost_table(masses: Tensor) -> Tensor:
     share = masses.diff(dim=1, prepend=torch.zeros_like(masses[:, :1])) / 2.0**MASS_BITS
     share[:, 1:] /= 2  # either sign
     return -torch.log2(share.clamp_min(2.0**-MASS_BITS))
+
+
+def cost_slopes(costs: Tensor) -> Tensor:
+    """Return how bits change with the scale index, (112, 257), see `Costs`.
+
+    Fitted tables were counted row by row, and single steps between them are noise.
+    """
+    reach = int(3 * SMOOTHED)
+    offsets = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-0.5 * (offsets / SMOOTHED) ** 2)
+    padded = F.pad(costs.T[:, None], (reach, reach), mode="replicate")
+    smooth = F.conv1d(padded, kernel[None, None] / kernel.sum())[:, 0].T
+    (slopes,) = torch.gradient(smooth, dim=0)
+    return slopes.contiguous()

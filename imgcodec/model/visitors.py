@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.cells import choose_cells, logistic_bits
 from imgcodec.model.context import to_map, to_rows
-from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES
+from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, Costs
 
 SINGLE_BIT = 4 * MEAN_UNIT  # how the context model sees a bit: plus or minus this
 
@@ -39,13 +39,12 @@ class LatentBits:
     """
 
     def __init__(
-        self, parts: list[Tensor], weights: list[Tensor] | None, costs: Tensor, training: bool
+        self, parts: list[Tensor], weights: list[Tensor] | None, costs: Costs, training: bool
     ) -> None:
         self.parts = [to_rows(part) for part in parts]
         self.sizes = [part.shape[2:] for part in parts]
         self.weights = None if weights is None else [to_rows(weight) for weight in weights]
         self.costs, self.training = costs, training
-        self.dearer = costs[:, 1:] - costs[:, :-1]
         self.bits = parts[0].new_zeros(len(parts[0]))
         self.rounded: list[list[tuple[Tensor, Tensor]]] = [[] for _ in parts]
 
@@ -57,7 +56,7 @@ class LatentBits:
         else:
             weight = self.weights[part].index_select(1, places)
             if self.training or y.requires_grad:
-                bits, value = choose_cells(y, mean, scale, weight, self.dearer, self.training)
+                bits, value = choose_cells(y, mean, scale, weight, self.costs, self.training)
                 if not y.requires_grad:
                     value = value.detach()
             else:
@@ -80,8 +79,8 @@ class LatentBits:
         """Round latents without gradient."""
         middle = mean / MEAN_UNIT
         rows = scale.round().clamp(0, NUM_SCALES - 1).long()
-        cells, _ = round_cheaply(y - middle, rows, None, weight, self.costs)
-        return logistic_bits(cells, scale).sum((1, 2)), cells + middle
+        cells, bits = round_cheaply(y - middle, rows, None, weight, self.costs.bits)
+        return bits.sum((1, 2)), cells + middle
 
     def result(self) -> list[Tensor]:
         """Return the rounded latents in steps, part by part, with the latents' gradient."""

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Set
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ def save_checkpoint(
     trainee: Trainee,
     elapsed_s: float,
     began: Mapping[str, bool | str | None],
+    estimates: Tensor | None,
     masses: Tensor | None,
     half: bool,
 ) -> None:
@@ -33,7 +34,8 @@ def save_checkpoint(
         trainee: the model as trained, the moving average of its weights, and the optimiser.
         elapsed_s: training time, seconds.
         began: "fresh", "settles" and "only", how the run began, see `imgcodec.train.run`.
-        masses: fitted mass table, None while training goes on.
+        estimates: mass table that the run counts bits by, None for the logistic distribution.
+        masses: mass table that is fitted to these weights, None while training goes on.
         half: whether to write the average alone, and the transforms' weights as float16.
 
     Raises:
@@ -48,6 +50,7 @@ def save_checkpoint(
         "step": trainee.step,
         "elapsed_s": elapsed_s,
         **began,
+        "estimates": estimates,
         "masses": masses,
     }
     if not half:
@@ -83,27 +86,25 @@ def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
     raise AicError(f"{path} is not a checkpoint of this program")
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights that a new run starts from: a checkpoint's average, or a weights file's.
+class Start(NamedTuple):
+    """What a new run may begin with."""
+
+    config: ModelConfig
+    weights: dict[str, Tensor]
+    masses: Tensor | None  # mass table that is fitted to them, if there is one
+
+
+def load_start(path: Path) -> Start:
+    """Return what a checkpoint, its average, or a weights file holds.
 
     Raises:
         AicError: the file is neither.
     """
     if path.suffix == ".safetensors":
-        return weights.load(path).model.state_dict()
-    average: dict[str, Tensor] = load_checkpoint(path, WEIGHTS)["average"]
-    return average
-
-
-def load_config(path: Path) -> ModelConfig:
-    """Return the sizes of the model that `load_weights` reads.
-
-    Raises:
-        AicError: the file is no such one.
-    """
-    if path.suffix == ".safetensors":
-        return weights.load(path).model.config
-    return ModelConfig(**load_checkpoint(path, WEIGHTS)["config"])
+        model, tables, _ = weights.load(path)
+        return Start(model.config, model.state_dict(), tables.masses)
+    state = load_checkpoint(path, WEIGHTS)
+    return Start(ModelConfig(**state["config"]), state["average"], state.get("masses"))
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:

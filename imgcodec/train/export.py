@@ -16,7 +16,7 @@ from imgcodec.model.steps import middle_step
 from imgcodec.model.tables import LOGIT_LIMIT, MASS_BITS, MAX_MAGNITUDE, RATE_INDICES, mass_table
 from imgcodec.train import data
 from imgcodec.train.checkpoint import WEIGHTS, load_checkpoint
-from imgcodec.weights import Tables, save
+from imgcodec.weights import Tables, save, transforms_of
 
 FIT_PICTURES, FIT_SIDE = 80, 256  # pictures, px
 FIT_ROUNDS = 2
@@ -31,11 +31,13 @@ LARGEST_DEVIATIONS = 64.0
 def export(checkpoint: Path, target: Path, pictures: Path | None = None) -> str:
     """Write the weights file of a checkpoint and return its SHA-256 in hex.
 
+    A run of context models alone that began with released weights leaves out their transforms.
+
     Args:
         checkpoint: of a finished run, or what there is of one.
         target: where to.
         pictures: folder with tar files of pictures that the mass table is fitted to, for a
-            checkpoint without one; None for the logistic distribution there.
+            checkpoint without one; None for the one there that its run counted by.
     """
     state = load_checkpoint(checkpoint, WEIGHTS)
     model = Model(ModelConfig(**state["config"]))
@@ -44,7 +46,10 @@ def export(checkpoint: Path, target: Path, pictures: Path | None = None) -> str:
     masses = state.get("masses")
     if masses is None and pictures is not None and model.config.expansion:
         masses = fit_masses(model, chosen(data.split(data.read_crops(pictures))[0]))
-    return save(target, model, make_tables(model, masses))
+    elif masses is None:
+        masses = state.get("estimates")
+    transforms = transforms_of(model) if state.get("only") == "contexts" else None
+    return save(target, model, make_tables(model, masses), transforms)
 
 
 def chosen(crops: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.train import validate
-from imgcodec.train.checkpoint import load_weights, save_checkpoint
+from imgcodec.train.checkpoint import load_start, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
 from imgcodec.train.trainee import PARTS, Trainee
 
@@ -72,11 +72,21 @@ class Run:
             model.load_state_dict(state["model"])
         else:
             model.start_from(coefficient_deviation(model, crops))
-        new = adopt(model, load_weights(start)) if start else set()
+        self._estimates: Tensor | None = state.get("estimates") if state else None
+        new = set()
+        if start:
+            begun = load_start(start)
+            new = adopt(model, begun.weights)
+            self._estimates = begun.masses
+        model.to(crops.device)
+        if not self.fresh and config.expansion:
+            if self._estimates is None:
+                self._estimates = fit_masses(model.eval(), chosen(crops))
+            model.estimate_by(self._estimates)
         settles = any(name.startswith(PARTS["contexts"]) for name in new)
         self.settles = state.get("settles", not self.fresh) if state else settles
         self.only = state.get("only") if state else only
-        self.trainee = Trainee(model.to(crops.device), objective, self.fresh, self.only)
+        self.trainee = Trainee(model, objective, self.fresh, self.only)
         if state:
             self.trainee.resume(state["average"], state["optimiser"], state["step"])
         self._anchor = validate.jpeg_curve(held, config.metric)
@@ -116,7 +126,9 @@ class Run:
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
         began = {"fresh": self.fresh, "settles": self.settles, "only": self.only}
-        save_checkpoint(self.target, trainee, elapsed_s, began, masses, self._half)
+        save_checkpoint(
+            self.target, trainee, elapsed_s, began, self._estimates, masses, self._half
+        )
         draw(self._log, self._curves)
 
 

@@ -1,5 +1,6 @@
 """The float networks: exact where the text promises it, gradients as in the paper's equations."""
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -23,7 +24,7 @@ from imgcodec.model.steps import (
     rate_index,
     rounding_weights,
 )
-from imgcodec.model.tables import cost_table, mass_table
+from imgcodec.model.tables import Costs, cost_slopes, cost_table, mass_table
 from imgcodec.model.visitors import LatentBits
 from imgcodec.perceptual.cvvdp import visible
 from imgcodec.perceptual.distortion import SIMILARITY_WEIGHT, distortion
@@ -730,11 +731,12 @@ def test_latents_have_the_gradient_of_the_expected_cost(training):
     """For a decoder whose squared error is around t, not around y, as one that has learned."""
     torch.manual_seed(0)
     costs = cost_table(mass_table())
+    both = Costs(costs, cost_slopes(costs))
     row, count, weight = 44, 200, 8.0
     y = torch.linspace(-2.9, 2.9, count).view(1, 1, 1, count).requires_grad_()
     t = y.detach() + 0.3
     mean = torch.zeros(1, count, 1)
-    visit = LatentBits([y], [torch.full_like(t, weight)], costs, training)
+    visit = LatentBits([y], [torch.full_like(t, weight)], both, training)
     visit(0, mean, torch.full_like(mean, float(row)), torch.arange(count))
     (value,) = visit.result()
     assert torch.equal(value, value.round())
@@ -756,6 +758,64 @@ def test_latents_have_the_gradient_of_the_expected_cost(training):
         assert 0.02 < (chosen - (p[0, 0, 0] > 0.5).float()).abs().mean() < 0.3
     else:
         assert torch.equal(chosen, (p[0, 0, 0] > 0.5).float())
+
+
+@pytest.mark.parametrize("row", [26, 36, 50, 70])
+def test_means_and_scales_have_the_mean_gradient_of_what_files_cost(row):
+    """Means that of the logistic distribution over a step, scales that of the table."""
+    torch.manual_seed(0)
+    costs = cost_table(mass_table())
+    both = Costs(costs, cost_slopes(costs))
+    y = torch.linspace(-1.9, 1.9, 129).view(1, 1, 1, -1)
+    places = torch.arange(129)
+    mean = torch.full((1, 129, 1), 3.0, requires_grad=True)
+    scale = torch.full((1, 129, 1), float(row), requires_grad=True)
+    visit = LatentBits([y], [torch.zeros_like(y)], both, True)
+    visit(0, mean, scale, places)
+    of_mean, of_scale = torch.autograd.grad(visit.bits.sum(), [mean, scale])
+    residual = (y[0, 0, 0] - 3 / 16)[None, :, None]
+    index = torch.full_like(residual, float(row))
+    ends = (logistic_bits(residual + half, index) for half in (0.5, -0.5))
+    torch.testing.assert_close(of_mean, (next(ends) - next(ends)) / -16, rtol=1e-4, atol=1e-4)
+    # nothing weighs, so the nearer to zero is mostly chosen, and always cheaper
+    low, high = (
+        (logistic_bits(size, index + 0.5) - logistic_bits(size, index - 0.5))
+        for size in (residual.abs().floor(), residual.abs().floor() + 1)
+    )
+    assert ((of_scale - torch.minimum(low, high)) > -0.02).all()
+    assert ((of_scale - torch.maximum(low, high)) < 0.02).all()
+    assert visit.bits.item() == pytest.approx(
+        costs[row, visit.rounded[0][0][1].sub(3 / 16).abs().round().long()].sum().item()
+    )
+
+
+def test_estimates_count_by_a_table_that_was_fitted(tiny_model):
+    model = copy.deepcopy(tiny_model)
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    u = torch.tensor([0.5])
+    masses = mass_table()
+    with torch.inference_mode():
+        before = model.encode(x, u, True)[1].codes
+        model.estimate_by(masses // 2 + 2**23)  # half as probable, whatever is not zero
+        after = model.encode(x, u, True)[1].codes
+    assert not torch.equal(before, after)
+    assert torch.equal(model.costs, cost_table(masses // 2 + 2**23))
+    assert torch.equal(model.cost_slopes, cost_slopes(model.costs))
+
+
+def test_slopes_of_costs_are_smooth_where_a_table_is_not():
+    costs = cost_table(mass_table())
+    index = torch.arange(112.0).view(-1, 1).expand(112, 8).clone().requires_grad_()
+    sizes = torch.arange(8.0).expand(112, 8)
+    (wanted,) = torch.autograd.grad(logistic_bits(sizes, index).sum(), [index])
+    worn = costs + 0.05 * torch.randn(costs.shape, generator=torch.Generator().manual_seed(0))
+    found, rough = cost_slopes(worn), torch.gradient(worn, dim=0)[0]
+    inner = slice(32, 80)  # no magnitude here is as rare as the floor of either
+    error, of_rough = (
+        (x[inner, :8] - wanted[inner]).square().mean().sqrt() for x in (found, rough)
+    )
+    assert error < of_rough / 3
+    assert error < 0.02
 
 
 def test_the_decoders_inverse_sine_is_that_of_torch():

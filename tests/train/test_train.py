@@ -26,7 +26,8 @@ from imgcodec.model import Model, ModelConfig, Rates
 from imgcodec.model.context import ContextModel
 from imgcodec.model.dct import lapping_matrix, noise_gains
 from imgcodec.model.integer import IntegerLayer
-from imgcodec.model.tables import mass_table
+from imgcodec.model.tables import cost_table, mass_table
+from imgcodec.releases import Release
 from imgcodec.train import data, loop, loss, run, schedule, validate
 from imgcodec.train.export import export, fit_masses, make_tables
 
@@ -488,7 +489,12 @@ def watch(monkeypatch):
             parts = [part for part in self.modules() if isinstance(part, ContextModel)]
             quantised = {part.quantised for part in parts}
             state = {name: value.clone() for name, value in self.state_dict().items()}
-            seen.append(SimpleNamespace(x=x.clone(), real=real, quantised=quantised, state=state))
+            seen.append(
+                SimpleNamespace(
+                    x=x.clone(), real=real, quantised=quantised, state=state,
+                    costs=self.costs.clone(),
+                )
+            )  # fmt: skip
         return forward(self, x, u, real)
 
     monkeypatch.setattr(Model, "forward", spy)
@@ -769,6 +775,49 @@ def test_a_run_may_start_from_a_weights_file(clock, watch, pictures, tmp_path):
     assert watch[4].state.keys() == known.keys()
     for name, value in known.items():
         assert torch.equal(watch[4].state[name], value), name
+
+
+def test_a_run_counts_bits_by_the_table_of_what_it_starts_with(clock, watch, pictures, tmp_path):
+    first = load(short(pictures, tmp_path / "a", seconds=10.5 * TICK))
+    assert first["estimates"] is None  # random weights know of none
+    fitted = mass_table() // 2 + 2**23
+    model = Model(TINY)
+    model.load_state_dict(first["average"])
+    weights.save(tmp_path / "a.safetensors", model, make_tables(model, fitted))
+    count = len(watch)
+    path = short(pictures, tmp_path / "b", seconds=10.5 * TICK, start=tmp_path / "a.safetensors")
+    assert torch.equal(watch[0].costs, cost_table(mass_table()))
+    assert torch.equal(watch[count].costs, cost_table(fitted))
+    export(path, tmp_path / "b.safetensors")  # nothing better is known
+    assert torch.equal(weights.load(tmp_path / "b.safetensors").tables.masses, fitted.int())
+    # a run that goes on keeps it, and one that starts from a checkpoint without has it fitted
+    count = len(watch)
+    short(pictures, tmp_path / "b", 2 * MINUTES, resume=path, config=None)
+    assert torch.equal(watch[count].costs, cost_table(fitted))
+    clock.setattr(run, "fit_masses", lambda model, pictures: mass_table() // 4 + 3 * 2**22)
+    count = len(watch)
+    short(pictures, tmp_path / "c", start=tmp_path / "a" / "last.pt")
+    assert torch.equal(watch[count].costs, cost_table(mass_table() // 4 + 3 * 2**22))
+
+
+def test_contexts_of_released_transforms_are_exported_alone(clock, pictures, tmp_path):
+    short(pictures, tmp_path / "a")
+    begun = tmp_path / "x-1.0.safetensors"
+    sha256 = export(tmp_path / "a" / "last.pt", begun)
+    released = Release("x", "1.0", "psnr", sha256)
+    clock.setattr(Release, "path", property(lambda own: tmp_path / own.file_name))
+    clock.setattr(weights, "RELEASES", (released,))
+    larger = replace(TINY, context_deep=True)
+    run = short(pictures, tmp_path / "b", start=begun, only="contexts", config=larger)
+    export(run, tmp_path / "own.safetensors")
+    assert (tmp_path / "own.safetensors").stat().st_size < begun.stat().st_size
+    known, found = (weights.load(path).model for path in (begun, tmp_path / "own.safetensors"))
+    assert found.config == larger
+    assert equal(found.state_dict(), known.state_dict(), ("g_a", "g_s", "quantizer", "unit"))
+    # the weights of a run of everything are whole
+    path = short(pictures, tmp_path / "c", start=begun)
+    export(path, tmp_path / "whole.safetensors")
+    assert (tmp_path / "whole.safetensors").stat().st_size == begun.stat().st_size
 
 
 @pytest.mark.parametrize("changes", [{}, {"encoder_blocks": 4}, {"context_phases": 6}])

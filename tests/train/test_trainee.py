@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from imgcodec.model import Model, ModelConfig, cells, fusion
 from imgcodec.model.fusion import fusable, fusing
+from imgcodec.model.tables import Costs
 from imgcodec.train import loss
 from imgcodec.train.schedule import Stage
 from imgcodec.train.trainee import Trainee
@@ -182,8 +183,8 @@ def test_fused_functions_compute_the_same():
     y = 6 * torch.randn(2, 30, 4, generator=generator)
     mean, scale = 16 * torch.randn(2, 30, 4, generator=generator), 100 * torch.rand(y.shape)
     weight, limit = 8 * torch.rand(2, 30, 1), torch.rand(y.shape)
-    dearer = torch.rand(112, 256, generator=generator)
-    arguments = y, mean, scale, weight, dearer, limit, limit.flip(1)
+    costs = Costs(*torch.rand(2, 112, 257, generator=generator))
+    arguments = y, mean, scale, weight, costs, limit, True
     plain = cells._choice(*arguments)
     with fusing():
         fused = cells._choice(*arguments)
