@@ -151,11 +151,16 @@ def integers_kept(module: nn.Module) -> Iterator[None]:
 
 
 def check_sums(layers: list[IntegerLayer]) -> None:
-    """Raise ValueError where layers added together could leave the exact range of float32."""
+    """Raise ValueError where layers added together could leave the exact range of float32.
+
+    That is 2^24 of the finest unit among them, in which their total is a whole number.
+    """
+    finest = max(layer.shift for layer in layers)
     total = torch.zeros(layers[0].bias.shape)
     for layer in layers:
         weight, bias = layer.integers()
-        total += weight.abs().flatten(1).sum(1) * ACTIVATION_MAX + bias.abs() + 2**layer.shift
+        most = weight.abs().flatten(1).sum(1) * ACTIVATION_MAX + bias.abs() + 2**layer.shift
+        total += most * 2 ** (finest - layer.shift)
     if not total.max() < 2**24:  # NaN too
         raise ValueError(f"sums of the context model reach {total.max():.0f}, 2^24 is the limit")
 

@@ -554,6 +554,17 @@ def test_check_sums_adds_layers_that_are_summed():
         check_sums([worst_layer(57, 0), worst_layer(59, 0)])
 
 
+def test_check_sums_counts_in_the_finest_unit_of_those_that_are_summed():
+    coarse = IntegerLinear(1000, 1)  # in units of 1/128; a convolution's are 1/256
+    with torch.no_grad():
+        coarse.weight.fill_(127 / 128)
+    fine = worst_layer(2, 0)
+    check_sums([coarse])  # 16,129,128 of 16,777,216
+    check_sums([fine])
+    with pytest.raises(ValueError, match="sums of the context model reach 32548"):
+        check_sums([fine, coarse])
+
+
 def small_codes(reach=NEAR):
     torch.manual_seed(3)
     return CodeContext(3, (4, 5), 8, 8, 2, reach)
