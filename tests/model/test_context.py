@@ -457,7 +457,7 @@ def case(name):
             if name == "saturated":
                 signs = 2 * torch.randint(0, 2, shape) - 1
                 signs[::3], signs[1::3] = 1, -1
-                layer.weight.copy_(60 * signs * 2.0**-layer.shift)  # close to the bound
+                layer.weight.copy_(51 * signs * 2.0**-layer.shift)  # close to the bound
             else:
                 if not layer.weight.any():  # begins as nothing
                     layer.weight.copy_(torch.randn(shape) / layer.weight[0].numel() ** 0.5)
