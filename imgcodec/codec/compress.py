@@ -39,6 +39,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
 
         def measure(u: int) -> float:
             compressor.renew(u)
+            compressor.correct(u)
             return compressor.quality(u, target.kind)
 
         middle, growth = TYPICAL_QUALITY[target.kind]
@@ -50,6 +51,8 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
     u = found.u
     compressor.renew(u)
     known = not target.measured and compressor.recognise(u)
+    if not known:
+        compressor.correct(u)
     if compressor.refined_kind and effort > 1 and not known:
         for _ in range(effort - 1):
             compressor.refine(u)
@@ -88,9 +91,11 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
 
     if abs(start.u - forecast.u) > SAME_LATENTS:
         compressor.renew(start.u)
+    compressor.correct(start.u)
     found = search(plan, room, start, told)
     if found is None:  # latents for another rate may need a few bytes more
         compressor.renew(0)
+        compressor.correct(0)
         found = search(compressor.plan, room, start._replace(u=0))
     kind = compressor.refined_kind
     if found is None or effort == 1 or kind is None:

@@ -20,6 +20,9 @@ class Compressor(Protocol):
     def renew(self, u: int) -> None:
         """Compute latents that are kept for this rate parameter, and the rates near it."""
 
+    def correct(self, u: int) -> None:
+        """Fit latents that were renewed to the picture once, if that takes little."""
+
     @property
     def refined_kind(self) -> str | None:
         """The quality that `refine` raises, see `target.KINDS`; None where it does nothing."""

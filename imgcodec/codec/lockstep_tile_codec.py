@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imgcodec.codec.pace import Pace, Profile
+from imgcodec.codec.pace import Pace
 from imgcodec.codec.plan import Plan
 from imgcodec.codec.tile_codec import Codes, Latents, Prepared, TileCodec, Us
 from imgcodec.model import Dequantised
@@ -66,11 +66,11 @@ class LockstepTileCodec(TileCodec):
         return found
 
     @stage("codes")
-    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[Profile]:
+    def roughly(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """See `TileCodec`."""
         if not self.model.config.expansion:
-            return super().estimate(latents, u, raw)
-        found: list[Profile] = self._share("estimate", (latents.y.shape, raw), latents, u, raw)
+            return super().roughly(latents, u, raw)
+        found: list[Plan] = self._share("roughly", (latents.y.shape, raw), latents, u, raw)
         return found
 
     @stage("codes")

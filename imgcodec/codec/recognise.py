@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.codec.plan import Plan
-from imgcodec.codec.tile_codec import Codes, Latents, Prepared, TileCodec
+from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, codes_of
 from imgcodec.model import STRIDE, pyramid
 
 CLOSE = 0.22  # steps: how far latents of a decoded picture are from its codes, at most
@@ -48,7 +48,7 @@ def recognise(
     for _ in range(ROUNDS):  # further ones may lead away again
         latents = tile_codec.closer(prepared, latents, u)
         (plan,) = tile_codec.plan(latents, u, raw, nearest=True)
-        coded = tile_codec.dequantise(Codes(latents.levels, plan.parts), u)
+        coded = tile_codec.dequantise(codes_of(latents, [plan]), u)
         (found,) = tile_codec.synthesise(coded, u)
         if np.abs(found.astype(np.int16) - pixels).max() <= TOLERANCE:
             return latents, plan

@@ -16,7 +16,7 @@ from torch import Tensor
 from imgcodec.codec.level_choice import choose_levels
 from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
-from imgcodec.codec.refine import refine
+from imgcodec.codec.refine import by_skip, refine
 from imgcodec.codec.tile_visitors import (
     BeyondLimit,
     IntegerCodes,
@@ -75,6 +75,12 @@ class Codes(NamedTuple):
 
     levels: Tensor  # (B, 1, h, w) integers 0..L-1
     parts: list[Tensor]  # (B, C, h, w) each, multiples of 1/16 step, or single bits as -1, 0, 1
+
+
+def codes_of(latents: Latents, plans: Sequence[Plan]) -> Codes:
+    """Return what is said of tiles whose codes were chosen."""
+    parts = zip(*(plan.parts for plan in plans), strict=True)
+    return Codes(latents.levels, [torch.cat(maps) for maps in parts])
 
 
 class TileCodec:
@@ -144,12 +150,30 @@ class TileCodec:
             return None
         return KIND_OF_TUNE[self.tune]
 
+    def corrects(self, prepared: Prepared) -> bool:
+        """Return whether the first round of `refine` takes so little that every effort has it."""
+        return self.refined_kind(prepared) is not None and by_skip(self.model)
+
     @stage("refinement")
-    def refine(self, prepared: Prepared, latents: Latents, plan: Plan, u: int) -> Latents:
-        """Return latents that suit this picture better, given what a file would hold of them."""
-        coded = self.dequantise(Codes(latents.levels, plan.parts), u)
+    def refine(
+        self, prepared: Prepared, latents: Latents, plans: Sequence[Plan], u: Us, first: bool
+    ) -> Latents:
+        """Return latents that suit the pictures better.
+
+        Args:
+            prepared: what `analyse` made of the tiles.
+            latents: their own, or refined ones.
+            plans: what files would hold of them; in the first round, roughly.
+            u: rate parameter.
+            first: whether this is the first round.
+        """
+        coded = self.dequantise(codes_of(latents, plans), u)
+
+        def refined(x: Tensor, y: Tensor, levels: Tensor, y_hat: Tensor, u: Tensor) -> Tensor:
+            return refine(self.model, x, y, Dequantised(levels, y_hat), u, first)
+
         with self._trunks():
-            y = refine(self.model, prepared.x, latents.y, coded, self._fraction(u))
+            y = self._singly(refined, prepared.x, latents.y, *coded, self._fraction(u))
         return latents._replace(y=y)
 
     @stage("codes")
@@ -207,18 +231,18 @@ class TileCodec:
 
     @stage("codes")
     @undivided()
-    def estimate(self, latents: Latents, u: Us, raw: bool) -> list[Profile]:
-        """Return about what each plan takes: one without hidden signs, less some."""
-        plans = self._plan(latents, u, raw, None, hide=False)
-        share, more = UNHIDDEN[self.tune][raw]
-        most = UNHIDDEN_BPP * latents.levels[0].numel() * STRIDE**2 / 8
-        found = []
-        for plan in plans:
-            octaves = math.log2(max(most / plan.estimated_bytes, 1))
-            shown = share + more * min(octaves, UNHIDDEN_OCTAVES)
-            profile = plan.profile()
-            found.append(profile._replace(bits=shown * profile.bits))
-        return found
+    def roughly(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
+        """Choose codes as `plan` does, but sooner, and without hidden signs."""
+        return self._plan(latents, u, raw, None, hide=False)
+
+    def forecast(self, rough: Plan, latents: Latents) -> Profile:
+        """Return about what a plan of a tile's latents takes: what a rough one does, less some."""
+        share, more = UNHIDDEN[self.tune][rough.raw]
+        most = UNHIDDEN_BPP * latents.levels.numel() * STRIDE**2 / 8
+        octaves = math.log2(max(most / rough.estimated_bytes, 1))
+        shown = share + more * min(octaves, UNHIDDEN_OCTAVES)
+        profile = rough.profile()
+        return profile._replace(bits=shown * profile.bits)
 
     def _plan(
         self,

@@ -12,7 +12,7 @@ from imgcodec.codec.quality import Quality
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Guess, extrapolate
 from imgcodec.codec.source import Source, to_encode
-from imgcodec.codec.tile_codec import Codes, Latents, Prepared, TileCodec
+from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, codes_of
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import as_colour, pad, shaped_like
@@ -38,7 +38,7 @@ class Tiled:
         """Take the picture, its tiles, whether bits are stored raw, and where they should go."""
         self._tile_codec, self._source, self._grid, self._raw = tile_codec, source, grid, raw
         self._roi = roi
-        self._rounds = effort - 1
+        self._effort = effort
         self.unheld: float | None = None
         self._levels: list[Tensor | None] = [None] * len(grid)
         # one window of attention; all that the encoder sees would gain nothing (trial 53)
@@ -56,6 +56,9 @@ class Tiled:
     def renew(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
 
+    def correct(self, u: int) -> None:
+        """See `Compressor`: nothing is kept."""
+
     def refine(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
 
@@ -68,7 +71,7 @@ class Tiled:
         tiles: list[Profile] = []
         for number, box in enumerate(self._grid.boxes()):
             _, inner, latents = self._analysed(number, box, u)
-            tiles += self._tile_codec.estimate(_cut(latents, inner), u, self._raw)
+            tiles.append(_forecast(self._tile_codec, _cut(latents, inner), u, self._raw))
         return Forecast(u, tiles)
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
@@ -104,15 +107,16 @@ class Tiled:
         """Return what `_analysed` does, the latents refined as is asked."""
         prepared, inner, latents = self._analysed(number, box, u)
         if self._tile_codec.refined_kind(prepared):
-            for _ in range(self._rounds):
-                (plan,) = self._tile_codec.plan(latents, u, self._raw)
-                latents = self._tile_codec.refine(prepared, latents, plan, u)
+            for done in range(self._effort - 1 + self._tile_codec.corrects(prepared)):
+                choose = self._tile_codec.plan if done else self._tile_codec.roughly
+                plans = choose(latents, u, self._raw)
+                latents = self._tile_codec.refine(prepared, latents, plans, u, not done)
         return prepared, inner, latents
 
     def _coded(self, latents: Latents, u: int) -> Dequantised:
         """Return what a file would hold of latents."""
-        (plan,) = self._tile_codec.plan(latents, u, self._raw)
-        return self._tile_codec.dequantise(Codes(latents.levels, plan.parts), u)
+        plans = self._tile_codec.plan(latents, u, self._raw)
+        return self._tile_codec.dequantise(codes_of(latents, plans), u)
 
     def _outer(self, box: Box) -> Box:
         """Return a tile with its halo."""
@@ -165,8 +169,11 @@ class Recoded:
     def renew(self, u: int) -> None:
         """See `Compressor`: there is no picture to compute others from."""
 
-    def refine(self, u: int) -> None:
+    def correct(self, u: int) -> None:
         """See `Compressor`: there is no picture to fit them to."""
+
+    def refine(self, u: int) -> None:
+        """See `Compressor`: nor here."""
 
     def recognise(self, u: int) -> bool:
         """See `Compressor`: its codes are known, and rounded once more."""
@@ -174,9 +181,7 @@ class Recoded:
 
     def estimate(self, u: int) -> Forecast:
         """See `Compressor`."""
-        tiles: list[Profile] = []
-        for tile in self._tiles:
-            tiles += self._tile_codec.estimate(tile, u, self._raw)
+        tiles = [_forecast(self._tile_codec, tile, u, self._raw) for tile in self._tiles]
         return Forecast(u, tiles)
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
@@ -215,6 +220,12 @@ class _Written:
     def write(self) -> Sequence[bytes]:
         """See `Planned`."""
         return self._payloads
+
+
+def _forecast(tile_codec: TileCodec, latents: Latents, u: int, raw: bool) -> Profile:
+    """Return about what a tile takes."""
+    (rough,) = tile_codec.roughly(latents, u, raw)
+    return tile_codec.forecast(rough, latents)
 
 
 def _cut(latents: Latents, inner: tuple[slice, slice]) -> Latents:

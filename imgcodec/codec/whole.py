@@ -10,10 +10,13 @@ from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Guess
 from imgcodec.codec.recognise import recognise
 from imgcodec.codec.source import Source, to_encode
-from imgcodec.codec.tile_codec import Codes, Latents, TileCodec
+from imgcodec.codec.tile_codec import Latents, TileCodec, codes_of
+from imgcodec.format.container import MAX_U
 from imgcodec.model import STRIDE
 from imgcodec.pictures.arrays import as_colour, pad, shaped_like
 from imgcodec.pictures.roi import Roi
+
+SAME_CODES = MAX_U // 40  # difference of u up to which codes tell the first round as much
 
 
 class Whole:
@@ -27,6 +30,8 @@ class Whole:
         encoded = as_colour(to_encode(source, whole))
         self._prepared = tile_codec.analyse(pad(encoded, STRIDE)[None])
         self._latents: Latents | None = None
+        self._fresh = True  # whether they are the encoder's own
+        self._rough: tuple[int, Plan] | None = None  # the same, without hidden signs
         self._last: tuple[int, Plan] | None = None  # u, and what was chosen of these latents
 
     def guess(self, room: int) -> Guess:
@@ -39,6 +44,12 @@ class Whole:
         levels = self._latents.levels if self._latents else None
         shifts = None if self._roi is None else self._roi.shifts
         self._keep(self._tile_codec.latents(self._prepared, u, levels, shifts))
+        self._fresh = True
+
+    def correct(self, u: int) -> None:
+        """See `Compressor`."""
+        if self._tile_codec.corrects(self._prepared):
+            self.refine(u)
 
     @property
     def refined_kind(self) -> str | None:
@@ -48,8 +59,10 @@ class Whole:
 
     def refine(self, u: int) -> None:
         """See `Compressor`."""
-        plan = self._planned(u)
-        self._keep(self._tile_codec.refine(self._prepared, self._kept(), plan, u))
+        first, self._fresh = self._fresh, False
+        u, plan = self._roughly(u) if first else (u, self._planned(u))
+        kept = self._prepared, self._kept()
+        self._keep(self._tile_codec.refine(*kept, [plan], u, first))
 
     def recognise(self, u: int) -> bool:
         """See `Compressor`; a region moves levels, and its codes are none of a file before."""
@@ -65,7 +78,9 @@ class Whole:
 
     def estimate(self, u: int) -> Forecast:
         """See `Compressor`."""
-        return Forecast(u, self._tile_codec.estimate(self._kept(), u, self._raw))
+        self._rough = None
+        _, rough = self._roughly(u)
+        return Forecast(u, [self._tile_codec.forecast(rough, self._kept())])
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Estimated":
         """See `Compressor`."""
@@ -73,7 +88,7 @@ class Whole:
 
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
-        codes = Codes(self._kept().levels, self._planned(u).parts)
+        codes = codes_of(self._kept(), [self._planned(u)])
         (whole,) = self._tile_codec.synthesise(self._tile_codec.dequantise(codes, u), u)
         quality = Quality(kind, self._pixels.shape)
         quality.add(self._pixels, shaped_like(whole, self._pixels))
@@ -87,6 +102,13 @@ class Whole:
         u, plan = self._last
         return unheld(self._tile_codec.model, self._prepared.t, *self._kept(), plan.parts, u)
 
+    def _roughly(self, u: int) -> tuple[int, Plan]:
+        """Return codes without hidden signs for a rate parameter, or for one close to it."""
+        if self._rough is None or abs(self._rough[0] - u) > SAME_CODES:
+            (rough,) = self._tile_codec.roughly(self._kept(), u, self._raw)
+            self._rough = u, rough
+        return self._rough
+
     def _planned(self, u: int, aim: Aim | None = None) -> Plan:
         if self._last is None or self._last[0] != u:
             paces = None if aim is None else [aim.paces(u).pace(0)]
@@ -96,7 +118,7 @@ class Whole:
         return self._last[1]
 
     def _keep(self, latents: Latents) -> None:
-        self._latents, self._last = latents, None
+        self._latents, self._last, self._rough = latents, None, None
 
     def _kept(self) -> Latents:
         if self._latents is None:

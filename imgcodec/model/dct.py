@@ -89,11 +89,7 @@ class LappedDCT(nn.Module):
         Returns:
             (B, 192, H/8, W/8) float32, plane by plane, row of frequencies by row; channels last.
         """
-        b, _, h, w = x.shape
-        with torch.autocast(x.device.type, enabled=False):
-            rows = _across_edges(x.permute(0, 2, 3, 1) - 0.5, self.lapping)
-            lines = rows.reshape(b, h // STRIDE, STRIDE, w // STRIDE, STRIDE * 3)
-            return mixed(lines, (self.analysis_basis.T / unit).T).permute(0, 3, 1, 2)
+        return _projected(x - 0.5, self.lapping, (self.analysis_basis.T / unit).T)
 
     def synthesise(self, t: Tensor, unit: Tensor | float = 1.0) -> Tensor:
         """Return the pixels of coefficients: the inverse of `analyse`, not clamped."""
@@ -104,6 +100,22 @@ class LappedDCT(nn.Module):
             rows = blocks.view(b, h, w, STRIDE, STRIDE, 3).transpose(2, 3)
             rows = rows.reshape(b, h * STRIDE, w * STRIDE, 3)
             return _across_edges(rows, self.unlapping).permute(0, 3, 1, 2)
+
+    def slopes(self, x: Tensor, unit: Tensor | float = 1.0) -> Tensor:
+        """Return the slopes along coefficients of what has slopes `x` along the pixels.
+
+        The transpose of `synthesise`; of the same shapes as `analyse`.
+        """
+        return _projected(x, self.unlapping.T, (self.synthesis_basis * unit).T)
+
+
+def _projected(x: Tensor, matrix: Tensor, basis: Tensor) -> Tensor:
+    """Return maps of (B, 3, H, W): `matrix` across every block edge, then blocks along `basis`."""
+    b, _, h, w = x.shape
+    with torch.autocast(x.device.type, enabled=False):
+        rows = _across_edges(x.permute(0, 2, 3, 1), matrix)
+        lines = rows.reshape(b, h // STRIDE, STRIDE, w // STRIDE, STRIDE * 3)
+        return mixed(lines, basis).permute(0, 3, 1, 2)
 
 
 def _across_edges(x: Tensor, matrix: Tensor) -> Tensor:

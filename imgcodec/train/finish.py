@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from imgcodec.codec.plan import CoderTables
-from imgcodec.codec.tile_codec import Codes, TileCodec
+from imgcodec.codec.tile_codec import TileCodec, codes_of
 from imgcodec.format.container import MAX_U
 from imgcodec.model import Dequantised, Model, ModelConfig, Rates
 from imgcodec.model.context import freeze
@@ -61,9 +61,11 @@ def encoded(model: Model, tables: Tables, pixels: Tensor, u: Tensor) -> Examples
         numbers = [round(MAX_U * rate) for rate in rates.tolist()]
         prepared = codec.analyse(part.permute(0, 2, 3, 1).cpu().numpy())
         latents = codec.latents(prepared, numbers)
+        if codec.corrects(prepared):
+            rough = codec.roughly(latents, numbers, raw=False)
+            latents = codec.refine(prepared, latents, rough, numbers, first=True)
         plans = codec.plan(latents, numbers, raw=False)
-        parts = [torch.cat(maps) for maps in zip(*(plan.parts for plan in plans), strict=True)]
-        coded = codec.dequantise(Codes(latents.levels, parts), numbers)
+        coded = codec.dequantise(codes_of(latents, plans), numbers)
         found.append(
             Examples(
                 part,

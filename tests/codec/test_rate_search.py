@@ -278,7 +278,7 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
     """What the guess and the estimate are fitted to is still true: three rates of a photograph."""
     codec = Codec("cpu", tune=tune)
     pixels = np.asarray(Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png"))
-    counts = dict.fromkeys(("estimate", "plan"), 0)
+    counts = dict.fromkeys(("roughly", "plan"), 0)
 
     def counted(name, method):
         def call(*arguments, **words):
@@ -292,7 +292,7 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
     for rate in (0.25, 0.5, 1.0):
         data = codec.encode(pixels, rate)
         assert 0.99 <= 8 * len(data) / (pixels[..., 0].size * rate) <= 1
-    assert counts["estimate"] <= 5
+    assert counts["roughly"] <= 5
     assert counts["plan"] == 3
 
 
@@ -310,6 +310,9 @@ class Refined(Picture):
 
     def renew(self, u):
         """Latents are the same at every rate."""
+
+    def correct(self, u):
+        """That takes too much."""
 
     def estimate(self, u):
         return forecast(u, self.size)

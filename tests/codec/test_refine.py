@@ -1,11 +1,22 @@
-"""Latents that effort moves: towards the least error, and never far."""
+"""Latents that are moved: towards the least error, and never far."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import TINY, build, liven
 
-from imgcodec.codec import Codec, refine
+from imgcodec.codec import Codec, refine, tile_codec
+from imgcodec.metrics import psnr
 from imgcodec.model import Dequantised
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    with Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png") as picture:
+        return np.asarray(picture.convert("RGB"))[:256, :384]
 
 
 @pytest.mark.parametrize("slope", [1e9, -1e9, 1e-9])
@@ -17,11 +28,64 @@ def test_no_slope_moves_a_latent_far(monkeypatch, slope):
     u = torch.tensor([0.5])
     codes = Dequantised(torch.zeros(1, 1, 4, 4), e)  # so that codes do not draw
     monkeypatch.setattr(refine, "_gradient", lambda of, to: (torch.full_like(to, slope),))
-    moved = (refine.refine(model, x, e, codes, u) - e) / model.steps(codes.levels, u)
+    moved = refine.refine(model, x, e, codes, u, first=False) - e
+    moved = moved / model.steps(codes.levels, u)
     farthest = refine.FARTHEST[TINY.metric]
     assert moved.abs().max() <= farthest + 1e-5
     assert (moved * slope <= 0).all()
     assert (abs(slope) < 1) == bool(moved.abs().max() < farthest / 2)
+
+
+def test_the_first_slope_is_that_of_the_error_through_the_linear_skip():
+    model = liven(build(TINY)).requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 3, 24, 40, generator=rng)
+    y_hat = torch.randn(1, TINY.latents, 3, 5, generator=rng)
+    levels, u = torch.full((1, 1, 3, 5), 8.0), torch.tensor([0.5])
+    found = refine._slope_by_skip(model, x, Dequantised(levels, y_hat), u)
+    whole = refine._slope(model, x, Dequantised(levels, y_hat), u)
+    for layer in model.g_s.trunk.modules():  # the trunk says the same, whatever the codes are
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.weight.zero_()
+    trunk = model.g_s(y_hat, model.importance(levels), u) - model.g_s.skip(y_hat)
+    assert not torch.allclose(found, whole, rtol=0.01)
+
+    moved = y_hat.clone().requires_grad_()
+    decoded = model.transform.synthesise(model.g_s.skip(moved) + trunk, model.deviation)
+    error = refine.lmbda(u) * (decoded - x).square().mean() * 24 * 40
+    (slope,) = torch.autograd.grad(error, [moved])
+    again = refine._slope_by_skip(model, x, Dequantised(levels, y_hat), u)
+    torch.testing.assert_close(again, slope, rtol=1e-3, atol=1e-3 * float(slope.abs().max()))
+
+
+@pytest.mark.parametrize("tile", [None, 128])
+def test_with_the_squared_error_every_effort_has_a_round(monkeypatch, photograph, tile):
+    """A decoding more, and a better picture of the same size."""
+    codec, sizes = Codec("cpu", tune="psnr"), []
+    for corrects in (False, True):
+        if not corrects:
+            monkeypatch.setattr(tile_codec, "by_skip", lambda model: False)
+        data = codec.encode(photograph, 0.5, tile=tile)
+        sizes.append((len(data), psnr(photograph, codec.decode(data))))
+        monkeypatch.undo()
+    (size, before), (other, after) = sizes
+    assert other == pytest.approx(size, rel=0.01)
+    assert after > before + 0.03
+
+
+def test_others_have_it_from_effort_2_on(monkeypatch, photograph):
+    """It takes codes that hide no signs, and goes further than those after it."""
+    codec, rounds = Codec("cpu", tune="ms-ssim"), []
+
+    def spy(*arguments):
+        rounds.append(arguments[-1])
+        return moved(*arguments)
+
+    moved = tile_codec.refine
+    monkeypatch.setattr(tile_codec, "refine", spy)
+    for effort in (1, 2, 3):
+        codec.encode(photograph, quality=50, effort=effort)
+    assert rounds == [True, True, False]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 1), (7, 40)])

@@ -49,6 +49,16 @@ def test_head_brings_the_pixels_back(size):
     assert (transform.analyse(transform.synthesise(noise)) - noise).abs().max() < 2e-5
 
 
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_slopes_along_coefficients_are_those_of_the_pixels(size):
+    torch.manual_seed(0)
+    transform, unit = LappedDCT(), torch.rand(COEFFICIENTS) + 0.5
+    t = torch.randn(2, COEFFICIENTS, size[0] // 8, size[1] // 8, requires_grad=True)
+    slopes = torch.randn(2, 3, *size)
+    (wanted,) = torch.autograd.grad((transform.synthesise(t, unit) * slopes).sum(), [t])
+    torch.testing.assert_close(transform.slopes(slopes, unit), wanted, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(8, 48), (16, 24), (24, 24), (40, 8), (40, 16), (136, 120)])
 def test_sums_of_the_transform_do_not_depend_on_threads(size):
     transform, x = LappedDCT(), torch.rand(1, 3, *size)
