@@ -21,6 +21,7 @@ class Release(NamedTuple):
     version: str  # of the package that brought it
     tune: str  # what it is fitted to
     sha256: str  # of its file
+    large: bool = False  # its context models, for files that may take longer
 
     @property
     def model_id(self) -> bytes:
@@ -73,6 +74,18 @@ RELEASES = (
         "aic-eye", "1.7", "eye",
         "f88425fdbd532746316c6cdc5ae2e3a8d673a10eec61c4f7dcf9c32a55085001",
     ),
+    Release(
+        "aic-psnr", "1.10", "psnr",
+        "8ece1dab2d4b569a035aa59dc18d023565133b1fdc9a3aabdacde30c4dceb9d2",
+    ),
+    Release(
+        "aic-psnr-large", "1.10", "psnr",
+        "cff5b1100916af42427adc544e09690c1e0205421d06722915a8de34a4738e6c", large=True,
+    ),
+    Release(
+        "aic-msssim-large", "1.10", "ms-ssim",
+        "9583b0166992eb517e9fbbe304145a39657f3019e3b8a6e4a99c59b1111a9b59", large=True,
+    ),
 )  # fmt: skip
 # The sets that pack JPEG files, by age, as above; the last one packs.
 PACKING = (
@@ -92,13 +105,20 @@ RESTORING = (
         "58af7880b771dd0ef543e2f2b3c5e7301933f92954ac445952b4b0b497301716",
     ),
 )  # fmt: skip
-NEWEST = {release.tune: release for release in RELEASES}  # what a tune encodes with
+# What a tune encodes with, and with effort above 1.
+NEWEST = {release.tune: release for release in RELEASES if not release.large}
+LARGE = {release.tune: release for release in RELEASES if release.large}
 TUNES = tuple(NEWEST)
 DEFAULT_TUNE = "eye"
 DEFAULT_JPEG_QUALITY = 75.0  # as cjpeg has it
 # By tune: the quality if nothing is asked, at which photographs look much like the original at
 # normal view (a mean SSIMULACRA 2 of 70 on Kodak).
 DEFAULT_QUALITIES = {"psnr": 72.0, "ms-ssim": 76.0, "eye": 69.0}
+
+
+def newest(tune: str, effort: int) -> Release:
+    """Return the set that a tune encodes with."""
+    return LARGE.get(tune, NEWEST[tune]) if effort > 1 else NEWEST[tune]
 
 
 def id_of(weights: bytes) -> bytes:

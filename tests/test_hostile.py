@@ -83,7 +83,7 @@ def test_more_bytes_are_refused(tiny_codec, data, more):
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
     tiny = SimpleNamespace(path=tiny_weights)
-    monkeypatch.setattr(codec, "NEWEST", {"psnr": tiny})
+    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
     monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 

@@ -15,6 +15,13 @@ PROMISED = [
     ("aic-eye", "1.0", "14c2ed76091cc4f9d7fcc73eabd48ce5c1a728945c92cb50a3361f88a4605320"),
     ("aic-eye", "1.1", "7d1f677dfc2faf278c5804d8edc737e7f6817bc06dcfb9526960c7aae2e94c69"),
     ("aic-eye", "1.7", "f88425fdbd532746316c6cdc5ae2e3a8d673a10eec61c4f7dcf9c32a55085001"),
+    ("aic-psnr", "1.10", "8ece1dab2d4b569a035aa59dc18d023565133b1fdc9a3aabdacde30c4dceb9d2"),
+    ("aic-psnr-large", "1.10", "cff5b1100916af42427adc544e09690c1e0205421d06722915a8de34a4738e6c"),
+    (
+        "aic-msssim-large",
+        "1.10",
+        "9583b0166992eb517e9fbbe304145a39657f3019e3b8a6e4a99c59b1111a9b59",
+    ),
 ]
 
 
@@ -77,6 +84,14 @@ def test_encoding_takes_the_newest_of_a_tune():
     assert {tune: release.name for tune, release in NEWEST.items()} == {
         "psnr": "aic-psnr", "ms-ssim": "aic-msssim", "eye": "aic-eye",
     }  # fmt: skip
+
+
+def test_effort_takes_larger_context_models_of_the_same_tune():
+    for tune, release in NEWEST.items():
+        large = releases.newest(tune, 2)
+        assert releases.newest(tune, 1) is release
+        assert (large.tune, large.large, release.large) == (tune, tune != "eye", False)
+        assert releases.newest(tune, 9) is large
 
 
 def test_files_are_looked_for_in_the_package_and_then_in_the_checkout(tmp_path, monkeypatch):

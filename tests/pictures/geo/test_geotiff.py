@@ -15,7 +15,6 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.geo import georeference, geotiff
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_image
-from imgcodec.releases import DEFAULT_TUNE
 
 rasterio = pytest.importorskip("rasterio")
 pytestmark = pytest.mark.filterwarnings(
@@ -46,7 +45,7 @@ def mosaic(tmp_path, textured):
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
     tiny = SimpleNamespace(path=tiny_weights)
-    monkeypatch.setattr(codec, "NEWEST", {DEFAULT_TUNE: tiny})
+    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
     monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
