@@ -6,9 +6,12 @@ should be least if it were quadratic. Files stay ordinary files.
 
 The first round takes codes that hide no signs, and may go further; under the squared error it
 follows the slope through the decoder's linear skip alone, which takes no more than a decoding and
-gives no less. The later ones know the hidden signs. All latents go at once, and answer for the
-same errors.
+gives no less. The later ones know the hidden signs, and what codes tell of those after them. All
+latents go at once, and answer for the same errors: so each round goes less far than the last.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,13 +20,32 @@ from imgcodec.errors import AicError
 from imgcodec.model import Dequantised, Model
 from imgcodec.model.layers import mixed
 from imgcodec.model.steps import error_weight, lmbda
+from imgcodec.model.tables import Costs
+from imgcodec.model.visitors import KnownBits
 from imgcodec.perceptual.distortion import distortion
 from imgcodec.runtime.forks import undivided
 
-# By metric: the shares of the way to the codes, so that what was chosen is chosen again, and from
-# there to the least error; of the first round, and of those after it.
-FIRST_SHARES = {"mse": (0.3, 0.5), "ms-ssim": (0.15, 0.1), "eye": (0.25, 0.15)}
-SHARES = {"mse": (0.2, 0.3), "ms-ssim": (0.1, 0.07), "eye": (0.1, 0.045)}
+
+class Shares(NamedTuple):
+    """How far a round goes: shares of the way to the codes, and from there of two others."""
+
+    codes: float  # so that what was chosen is chosen again
+    error: float  # to the least error, if it were quadratic
+    bits: float  # as far as that, for the slope of the bits of other codes
+
+
+# By metric, of the first round and of the second; and how far a later one goes beside the last.
+FIRST_SHARES = {
+    "mse": Shares(0.3, 0.5, 0.0),
+    "ms-ssim": Shares(0.15, 0.1, 0.0),
+    "eye": Shares(0.25, 0.15, 0.0),
+}
+SHARES = {
+    "mse": Shares(0.2, 0.3, 0.5),
+    "ms-ssim": Shares(0.1, 0.07, 0.0),
+    "eye": Shares(0.1, 0.08, 0.0),
+}
+LATER = 0.85
 # Steps that a latent moves at most to the least error. Where structure is lost, the slope of what
 # people see has no bound, and the error is nothing like quadratic.
 FARTHEST = {"mse": 0.5, "ms-ssim": 0.5, "eye": 0.2}
@@ -36,7 +58,14 @@ def by_skip(model: Model) -> bool:
 
 @undivided()
 def refine(
-    model: Model, x: Tensor, y: Tensor, coded: Dequantised, u: Tensor, first: bool
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    parts: Sequence[Tensor],
+    coded: Dequantised,
+    u: Tensor,
+    costs: Costs,
+    number: int,
 ) -> Tensor:
     """Return better latents, of the same shape as y.
 
@@ -44,18 +73,25 @@ def refine(
         model: frozen, without gradients of its own.
         x: (B, 3, H, W) pixels in 0..1, H and W multiples of 8.
         y: (B, latents, h, w) what the encoder puts out.
-        coded: what files have of them; in the first round, what one without hidden signs has.
+        parts: what files have of them, in steps; in the first round, what one without hidden
+            signs has.
+        coded: the same, dequantised.
         u: (B,) rate parameters.
-        first: whether this is the first round.
+        costs: of codes.
+        number: of the round, from 0.
     """
     metric = model.config.metric
-    slope = (_slope_by_skip if first and by_skip(model) else _slope)(model, x, coded, u)
+    slope = (_slope if number or not by_skip(model) else _slope_by_skip)(model, x, coded, u)
     steps = model.steps(coded.levels, u)
     weight = error_weight(coded.levels, model.config) / steps.square()  # of a squared error
-    to_codes, to_least = (FIRST_SHARES if first else SHARES)[metric]
+    shares = SHARES[metric] if number else FIRST_SHARES[metric]
+    slope = shares.error * slope
+    if shares.bits:
+        slope += shares.bits / steps * _slope_of_bits(model, parts, coded.levels, u, costs)
+    less = LATER ** max(number - 1, 0)
     most = FARTHEST[metric] * steps
-    down = torch.clamp(to_least * slope / (2 * weight), -most, most)
-    refined: Tensor = y + to_codes * (coded.y_hat - y) - down
+    down = torch.clamp(less * slope / (2 * weight), -most, most)
+    refined: Tensor = y + less * shares.codes * (coded.y_hat - y) - down
     return refined
 
 
@@ -80,14 +116,33 @@ def _slope_by_skip(model: Model, x: Tensor, coded: Dequantised, u: Tensor) -> Te
         return mixed(slopes.permute(0, 2, 3, 1)[:, :, None], weight).permute(0, 3, 1, 2)
 
 
-def _gradient(of: Tensor, to: Tensor) -> tuple[Tensor, ...]:
-    """Return a gradient.
+def _slope_of_bits(
+    model: Model, parts: Sequence[Tensor], levels: Tensor, u: Tensor, costs: Costs
+) -> Tensor:
+    """Return the slopes of what other codes cost along the codes in steps, (B, latents, h, w).
+
+    Those of the block means are left at 0.
+    """
+    own = model.config.pyramid_parts
+    with torch.inference_mode(False), torch.enable_grad():
+        parts, levels, u = [part.clone() for part in parts], levels.clone(), u.clone()
+        groups = [part.requires_grad_() for part in parts[own:]]
+        visitor = KnownBits(parts, Costs(*(table.clone() for table in costs)))
+        with torch.autocast(levels.device.type, enabled=False):
+            model.walk_codes(levels, u, visitor)
+        slopes = _gradient(visitor.bits.sum(), *groups)
+    means = levels.new_zeros(len(levels), model.config.lattice, *levels.shape[2:])
+    return torch.cat([means, *slopes], 1)
+
+
+def _gradient(of: Tensor, *to: Tensor) -> tuple[Tensor, ...]:
+    """Return gradients.
 
     Raises:
         AicError: in a forked child, where torch has GPUs and the parent took a gradient already.
     """
     try:
-        return torch.autograd.grad(of, [to])
+        return torch.autograd.grad(of, to)
     except RuntimeError as error:
         if "fork" not in str(error):
             raise

@@ -6,6 +6,7 @@ Tiles of one size may go through the model together: B of them, each with its ow
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
 from imgcodec.model.layers import with_skip
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
-from imgcodec.model.tables import MEAN_UNIT
+from imgcodec.model.tables import MEAN_UNIT, Costs, cost_slopes
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
@@ -156,7 +157,7 @@ class TileCodec:
 
     @stage("refinement")
     def refine(
-        self, prepared: Prepared, latents: Latents, plans: Sequence[Plan], u: Us, first: bool
+        self, prepared: Prepared, latents: Latents, plans: Sequence[Plan], u: Us, number: int
     ) -> Latents:
         """Return latents that suit the pictures better.
 
@@ -165,15 +166,20 @@ class TileCodec:
             latents: their own, or refined ones.
             plans: what files would hold of them; in the first round, roughly.
             u: rate parameter.
-            first: whether this is the first round.
+            number: of the round, from 0.
         """
-        coded = self.dequantise(codes_of(latents, plans), u)
+        codes = codes_of(latents, plans)
+        dequantised = self.dequantise(codes, u)
 
-        def refined(x: Tensor, y: Tensor, levels: Tensor, y_hat: Tensor, u: Tensor) -> Tensor:
-            return refine(self.model, x, y, Dequantised(levels, y_hat), u, first)
+        def refined(
+            x: Tensor, y: Tensor, levels: Tensor, y_hat: Tensor, u: Tensor, *parts: Tensor
+        ) -> Tensor:
+            coded = Dequantised(levels, y_hat)
+            return refine(self.model, x, y, parts, coded, u, self._costs, number)
 
+        maps = prepared.x, latents.y, *dequantised, self._fraction(u), *codes.parts
         with self._trunks():
-            y = self._singly(refined, prepared.x, latents.y, *coded, self._fraction(u))
+            y = self._singly(refined, *maps)
         return latents._replace(y=y)
 
     @stage("codes")
@@ -377,6 +383,10 @@ class TileCodec:
             x = self._singly(self._pixels, *dequantised, fraction)
         x = x.nan_to_num_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return np.ascontiguousarray(x.permute(0, 2, 3, 1).cpu().numpy())
+
+    @cached_property
+    def _costs(self) -> Costs:
+        return Costs(self.tables.costs, cost_slopes(self.tables.costs))
 
     def _pixels(self, levels: Tensor, y_hat: Tensor, fraction: Tensor) -> Tensor:
         return self.model.reconstruct(Dequantised(levels, y_hat), fraction)

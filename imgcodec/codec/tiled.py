@@ -110,7 +110,7 @@ class Tiled:
             for done in range(self._effort - 1 + self._tile_codec.corrects(prepared)):
                 choose = self._tile_codec.plan if done else self._tile_codec.roughly
                 plans = choose(latents, u, self._raw)
-                latents = self._tile_codec.refine(prepared, latents, plans, u, not done)
+                latents = self._tile_codec.refine(prepared, latents, plans, u, done)
         return prepared, inner, latents
 
     def _coded(self, latents: Latents, u: int) -> Dequantised:

@@ -30,7 +30,7 @@ class Whole:
         encoded = as_colour(to_encode(source, whole))
         self._prepared = tile_codec.analyse(pad(encoded, STRIDE)[None])
         self._latents: Latents | None = None
-        self._fresh = True  # whether they are the encoder's own
+        self._rounds = 0  # of refinement; 0: they are the encoder's own
         self._rough: tuple[int, Plan] | None = None  # the same, without hidden signs
         self._last: tuple[int, Plan] | None = None  # u, and what was chosen of these latents
 
@@ -44,7 +44,7 @@ class Whole:
         levels = self._latents.levels if self._latents else None
         shifts = None if self._roi is None else self._roi.shifts
         self._keep(self._tile_codec.latents(self._prepared, u, levels, shifts))
-        self._fresh = True
+        self._rounds = 0
 
     def correct(self, u: int) -> None:
         """See `Compressor`."""
@@ -59,10 +59,10 @@ class Whole:
 
     def refine(self, u: int) -> None:
         """See `Compressor`."""
-        first, self._fresh = self._fresh, False
-        u, plan = self._roughly(u) if first else (u, self._planned(u))
+        u, plan = (u, self._planned(u)) if self._rounds else self._roughly(u)
         kept = self._prepared, self._kept()
-        self._keep(self._tile_codec.refine(*kept, [plan], u, first))
+        self._keep(self._tile_codec.refine(*kept, [plan], u, self._rounds))
+        self._rounds += 1
 
     def recognise(self, u: int) -> bool:
         """See `Compressor`; a region moves levels, and its codes are none of a file before."""

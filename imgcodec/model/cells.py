@@ -60,6 +60,40 @@ def choose_cells(
     return _ChosenCells.apply(y, mean, scale, weight, *costs, training)  # type: ignore[no-untyped-call, no-any-return]
 
 
+def known_bits(values: Tensor, mean: Tensor, scale: Tensor, costs: Costs) -> Tensor:
+    """Return the bits of each picture's values, (B,).
+
+    Means have the slope between the magnitudes beside those that are coded, 0 where that is 0.
+
+    Args:
+        values: (B, T, C) in 1/16 steps, integers of steps around the means; without gradient.
+        mean: same shape, in 1/16 steps; gradients reach it.
+        scale: same shape, scale indices; gradients reach it.
+        costs: what cells cost.
+    """
+    return _KnownBits.apply(values, mean, scale, *costs)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _KnownBits(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, mean: Tensor, scale: Tensor, costs: Tensor, slopes: Tensor
+    ) -> Tensor:
+        residual = torch.round((values - mean) / MEAN_UNIT)
+        rows, last = scale.clamp(0, NUM_SCALES - 1).long(), costs.shape[1] - 1
+        at = residual.abs().clamp(max=last).long()
+        above, below = costs[rows, (at + 1).clamp(max=last)], costs[rows, (at - 1).clamp(min=0)]
+        slope_of_mean = torch.sign(residual) * (below - above) / (2 * MEAN_UNIT)
+        ctx.save_for_backward(slope_of_mean, slopes[rows, at])
+        return costs[rows, at].sum((1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        bits = grads[0][:, None, None]
+        slope_of_mean, slope_of_scale = ctx.saved_tensors
+        return None, slope_of_mean * bits, slope_of_scale * bits, None, None
+
+
 class _LogisticBits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, residual: Tensor, scale: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ Inside, maps are *rows*, (B, h w, C), so that what belongs to a place lies toget
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +72,27 @@ class ContextModel(nn.Module):
 
     def squash(self, values: Tensor) -> Tensor:
         """Return the compressed form of values in 1/16 steps, integers -127..127."""
+        if values.requires_grad:
+            return _Squashed.apply(values, self.squashing)  # type: ignore[no-untyped-call, no-any-return]
         return _squashed(values, self.squashing)
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield the layers whose sums are added together, for `check_sums`."""
         raise NotImplementedError
+
+
+class _Squashed(torch.autograd.Function):
+    """The same with a gradient, that of 20 asinh(v / 16)."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(values)
+        return _squashed(values, table)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        values: Tensor = ctx.saved_tensors[0]
+        return grads[0] * 20 / torch.sqrt(values.square() + 256), None
 
 
 @fusable
@@ -281,7 +297,8 @@ class GroupContext(ContextModel):
             first_part: number of the first group's part.
 
         Returns:
-            (B, C, h, w) values of all groups, without gradient.
+            (B, C, h, w) values of all groups, without gradient. What the visitor's values have of
+            one is that of what is predicted from them.
         """
         q = self.quantised
         b, _, h, w = known.shape
@@ -295,7 +312,7 @@ class GroupContext(ContextModel):
                 collected = collected + self.deep[i](activation(collected, q), q)
             rows = to_rows(collected)
             values = rows.new_zeros(b, h * w, size)
-            dtype = torch.int8 if q and self.inner[i].int8 is not None else rows.dtype
+            dtype = torch.int8 if q and self.inner[i].in_int8 else rows.dtype
             shown = rows.new_zeros(b, h * w + 1, 2 * size, dtype=dtype)  # and one outside
             for phase, own in enumerate(self._nearest(i)):
                 places, nearest, others = order[phase]
@@ -317,8 +334,8 @@ class GroupContext(ContextModel):
                 else:
                     mean, scale = z.chunk(2, 2)
                     scale = scale + offset.index_select(1, places)
-                found = visit(first_part + i, mean, scale, places).detach()
-                values[:, places] = found
+                found = visit(first_part + i, mean, scale, places)
+                values[:, places] = found.detach()
                 found = self.squash(found)
                 shown[:, places] = torch.cat([found, found.abs()], 2).to(dtype)
             if i + 1 < len(self.groups):

@@ -40,8 +40,8 @@ class IntegerLayer(nn.Module):
     def freeze(self, int8: bool) -> None:
         """Keep the integers as they are now: for weights that do not change any more.
 
-        With `int8`, the machine multiplies int8 faster than float32, and as exactly; there is no
-        gradient then.
+        With `int8`, the machine multiplies int8 faster than float32, and as exactly; only where
+        gradients are asked for it is float32.
         """
         self.int8 = None
         weight, bias = (tensor.detach() for tensor in _scaled_integers([self]))
@@ -57,9 +57,14 @@ class IntegerLayer(nn.Module):
         if not quantised:
             return self.sums(x, self.weight, self.bias)
         weight, bias = self.kept or _scaled_integers([self])
-        if self.int8 is not None and self.pays(x):
-            return self.int8_sums(x, self.int8, bias)
+        if self.in_int8 and self.pays(x):
+            return self.int8_sums(x, self.int8, bias)  # type: ignore[arg-type]
         return self.sums(x.to(weight.dtype), weight, bias)
+
+    @property
+    def in_int8(self) -> bool:
+        """Whether it multiplies int8 now."""
+        return self.int8 is not None and not torch.is_grad_enabled()
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return weight times x, plus bias."""

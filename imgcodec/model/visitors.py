@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.model.binarizer import round_cheaply
-from imgcodec.model.cells import choose_cells, logistic_bits
+from imgcodec.model.cells import choose_cells, known_bits, logistic_bits
 from imgcodec.model.context import to_map, to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, Costs
 
@@ -90,6 +90,23 @@ class LatentBits:
             values = torch.cat([values for _, values in steps], 1)
             parts.append(to_map(values.index_select(1, order), *size))
         return parts
+
+
+class KnownBits:
+    """A visitor that knows what latents were rounded to, and adds up what that costs.
+
+    The gradient of a value is that of what others cost that are predicted from it.
+    """
+
+    def __init__(self, parts: list[Tensor], costs: Costs) -> None:
+        self.parts, self.costs = [to_rows(part) for part in parts], costs
+        self.bits = parts[0].new_zeros(len(parts[0]))
+
+    def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
+        """Take the latents of one step."""
+        values = MEAN_UNIT * self.parts[part].index_select(1, places)
+        self.bits = self.bits + known_bits(values.detach(), mean, scale, self.costs)
+        return values
 
 
 class SingleBits:

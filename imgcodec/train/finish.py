@@ -63,7 +63,7 @@ def encoded(model: Model, tables: Tables, pixels: Tensor, u: Tensor) -> Examples
         latents = codec.latents(prepared, numbers)
         if codec.corrects(prepared):
             rough = codec.roughly(latents, numbers, raw=False)
-            latents = codec.refine(prepared, latents, rough, numbers, first=True)
+            latents = codec.refine(prepared, latents, rough, numbers, number=0)
         plans = codec.plan(latents, numbers, raw=False)
         coded = codec.dequantise(codes_of(latents, plans), numbers)
         found.append(

@@ -11,6 +11,7 @@ from tiny import TINY, build, liven
 from imgcodec.codec import Codec, refine, tile_codec
 from imgcodec.metrics import psnr
 from imgcodec.model import Dequantised
+from imgcodec.model.tables import Costs
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,16 @@ def test_no_slope_moves_a_latent_far(monkeypatch, slope):
     e = torch.randn(1, TINY.latents, 4, 4, generator=rng)
     u = torch.tensor([0.5])
     codes = Dequantised(torch.zeros(1, 1, 4, 4), e)  # so that codes do not draw
-    monkeypatch.setattr(refine, "_gradient", lambda of, to: (torch.full_like(to, slope),))
-    moved = refine.refine(model, x, e, codes, u, first=False) - e
-    moved = moved / model.steps(codes.levels, u)
+    monkeypatch.setattr(
+        refine, "_gradient", lambda of, *to: [torch.full_like(maps, slope) for maps in to]
+    )
+    parts = model.split(e / model.steps(codes.levels, u), codes.levels)
+    costs = Costs(model.costs, model.cost_slopes)
+    moved = [refine.refine(model, x, e, parts, codes, u, costs, n) - e for n in (1, 2, 3)]
+    assert (moved[1].abs() <= moved[0].abs()).all()  # later ones less far
+    if abs(slope) < 1:
+        torch.testing.assert_close(moved[2], refine.LATER**2 * moved[0], rtol=1e-3, atol=1e-9)
+    moved = moved[0] / model.steps(codes.levels, u)
     farthest = refine.FARTHEST[TINY.metric]
     assert moved.abs().max() <= farthest + 1e-5
     assert (moved * slope <= 0).all()
@@ -85,7 +93,7 @@ def test_others_have_it_from_effort_2_on(monkeypatch, photograph):
     monkeypatch.setattr(tile_codec, "refine", spy)
     for effort in (1, 2, 3):
         codec.encode(photograph, quality=50, effort=effort)
-    assert rounds == [True, True, False]
+    assert rounds == [0, 0, 1]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 1), (7, 40)])

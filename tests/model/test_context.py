@@ -326,6 +326,7 @@ SETTINGS |= {
 if multiplies_int8("cpu"):
     SETTINGS["int8"] = Setting(frozen=True, int8=True)
     SETTINGS["int8-nhwc"] = Setting(frozen=True, int8=True, layout=torch.channels_last)
+    SETTINGS["int8-gradients"] = Setting(frozen=True, int8=True, gradients=True)
 if hasattr(torch.backends.mkldnn, "conv"):
     SETTINGS["bf16-convolutions"] = Setting(convolutions="bf16")
 if torch.cuda.is_available():
@@ -753,6 +754,51 @@ def test_walk_with_gradients_works_after_one_without():
     assert context.pyramid.lows.first.weight.grad.abs().sum() > 0
     assert context.pyramid.details.sides[0].weight.grad.abs().sum() > 0
     assert context.latents.collect.weight.grad.abs().sum() > 0
+
+
+def test_values_have_the_slopes_of_what_is_predicted_from_them():
+    """Against differences, where nothing is rounded."""
+    context = copy.deepcopy(lively_codes())
+    for module in context.modules():
+        if isinstance(module, ContextModel):
+            module.quantised = False
+            module.squashing = 20 * torch.asinh(torch.arange(-4096, 4097) / 16)
+    levels, rate = torch.full((1, 1, 6, 7), 9.0), torch.tensor([30.0])
+    config = ModelConfig(latents=12, groups=(4, 5))
+    sizes = [(c, *config.part_size(part, 6, 7)) for part, c in enumerate(config.parts)]
+    generator = torch.Generator().manual_seed(1)
+    signs = [torch.randn(1, h * w, c, generator=generator).sign() for c, h, w in sizes]
+    values = [s * torch.randint(2, 90, s.shape, generator=generator) for s in signs]
+    counts = [torch.randn(part.shape, generator=generator) for part in values]
+
+    def told(values):
+        total = torch.zeros(())
+
+        def visit(part, mean, scale, places):
+            nonlocal total
+            total = total + (counts[part][:, places] * (mean + scale)).sum()
+            return values[part].index_select(1, places)
+
+        context.walk(levels, rate, LEVELS, steps_of_parts(levels), visit)
+        return total
+
+    first = config.pyramid_parts
+    groups = [part.requires_grad_() for part in values[first:]]
+    slopes = torch.autograd.grad(told(values), groups)
+    assert slopes[0].abs().min() > 0
+    assert (slopes[1] != 0).float().mean() > 0.3  # its last phase tells nothing
+    with torch.no_grad():
+        for group, slope in zip(groups, slopes, strict=True):
+            differences = torch.zeros_like(group)
+            for place, channel in np.ndindex(*group.shape[1:]):
+                either = []
+                for by in (1, -1):
+                    group[0, place, channel] += by
+                    either.append(told(values))
+                    group[0, place, channel] -= by
+                differences[0, place, channel] = (either[0] - either[1]) / 2
+            found = torch.stack([slope.flatten(), differences.flatten()])
+            assert torch.corrcoef(found)[0, 1] > 0.99
 
 
 def test_float_form_of_training_is_close_to_the_integers():

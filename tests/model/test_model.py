@@ -11,7 +11,7 @@ import torch
 
 from imgcodec.model import COEFFICIENTS, Dequantised, Model, ModelConfig
 from imgcodec.model.binarizer import binarize, round_cheaply
-from imgcodec.model.cells import WARMTH, logistic_bits
+from imgcodec.model.cells import WARMTH, known_bits, logistic_bits
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
 from imgcodec.model.decoder import _asinh
 from imgcodec.model.integer import IntegerLinear, activation, integers_kept, rounded
@@ -282,6 +282,27 @@ def test_rate_of_a_cell_is_the_integral_over_it():
         mass = 1 / (1 + math.exp(-high)) - 1 / (1 + math.exp(-low))
         bits = logistic_bits(torch.tensor(residual), torch.tensor(float(index)))
         assert bits.item() == pytest.approx(-math.log2(mass), rel=1e-4)
+
+
+def test_bits_of_what_is_known_have_the_slopes_of_means_and_scales():
+    bits = cost_table(mass_table())
+    costs = Costs(bits, cost_slopes(bits))
+    mean = torch.tensor([[[3.0, -7.0, 20.0, 0.0]], [[1.0, 2.0, 3.0, 9e4]]], requires_grad=True)
+    scale = torch.tensor([[[30.0, 41.0, 55.0, -9.0]], [[200.0, 8.0, 41.0, 60.0]]]).requires_grad_()
+    steps = torch.tensor([[[0.0, 2.0, -5.0, 0.0]], [[300.0, -1.0, 0.0, -9e3]]])
+    found = known_bits(mean.detach() + 16 * steps, mean, scale, costs)
+    rows, sizes = scale.clamp(0, 111).long(), steps.abs().clamp(max=256).long()
+    torch.testing.assert_close(found, bits[rows, sizes].sum((1, 2)))
+    slopes = torch.autograd.grad(found @ torch.tensor([1.0, 3.0]), [mean, scale])
+    each = torch.tensor([1.0, 3.0])[:, None, None]
+    torch.testing.assert_close(slopes[1], each * costs.slopes[rows, sizes])
+    # a mean that comes closer saves what a step closer would, by 16ths
+    assert slopes[0][0, 0, 0] == 0
+    assert slopes[0][1, 0, 2] == 0
+    at = bits[41]
+    assert slopes[0][0, 0, 1] == pytest.approx((at[1] - at[3]).item() / 32)
+    at = bits[55]
+    assert slopes[0][0, 0, 2] == pytest.approx((at[6] - at[4]).item() / 32)
 
 
 # ---------------------------------------------------------------- equations (1) to (8)
