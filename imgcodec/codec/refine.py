@@ -6,8 +6,9 @@ should be least if it were quadratic. Files stay ordinary files.
 
 The first round takes codes that hide no signs, and may go further; under the squared error it
 follows the slope through the decoder's linear skip alone, which takes no more than a decoding and
-gives no less. The later ones know the hidden signs, and what codes tell of those after them. All
-latents go at once, and answer for the same errors: so each round goes less far than the last.
+gives no less. The later ones know the hidden signs, and under the squared error also what codes
+tell of those after them. All latents go at once, and answer for the same errors; so each later
+round goes less far than the last.
 """
 
 from collections.abc import Sequence

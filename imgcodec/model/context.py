@@ -50,7 +50,13 @@ from imgcodec.model.integer import (
     check_sums,
     rounded,
 )
-from imgcodec.model.tables import RATE_SHOWN, VALUE_LIMIT, squash_table
+from imgcodec.model.tables import (
+    MEAN_UNIT,
+    RATE_SHOWN,
+    SQUASHED_GAIN,
+    VALUE_LIMIT,
+    squash_table,
+)
 
 Visitor = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
@@ -92,7 +98,7 @@ class _Squashed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         values: Tensor = ctx.saved_tensors[0]
-        return grads[0] * 20 / torch.sqrt(values.square() + 256), None
+        return grads[0] * SQUASHED_GAIN / torch.sqrt(values.square() + MEAN_UNIT**2), None
 
 
 @fusable

@@ -20,6 +20,7 @@ RATE_SHOWN = 2  # the networks see this many times that integer
 MAX_MAGNITUDE = 256
 LOGIT_LIMIT = 256  # largest logit of a single bit that the table knows, in sixteenths
 SQUASHED_MAX = 127
+SQUASHED_GAIN = 20
 SMOOTHED = 2.0  # scale indices that a fitted table's slopes are smoothed over, a deviation
 
 
@@ -33,7 +34,7 @@ class Costs(NamedTuple):
 def squash_table() -> Tensor:
     """Return round(20 asinh(v / 16)) for v = -4096..4096, float32 (8193,), within -127..127."""
     v = torch.arange(-VALUE_LIMIT, VALUE_LIMIT + 1, dtype=torch.float64) / MEAN_UNIT
-    return torch.round(20 * torch.asinh(v)).clamp(-SQUASHED_MAX, SQUASHED_MAX).float()
+    return torch.round(SQUASHED_GAIN * torch.asinh(v)).clamp(-SQUASHED_MAX, SQUASHED_MAX).float()
 
 
 def mass_table() -> Tensor:

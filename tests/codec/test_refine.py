@@ -44,6 +44,26 @@ def test_no_slope_moves_a_latent_far(monkeypatch, slope):
     assert (abs(slope) < 1) == bool(moved.abs().max() < farthest / 2)
 
 
+def test_under_the_squared_error_later_rounds_follow_the_bits_of_others(monkeypatch):
+    model = liven(build(TINY)).requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 3, 32, 32, generator=rng)
+    e = torch.randn(1, TINY.latents, 4, 4, generator=rng)
+    levels, u = torch.zeros(1, 1, 4, 4), torch.tensor([0.5])
+    parts = [torch.round(part) for part in model.split(e / model.steps(levels, u), levels)]
+    costs = Costs(model.costs, model.cost_slopes)
+
+    def refined(number):
+        return refine.refine(model, x, e, parts, Dequantised(levels, e), u, costs, number)
+
+    found = [refined(number) for number in (0, 1)]
+    monkeypatch.setattr(refine, "_slope_of_bits", lambda *words: torch.zeros_like(e))
+    assert torch.equal(refined(0), found[0])
+    moved = (refined(1) - found[1]).abs()
+    assert moved[:, : TINY.lattice].max() == 0
+    assert moved[:, TINY.lattice :].max() > 0
+
+
 def test_the_first_slope_is_that_of_the_error_through_the_linear_skip():
     model = liven(build(TINY)).requires_grad_(False)
     rng = torch.Generator().manual_seed(0)
