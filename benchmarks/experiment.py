@@ -62,10 +62,7 @@ def main() -> None:
     )
     configs = {}
     for name, changes in variants:
-        fields = json.loads(changes)
-        if "groups" in fields:
-            fields["groups"] = tuple(fields["groups"])
-        configs[name] = ModelConfig(**fields)
+        configs[name] = ModelConfig.from_json(json.loads(changes))
     seconds = settings.pop("seconds")
     if only and settings["start"] is None:
         parser.error("--only goes with --start")

@@ -54,12 +54,11 @@ def load(path: Path) -> Weights:
     data, digest = _read(path)
     try:
         metadata = _metadata(data)
-        config = json.loads(metadata["config"])
-        config["groups"] = tuple(config["groups"])
+        config = ModelConfig.from_json(json.loads(metadata["config"]))
         tensors = _finite(load_tensors(data))
         if "transforms" in metadata:
             tensors |= _transforms(metadata["transforms"])
-        model = Model(ModelConfig(**config))
+        model = Model(config)
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
         _check(tables, model)
         _restore(model, tensors)

@@ -176,6 +176,11 @@ def repacked(path, change):
         lambda config, tensors: tensors["unit"].fill_(float("inf")),
         lambda config, tensors: config.update(encoder_blocks=10**7),
         lambda config, tensors: config.update(groups=[10**9]),
+        lambda config, tensors: config.update(context_ranks=[2, 0]),
+        lambda config, tensors: config.update(context_ranks=[4096]),
+        lambda config, tensors: config.update(context_ranks=3),
+        lambda config, tensors: config.update(context_ranks=["x"]),
+        lambda config, tensors: config.update(context_ranks=[2.5]),
         lambda config, tensors: config.update(metric="beauty"),
         lambda config, tensors: config.update(attention_heads=3),
         lambda config, tensors: tensors.update({"tables.masses": tensors["tables.masses"][:3]}),
@@ -189,6 +194,14 @@ def test_files_that_do_not_fit_together_are_refused(saved, change):
     repacked(saved, lambda config, tensors: None)
     weights.load(saved)
     repacked(saved, change)
+    assert "is not a weights file of this codec" in refusal(saved)
+
+
+@pytest.mark.parametrize("config", ["[1]", "null", "3", '"ab"', '[["width", "8"]]', "{"])
+def test_a_configuration_that_is_none_is_refused(saved, config):
+    from safetensors.torch import load_file
+
+    saved.write_bytes(save_tensors(load_file(saved), {"config": config}))
     assert "is not a weights file of this codec" in refusal(saved)
 
 

@@ -83,7 +83,13 @@ class Model(nn.Module):
             c.context_width,
             c.context_hidden,
             2 if c.expansion else 1,
-            Reach(c.context_phases, c.context_radius, c.context_deep, c.context_layers),
+            Reach(
+                c.context_phases,
+                c.context_radius,
+                c.context_deep,
+                c.context_layers,
+                c.context_ranks,
+            ),
         )
         self.costs: Tensor  # what latents cost in estimates, see `Costs`
         self.cost_slopes: Tensor

@@ -33,6 +33,9 @@ class ModelConfig:
     context_radius: int = 1  # places that later phases see each way
     context_deep: bool = False  # whether a layer before each group looks at all before it
     context_layers: int = 0  # of each group's network, besides the first and the last
+    # channels that a map narrows to on its way into such layers, for each group that has one;
+    # with these, context_deep says nothing
+    context_ranks: tuple[int, ...] = ()
     coarse_blocks: int = 0  # of the decoder at 1/16, and as many at 1/32
     coarse_width: int = 192  # channels of these
     metric: str = "mse"  # what the weights are fitted to, see `distortion`
@@ -40,8 +43,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse by `ValueError` what no model is made of, as a forged file may say."""
         sizes = [size for size in asdict(self).values() if isinstance(size, int)]
-        if not all(0 <= size <= MOST for size in (*sizes, *self.groups)):
+        if not all(0 <= size <= MOST for size in (*sizes, *self.groups, *self.context_ranks)):
             raise ValueError(f"sizes of a model beyond 0..{MOST}")
+        if 0 in self.context_ranks:
+            raise ValueError("layers that let nothing through")
         if not self.attention_heads or self.attention_width % self.attention_heads:
             raise ValueError("attention that its heads cannot share")
         if self.metric not in METRICS:
@@ -58,6 +63,20 @@ class ModelConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return what `ModelConfig(**...)` takes, for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "ModelConfig":
+        """Return what a JSON object says, defaults where it says nothing.
+
+        Raises:
+            ValueError: as `ModelConfig` does.
+            TypeError: a field that is none, or of another type.
+        """
+        values: dict[str, Any] = dict(fields)
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = tuple(value)
+        return cls(**values)
 
     @property
     def expansion(self) -> bool:

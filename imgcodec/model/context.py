@@ -46,6 +46,7 @@ from imgcodec.model.integer import (
     IntegerConv2d,
     IntegerLayer,
     IntegerLinear,
+    NarrowConv2d,
     activation,
     check_sums,
     rounded,
@@ -206,14 +207,17 @@ class Reach(NamedTuple):
     radius: int  # of the places that later phases see, see `others_known`
     deep: bool  # whether a layer before each group looks at what is collected so far
     layers: int  # of a group's network, besides the first and the last
+    # of the layers before so many groups, and of `far`; (): all are whole
+    ranks: tuple[int, ...] = ()
 
 
 class GroupContext(ContextModel):
     """Context model of groups of channels, each coded in several phases, see `phases`.
 
     One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far,
-    and what two such layers in a row, `near` and `far`, make of the former; a small network of
-    each group turns it into mean and scale. The second and the third phase
+    and what two such layers in a row, `near` and `far`, make of the former; more such layers may
+    look at it before each group (`deep`). A small network of each group turns it into mean and
+    scale. The second and the third phase
     of a group also see the neighbours that are known by then. Values are shown to others with
     their sign, and their magnitudes beside them.
     """
@@ -242,7 +246,13 @@ class GroupContext(ContextModel):
         whole = inputs + 2 * sum(groups)
         self.collect = IntegerConv2d(inputs, width, (inputs / whole) ** 0.5)
         self.near = IntegerConv2d(inputs, width)
-        self.far = IntegerConv2d(width, width, gain=0.1)
+
+        def layer(rank: int, gain: float) -> nn.Module:
+            if rank:
+                return NarrowConv2d(width, rank, width, gain)
+            return IntegerConv2d(width, width, gain)
+
+        self.far = layer(next(iter(reach.ranks), 0), 0.1)
         self.corners, self.sides = nn.ModuleList(), nn.ModuleList()
         self.cross, self.inner, self.outer = (nn.ModuleList() for _ in range(3))
         for size in groups:
@@ -264,7 +274,8 @@ class GroupContext(ContextModel):
             )
             for size in groups
         )
-        self.deep = nn.ModuleList(IntegerConv2d(width, width, 0.0) for _ in groups if reach.deep)
+        ranks = reach.ranks[: len(groups)] or (0,) * len(groups) * reach.deep
+        self.deep = nn.ModuleList(layer(rank, 0.0) for rank in ranks)
         self.between = nn.ModuleList(
             nn.ModuleList(IntegerLinear(hidden, hidden, 0.0) for _ in range(reach.layers))
             for _ in groups
@@ -273,9 +284,13 @@ class GroupContext(ContextModel):
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield for each group what its hidden map collects, and its network."""
         yield [self.near]
-        collected: list[IntegerLayer] = [self.collect, self.far]
+        for layer in (self.far, *self.deep):
+            if isinstance(layer, NarrowConv2d):
+                yield [layer.narrow]
+        far, *deep = (getattr(layer, "wide", layer) for layer in (self.far, *self.deep))
+        collected: list[IntegerLayer] = [self.collect, far]
         for i in range(len(self.groups)):
-            collected += self.deep[i : i + 1]  # type: ignore[arg-type]
+            collected += deep[i : i + 1]
             for phase, nearest in enumerate(self._nearest(i)):
                 others = self._others(i, phase)
                 yield [*collected, *(layer for layer in (nearest, others) if layer is not None)]
@@ -314,7 +329,7 @@ class GroupContext(ContextModel):
         collected = self.collect(known, q) + self.far(activation(self.near(known, q), q), q)
         found_groups = []
         for i, size in enumerate(self.groups):
-            if self.reach.deep:
+            if i < len(self.deep):
                 collected = collected + self.deep[i](activation(collected, q), q)
             rows = to_rows(collected)
             values = rows.new_zeros(b, h * w, size)

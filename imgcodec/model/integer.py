@@ -139,6 +139,22 @@ class IntegerLinear(IntegerLayer):
         return self._products(rows, weight, bias).view(*x.shape[:2], -1)
 
 
+class NarrowConv2d(nn.Module):
+    """A 3x3 convolution of low rank, by way of few channels: (B, C, h, w) -> (B, C', h, w)."""
+
+    def __init__(self, channels_in: int, rank: int, channels_out: int, gain: float) -> None:
+        """Draw weights; `rank` is the number of channels between."""
+        super().__init__()
+        self.narrow = IntegerLinear(channels_in, rank)
+        self.wide = IntegerConv2d(rank, channels_out, gain)
+
+    def forward(self, x: Tensor, quantised: bool) -> Tensor:
+        """Return the sums, scaled but not rounded; those between are, and clamped to -127..127."""
+        z = self.narrow(x.permute(0, 2, 3, 1).flatten(1, 2), quantised)
+        z = activation(z, quantised, -ACTIVATION_MAX)
+        return self.wide(z.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2), quantised)  # type: ignore[no-any-return]
+
+
 @contextmanager
 def integers_kept(module: nn.Module) -> Iterator[None]:
     """Make the integers of all layers inside once, with gradients, rather than at every call."""
@@ -177,13 +193,13 @@ def rounded(x: Tensor) -> Tensor:
     return _Rounded.apply(x)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def activation(x: Tensor, quantised: bool) -> Tensor:
-    """Return ReLU, rounded when quantised, clamped to 0..127."""
+def activation(x: Tensor, quantised: bool, least: int = 0) -> Tensor:
+    """Return x clamped to least..127, ReLU if nothing else is asked, rounded when quantised."""
     if not quantised:
-        return x.clamp(0, ACTIVATION_MAX)
+        return x.clamp(least, ACTIVATION_MAX)
     if not x.requires_grad:
-        return rounded(x).clamp_(0, ACTIVATION_MAX)
-    return _Activation.apply(x)  # type: ignore[no-untyped-call, no-any-return]
+        return rounded(x).clamp_(least, ACTIVATION_MAX)
+    return _Activation.apply(x, least)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Rounded(torch.autograd.Function):
@@ -202,21 +218,21 @@ class _Activation(torch.autograd.Function):
     """The same, clamped; no gradient where the clamp holds it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        clamped, free = _clamped(x)
+    def forward(ctx: Any, x: Tensor, least: int) -> Tensor:
+        clamped, free = _clamped(x, least)
         ctx.save_for_backward(free)
         return clamped
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         free: Tensor = ctx.saved_tensors[0]
-        return free * grads[0]
+        return free * grads[0], None
 
 
 @fusable
-def _clamped(x: Tensor) -> tuple[Tensor, Tensor]:
+def _clamped(x: Tensor, least: int) -> tuple[Tensor, Tensor]:
     whole = torch.floor(x + 0.5)
-    clamped = whole.clamp(0, ACTIVATION_MAX)
+    clamped = whole.clamp(least, ACTIVATION_MAX)
     return clamped, whole == clamped
 
 

@@ -19,6 +19,7 @@ DESIGNS = {
     "six phases": {"context_phases": 6},
     "far": {"context_phases": 6, "context_radius": 2, "context_deep": True},
     "layers": {"context_layers": 2},
+    "narrow": {"context_phases": 6, "context_ranks": (3,)},
 }
 
 

@@ -8,6 +8,7 @@ change the order or the method of float32 sums.
 import copy
 import itertools
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,7 +31,13 @@ from imgcodec.model.context import (
     slopes,
     to_rows,
 )
-from imgcodec.model.integer import IntegerConv2d, IntegerLayer, IntegerLinear, check_sums
+from imgcodec.model.integer import (
+    IntegerConv2d,
+    IntegerLayer,
+    IntegerLinear,
+    NarrowConv2d,
+    check_sums,
+)
 from imgcodec.model.steps import eighths
 from imgcodec.model.tables import cost_table, mass_table, squash_table
 from imgcodec.runtime.precision import multiplies_int8
@@ -146,16 +153,25 @@ def plain_slopes(means):
     return np.concatenate([east - west, south - north, 4 * means - north - south - west - east])
 
 
+def through(maps, layer):
+    """Return the sums of a layer from whole map to whole map, in units of 2^-8."""
+    if isinstance(layer, NarrowConv2d):
+        sums = multiply(maps.reshape(len(maps), -1), layer.narrow)
+        maps = np.clip(shifted(sums, 7), -127, 127).reshape(-1, *maps.shape[1:])
+        layer = layer.wide
+    return convolve(maps, layer)
+
+
 def plain_groups(context, known, offset, visit, first_part):
     """GroupContext.walk of one picture: known (E, h, w), offset (h, w) -> all values."""
     near = activated(convolve(known, context.near), 8)
-    collected = convolve(known, context.collect) + convolve(near, context.far)
+    collected = convolve(known, context.collect) + through(near, context.far)
     height, width = known.shape[1:]
     found_groups = []
     for i, size in enumerate(context.groups):
         values = np.zeros((size, height, width), np.int64)
-        if context.reach.deep:
-            collected = collected + convolve(activated(collected, 8), context.deep[i])
+        if i < len(context.deep):
+            collected = collected + through(activated(collected, 8), context.deep[i])
         for number, (belongs, own, offsets) in enumerate(plain_phases(context, i)):
             places = [place for place in np.ndindex(height, width) if belongs(*place)]
             if not places:
@@ -206,7 +222,7 @@ def plain_phases(context, i):
 
 def plain_others(belongs, nearest, reach, number):
     """Return what else around a place of a phase is always known, for six phases of radius 2."""
-    assert reach == FAR
+    assert (reach.phases, reach.radius) == (FAR.phases, FAR.radius)
     corners = {(dr, dc) for dr in (-1, 1) for dc in (-1, 1)}
     knights = {(dr, dc) for dr in range(-2, 3) for dc in range(-2, 3) if dr * dr + dc * dc == 5}
     known = {
@@ -444,7 +460,8 @@ def case(name):
     torch.manual_seed(7)
     far = ModelConfig(context_phases=6, context_radius=2, context_deep=True, context_layers=2)
     configs = {
-        "bits": ModelConfig.paper(), "followed": ModelConfig(metric="ms-ssim"), "far": far
+        "bits": ModelConfig.paper(), "followed": ModelConfig(metric="ms-ssim"), "far": far,
+        "narrow": replace(far, context_deep=False, context_ranks=(7, 24, 5)),
     }  # fmt: skip
     config = configs.get(name, ModelConfig())
     model = Model(config)
@@ -480,7 +497,7 @@ def case(name):
     return found, found.plain()
 
 
-CASES = ("levels", "codes", "followed", "far", "bits", "saturated")
+CASES = ("levels", "codes", "followed", "far", "narrow", "bits", "saturated")
 
 
 # ---------------------------------------------------------------- bit-equality

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from imgcodec.model import integer
-from imgcodec.model.integer import ACTIVATION_MAX, IntegerConv2d, IntegerLinear
+from imgcodec.model.integer import (
+    ACTIVATION_MAX,
+    IntegerConv2d,
+    IntegerLinear,
+    NarrowConv2d,
+    activation,
+)
 from imgcodec.runtime.precision import multiplies_int8
 
 needs_int8 = pytest.mark.skipif(not multiplies_int8("cpu"), reason="no VNNI here")
@@ -52,3 +58,30 @@ def test_frozen_layers_compute_with_other_weights_where_those_are_asked_for():
         layer.weight.zero_()
         layer.freeze(int8=False)
         assert (layer(x, True) == layer.bias).all()
+
+
+@needs_int8
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 1), (70, 30)])
+def test_narrow_convolutions_of_int8_are_the_same(height, width):
+    layer, x, found = NarrowConv2d(20, 3, 8, 1.0), integers(2, 20, height, width), []
+    with torch.no_grad():
+        for part in (layer.narrow, layer.wide):
+            part.bias.uniform_(-9, 9)
+        for int8 in (False, True):
+            for part in (layer.narrow, layer.wide):
+                part.freeze(int8)
+            found.append(layer(x, True))
+    assert (found[0] == found[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("least", "wanted"), [(0, [0, 0, 0, 2, 127]), (-127, [-127, -2, 0, 2, 127])]
+)
+@pytest.mark.parametrize("quantised", [False, True])
+def test_activations_are_clamped_and_so_are_their_gradients(least, wanted, quantised):
+    x = torch.tensor([-200.0, -2, 0, 2, 200], requires_grad=True)
+    found = activation(x, quantised, least)
+    assert found.tolist() == activation(x.detach().clone(), quantised, least).tolist() == wanted
+    found.sum().backward()
+    inside = (x.detach() >= least) & (x.detach() <= 127)
+    assert x.grad.tolist() == inside.float().tolist()
