@@ -121,6 +121,23 @@ PROMISED = {  # SHA-256 of every golden file; lines are added, never changed
     "v1.10/psnr.png": "c5395751b03d44c6cc8ba43d8d0471e522165cf59ae7e443f97ab7d41858f7f6",
     "v1.10/tiles-large.aic": "c19102d9e655ed2fd940d1136cf0dd92f205ec3ce81da2772329c3bcecfdb5bc",
     "v1.10/tiles-large.png": "29c96c2f234750119dd8e76cc5beb7b83bad4a2bcf6720cb17f9d74e3d82d3bb",
+    "v1.12/coarsest-large.aic": "45adc2a561c6485de10646a3765426e9c4269ae6c1bddb710997e0b5257b03cb",
+    "v1.12/coarsest-large.png": "9a95e764de7b038d7f7a1d8ef62e2261b3715c4ba728235634666c7d77364b3e",
+    "v1.12/expected.json": "c6e8e78d31dd707e78b7c3fea317f6e19d18826cd45f7ee69faac535ead82463",
+    "v1.12/finest-large.aic": "26c140d66b6eac408c314c4cf174a9cca87dfbb40d15d73d98f8fc7cdca2fd31",
+    "v1.12/finest-large.png": "3737a2b5ab00733a9cb991b636b0cc982474ef5f94a4db82a96b2580f220c555",
+    "v1.12/grey-large.aic": "8139c091b7b21692ac738d902f7fd3d7569633f6ec3412cb773289d41303124d",
+    "v1.12/grey-large.png": "88a04b3c100fcb25b5fc06d2a6b69cf3b9d34f583cdf86ccf51dcf933c14a5b8",
+    "v1.12/ms-ssim-large.aic": "45405e7638059d0c3c1bddac5f9d8ba033207f4b9c888967a4e898d07afa6cf1",
+    "v1.12/ms-ssim-large.png": "955612027f2815b6d8c2255f99b28272704832b89733e64f29c7e5b624a1715c",
+    "v1.12/ms-ssim-tiles.aic": "0c5672f33c6bb23c2f4ab0b6f1ea904f764f91706f8d6c26a0a55fae70f0c81e",
+    "v1.12/ms-ssim-tiles.png": "411011dcda939e9f6bffb5501675e41a448ddc0489499fb37e7d5abc2977df75",
+    "v1.12/none-large.aic": "e3e0231c9bdc02968b13b0758ee283f489115beb84bc850104b8d9e6cf9db310",
+    "v1.12/none-large.png": "30d29db8a67f7d5fbd5ce51f0f9d1d31fb3d620a660b4ea577211d93268d8ae7",
+    "v1.12/psnr-large.aic": "b8159cb7d90fc0ce1be3663082e45fecef53aab60e93dfd2af233347e2447c5b",
+    "v1.12/psnr-large.png": "65525908f52b4f097c0698f426bf7e96a98c09df0f5efb36809358fd97d59447",
+    "v1.12/tiles-large.aic": "5b9b48e7cd17c683fc0fab0a54633091f41816adc33e8db19fa218b16f72a7bc",
+    "v1.12/tiles-large.png": "ad09f699d0096cd7412b7c0c1d0b7e504735055ac3df953cdb3f1cf53c8afe59",
 }
 ALL = sorted(FOLDER.glob("v*/*.aic"))
 PIXELS = [path for path in ALL if container.File(path.read_bytes()).header.lossless]
@@ -218,6 +235,7 @@ def test_picture_is_the_photograph(path, codec):
     assert found.pixels.shape == original.pixels.shape
     least = {
         "coarsest": 19,
+        "coarsest-large": 19,
         "none": 24,
         "chunks": 24,
         "one-pixel": 20,

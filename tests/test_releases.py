@@ -22,6 +22,12 @@ PROMISED = [
         "1.10",
         "9583b0166992eb517e9fbbe304145a39657f3019e3b8a6e4a99c59b1111a9b59",
     ),
+    ("aic-psnr-large", "1.12", "8de65f054c32c5f40d90979cc127825426d46670dfa097db08be187594dc0bcc"),
+    (
+        "aic-msssim-large",
+        "1.12",
+        "e532f6fd210941d477868aa5f76be4d2ca50902e2096c9782274cdb038e989eb",
+    ),
 ]
 
 

@@ -77,6 +77,16 @@ CASES = {
         "ms-ssim-large": ("RGB", "ms-ssim", {"rate": 0.5, "effort": 2}),
         "ms-ssim-grey": ("L", "ms-ssim", {"quality": 76, "effort": 2}),
     },
+    "v1.12": {  # narrow layers in the larger context models
+        "psnr-large": ("RGB", "psnr", {"rate": 0.5, "effort": 2}),
+        "grey-large": ("L", "psnr", {"quality": 72, "effort": 2}),
+        "tiles-large": ("RGB", "psnr", {"quality": 72, "tile": 64, "effort": 2}),
+        "none-large": ("RGB", "psnr", {"rate": 0.5, "entropy": "none", "effort": 2}),
+        "finest-large": ("RGB", "psnr", {"quality": 100, "effort": 2}),
+        "coarsest-large": ("RGB", "psnr", {"quality": 0, "effort": 2}),
+        "ms-ssim-large": ("RGB", "ms-ssim", {"rate": 0.5, "effort": 2}),
+        "ms-ssim-tiles": ("RGB", "ms-ssim", {"quality": 76, "tile": 64, "effort": 2}),
+    },
     "v1.5": {  # drawn, in fewer colours
         "few-colours": ("drawn", "eye", {"quality": 69}),
     },
