@@ -131,7 +131,9 @@ def _slope_of_bits(
         visitor = KnownBits(parts, Costs(*(table.clone() for table in costs)))
         with torch.autocast(levels.device.type, enabled=False):
             model.walk_codes(levels, u, visitor)
-        slopes = _gradient(visitor.bits.sum(), *groups)
+        # of a single place, nothing is predicted from the last group
+        total = visitor.bits.sum() + 0.0 * sum(group.sum() for group in groups)
+        slopes = _gradient(total, *groups)
     means = levels.new_zeros(len(levels), model.config.lattice, *levels.shape[2:])
     return torch.cat([means, *slopes], 1)
 
