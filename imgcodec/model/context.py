@@ -216,10 +216,9 @@ class GroupContext(ContextModel):
 
     One hidden map collects, by 3x3 convolutions, what is known beforehand and all groups so far,
     and what two such layers in a row, `near` and `far`, make of the former; more such layers may
-    look at it before each group (`deep`). A small network of each group turns it into mean and
-    scale. The second and the third phase
-    of a group also see the neighbours that are known by then. Values are shown to others with
-    their sign, and their magnitudes beside them.
+    look at it before each group (`deep`), whole or narrow. A small network of each group turns it
+    into mean and scale. Later phases of a group also see the neighbours that are known by then.
+    Values are shown to others with their sign, and their magnitudes beside them.
     """
 
     def __init__(
