@@ -43,8 +43,9 @@ def main() -> None:
     narrow = Model(replace(start.config, context_ranks=tuple(arguments.ranks)))
     adopt(narrow, start.weights)
     crops, _ = data.split(data.read_crops(arguments.data))
-    pairs = list(replaced(whole.eval(), narrow))
-    seen = products(whole, [layer for layer, _ in pairs], crops[:: len(crops) // CROPS])
+    pairs = replaced(whole.eval(), narrow)
+    chosen = crops[:: max(1, len(crops) // CROPS), :, :SIDE, :SIDE][:CROPS]
+    seen = products(whole, [layer for layer, _ in pairs], chosen)
     for layer, other in pairs:
         approximate(layer, other, seen[layer])
     state = {"config": narrow.config.as_dict(), "average": narrow.state_dict()}
@@ -77,7 +78,7 @@ def products(model: Model, layers: list[nn.Module], crops: Tensor) -> dict[nn.Mo
         sums[layer] = sums[layer] + rows.T @ rows / len(rows)
 
     hooks = [layer.register_forward_pre_hook(add) for layer in layers]
-    batches = crops[:CROPS, :, :SIDE, :SIDE].split(AT_ONCE)
+    batches = crops.split(AT_ONCE)
     for batch in batches:
         for u in RATES:
             model.encode(batch.float() / 255, torch.full((len(batch),), u), True)
