@@ -37,6 +37,8 @@ def main() -> None:
     for codec in dict.fromkeys(row["codec"] for row in results["means"]):
         if codec.startswith("aic"):
             means, rows = ([r for r in results[k] if r["codec"] == codec] for k in KINDS)
+            if len(means) == 1:
+                continue  # a single setting is no curve
             print(codec)
             for name, anchor in anchors.items():
                 against(name, anchor["points"], means, rows)

@@ -21,7 +21,6 @@ class Release(NamedTuple):
     version: str  # of the package that brought it
     tune: str  # what it is fitted to
     sha256: str  # of its file
-    large: bool = False  # its context models, for files that may take longer
 
     @property
     def model_id(self) -> bytes:
@@ -52,7 +51,7 @@ class Release(NamedTuple):
         return f"{self.name} {self.version}"
 
 
-# By age. A new set of a name goes to the end; nothing else ever changes here.
+# By age. A new set goes to the end; nothing else ever changes here.
 RELEASES = (
     Release(
         "aic-psnr", "1.0", "psnr",
@@ -80,19 +79,19 @@ RELEASES = (
     ),
     Release(
         "aic-psnr-large", "1.10", "psnr",
-        "cff5b1100916af42427adc544e09690c1e0205421d06722915a8de34a4738e6c", large=True,
+        "cff5b1100916af42427adc544e09690c1e0205421d06722915a8de34a4738e6c",
     ),
     Release(
         "aic-msssim-large", "1.10", "ms-ssim",
-        "9583b0166992eb517e9fbbe304145a39657f3019e3b8a6e4a99c59b1111a9b59", large=True,
+        "9583b0166992eb517e9fbbe304145a39657f3019e3b8a6e4a99c59b1111a9b59",
     ),
     Release(
         "aic-psnr-large", "1.12", "psnr",
-        "8de65f054c32c5f40d90979cc127825426d46670dfa097db08be187594dc0bcc", large=True,
+        "8de65f054c32c5f40d90979cc127825426d46670dfa097db08be187594dc0bcc",
     ),
     Release(
         "aic-msssim-large", "1.12", "ms-ssim",
-        "e532f6fd210941d477868aa5f76be4d2ca50902e2096c9782274cdb038e989eb", large=True,
+        "e532f6fd210941d477868aa5f76be4d2ca50902e2096c9782274cdb038e989eb",
     ),
 )  # fmt: skip
 # The sets that pack JPEG files, by age, as above; the last one packs.
@@ -113,20 +112,14 @@ RESTORING = (
         "58af7880b771dd0ef543e2f2b3c5e7301933f92954ac445952b4b0b497301716",
     ),
 )  # fmt: skip
-# What a tune encodes with, and with effort above 1.
-NEWEST = {release.tune: release for release in RELEASES if not release.large}
-LARGE = {release.tune: release for release in RELEASES if release.large}
+# What a tune encodes with.
+NEWEST = {release.tune: release for release in RELEASES}
 TUNES = tuple(NEWEST)
 DEFAULT_TUNE = "eye"
 DEFAULT_JPEG_QUALITY = 75.0  # as cjpeg has it
 # By tune: the quality if nothing is asked, at which photographs look much like the original at
 # normal view (a mean SSIMULACRA 2 of 70 to 71 on Kodak).
 DEFAULT_QUALITIES = {"psnr": 72.0, "ms-ssim": 76.0, "eye": 69.0}
-
-
-def newest(tune: str, effort: int) -> Release:
-    """Return the set that a tune encodes with."""
-    return LARGE.get(tune, NEWEST[tune]) if effort > 1 else NEWEST[tune]
 
 
 def id_of(weights: bytes) -> bytes:

@@ -552,7 +552,7 @@ def test_devices(tiny_weights, monkeypatch):
 def test_tunes(monkeypatch, tiny_weights, other_weights):
     shipped = {DEFAULT_TUNE: tiny_weights, "ms-ssim": other_weights}
     newest = {tune: SimpleNamespace(path=path) for tune, path in shipped.items()}
-    monkeypatch.setattr(imgcodec.codec, "newest", lambda tune, effort: newest[tune])
+    monkeypatch.setattr(imgcodec.codec, "NEWEST", newest)
     with pytest.raises(AicError, match="^tune ssim, wanted one of psnr, ms-ssim, eye$"):
         Codec("cpu", tune="ssim")
     assert Codec("cpu").model_id == Codec("cpu", tune=DEFAULT_TUNE).model_id
@@ -608,19 +608,18 @@ def test_more_effort_makes_a_better_picture_of_the_same_size(tiny_codec, texture
 
 
 @pytest.mark.parametrize("tune", releases.TUNES)
-def test_effort_takes_larger_context_models(textured, tune):
+def test_every_effort_takes_the_newest_of_a_tune(textured, tune):
     codec, picture = Codec("cpu", tune=tune), textured(64, 96)
     for effort in (1, 2):
         data = codec.encode(picture, quality=60, effort=effort)
-        release = releases.newest(tune, effort)
-        assert container.File(data).header.model_id == release.model_id
-        assert codec.model_id_at(effort) == release.model_id
+        assert container.File(data).header.model_id == releases.NEWEST[tune].model_id
         assert np.array_equal(Codec("cpu").decode(data), codec.decode(data))
 
 
-def test_effort_keeps_weights_of_ones_own(textured):
-    path = releases.NEWEST["psnr"].path
-    data = Codec("cpu", weights=path).encode(textured(64, 96), quality=60, effort=2)
+@pytest.mark.parametrize("effort", [1, 2])
+def test_weights_of_ones_own_encode(textured, effort):
+    path = next(release.path for release in releases.RELEASES if release.tune == "psnr")
+    data = Codec("cpu", weights=path).encode(textured(64, 96), quality=60, effort=effort)
     assert container.File(data).header.model_id == releases.id_of(path.read_bytes())
 
 
