@@ -187,6 +187,23 @@ def test_signals_leave_no_temporary_files(photo, tmp_path, name, code):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_ctrl_c_while_the_command_is_loaded():
+    code = """
+import sys
+
+class Interrupting:
+    def find_spec(name, path, target=None):
+        if name == "imgcodec.cli.encode":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting)
+from imgcodec.__main__ import main
+main()
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stdout, out.stderr) == (130, "", "interrupted\n")
+
+
 @POSIX
 def test_signals_are_left_as_they_were():
     def handled(*_):
