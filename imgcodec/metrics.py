@@ -51,7 +51,7 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     from imgcodec.perceptual.ms_ssim import ms_ssim
 
     with torch.inference_mode():
-        return float(ms_ssim(_tensor(a), _tensor(b), PEAK))
+        return float(ms_ssim(as_samples(a), as_samples(b), PEAK))
 
 
 def ms_ssim_db(value: float) -> float:
@@ -108,8 +108,12 @@ def cvvdp(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
         return float(cvvdp(as_planes(a), as_planes(b)))
 
 
-def _tensor(image: NDArray[np.uint8]) -> "Tensor":
-    """Return a picture as (1, C, H, W) float32, 0..255."""
+def as_samples(image: NDArray[np.uint8]) -> "Tensor":
+    """Return a picture as (1, C, H, W) float32, 0..255.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W).
+    """
     import torch
 
     planes = np.atleast_3d(image).transpose(2, 0, 1)[np.newaxis]
@@ -122,7 +126,7 @@ def as_planes(image: NDArray[np.uint8]) -> "Tensor":
     Args:
         image: uint8 (H, W, 3) or (H, W).
     """
-    return (_tensor(image) / PEAK).expand(-1, 3, -1, -1)
+    return (as_samples(image) / PEAK).expand(-1, 3, -1, -1)
 
 
 def pchip() -> Any:

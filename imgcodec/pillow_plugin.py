@@ -36,7 +36,7 @@ _WORDS = (
     "rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2", "entropy", "effort", "tile",
     "lossless",
 )  # fmt: skip
-_OTHERS = ("append", "save_all")  # which Pillow itself heeds
+_OTHERS = ("append", "append_images", "save_all")  # which Pillow itself heeds
 _METADATA = ("icc_profile", "exif", "xmp")
 _LOCK = Lock()
 _codecs: dict[str, "Codec"] = {}  # by tune
@@ -47,6 +47,7 @@ def register() -> None:
     Image.register_decoder(FORMAT, _Decoder)
     Image.register_open(FORMAT, AicImageFile, _accept)
     Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
     Image.register_extension(FORMAT, ".aic")
     Image.register_mime(FORMAT, MIME)
 
@@ -128,6 +129,12 @@ def _codec(tune: str) -> "Codec":
 
 def _accept(prefix: bytes) -> bool:
     return prefix[:4] == container.MAGIC
+
+
+def _save_all(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    if getattr(picture, "n_frames", 1) > 1 or picture.encoderinfo.get("append_images"):
+        raise OSError("an .aic file holds one picture, not several")
+    _save(picture, file, filename)
 
 
 def _save(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:

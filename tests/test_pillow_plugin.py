@@ -272,6 +272,10 @@ def test_nothing_is_appended(tmp_path, textured):
     with pytest.raises(OSError, match="none is appended"):
         picture.save(tmp_path / "a.aic", quality=20, append=True)
     assert (tmp_path / "a.aic").read_bytes() == before
+    with pytest.raises(OSError, match="one picture, not several"):
+        picture.save(tmp_path / "b.aic", save_all=True, append_images=[picture])
+    picture.save(tmp_path / "c.aic", save_all=True, quality=90)
+    assert (tmp_path / "c.aic").read_bytes() == before
 
 
 def test_a_quality_that_is_no_number_is_refused(tmp_path, textured):

@@ -53,11 +53,18 @@ def as_files(
         try:
             yield task, told
         except AicError as error:
+            if target == PIPE and task.target.exists():  # what is whole of a damaged file
+                _give(task.target)
             raise AicError(told(str(error))) from error
         if target == PIPE:
-            with task.target.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            _give(task.target)
+
+
+def _give(path: Path) -> None:
+    """Write a file to stdout."""
+    with path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 
 
 def _keep(source: str, name: str, path: Path) -> None:

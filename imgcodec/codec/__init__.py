@@ -238,7 +238,7 @@ class Codec:
             if len(grid) == 1:
                 compressor = Whole(tile_codec, source, raw, roi)
             else:
-                compressor = Tiled(tile_codec, source, grid, raw, roi, effort)
+                compressor = Tiled(tile_codec, source, header, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started, stages)
 
     def trim(self, data: bytes | mmap, rate: float) -> Encoded:
@@ -256,7 +256,8 @@ class Codec:
         started = time.perf_counter()
         goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate)
         header, tiles, chunks = container.unpack(data)
-        bpp = 8 * memoryview(data).nbytes / (header.width * header.height)
+        had = memoryview(data).nbytes
+        bpp = 8 * had / (header.width * header.height)
         if bpp <= rate:
             raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
         if header.lossless:
@@ -272,7 +273,7 @@ class Codec:
             ]
             size = sum(map(len, tiles))
             compressor = Recoded(tile_codec, coded, header.u, size, rate, raw)
-            return self._compress(compressor, header, chunks, goal, 1, started, stages)
+            return self._compress(compressor, header, chunks, goal, 1, started, stages, had)
 
     def decode(
         self,
@@ -381,14 +382,17 @@ class Codec:
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
             bits = 8 * file.num_bytes
-            share = min(max_rate * header.width * header.height, bits) / bits
+            asked = max_rate * header.width * header.height
+            # a file's own rate is all of it, however it was rounded
+            share = 1.0 if asked >= (1 - 1e-9) * bits else asked / bits
             work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
         with timing() as stages:
             for row in work.rows:
                 with exact():
                     strip = work.strip(row)
                 take(strip)
-        return DecodeReport(stages, time.perf_counter() - started, work.damaged)
+        total_s = time.perf_counter() - started
+        return DecodeReport(stages, total_s, work.damaged, file.excess)
 
     def _compress(
         self,
@@ -399,8 +403,9 @@ class Codec:
         effort: int,
         started: float,
         stages: dict[str, float],
+        had: int | None = None,
     ) -> Encoded:
-        """Return the file of a picture."""
+        """Return the file of a picture; `had` is how many bytes it has already."""
         num_pixels = header.width * header.height
         if target.limits:
             overhead = container.overhead_bytes(math.prod(header.grid), chunks)
@@ -408,6 +413,8 @@ class Codec:
             found = compress_within(compressor, most - overhead, effort)
             if found is None:
                 least = overhead + sum(map(len, compressor.plan(0).write()))
+                if had is not None and least >= had:
+                    raise AicError(f"the file cannot get smaller: it has {had} bytes")
                 needs = f"{least}"
                 if target.kind == "rate":
                     # half a byte more, so that rounding does not take the last one away

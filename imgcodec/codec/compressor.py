@@ -17,8 +17,11 @@ class Compressor(Protocol):
     def guess(self, room: int) -> Guess:
         """Return where the payloads should have about so many bytes."""
 
-    def renew(self, u: int) -> None:
-        """Compute latents that are kept for this rate parameter, and the rates near it."""
+    def renew(self, u: int, levels: bool = False) -> None:
+        """Compute latents that are kept for this rate parameter, and the rates near it.
+
+        Levels stay as they were first chosen if not they, too, are to be new.
+        """
 
     def correct(self, u: int) -> None:
         """Fit latents that were renewed to the picture once, if that takes little."""

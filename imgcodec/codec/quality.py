@@ -2,22 +2,28 @@
 
 import math
 
+import numpy as np
 import torch
 
+from imgcodec.codec.source import Source
 from imgcodec.errors import AicError
+from imgcodec.format.tiles import Box
 from imgcodec.metrics import (
     MS_SSIM_MIN_SIDE,
+    PEAK,
     as_planes,
-    ms_ssim,
+    as_samples,
     ms_ssim_db,
     psnr,
     ssimulacra2_db,
 )
+from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.ssimulacra2 import MIN_SIDE, SCALES, impairment_of, moments, score_of
-from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.arrays import ByteArray, shaped_like
 from imgcodec.runtime.forks import undivided
 
 Inner = tuple[slice, slice]
+BLOCK, HALO = 512, 96  # pixels that are measured at once, and what is looked at around them
 SIDES = {
     "psnr": ("PSNR", 1),
     "ms_ssim": ("MS-SSIM", MS_SSIM_MIN_SIDE),
@@ -34,6 +40,8 @@ class Quality:
         self._errors, self._weight = 0.0, 0
         self._moments = torch.zeros(1, 3, SCALES, 2, 3, dtype=torch.float64)
         self._weights = torch.zeros(SCALES, dtype=torch.float64)  # of each scale
+        self._alike = torch.zeros(len(ms_ssim.WEIGHTS), 1, 3, dtype=torch.float64)
+        self._places = torch.zeros(len(ms_ssim.WEIGHTS), 1, 1, dtype=torch.float64)
 
     @undivided()
     def add(self, original: ByteArray, decoded: ByteArray, inner: Inner | None = None) -> None:
@@ -46,30 +54,25 @@ class Quality:
                 lies around helps to see it.
         """
         inner = inner or (slice(0, original.shape[0]), slice(0, original.shape[1]))
-        if self._kind == "ssimulacra2":
-            self._add_moments(original, decoded, inner)
-            return
-        original, decoded = original[inner], decoded[inner]
-        if self._kind == "psnr":
-            error = 10 ** (-psnr(original, decoded) / 10)
-        else:
-            similarity = ms_ssim(original, decoded)
-            if similarity is None:
-                return
-            error = 1 - similarity
-        self._errors += original.size * error
-        self._weight += original.size
-
-    def _add_moments(self, original: ByteArray, decoded: ByteArray, inner: Inner) -> None:
-        if min(original.shape[:2]) < MIN_SIDE:
+        if min(original.shape[:2]) < SIDES[self._kind][1]:
             return
         size = original[inner].size
-        with torch.inference_mode():
-            found = moments(as_planes(original), as_planes(decoded), inner)
-        scales = found.shape[2]
-        self._moments[:, :, :scales] += size * found
-        self._weights[:scales] += size
         self._weight += size
+        if self._kind == "psnr":
+            self._errors += size * 10 ** (-psnr(original[inner], decoded[inner]) / 10)
+            return
+        with torch.inference_mode():
+            if self._kind == "ms_ssim":
+                samples = as_samples(original), as_samples(decoded)
+                alike, number = ms_ssim.means(*samples, PEAK, inner)
+                places = torch.tensor(number)[:, None, None]
+                self._alike += places * alike
+                self._places += places
+            else:
+                found = moments(as_planes(original), as_planes(decoded), inner)
+                scales = found.shape[2]
+                self._moments[:, :, :scales] += size * found
+                self._weights[:scales] += size
 
     @property
     def decibels(self) -> float:
@@ -88,9 +91,49 @@ class Quality:
             weights = self._weights[self._weights > 0]
             means = self._moments[:, :, : len(weights)] / weights[:, None, None]
             return ssimulacra2_db(float(score_of(impairment_of(means))))
-        error = self._errors / self._weight
-        return (
-            ms_ssim_db(1 - error)
-            if self._kind == "ms_ssim"
-            else -10 * math.log10(max(error, 1e-20))
-        )
+        if self._kind == "ms_ssim":
+            return ms_ssim_db(float(ms_ssim.joined(self._alike / self._places)))
+        return -10 * math.log10(max(self._errors / self._weight, 1e-20))
+
+
+class Strips:
+    """The quality of a picture whose decoded rows come from top to bottom, block by block."""
+
+    def __init__(self, kind: str, source: Source) -> None:
+        """Take psnr, ms_ssim or ssimulacra2, and the original."""
+        self._source, self._quality = source, Quality(kind, source.shape)
+        height, width = source.shape[:2]
+        self._due = [
+            Box(top, left, bottom, right)
+            for top, bottom in _cuts(height)
+            for left, right in _cuts(width)
+        ]
+        self._kept: ByteArray = np.zeros((0, width, 3), np.uint8)
+        self._top = 0  # row of the picture where they begin
+
+    def take(self, strip: ByteArray) -> None:
+        """Take the next rows, uint8 (h, W, 3)."""
+        height, width = self._source.shape[:2]
+        self._kept = np.concatenate([self._kept, strip])
+        while self._due:
+            box = self._due[0]
+            outer = box.grown(HALO, height, width)
+            if self._top + len(self._kept) < outer.bottom:
+                break
+            rows = slice(outer.top - self._top, outer.bottom - self._top)
+            decoded = self._kept[rows, outer.left : outer.right]
+            original = self._source[outer.slices]
+            self._quality.add(original, shaped_like(decoded, original), box.within(outer))
+            self._due.pop(0)
+            self._kept, self._top = self._kept[rows.start :], outer.top
+
+    @property
+    def decibels(self) -> float:
+        """See `Quality.decibels`; of a picture that has come as a whole."""
+        return self._quality.decibels
+
+
+def _cuts(side: int) -> list[tuple[int, int]]:
+    """Return where the blocks along a side begin and end; the last one is no narrow strip."""
+    starts = range(0, max(side - BLOCK // 2, 1), BLOCK)
+    return list(zip(starts, [*starts[1:], side], strict=True))

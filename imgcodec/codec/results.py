@@ -38,6 +38,7 @@ class DecodeReport(_Report):
     """What decoding took."""
 
     damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
+    excess: int = 0  # bytes after the end of the file, which mean nothing
 
     @property
     def damage(self) -> str:
@@ -45,7 +46,10 @@ class DecodeReport(_Report):
         reasons = "; ".join(self.damaged[number] for number in sorted(self.damaged))
         one = len(self.damaged) == 1
         tiles = "1 damaged tile is" if one else f"{len(self.damaged)} damaged tiles are"
-        return f"{tiles} filled in: {reasons}" if reasons else ""
+        found = [f"{tiles} filled in: {reasons}"] if reasons else []
+        if self.excess:
+            found.append(f"left out are {self.excess} bytes after the end")
+        return "; ".join(found)
 
 
 class Encoded(bytes):

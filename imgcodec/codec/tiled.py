@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
+from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.detail import unheld
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
-from imgcodec.codec.quality import Quality
+from imgcodec.codec.quality import Strips
 from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Guess, extrapolate
 from imgcodec.codec.source import Source, to_encode
-from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec, codes_of
+from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec
+from imgcodec.format.container import ENTROPIES, Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
-from imgcodec.pictures.arrays import as_colour, pad, shaped_like
+from imgcodec.pictures.arrays import as_colour, pad
 from imgcodec.pictures.roi import Roi
 
 GUESSING_TILES = 6
@@ -30,17 +33,17 @@ class Tiled:
         self,
         tile_codec: TileCodec,
         source: Source,
-        grid: Grid,
-        raw: bool,
+        header: Header,
         roi: Roi | None,
         effort: int,
     ) -> None:
-        """Take the picture, its tiles, whether bits are stored raw, and where they should go."""
-        self._tile_codec, self._source, self._grid, self._raw = tile_codec, source, grid, raw
-        self._roi = roi
-        self._effort = effort
+        """Take the picture, what its file will say of it, and where bits should go."""
+        self._tile_codec, self._source, self._header = tile_codec, source, header
+        self._grid = Grid(header.height, header.width, header.edge)
+        self._raw = ENTROPIES[header.entropy] == "none"
+        self._roi, self._effort = roi, effort
         self.unheld: float | None = None
-        self._levels: list[Tensor | None] = [None] * len(grid)
+        self._levels: list[Tensor | None] = [None] * len(self._grid)
         # one window of attention; all that the encoder sees would gain nothing (trial 53)
         self._halo = STRIDE * tile_codec.model.config.attention_window  # pixels
 
@@ -53,8 +56,10 @@ class Tiled:
         tiles = [self._prepare(box)[0].t for box in chosen]
         return guess(self._tile_codec.model, self._tile_codec.tune, tiles, share * room)
 
-    def renew(self, u: int) -> None:
-        """See `Compressor`: nothing is kept."""
+    def renew(self, u: int, levels: bool = False) -> None:
+        """See `Compressor`: nothing but levels is kept."""
+        if levels:
+            self._levels = [None] * len(self._grid)
 
     def correct(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
@@ -89,17 +94,15 @@ class Tiled:
         return made
 
     def quality(self, u: int, kind: str) -> float:
-        """See `Compressor`: around each tile is its halo, coded with it, for its neighbours."""
-        quality = Quality(kind, self._source.shape)
-        for number, box in enumerate(self._grid.boxes()):
-            _, inner, latents = self._refined(number, box, u)
-            coded, own = self._coded(latents, u), self._coded(_cut(latents, inner), u)
-            coded.y_hat[(..., *inner)] = own.y_hat
-            outer = self._outer(box)
-            pixels = self._source[outer.slices]
-            decoded = shaped_like(self._tile_codec.synthesise(coded, u)[0], pixels)
-            quality.add(pixels, decoded, box.within(outer))
-        return quality.decibels
+        """See `Compressor`."""
+        payloads = self.plan(u).write()
+        whole = Box(0, 0, self._grid.height, self._grid.width)
+        header = replace(self._header, u=u)
+        work = Decompressor(self._tile_codec, header, payloads.__getitem__, whole)
+        strips = Strips(kind, self._source)
+        for row in work.rows:
+            strips.take(work.strip(row))
+        return strips.decibels
 
     def _refined(
         self, number: int, box: Box, u: int
@@ -112,11 +115,6 @@ class Tiled:
                 plans = choose(latents, u, self._raw)
                 latents = self._tile_codec.refine(prepared, latents, plans, u, done)
         return prepared, inner, latents
-
-    def _coded(self, latents: Latents, u: int) -> Dequantised:
-        """Return what a file would hold of latents."""
-        plans = self._tile_codec.plan(latents, u, self._raw)
-        return self._tile_codec.dequantise(codes_of(latents, plans), u)
 
     def _outer(self, box: Box) -> Box:
         """Return a tile with its halo."""
@@ -166,7 +164,7 @@ class Recoded:
         """See `Compressor`."""
         return extrapolate(self._u, self._size, room, self._rate)
 
-    def renew(self, u: int) -> None:
+    def renew(self, u: int, levels: bool = False) -> None:
         """See `Compressor`: there is no picture to compute others from."""
 
     def correct(self, u: int) -> None:

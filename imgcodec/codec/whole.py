@@ -38,12 +38,12 @@ class Whole:
         """See `Compressor`."""
         return guess(self._tile_codec.model, self._tile_codec.tune, [self._prepared.t], room)
 
-    def renew(self, u: int) -> None:
+    def renew(self, u: int, levels: bool = False) -> None:
         """See `Compressor`."""
         # a level of all places may change from one u to another, and with it the size
-        levels = self._latents.levels if self._latents else None
+        kept = self._latents.levels if self._latents and not levels else None
         shifts = None if self._roi is None else self._roi.shifts
-        self._keep(self._tile_codec.latents(self._prepared, u, levels, shifts))
+        self._keep(self._tile_codec.latents(self._prepared, u, kept, shifts))
         self._rounds = 0
 
     def correct(self, u: int) -> None:

@@ -186,6 +186,12 @@ class File:
         """Number of tiles."""
         return len(self._entries)
 
+    @property
+    def excess(self) -> int:
+        """How many bytes there are after the last tile."""
+        end: int = self._starts[-1]
+        return max(len(self._data) - end, 0)
+
     def check_length(self) -> None:
         """Refuse a file that is cut or has something after its last tile."""
         if len(self._data) != self._starts[-1]:

@@ -49,6 +49,8 @@ class Picture:
             if array is not None and (array.dtype != kind or array.shape != shape):
                 wanted = np.dtype(kind)
                 raise ImageError(f"{name} is {array.dtype} {array.shape}, wanted {wanted} {shape}")
+        if self.unrounded is not None and not np.isfinite(self.unrounded).all():
+            raise ImageError("unrounded has samples that are nan or inf")
         if not isinstance(self.metadata, Metadata):
             raise ImageError(f"metadata are {type(self.metadata).__name__}, wanted a Metadata")
 

@@ -17,6 +17,7 @@ from imgcodec.metrics import psnr
 PLACE = 8  # pixels a side
 DEFAULT_WEIGHT = 8.0
 MOST_WEIGHT = 1024.0
+HELPING = 64.0  # beyond it levels leave what was trained: the rest gets far worse, for nothing
 ROWS_AT_ONCE = 128  # places: a mask of a large picture is summed up piece by piece
 
 
@@ -25,10 +26,18 @@ class Roi:
     """By how many levels each place of a picture is moved, float32 (ceil(H/8), ceil(W/8))."""
 
     shifts: NDArray[np.float32]
+    raised: bool = True  # whether the region is where they are larger, not smaller
+
+    def __post_init__(self) -> None:
+        """Refuse what moves a level nowhere."""
+        if not np.isfinite(self.shifts).all():
+            raise AicError("a region of interest that moves levels by nan or inf")
 
     @classmethod
     def box(cls, height: int, width: int, inner: Box, weight: float = DEFAULT_WEIGHT) -> "Roi":
         """Return the region of a box of pixels in a picture of that size.
+
+        Errors count `weight` times in it, 1/1024 to 1024; beyond 1/64 and 64 as much as there.
 
         Raises:
             AicError: it does not lie in the picture, or the weight is out of range.
@@ -55,7 +64,7 @@ class Roi:
 
         Args:
             mask: uint8, or bool: true is 255.
-            weight: how much errors count there.
+            weight: how many times errors count there, see `box`.
 
         Raises:
             AicError: the mask is no such array, or the weight is out of range.
@@ -83,14 +92,16 @@ class Roi:
     def _of_shares(cls, shares: NDArray[np.float64], weight: float) -> "Roi":
         if not 1 / MOST_WEIGHT <= weight <= MOST_WEIGHT:
             raise AicError(f"weight {weight:g}, wanted 1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
+        octaves = math.log2(min(max(weight, 1 / HELPING), HELPING)) * shares
         # both sides of the usual level alike: what is trained lies around it
-        octaves = math.log2(weight)
-        return cls((np.round(octaves * shares) - round(octaves / 2)).astype(np.float32))
+        middle = (octaves.min() + octaves.max()) / 2
+        shifts = np.round(octaves) - np.round(middle)
+        return cls(shifts.astype(np.float32), weight >= 1)
 
     def psnrs(self, picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, float]:
         """Return the PSNR in dB of a decoded picture inside and outside of the region.
 
-        Of a region that is all of the picture, or weighs no more than the rest, nan is outside.
+        Of a region that is all of the picture, or weighs as much as the rest, nan is outside.
 
         Args:
             picture: uint8 (H, W, 3) or (H, W).
@@ -104,7 +115,8 @@ class Roi:
         if self.shifts.shape != places or decoded.shape[:2] != (height, width):
             raise AicError(f"a picture of {width}x{height} pixels, the others are of another size")
         pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
-        inside = pixels > (self.shifts.min() + self.shifts.max()) / 2
+        middle = (self.shifts.min() + self.shifts.max()) / 2
+        inside = pixels > middle if self.raised else pixels < middle
         colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
         if not inside.any():
             return psnr(colour, decoded), math.nan

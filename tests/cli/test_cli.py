@@ -377,6 +377,9 @@ def test_damage_that_was_filled_in_is_told(aic, coded, tmp_path, monkeypatch):
     ]
     with Image.open(target) as picture:
         assert picture.size == (16, 12)
+    piped = aic("decode", coded, "-", "--keep-going")
+    assert (piped.exit_code, piped.stderr) == (1, result.stderr)
+    assert piped.stdout_bytes == target.read_bytes()
 
 
 def test_trim(aic, coded, tmp_path):

@@ -184,6 +184,17 @@ def test_small_files_never_exceed_the_rate(tiny_codec, textured, entropy):
     assert written > 10
 
 
+@pytest.mark.parametrize("tune", releases.TUNES)
+@pytest.mark.parametrize("asked", [{}, {"entropy": "none"}, {"tile": 64}])
+def test_a_refusal_names_what_is_least(textured, tune, asked):
+    codec, asked = Codec("cpu", tune=tune), {"lossless": False, **asked}
+    for image in (textured(140, 130), np.full((64, 72, 3), (10, 90, 200), np.uint8)):
+        least = len(codec.encode(image, quality=0, **asked))
+        with pytest.raises(AicError, match=f"size 1 is too low .* needs {least}$"):
+            codec.encode(image, size=1, **asked)
+        assert len(codec.encode(image, size=least, **asked)) <= least
+
+
 def test_more_bits_are_better(tiny_codec, textured):
     image = textured(128, 128)
     quality = [psnr(tiny_codec.decode(tiny_codec.encode(image, r)), image) for r in (0.25, 0.8)]
@@ -347,6 +358,7 @@ def test_a_mask_is_no_region_of_interest(tiny_codec):
         ({"alpha": np.zeros((9, 9, 3), np.uint8)}, "alpha is uint8 .* wanted uint8 .9, 9.$"),
         ({"alpha": np.zeros((9, 9))}, "alpha is float64 .* wanted uint8"),
         ({"unrounded": ramp(9, 9)}, r"unrounded is uint8 .* wanted float16 \(9, 9, 3\)"),
+        ({"unrounded": np.full((9, 9, 3), np.nan, np.float16)}, "unrounded has .* nan or inf"),
         ({"metadata": b"exif"}, "metadata are bytes, wanted a Metadata"),
         ({"pixels": None}, "an array of object"),
     ],

@@ -18,8 +18,7 @@ from imgcodec.codec.pace import (
 )
 from imgcodec.codec.tiled import Tiled
 from imgcodec.codec.whole import Whole
-from imgcodec.format.container import MAX_U
-from imgcodec.format.tiles import plan_grid
+from imgcodec.format.container import MAX_U, Header
 from imgcodec.runtime.exact import exact
 
 KODIM23 = Path(__file__).parents[2] / "docs" / "kodim23.png"
@@ -114,8 +113,9 @@ def test_plans_take_what_is_aimed_at(codec, pixels, u, share):
 
 def test_tiles_take_together_what_is_aimed_at(codec, pixels):
     with exact():
-        grid = plan_grid(*pixels.shape[:2], 128)
-        tiled = Tiled(codec._tile_codec, pixels, grid, False, None, 1)
+        height, width = pixels.shape[:2]
+        header = Header(width, height, 3, 1, 0, 2, bytes(8))
+        tiled = Tiled(codec._tile_codec, pixels, header, None, 1)
         aim = Aim(tiled.estimate(40_000), 0.97 * sum(map(len, tiled.plan(40_000).write())))
         paced = sum(map(len, tiled.plan(40_000, aim).write()))
     assert paced == pytest.approx(aim.num_bytes, rel=0.006)

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, build, decode_reporting, liven, write_weights
 
+from imgcodec import metrics
 from imgcodec.codec import Codec
 from imgcodec.codec.decompress import Decompressor
+from imgcodec.codec.quality import Quality, Strips
 from imgcodec.errors import AicError, AicWarning, FormatError
 from imgcodec.format import container
 from imgcodec.format.tiles import Box, Grid
@@ -44,6 +46,34 @@ def tiled(tiny_codec, picture):
 def many(tiny_codec, textured):
     """A picture in 9 x 9 tiles."""
     return tiny_codec.encode(textured(64 * 9, 64 * 9), quality=70, tile=64)
+
+
+@pytest.mark.parametrize("tile", [64, 192])
+@pytest.mark.parametrize(
+    ("kind", "wanted", "close"),
+    [("psnr", 30, 0.06), ("ms_ssim", 0.96, 0.001), ("ssimulacra2", 55, 0.3)],
+)
+def test_a_quality_holds_for_the_whole_picture(textured, tile, kind, wanted, close):
+    codec, image = Codec("cpu"), textured(301, 270)
+    data = codec.encode(image, tile=tile, lossless=False, **{kind: wanted})
+    assert len(container.unpack(data)[1]) > 3
+    assert not data.report.limited
+    found = getattr(metrics, kind)(image, codec.decode(data))
+    assert found == pytest.approx(wanted, abs=close)
+
+
+@pytest.mark.parametrize("shape", [(200, 700, 3), (601, 300)])
+@pytest.mark.parametrize("kind", ["psnr", "ms_ssim", "ssimulacra2"])
+def test_strips_are_measured_as_the_whole_is(textured, shape, kind):
+    image = textured(*shape[:2])
+    image = image if len(shape) == 3 else np.ascontiguousarray(image[..., 0])
+    worse = (image // 8 * 8).astype(np.uint8)
+    strips, whole = Strips(kind, image), Quality(kind, shape)
+    whole.add(image, worse)
+    colour = np.broadcast_to(worse.reshape(*shape[:2], -1), (*shape[:2], 3))
+    for start in range(0, shape[0], 64):
+        strips.take(colour[start : start + 64])
+    assert strips.decibels == pytest.approx(whole.decibels, abs=0.02)
 
 
 def codes_of(codec, data):
@@ -420,6 +450,17 @@ def test_a_cut_file_gives_what_there_is(tiny_codec, tiled):
     assert sorted(report.damaged) == [22, 23]
     assert "is cut" in report.damaged[22]
     assert np.abs(found[:64].astype(int) - tiny_codec.decode(tiled)[:64]).max() <= 1
+
+
+def test_bytes_after_the_end_are_told(tiny_codec, tiled):
+    with pytest.raises(FormatError, match="the header claims"):
+        tiny_codec.decode(tiled + b"extra")
+    found, report = decode_reporting(tiny_codec, tiled + b"extra", keep_going=True)
+    assert (report.damaged, report.excess) == ({}, 5)
+    assert report.damage == "left out are 5 bytes after the end"
+    assert np.array_equal(found, tiny_codec.decode(tiled))
+    _, report = decode_reporting(tiny_codec, spoil(tiled, 4) + b"x", keep_going=True)
+    assert report.damage.endswith("; left out are 1 bytes after the end")
 
 
 def test_python_is_warned_of_what_is_filled_in(tiny_codec, tiled):

@@ -33,6 +33,12 @@ def test_trimmed_files_keep_the_rate_and_most_of_the_picture(tiny_codec, image, 
     assert error(tiny_codec, trimmed, image) < 1.25 * error(tiny_codec, fresh, image)
 
 
+def test_a_file_that_cannot_get_smaller_says_so(tiny_codec):
+    data = tiny_codec.encode(np.full((64, 96, 3), 90, np.uint8), quality=0, lossless=False)
+    with pytest.raises(AicError, match=f"^the file cannot get smaller: it has {len(data)} bytes$"):
+        tiny_codec.trim(data, 0.999 * data.report.bpp)
+
+
 def test_trimming_twice_is_like_trimming_once(tiny_codec, image):
     data = tiny_codec.encode(image, 2.0)
     once = tiny_codec.trim(data, 0.8)

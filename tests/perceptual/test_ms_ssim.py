@@ -5,7 +5,7 @@ import pytorch_msssim
 import torch
 from torch.nn import functional as F
 
-from imgcodec.perceptual.ms_ssim import WEIGHTS, ms_ssim
+from imgcodec.perceptual.ms_ssim import WEIGHTS, joined, means, ms_ssim
 
 
 def pair(shape, noise, peak=1.0, dtype=torch.float32):
@@ -83,6 +83,25 @@ def test_what_is_no_number_is_not_hidden():
 def test_equal_pictures_are_wholly_alike():
     x, _ = pair((2, 3, 161, 180), 0.1)
     torch.testing.assert_close(ms_ssim(x, x, 1), torch.ones(2), rtol=0, atol=1e-6)
+
+
+def test_means_of_parts_are_those_of_the_whole():
+    x, worse = pair((1, 3, 416, 480), 0.1)
+    whole = means(x, worse, 1)
+    alike, places = 0.0, torch.zeros(5, 1, 1)
+    for rows in (slice(0, 192), slice(192, 416)):
+        for columns in (slice(0, 256), slice(256, 480)):
+            seen = [slice(max(s.start - 96, 0), s.stop + 96) for s in (rows, columns)]
+            inner = [
+                slice(s.start - o.start, s.stop - o.start)
+                for s, o in zip((rows, columns), seen, strict=True)
+            ]
+            part = means(x[..., seen[0], seen[1]], worse[..., seen[0], seen[1]], 1, tuple(inner))
+            number = torch.tensor(part.places)[:, None, None]
+            alike, places = alike + number * part.alike, places + number
+    assert places.flatten().tolist() == whole.places
+    torch.testing.assert_close(alike / places, whole.alike)
+    torch.testing.assert_close(joined(whole.alike), ms_ssim(x, worse, 1))
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 160, 300), (1, 3, 300, 160)])

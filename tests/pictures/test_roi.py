@@ -37,8 +37,26 @@ def test_levels_are_logarithms_of_the_weight():
     shifts = Roi.box(136, 200, INNER, 8).shifts
     assert set(shifts.flatten().tolist()) == {-2.0, 1.0}
     assert (shifts[5:13, 8:20] == 1).all()
-    half = Roi.mask(np.full((16, 16), 128, np.uint8), 16).shifts
-    assert (half == 0).all()
+    soft = Roi.mask(np.repeat(np.uint8([0, 128, 255]), 8)[None].repeat(8, 0), 16).shifts
+    np.testing.assert_array_equal(soft, [[-2, 0, 2]])
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_levels_stay_where_nothing_stands_out(value):
+    assert not Roi.mask(np.full((16, 16), value, np.uint8), 16).shifts.any()
+
+
+@pytest.mark.parametrize("weight", [1024, 100, 1 / 100])
+def test_a_weight_counts_no_more_than_helps(weight):
+    found = Roi.box(136, 200, INNER, weight)
+    same = Roi.box(136, 200, INNER, 64 if weight > 1 else 1 / 64)
+    np.testing.assert_array_equal(found.shifts, same.shifts)
+    assert set(found.shifts.flatten().tolist()) == {-3.0, 3.0}
+
+
+def test_shifts_that_are_none():
+    with pytest.raises(AicError, match="nan or inf"):
+        Roi(np.full((2, 2), np.nan, np.float32))
 
 
 @pytest.mark.parametrize("weight", [0, -1, 1e-9, 1e9, float("nan")])
@@ -107,6 +125,15 @@ def test_psnrs_are_those_of_the_pixels(textured):
     assert inside == pytest.approx(metrics.psnr(picture[part], worse[part]))
     grey = np.repeat(picture[..., :1], 3, 2)
     assert Roi.box(136, 200, INNER).psnrs(picture[..., 0], grey) == (float("inf"),) * 2
+
+
+def test_a_region_that_weighs_less_is_inside(textured):
+    picture = textured(136, 200)
+    worse = picture.copy()
+    worse[40:104, 64:160] ^= 8
+    for weight in (4, 0.25):
+        inside, outside = Roi.box(136, 200, INNER, weight).psnrs(picture, worse)
+        assert (inside < 100, outside) == (True, float("inf"))
 
 
 def test_the_region_of_another_picture_is_refused(tiny_codec, textured):
