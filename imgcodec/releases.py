@@ -21,6 +21,7 @@ class Release(NamedTuple):
     version: str  # of the package that brought it
     tune: str  # what it is fitted to
     sha256: str  # of its file
+    effort: int = 1  # from which on it is taken: it may be slower
 
     @property
     def model_id(self) -> bytes:
@@ -112,14 +113,23 @@ RESTORING = (
         "58af7880b771dd0ef543e2f2b3c5e7301933f92954ac445952b4b0b497301716",
     ),
 )  # fmt: skip
-# What a tune encodes with.
-NEWEST = {release.tune: release for release in RELEASES}
+# What a tune encodes with if no effort is asked.
+NEWEST = {release.tune: release for release in RELEASES if release.effort == 1}
 TUNES = tuple(NEWEST)
 DEFAULT_TUNE = "eye"
 DEFAULT_JPEG_QUALITY = 75.0  # as cjpeg has it
 # By tune: the quality if nothing is asked, at which photographs look much like the original at
 # normal view (a mean SSIMULACRA 2 of 70 to 71 on Kodak).
 DEFAULT_QUALITIES = {"psnr": 72.0, "ms-ssim": 76.0, "eye": 69.0}
+
+
+def newest(tune: str, effort: int) -> Release:
+    """Return the set that a tune encodes with."""
+    return next(
+        release
+        for release in reversed(RELEASES)
+        if release.tune == tune and release.effort <= effort
+    )
 
 
 def id_of(weights: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 import struct
 import time
-from collections import defaultdict
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -84,7 +83,7 @@ def test_more_bytes_are_refused(tiny_codec, data, more):
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
     tiny = SimpleNamespace(path=tiny_weights)
-    monkeypatch.setattr(codec, "NEWEST", defaultdict(lambda: tiny))
+    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
     monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 

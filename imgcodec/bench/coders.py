@@ -94,7 +94,7 @@ class Aic:
         self.cuda = codec.device.startswith("cuda")
         self.about = {
             "version": __version__,
-            "weights": codec.model_id.hex(),
+            "weights": codec.model_id_at(effort).hex(),
             "device": codec.device,
             "effort": effort,
             "setting": "bits per pixel asked" if by_rate else "quality",

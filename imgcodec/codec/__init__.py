@@ -46,7 +46,7 @@ from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of
 from imgcodec.pictures.roi import Roi
-from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, TUNES, find, needed
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES, find, needed, newest
 from imgcodec.runtime import openmp
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
@@ -90,7 +90,7 @@ class Codec:
         openmp.take_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
-        self.model_id = self._add(NEWEST[tune].path if weights is None else Path(weights))
+        self.model_id = self._add(newest(tune, 1).path if weights is None else Path(weights))
         self._own = None if weights is None else self.model_id
 
     @property
@@ -102,6 +102,12 @@ class Codec:
     def tune(self) -> str:
         """What the weights are fitted to that pictures are encoded with."""
         return self._tile_codecs[self.model_id].tune
+
+    def model_id_at(self, effort: int) -> bytes:
+        """Return what files call the weights that pictures are encoded with at an effort."""
+        if effort == 1 or self._own is not None:
+            return self.model_id
+        return newest(self.tune, effort).model_id
 
     def _shared(self, tile_codec: TileCodec) -> TileCodec:
         if self.device == "cuda" and torch.cuda._is_in_bad_fork():
@@ -222,7 +228,8 @@ class Codec:
         """Return the file that the networks make of a picture."""
         height, width = source.shape[:2]
         grid = plan_grid(height, width, tile)
-        tile_codec = self._tile_codec
+        model_id = self.model_id_at(effort)
+        tile_codec = self._at_work(model_id)
         header = container.Header(
             width=width,
             height=height,
@@ -230,7 +237,7 @@ class Codec:
             entropy=container.ENTROPIES.index(entropy),
             u=0,
             tile=grid.edge // container.TILE_UNIT,
-            model_id=self.model_id,
+            model_id=model_id,
         )
         raw = entropy == "none"
         compressor: Compressor

@@ -52,6 +52,9 @@ class FakeCodec:
         self.efforts = []
         self.model_id = bytes(8)
 
+    def model_id_at(self, effort):
+        return self.model_id
+
     def encode(self, pixels, rate, entropy, effort, quality=None):
         assert entropy == "range"
         self.efforts.append(effort)

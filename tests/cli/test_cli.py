@@ -55,6 +55,9 @@ class FakeCodec:
         self.made.append((device, threads))
         self.tunes.append(tune)
 
+    def model_id_at(self, effort):
+        return self.model_id
+
     def joining(self, member):
         return self
 

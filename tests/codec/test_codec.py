@@ -564,7 +564,7 @@ def test_devices(tiny_weights, monkeypatch):
 def test_tunes(monkeypatch, tiny_weights, other_weights):
     shipped = {DEFAULT_TUNE: tiny_weights, "ms-ssim": other_weights}
     newest = {tune: SimpleNamespace(path=path) for tune, path in shipped.items()}
-    monkeypatch.setattr(imgcodec.codec, "NEWEST", newest)
+    monkeypatch.setattr(imgcodec.codec, "newest", lambda tune, effort: newest[tune])
     with pytest.raises(AicError, match="^tune ssim, wanted one of psnr, ms-ssim, eye$"):
         Codec("cpu", tune="ssim")
     assert Codec("cpu").model_id == Codec("cpu", tune=DEFAULT_TUNE).model_id
@@ -624,7 +624,9 @@ def test_every_effort_takes_the_newest_of_a_tune(textured, tune):
     codec, picture = Codec("cpu", tune=tune), textured(64, 96)
     for effort in (1, 2):
         data = codec.encode(picture, quality=60, effort=effort)
-        assert container.File(data).header.model_id == releases.NEWEST[tune].model_id
+        release = releases.newest(tune, effort)
+        assert container.File(data).header.model_id == release.model_id
+        assert codec.model_id_at(effort) == release.model_id
         assert np.array_equal(Codec("cpu").decode(data), codec.decode(data))
 
 

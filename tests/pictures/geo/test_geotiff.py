@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import defaultdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,7 +45,7 @@ def mosaic(tmp_path, textured):
 def aic(tiny_weights, monkeypatch):
     """Run the command in this process with the tiny model as the shipped one."""
     tiny = SimpleNamespace(path=tiny_weights)
-    monkeypatch.setattr(codec, "NEWEST", defaultdict(lambda: tiny))
+    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
     monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
     return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
