@@ -38,7 +38,8 @@ def main() -> None:
         if codec.startswith("aic"):
             means, rows = ([r for r in results[k] if r["codec"] == codec] for k in KINDS)
             if len(means) == 1:
-                continue  # a single setting is no curve
+                print(f"{codec}: a single setting is no curve")
+                continue
             print(codec)
             for name, anchor in anchors.items():
                 against(name, anchor["points"], means, rows)

@@ -36,7 +36,7 @@ _WORDS = (
     "rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2", "entropy", "effort", "tile",
     "lossless",
 )  # fmt: skip
-_OTHERS = ("append", "append_images", "save_all")  # which Pillow itself heeds
+_OTHERS = ("append", "save_all")  # which Pillow itself heeds
 _METADATA = ("icc_profile", "exif", "xmp")
 _LOCK = Lock()
 _codecs: dict[str, "Codec"] = {}  # by tune
@@ -132,7 +132,8 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save_all(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
-    if getattr(picture, "n_frames", 1) > 1 or picture.encoderinfo.get("append_images"):
+    others = list(picture.encoderinfo.pop("append_images", []))
+    if getattr(picture, "n_frames", 1) > 1 or others:
         raise OSError("an .aic file holds one picture, not several")
     _save(picture, file, filename)
 

@@ -74,8 +74,8 @@ REGION = click.option(
 KEEP_GOING = click.option(
     "--keep-going",
     is_flag=True,
-    help="Fill damaged tiles from what lies around them and end with exit code 1, "
-    "rather than write nothing.",
+    help="Fill damaged tiles from what lies around them, leave out what stands after the end, and "
+    "end with exit code 1, rather than write nothing.",
 )
 MAX_RATE = click.option(
     "--max-rate",

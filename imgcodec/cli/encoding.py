@@ -18,7 +18,7 @@ from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
-from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST, find, id_of
+from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, find, id_of, newest
 from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
@@ -68,7 +68,7 @@ class Encoding:
         """What files call the weights."""
         if self.weights is not None:
             return id_of(files.read_bytes(self.weights))
-        return NEWEST[self.tune or DEFAULT_TUNE].model_id
+        return newest(self.tune or DEFAULT_TUNE, self.effort).model_id
 
     @property
     def _tune(self) -> str:

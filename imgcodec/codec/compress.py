@@ -94,7 +94,7 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
     compressor.correct(start.u)
     found = search(plan, room, start, told)
     if found is None:  # latents and levels for another rate may need a few bytes more
-        compressor.renew(0, levels=True)
+        compressor.renew(0, new_levels=True)
         compressor.correct(0)
         found = search(compressor.plan, room, start._replace(u=0))
     kind = compressor.refined_kind

@@ -17,10 +17,10 @@ class Compressor(Protocol):
     def guess(self, room: int) -> Guess:
         """Return where the payloads should have about so many bytes."""
 
-    def renew(self, u: int, levels: bool = False) -> None:
+    def renew(self, u: int, *, new_levels: bool = False) -> None:
         """Compute latents that are kept for this rate parameter, and the rates near it.
 
-        Levels stay as they were first chosen if not they, too, are to be new.
+        Levels stay as they were first chosen where not they, too, are to be new.
         """
 
     def correct(self, u: int) -> None:

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 
-from imgcodec.codec.source import Source
 from imgcodec.errors import AicError
 from imgcodec.format.tiles import Box
 from imgcodec.metrics import (
@@ -19,7 +18,7 @@ from imgcodec.metrics import (
 )
 from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.ssimulacra2 import MIN_SIDE, SCALES, impairment_of, moments, score_of
-from imgcodec.pictures.arrays import ByteArray, shaped_like
+from imgcodec.pictures.arrays import ByteArray
 from imgcodec.runtime.forks import undivided
 
 Inner = tuple[slice, slice]
@@ -45,7 +44,7 @@ class Quality:
 
     @undivided()
     def add(self, original: ByteArray, decoded: ByteArray, inner: Inner | None = None) -> None:
-        """Take a part; one too small to be measured is left out.
+        """Take a part; of a picture too small to be measured, nothing is.
 
         Args:
             original: uint8 (H, W, 3) or (H, W).
@@ -64,14 +63,14 @@ class Quality:
         with torch.inference_mode():
             if self._kind == "ms_ssim":
                 samples = as_samples(original), as_samples(decoded)
-                alike, number = ms_ssim.means(*samples, PEAK, inner)
-                places = torch.tensor(number)[:, None, None]
-                self._alike += places * alike
+                found = ms_ssim.means(*samples, PEAK, inner)
+                places = torch.tensor(found.places)[:, None, None]
+                self._alike += places * found.alike
                 self._places += places
             else:
-                found = moments(as_planes(original), as_planes(decoded), inner)
-                scales = found.shape[2]
-                self._moments[:, :, :scales] += size * found
+                means = moments(as_planes(original), as_planes(decoded), inner)
+                scales = means.shape[2]
+                self._moments[:, :, :scales] += size * means
                 self._weights[:scales] += size
 
     @property
@@ -97,35 +96,36 @@ class Quality:
 
 
 class Strips:
-    """The quality of a picture whose decoded rows come from top to bottom, block by block."""
+    """The quality of a picture that comes from top to bottom, measured block by block."""
 
-    def __init__(self, kind: str, source: Source) -> None:
-        """Take psnr, ms_ssim or ssimulacra2, and the original."""
-        self._source, self._quality = source, Quality(kind, source.shape)
-        height, width = source.shape[:2]
+    def __init__(self, kind: str, shape: tuple[int, ...]) -> None:
+        """Take psnr, ms_ssim or ssimulacra2, and the shape of the whole picture."""
+        self._quality = Quality(kind, shape)
+        self._height, self._width = shape[:2]
         self._due = [
             Box(top, left, bottom, right)
-            for top, bottom in _cuts(height)
-            for left, right in _cuts(width)
+            for top, bottom in _cuts(self._height)
+            for left, right in _cuts(self._width)
         ]
-        self._kept: ByteArray = np.zeros((0, width, 3), np.uint8)
+        self._kept: list[ByteArray] = []  # rows of the original and of what is decoded
         self._top = 0  # row of the picture where they begin
 
-    def take(self, strip: ByteArray) -> None:
-        """Take the next rows, uint8 (h, W, 3)."""
-        height, width = self._source.shape[:2]
-        self._kept = np.concatenate([self._kept, strip])
+    def take(self, original: ByteArray, decoded: ByteArray) -> None:
+        """Take the next rows, uint8 (h, W, 3) or (h, W) both."""
+        new = [original, decoded]
+        if self._kept:
+            new = [np.concatenate(rows) for rows in zip(self._kept, new, strict=True)]
         while self._due:
             box = self._due[0]
-            outer = box.grown(HALO, height, width)
-            if self._top + len(self._kept) < outer.bottom:
+            outer = box.grown(HALO, self._height, self._width)
+            if self._top + len(new[0]) < outer.bottom:
                 break
             rows = slice(outer.top - self._top, outer.bottom - self._top)
-            decoded = self._kept[rows, outer.left : outer.right]
-            original = self._source[outer.slices]
-            self._quality.add(original, shaped_like(decoded, original), box.within(outer))
+            seen = (rows, slice(outer.left, outer.right))
+            self._quality.add(new[0][seen], new[1][seen], box.within(outer))
             self._due.pop(0)
-            self._kept, self._top = self._kept[rows.start :], outer.top
+            new, self._top = [part[rows.start :] for part in new], outer.top
+        self._kept = [part.copy() for part in new]
 
     @property
     def decibels(self) -> float:

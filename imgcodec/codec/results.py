@@ -48,7 +48,8 @@ class DecodeReport(_Report):
         tiles = "1 damaged tile is" if one else f"{len(self.damaged)} damaged tiles are"
         found = [f"{tiles} filled in: {reasons}"] if reasons else []
         if self.excess:
-            found.append(f"left out are {self.excess} bytes after the end")
+            number = "1 byte" if self.excess == 1 else f"{self.excess} bytes"
+            found.append(f"{number} after the end left out")
         return "; ".join(found)
 
 

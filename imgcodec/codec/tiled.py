@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from torch import Tensor
 
 from imgcodec.codec.decompress import Decompressor
@@ -18,14 +19,14 @@ from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec
 from imgcodec.format.container import ENTROPIES, Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
-from imgcodec.pictures.arrays import as_colour, pad
+from imgcodec.pictures.arrays import ByteArray, as_colour, pad, shaped_like
 from imgcodec.pictures.roi import Roi
 
 GUESSING_TILES = 6
 
 
 class Tiled:
-    """A picture of many tiles: nothing is kept of one while another is worked on."""
+    """A picture of many tiles: little is kept of one while another is worked on."""
 
     refined_kind = None
 
@@ -44,6 +45,7 @@ class Tiled:
         self._roi, self._effort = roi, effort
         self.unheld: float | None = None
         self._levels: list[Tensor | None] = [None] * len(self._grid)
+        self._last: tuple[int, _Written] | None = None  # u, and what was written of it
         # one window of attention; all that the encoder sees would gain nothing (trial 53)
         self._halo = STRIDE * tile_codec.model.config.attention_window  # pixels
 
@@ -56,10 +58,10 @@ class Tiled:
         tiles = [self._prepare(box)[0].t for box in chosen]
         return guess(self._tile_codec.model, self._tile_codec.tune, tiles, share * room)
 
-    def renew(self, u: int, levels: bool = False) -> None:
+    def renew(self, u: int, *, new_levels: bool = False) -> None:
         """See `Compressor`: nothing but levels is kept."""
-        if levels:
-            self._levels = [None] * len(self._grid)
+        if new_levels:
+            self._levels, self._last = [None] * len(self._grid), None
 
     def correct(self, u: int) -> None:
         """See `Compressor`: nothing is kept."""
@@ -81,6 +83,8 @@ class Tiled:
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
+        if self._last is not None and aim is None and self._last[0] == u:
+            return self._last[1]
         made = _Written(self._tile_codec, u, self._raw, aim)
         errors = 0.0
         for number, box in enumerate(self._grid.boxes()):
@@ -91,6 +95,7 @@ class Tiled:
             errors += math.nan if error is None else error * box.height * box.width
         mean = errors / (self._grid.height * self._grid.width)
         self.unheld = None if math.isnan(mean) else mean
+        self._last = None if aim else (u, made)
         return made
 
     def quality(self, u: int, kind: str) -> float:
@@ -99,10 +104,23 @@ class Tiled:
         whole = Box(0, 0, self._grid.height, self._grid.width)
         header = replace(self._header, u=u)
         work = Decompressor(self._tile_codec, header, payloads.__getitem__, whole)
-        strips = Strips(kind, self._source)
+        strips = Strips(kind, self._source.shape)
         for row in work.rows:
-            strips.take(work.strip(row))
+            original = self._strip(row)
+            strips.take(original, shaped_like(work.strip(row), original))
         return strips.decibels
+
+    def _strip(self, row: int) -> ByteArray:
+        """Return the pixels of a row of tiles as they are encoded.
+
+        What cannot be seen of a source is filled by what is around it in the window that is read.
+        """
+        parts = []
+        for column in range(self._grid.columns):
+            box = self._grid.box(row, column)
+            outer = self._outer(box)
+            parts.append(self._source[outer.slices][box.within(outer)])
+        return np.concatenate(parts, 1)
 
     def _refined(
         self, number: int, box: Box, u: int
@@ -164,7 +182,7 @@ class Recoded:
         """See `Compressor`."""
         return extrapolate(self._u, self._size, room, self._rate)
 
-    def renew(self, u: int, levels: bool = False) -> None:
+    def renew(self, u: int, *, new_levels: bool = False) -> None:
         """See `Compressor`: there is no picture to compute others from."""
 
     def correct(self, u: int) -> None:

@@ -38,10 +38,10 @@ class Whole:
         """See `Compressor`."""
         return guess(self._tile_codec.model, self._tile_codec.tune, [self._prepared.t], room)
 
-    def renew(self, u: int, levels: bool = False) -> None:
+    def renew(self, u: int, *, new_levels: bool = False) -> None:
         """See `Compressor`."""
         # a level of all places may change from one u to another, and with it the size
-        kept = self._latents.levels if self._latents and not levels else None
+        kept = self._latents.levels if self._latents and not new_levels else None
         shifts = None if self._roi is None else self._roi.shifts
         self._keep(self._tile_codec.latents(self._prepared, u, kept, shifts))
         self._rounds = 0

@@ -85,6 +85,7 @@ def _ssim(x: Tensor, x_hat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
 
 
 def _compared(maps: Tensor, steadying: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `_ssim` does, of what `_blurred` makes of the five products."""
     mean, mean_hat, square, square_hat, product = maps.chunk(5, 1)
     c1, c2 = steadying.unbind()
     both, squared, squared_hat = mean * mean_hat, mean.square(), mean_hat.square()

@@ -51,7 +51,7 @@ def many(tiny_codec, textured):
 @pytest.mark.parametrize("tile", [64, 192])
 @pytest.mark.parametrize(
     ("kind", "wanted", "close"),
-    [("psnr", 30, 0.06), ("ms_ssim", 0.96, 0.001), ("ssimulacra2", 55, 0.3)],
+    [("psnr", 30, 0.06), ("ms_ssim", 0.96, 0.001), ("ssimulacra2", 55, 0.5)],
 )
 def test_a_quality_holds_for_the_whole_picture(textured, tile, kind, wanted, close):
     codec, image = Codec("cpu"), textured(301, 270)
@@ -62,18 +62,20 @@ def test_a_quality_holds_for_the_whole_picture(textured, tile, kind, wanted, clo
     assert found == pytest.approx(wanted, abs=close)
 
 
-@pytest.mark.parametrize("shape", [(200, 700, 3), (601, 300)])
+@pytest.mark.parametrize("shape", [(200, 800, 3), (800, 300)])
 @pytest.mark.parametrize("kind", ["psnr", "ms_ssim", "ssimulacra2"])
 def test_strips_are_measured_as_the_whole_is(textured, shape, kind):
     image = textured(*shape[:2])
     image = image if len(shape) == 3 else np.ascontiguousarray(image[..., 0])
-    worse = (image // 8 * 8).astype(np.uint8)
-    strips, whole = Strips(kind, image), Quality(kind, shape)
+    worse = image.copy()
+    worse[: shape[0] // 2, 500:530] ^= 96  # around where blocks meet
+    worse[480:520] ^= 48
+    strips, whole = Strips(kind, shape), Quality(kind, shape)
     whole.add(image, worse)
-    colour = np.broadcast_to(worse.reshape(*shape[:2], -1), (*shape[:2], 3))
     for start in range(0, shape[0], 64):
-        strips.take(colour[start : start + 64])
-    assert strips.decibels == pytest.approx(whole.decibels, abs=0.02)
+        strips.take(image[start : start + 64], worse[start : start + 64])
+    close = 1e-9 if kind == "psnr" else 0.01
+    assert strips.decibels == pytest.approx(whole.decibels, abs=close)
 
 
 def codes_of(codec, data):
@@ -359,6 +361,16 @@ def test_previews_get_better_with_their_rate(tiny_codec, picture, entropy):
     assert np.abs(part.astype(int) - preview).max() <= 1
 
 
+def test_a_preview_at_the_rate_of_the_file_is_all_of_it(tiny_codec, textured):
+    below = 0
+    for width in range(30, 60):
+        data = tiny_codec.encode(textured(47, width), quality=60, lossless=False, entropy="none")
+        below += data.report.bpp * width * 47 < 8 * len(data)  # as floats are rounded
+        found = tiny_codec.decode(data, max_rate=data.report.bpp)
+        assert np.array_equal(found, tiny_codec.decode(data))
+    assert below
+
+
 def test_single_bits_have_no_preview(paper_codec, picture):
     data = paper_codec.encode(picture, 2.0)
     assert paper_codec.decode(data, max_rate=20).shape == (200, 328, 3)
@@ -457,10 +469,10 @@ def test_bytes_after_the_end_are_told(tiny_codec, tiled):
         tiny_codec.decode(tiled + b"extra")
     found, report = decode_reporting(tiny_codec, tiled + b"extra", keep_going=True)
     assert (report.damaged, report.excess) == ({}, 5)
-    assert report.damage == "left out are 5 bytes after the end"
+    assert report.damage == "5 bytes after the end left out"
     assert np.array_equal(found, tiny_codec.decode(tiled))
     _, report = decode_reporting(tiny_codec, spoil(tiled, 4) + b"x", keep_going=True)
-    assert report.damage.endswith("; left out are 1 bytes after the end")
+    assert report.damage.endswith("; 1 byte after the end left out")
 
 
 def test_python_is_warned_of_what_is_filled_in(tiny_codec, tiled):

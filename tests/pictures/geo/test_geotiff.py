@@ -284,3 +284,14 @@ def test_a_name_that_gdal_takes_for_words(mosaic, monkeypatch):
     monkeypatch.chdir(mosaic.parent)
     mosaic.rename("GTIFF_DIR:1:a.tif")
     assert geotiff.open_raster("GTIFF_DIR:1:a.tif").shape == (200, 328, 3)
+
+
+def test_a_quality_holds_where_half_is_not_seen(tmp_path, textured):
+    """What cannot be seen is filled tile by tile, and measured as it was filled."""
+    pixels = textured(300, 392).clip(1)
+    pixels[(np.indices((300, 392)).sum(0) // 50) % 2 == 0] = 0
+    path = write(tmp_path / "half.tif", pixels, nodata=0)
+    words = ["encode", path, tmp_path / "a.aic", "--tile", "128", "--psnr", "36", "--lossy"]
+    result = CliRunner().invoke(cli.main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    assert "nearest" not in result.output
