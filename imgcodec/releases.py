@@ -94,6 +94,10 @@ RELEASES = (
         "aic-msssim-large", "1.12", "ms-ssim",
         "e532f6fd210941d477868aa5f76be4d2ca50902e2096c9782274cdb038e989eb",
     ),
+    Release(
+        "aic-eye-large", "1.13", "eye",
+        "96b24e498b608905f57377f2365b779ff8bb36830beccb594fb47456bf7e1841", effort=2,
+    ),
 )  # fmt: skip
 # The sets that pack JPEG files, by age, as above; the last one packs.
 PACKING = (

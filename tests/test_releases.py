@@ -28,6 +28,7 @@ PROMISED = [
         "1.12",
         "e532f6fd210941d477868aa5f76be4d2ca50902e2096c9782274cdb038e989eb",
     ),
+    ("aic-eye-large", "1.13", "96b24e498b608905f57377f2365b779ff8bb36830beccb594fb47456bf7e1841"),
 ]
 
 
@@ -90,6 +91,14 @@ def test_encoding_takes_the_newest_of_a_tune():
     assert {tune: str(release) for tune, release in NEWEST.items()} == {
         "psnr": "aic-psnr-large 1.12", "ms-ssim": "aic-msssim-large 1.12", "eye": "aic-eye 1.7",
     }  # fmt: skip
+
+
+def test_effort_takes_a_slower_set_where_there_is_one():
+    for tune, release in NEWEST.items():
+        assert releases.newest(tune, 1) is release
+        slow = releases.newest(tune, 2)
+        assert releases.newest(tune, 9) is slow
+        assert str(slow) == ("aic-eye-large 1.13" if tune == "eye" else str(release))
 
 
 def test_files_are_looked_for_in_the_package_and_then_in_the_checkout(tmp_path, monkeypatch):
