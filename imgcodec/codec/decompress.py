@@ -1,6 +1,7 @@
 """Tiles' payloads -> pixels: rows of tiles, without seams, bounded in memory."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +12,10 @@ from imgcodec.format.container import ENTROPIES, Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import ByteArray, as_grey
+
+# Pixels: tiles that lie in one square of this side are decoded together. To decode one of 64
+# pixels alone, the networks look at 46 times as many.
+TOGETHER = 1024
 
 
 class Decompressor:
@@ -44,7 +49,11 @@ class Decompressor:
         self._region, self._keep_going, self._share = region, keep_going, share
         self._kept: dict[tuple[int, int], Dequantised | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
-        self.rows, self._columns = self._grid.touched(region)
+        self.rows, _ = self._grid.touched(region)
+        # squares of so many tiles along a side
+        self._side = max(1, TOGETHER // header.edge) if header.edge else 1
+        self._squares = Grid(header.height, header.width, self._side * header.edge)
+        self._last: tuple[int, Box, ByteArray] | None = None  # row of squares, box, pixels
 
     def strip(self, row: int) -> ByteArray:
         """Return what is wanted of a row of tiles, uint8 (h, w, 3).
@@ -54,25 +63,45 @@ class Decompressor:
         Raises:
             FormatError: a tile is damaged, and not to be filled.
         """
-        self._kept = {key: tile for key, tile in self._kept.items() if key[0] >= row - 2}
-        boxes = [self._grid.box(row, column).common(self._region) for column in self._columns]
-        strip = Box(boxes[0].top, self._region.left, boxes[0].bottom, self._region.right)
-        if len(boxes) == 1:
-            return self._pixels(strip)
-        pixels = np.empty((strip.height, strip.width, 3), np.uint8)
-        for box in boxes:
-            pixels[box.within(strip)] = self._pixels(box)
-        return pixels
+        number = row // self._side
+        if self._last is None or self._last[0] != number:
+            self._last = None  # before there is more
+            self._last = number, *self._row_of_squares(number)
+        _, box, pixels = self._last
+        return pixels[self._grid.box(row, 0).common(box).within(box)[0]]
 
     def dequantised(self, row: int, column: int) -> Dequantised:
         """Return the codes of a tile; FormatError where it is damaged."""
         return self._of_tile(row, column) or self._fill(row, column)
 
-    def _pixels(self, box: Box) -> ByteArray:
-        """Return the pixels of a box, which lies in one tile."""
+    def _row_of_squares(self, row: int) -> tuple[Box, ByteArray]:
+        """Return the box of what is wanted of a row of squares, and its pixels."""
+        _, columns = self._squares.touched(self._region)
+        boxes = [self._squares.box(row, column).common(self._region) for column in columns]
+        strip = Box(boxes[0].top, self._region.left, boxes[0].bottom, self._region.right)
+        first = self._tiles(self._seen(strip))[0].start - 1  # damaged ones ask those above
+        self._kept = {key: tile for key, tile in self._kept.items() if key[0] >= first}
+        if len(boxes) == 1:
+            return strip, self._pixels(strip)
+        pixels = np.empty((strip.height, strip.width, 3), np.uint8)
+        for box in boxes:
+            pixels[box.within(strip)] = self._pixels(box)
+        return strip, pixels
+
+    def _seen(self, box: Box) -> Box:
+        """Return the places that the decoder's networks look at for a box of pixels."""
         config = self._tile_codec.model.config
         height, width = (-(-side // STRIDE) for side in (self._header.height, self._header.width))
-        outer = box.places(STRIDE).grown(config.decoder_reach, height, width, config.decoder_grid)
+        return box.places(STRIDE).grown(config.decoder_reach, height, width, config.decoder_grid)
+
+    def _tiles(self, places: Box) -> tuple[range, range]:
+        """Return the rows and columns of the tiles that a box of places touches."""
+        whole = Box(0, 0, self._header.height, self._header.width)
+        return self._grid.touched(Box(*(STRIDE * side for side in places)).common(whole))
+
+    def _pixels(self, box: Box) -> ByteArray:
+        """Return the pixels of a box."""
+        outer = self._seen(box)
         seen = Box(*(STRIDE * side for side in outer))
         coded = self._gather(outer)
         pixels: ByteArray = self._tile_codec.synthesise(coded, self._header.u)[0][box.within(seen)]
@@ -82,9 +111,8 @@ class Decompressor:
 
     def _gather(self, places: Box) -> Dequantised:
         """Return the codes of a box of places, from all tiles that it touches."""
-        whole = Box(0, 0, self._header.height, self._header.width)
-        region = Box(*(STRIDE * side for side in places)).common(whole)
-        rows, columns = self._grid.touched(region)
+        rows, columns = self._tiles(places)
+        self._read_tiles(rows, columns)
         found: Dequantised | None = None
         for row in rows:
             for column in columns:
@@ -108,19 +136,41 @@ class Decompressor:
 
     def _of_tile(self, row: int, column: int) -> Dequantised | None:
         """Return the codes of a tile, decoded once; None if it is damaged."""
-        key = row, column
-        if key not in self._kept:
-            places = self._grid.box(row, column).places(STRIDE)
-            number = row * self._grid.columns + column
-            try:
-                data = self._tile(number)
-                self._kept[key] = self._decode(data, places.height, places.width)
-            except FormatError as error:
-                if not self._keep_going:
-                    raise
-                self._kept[key] = None
-                self.damaged[number] = str(error)
-        return self._kept[key]
+        self._read_tiles([row], [column])
+        return self._kept[row, column]
+
+    def _read_tiles(self, rows: Sequence[int], columns: Sequence[int]) -> None:
+        """Decode the codes of those tiles that are not kept, of equal ones several at once."""
+        alike = defaultdict(list)
+        for key in ((row, column) for row in rows for column in columns):
+            if key not in self._kept:
+                places = self._grid.box(*key).places(STRIDE)
+                alike[places.height, places.width].append(key)
+        # previews and single bits are read one by one
+        whole = self._share >= 1 and self._tile_codec.model.config.expansion
+        most = self._side**2 if whole else 1
+        for size, keys in alike.items():
+            for start in range(0, len(keys), most):
+                self._read_alike(keys[start : start + most], size)
+
+    def _read_alike(self, keys: Sequence[tuple[int, int]], size: tuple[int, int]) -> None:
+        """Decode the codes of tiles of so many places; where that fails, one by one."""
+        try:
+            data = [self._tile(self._number(*key)) for key in keys]
+            codes = self._read(data, size)
+        except FormatError as error:
+            if len(keys) > 1:
+                for key in keys:
+                    self._read_alike([key], size)
+                return
+            if not self._keep_going:
+                raise
+            self._kept[keys[0]] = None
+            self.damaged[self._number(*keys[0])] = str(error)
+            return
+        for i, key in enumerate(keys):
+            own = Codes(codes.levels[i : i + 1], [part[i : i + 1] for part in codes.parts])
+            self._kept[key] = self._tile_codec.dequantise(own, self._header.u)
 
     def _fill(self, row: int, column: int) -> Dequantised:
         """Return codes for a damaged tile: the block means of its neighbours, blended."""
@@ -141,13 +191,14 @@ class Decompressor:
     def spent(self, row: int, column: int) -> tuple[Tensor, Tensor]:
         """Return levels and bits of each place of a tile, (h, w) each."""
         places = self._grid.box(row, column).places(STRIDE)
-        data = self._tile(row * self._grid.columns + column)
-        codes = self._read(data, places.height, places.width)
+        data = self._tile(self._number(row, column))
+        codes = self._read([data], (places.height, places.width))
         return codes.levels[0, 0], self._tile_codec.bits(codes, self._header.u)
 
-    def _decode(self, data: bytes, rows: int, columns: int) -> Dequantised:
-        return self._tile_codec.dequantise(self._read(data, rows, columns), self._header.u)
+    def _number(self, row: int, column: int) -> int:
+        """Return the number of a tile."""
+        return row * self._grid.columns + column
 
-    def _read(self, data: bytes, rows: int, columns: int) -> Codes:
+    def _read(self, data: Sequence[bytes], size: tuple[int, int]) -> Codes:
         raw = ENTROPIES[self._header.entropy] == "none"
-        return self._tile_codec.read([data], self._header.u, (rows, columns), raw, self._share)
+        return self._tile_codec.read(data, [self._header.u] * len(data), size, raw, self._share)

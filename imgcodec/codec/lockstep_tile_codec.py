@@ -83,7 +83,7 @@ class LockstepTileCodec(TileCodec):
         share: float = 1.0,
     ) -> Codes:
         """See `TileCodec`."""
-        if share < 1 or not self.model.config.expansion:
+        if share < 1 or len(data) > 1 or not self.model.config.expansion:
             return super().read(data, u, size, raw, share)
         found: Codes = self._share("read", (size, raw), data, u, size, raw)
         return found

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny import TINY, build, decode_reporting, liven, write_weights
 
 from imgcodec import metrics
-from imgcodec.codec import Codec
+from imgcodec.codec import Codec, decompress
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.quality import Quality, Strips
 from imgcodec.errors import AicError, AicWarning, FormatError
@@ -140,6 +140,12 @@ def test_a_rate_too_low_for_many_tiles(tiny_codec, picture):
 # ---------------------------------------------------------------- seams
 
 
+@pytest.fixture
+def apart(monkeypatch):
+    """Each tile is decoded on its own."""
+    monkeypatch.setattr(decompress, "TOGETHER", 64)
+
+
 def largest_seam(codec, data):
     """Return the largest difference to the same codes decoded in one piece, grey levels."""
     decompressor, header = codes_of(codec, data)
@@ -150,18 +156,23 @@ def largest_seam(codec, data):
     return np.abs(codec.decode(data).astype(int) - in_one).max()
 
 
-def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled):
+@pytest.mark.parametrize("side", [64, 128, 192])
+def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled, monkeypatch, side):
+    monkeypatch.setattr(decompress, "TOGETHER", side)
     assert largest_seam(tiny_codec, tiled) <= 1
 
 
+@pytest.mark.parametrize("side", [64, 192])
 @pytest.mark.parametrize("tune", TUNES)
-def test_the_shipped_weights_leave_no_seams(tune):
+def test_the_shipped_weights_leave_no_seams(tune, monkeypatch, side):
+    monkeypatch.setattr(decompress, "TOGETHER", side)
     codec = Codec("cpu", tune=tune)
     photograph = read_image(Path(__file__).parents[2] / "docs" / "kodim23.png")
     data = codec.encode(photograph[:300, 100:420], 0.5, tile=64)
     assert largest_seam(codec, data) <= 1
 
 
+@pytest.mark.usefixtures("apart")
 def test_seams_would_be_seen_without_the_halo(tiny_codec, tiled, monkeypatch):
     """The test above can fail."""
     smooth = tiny_codec.decode(tiled).astype(int)
@@ -193,11 +204,13 @@ def far_tiles(far_codec):
     return far_codec.encode(pixels, 2.0, tile=64, lossless=False)
 
 
+@pytest.mark.usefixtures("apart")
 def test_the_halo_is_as_wide_as_the_decoder_sees(far_codec, far_tiles):
     assert TINY.decoder_reach == 7
     assert largest_seam(far_codec, far_tiles) <= 1
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_halo_one_place_smaller_leaves_seams(far_codec, far_tiles, monkeypatch):
     monkeypatch.setattr(ModelConfig, "decoder_reach", TINY.decoder_reach - 1)
     assert largest_seam(far_codec, far_tiles) > 8
@@ -222,16 +235,19 @@ def coarse_tiles(coarse_codec, picture):
     return coarse_codec.encode(picture, quality=70, tile=64)
 
 
+@pytest.mark.usefixtures("apart")
 def test_coarse_blocks_leave_no_seams(coarse_codec, coarse_tiles):
     assert largest_seam(coarse_codec, coarse_tiles) <= 1
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("name", ["decoder_reach", "decoder_grid"])
 def test_coarse_blocks_would_leave_some(coarse_codec, coarse_tiles, monkeypatch, name):
     monkeypatch.setattr(ModelConfig, name, 1)
     assert largest_seam(coarse_codec, coarse_tiles) > 1
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_region_is_a_part_of_the_picture_with_coarse_blocks(coarse_codec, coarse_tiles):
     whole = coarse_codec.decode(coarse_tiles).astype(int)
     for top, left in ((0, 0), (37, 91), (130, 8)):
@@ -265,6 +281,42 @@ def test_gathered_codes_are_those_of_the_tiles(tiny_codec, tiled):
         everything = getattr(whole, name)
         assert (everything[..., 5:20, 6:30] == getattr(part, name)).all()
         assert (everything[..., 8:16, 16:24] == getattr(own, name)).all()
+
+
+def test_small_tiles_are_decoded_together(tiny_codec, tiled, monkeypatch):
+    """Whole ones, and those cut to the right, below and at the corner."""
+    tile_codec, called = tiny_codec._tile_codec, []
+
+    def counted(name):
+        method = getattr(tile_codec, name)
+
+        def call(found, *arguments):
+            called.append((name, len(found) if name == "read" else found.levels.shape[2:]))
+            return method(found, *arguments)
+
+        return call
+
+    for name in ("read", "synthesise"):
+        monkeypatch.setattr(tile_codec, name, counted(name))
+    tiny_codec.decode(tiled)
+    assert called == [*(("read", n) for n in (15, 3, 5, 1)), ("synthesise", (25, 41))]
+
+
+@pytest.mark.parametrize("side", [64, 192, 1024])
+def test_no_tile_is_read_twice(tiny_codec, many, monkeypatch, side):
+    monkeypatch.setattr(decompress, "TOGETHER", side)
+    header, tiles, _ = container.unpack(many)
+    asked = []
+
+    def tile(number):
+        asked.append(number)
+        return tiles[number]
+
+    decompressor = Decompressor(tiny_codec._tile_codec, header, tile, Box(0, 0, 576, 576))
+    with exact():
+        strips = [decompressor.strip(row) for row in decompressor.rows]
+    assert [strip.shape for strip in strips] == 9 * [(64, 576, 3)]
+    assert sorted(asked) == list(range(81))
 
 
 # ---------------------------------------------------------------- regions
