@@ -50,9 +50,8 @@ class Decompressor:
         self._kept: dict[tuple[int, int], Dequantised | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
         self.rows, _ = self._grid.touched(region)
-        # squares of so many tiles along a side
-        self._side = max(1, TOGETHER // header.edge) if header.edge else 1
-        self._squares = Grid(header.height, header.width, self._side * header.edge)
+        self._squares = self._grid.joined(TOGETHER)
+        self._side = self._squares.edge // self._grid.edge if self._grid.edge else 1  # tiles
         self._last: tuple[int, Box, ByteArray] | None = None  # row of squares, box, pixels
 
     def strip(self, row: int) -> ByteArray:

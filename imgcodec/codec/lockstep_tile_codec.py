@@ -20,7 +20,8 @@ from imgcodec.runtime.stopwatch import stage
 class LockstepTileCodec(TileCodec):
     """A tile codec whose calls, each for a single tile, wait for those of the other threads.
 
-    What has no counterpart there is not shared: regions of interest, previews, single bits.
+    What has no counterpart there is not shared: regions of interest, previews, single bits, and
+    tiles that go together already.
     """
 
     def __init__(self, tile_codec: TileCodec, member: Member) -> None:
@@ -59,7 +60,7 @@ class LockstepTileCodec(TileCodec):
         nearest: bool = False,
     ) -> list[Plan]:
         """See `TileCodec`."""
-        if nearest or not self.model.config.expansion:
+        if nearest or len(latents.levels) > 1 or not self.model.config.expansion:
             return super().plan(latents, u, raw, paces, nearest)
         paces = paces or [None]
         found: list[Plan] = self._share("plan", (latents.y.shape, raw), latents, u, raw, paces)
@@ -68,7 +69,7 @@ class LockstepTileCodec(TileCodec):
     @stage("codes")
     def roughly(self, latents: Latents, u: Us, raw: bool) -> list[Plan]:
         """See `TileCodec`."""
-        if not self.model.config.expansion:
+        if len(latents.levels) > 1 or not self.model.config.expansion:
             return super().roughly(latents, u, raw)
         found: list[Plan] = self._share("roughly", (latents.y.shape, raw), latents, u, raw)
         return found

@@ -128,7 +128,7 @@ class Aim(NamedTuple):
 
 
 class Pacer:
-    """Hands out the pace of each tile, and takes up what the one before left."""
+    """Hands out the paces of tiles in turn, and takes up what those before left."""
 
     def __init__(self, tiles: Sequence[Profile], total: float) -> None:
         """Take about how many bits each step of each tile takes, and what all are to take."""
@@ -136,10 +136,13 @@ class Pacer:
         self._profiles = tiles
         self._total, self._spent = total, 0.0
 
-    def pace(self, tile: int) -> Pace:
-        """Return the pace of a tile; those before it are planned."""
-        share = self._tiles[tile] / sum(self._tiles[tile:])
-        return Pace(self._profiles[tile], share * (self._total - self._spent) - 8 * CODER_BYTES)
+    def paces(self, tiles: range) -> list[Pace]:
+        """Return the paces of tiles that are planned together; those before them are planned."""
+        each = (self._total - self._spent) / sum(self._tiles[tiles.start :])
+        return [
+            Pace(self._profiles[tile], each * self._tiles[tile] - 8 * CODER_BYTES)
+            for tile in tiles
+        ]
 
     def add(self, num_bytes: float) -> None:
         """Take what a tile needed."""

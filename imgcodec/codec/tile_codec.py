@@ -242,9 +242,12 @@ class TileCodec:
         return self._plan(latents, u, raw, None, hide=False)
 
     def forecast(self, rough: Plan, latents: Latents) -> Profile:
-        """Return about what a plan of a tile's latents takes: what a rough one does, less some."""
+        """Return about what a plan of a tile takes: what a rough one does, less some.
+
+        The latents are its own, or those of tiles of its size.
+        """
         share, more = UNHIDDEN[self.tune][rough.raw]
-        most = UNHIDDEN_BPP * latents.levels.numel() * STRIDE**2 / 8
+        most = UNHIDDEN_BPP * latents.levels[0].numel() * STRIDE**2 / 8
         octaves = math.log2(max(most / rough.estimated_bytes, 1))
         shown = share + more * min(octaves, UNHIDDEN_OCTAVES)
         profile = rough.profile()

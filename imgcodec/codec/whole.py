@@ -111,7 +111,7 @@ class Whole:
 
     def _planned(self, u: int, aim: Aim | None = None) -> Plan:
         if self._last is None or self._last[0] != u:
-            paces = None if aim is None else [aim.paces(u).pace(0)]
+            paces = None if aim is None else aim.paces(u).paces(range(1))
             # with the latents held fixed, too, the size changes smoothly
             (plan,) = self._tile_codec.plan(self._kept(), u, self._raw, paces)
             self._last = u, plan

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from imgcodec.errors import AicError
@@ -127,6 +127,10 @@ class Grid:
         for row in range(self.rows):
             for column in range(self.columns):
                 yield self.box(row, column)
+
+    def joined(self, side: int) -> "Grid":
+        """Return the squares of whole tiles that fit into a side, pixels; a larger tile is one."""
+        return replace(self, edge=self.edge * max(1, side // self.edge)) if self.edge else self
 
     def touched(self, region: Box) -> tuple[range, range]:
         """Return the rows and the columns of the tiles that have pixels in a region."""
