@@ -13,10 +13,6 @@ from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import ByteArray, as_grey
 
-# Pixels: tiles that lie in one square of this side are decoded together. To decode one of 64
-# pixels alone, the networks look at 46 times as many.
-TOGETHER = 1024
-
 
 class Decompressor:
     """A file on its way back to pixels.
@@ -50,7 +46,7 @@ class Decompressor:
         self._kept: dict[tuple[int, int], Dequantised | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
         self.rows, _ = self._grid.touched(region)
-        self._squares = self._grid.joined(TOGETHER)
+        self._squares = self._grid.squares
         self._side = self._squares.edge // self._grid.edge if self._grid.edge else 1  # tiles
         self._last: tuple[int, Box, ByteArray] | None = None  # row of squares, box, pixels
 
@@ -155,7 +151,7 @@ class Decompressor:
     def _read_alike(self, keys: Sequence[tuple[int, int]], size: tuple[int, int]) -> None:
         """Decode the codes of tiles of so many places; where that fails, one by one."""
         try:
-            data = [self._tile(self._number(*key)) for key in keys]
+            data = [self._tile(self._grid.number(*key)) for key in keys]
             codes = self._read(data, size)
         except FormatError as error:
             if len(keys) > 1:
@@ -165,7 +161,7 @@ class Decompressor:
             if not self._keep_going:
                 raise
             self._kept[keys[0]] = None
-            self.damaged[self._number(*keys[0])] = str(error)
+            self.damaged[self._grid.number(*keys[0])] = str(error)
             return
         for i, key in enumerate(keys):
             own = Codes(codes.levels[i : i + 1], [part[i : i + 1] for part in codes.parts])
@@ -190,13 +186,9 @@ class Decompressor:
     def spent(self, row: int, column: int) -> tuple[Tensor, Tensor]:
         """Return levels and bits of each place of a tile, (h, w) each."""
         places = self._grid.box(row, column).places(STRIDE)
-        data = self._tile(self._number(row, column))
+        data = self._tile(self._grid.number(row, column))
         codes = self._read([data], (places.height, places.width))
         return codes.levels[0, 0], self._tile_codec.bits(codes, self._header.u)
-
-    def _number(self, row: int, column: int) -> int:
-        """Return the number of a tile."""
-        return row * self._grid.columns + column
 
     def _read(self, data: Sequence[bytes], size: tuple[int, int]) -> Codes:
         raw = ENTROPIES[self._header.entropy] == "none"

@@ -108,7 +108,7 @@ class LosslessDecompressor:
         return np.concatenate(found, 1) if len(found) > 1 else np.ascontiguousarray(found[0])
 
     def _pixels(self, row: int, column: int, box: Box) -> ByteArray:
-        number = row * self._grid.columns + column
+        number = self._grid.number(row, column)
         try:
             pixels = vp8l.unpack(self._tile(number), box.height, box.width)
         except FormatError as error:

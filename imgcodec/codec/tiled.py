@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imgcodec.codec.decompress import TOGETHER, Decompressor
+from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.detail import unheld
 from imgcodec.codec.pace import Aim, Forecast, Profile
 from imgcodec.codec.plan import Plan
@@ -48,7 +48,7 @@ class Tiled:
         """Take the picture, what its file will say of it, and where bits should go."""
         self._tile_codec, self._source, self._header = tile_codec, source, header
         self._grid = Grid(header.height, header.width, header.edge)
-        self._squares = self._grid.joined(TOGETHER)
+        self._squares = self._grid.squares
         self._raw = ENTROPIES[header.entropy] == "none"
         self._roi, self._effort = roi, effort
         self.unheld: float | None = None
@@ -180,7 +180,7 @@ class Tiled:
             for column in columns:
                 own = self._grid.box(row, column).places(STRIDE)
                 numbers, places = alike[own.height, own.width]
-                numbers.append(row * self._grid.columns + column)
+                numbers.append(self._grid.number(row, column))
                 places.append(own.within(outer))
         return alike.values()
 

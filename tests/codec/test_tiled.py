@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny import TINY, build, decode_reporting, liven, write_weights
 
 from imgcodec import metrics
-from imgcodec.codec import Codec, decompress
+from imgcodec.codec import Codec
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.quality import Quality, Strips
 from imgcodec.errors import AicError, AicWarning, FormatError
@@ -85,6 +85,18 @@ def codes_of(codec, data):
     return Decompressor(codec._tile_codec, header, tiles.__getitem__, whole), header
 
 
+def listening(codec, data, region):
+    """Return a decompressor of a region, and the numbers of the tiles that it has asked for."""
+    header, tiles, _ = container.unpack(data)
+    asked = []
+
+    def tile(number):
+        asked.append(number)
+        return tiles[number]
+
+    return Decompressor(codec._tile_codec, header, tile, region), asked
+
+
 @pytest.mark.parametrize("entropy", container.ENTROPIES)
 @pytest.mark.parametrize("rate", [0.8, 1.2])
 def test_the_rate_holds_for_the_whole_file(tiny_codec, textured, entropy, rate):
@@ -143,7 +155,7 @@ def test_a_rate_too_low_for_many_tiles(tiny_codec, picture):
 @pytest.fixture
 def apart(monkeypatch):
     """Each tile is decoded on its own."""
-    monkeypatch.setattr(decompress, "TOGETHER", 64)
+    monkeypatch.setattr("imgcodec.format.tiles.SQUARE", 64)
 
 
 def largest_seam(codec, data):
@@ -158,14 +170,14 @@ def largest_seam(codec, data):
 
 @pytest.mark.parametrize("side", [64, 128, 192])
 def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled, monkeypatch, side):
-    monkeypatch.setattr(decompress, "TOGETHER", side)
+    monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)
     assert largest_seam(tiny_codec, tiled) <= 1
 
 
 @pytest.mark.parametrize("side", [64, 192])
 @pytest.mark.parametrize("tune", TUNES)
 def test_the_shipped_weights_leave_no_seams(tune, monkeypatch, side):
-    monkeypatch.setattr(decompress, "TOGETHER", side)
+    monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)
     codec = Codec("cpu", tune=tune)
     photograph = read_image(Path(__file__).parents[2] / "docs" / "kodim23.png")
     data = codec.encode(photograph[:300, 100:420], 0.5, tile=64)
@@ -283,36 +295,35 @@ def test_gathered_codes_are_those_of_the_tiles(tiny_codec, tiled):
         assert (everything[..., 8:16, 16:24] == getattr(own, name)).all()
 
 
-def test_small_tiles_are_decoded_together(tiny_codec, tiled, monkeypatch):
+def test_small_tiles_go_together(tiny_codec, picture, monkeypatch):
     """Whole ones, and those cut to the right, below and at the corner."""
     tile_codec, called = tiny_codec._tile_codec, []
 
-    def counted(name):
+    def counted(name, tiles):
         method = getattr(tile_codec, name)
 
         def call(found, *arguments):
-            called.append((name, len(found) if name == "read" else found.levels.shape[2:]))
+            called.append((name, tiles(found)))
             return method(found, *arguments)
 
-        return call
+        monkeypatch.setattr(tile_codec, name, call)
 
-    for name in ("read", "synthesise"):
-        monkeypatch.setattr(tile_codec, name, counted(name))
-    tiny_codec.decode(tiled)
-    assert called == [*(("read", n) for n in (15, 3, 5, 1)), ("synthesise", (25, 41))]
+    counted("analyse", lambda pixels: pixels.shape[:3])
+    counted("plan", lambda latents: len(latents.levels))
+    counted("read", len)
+    counted("synthesise", lambda found: tuple(found.levels.shape[2:]))
+    sizes = (15, 3, 5, 1)
+    data = tiny_codec.encode(picture, quality=70, tile=64)
+    assert called == [("analyse", (1, 200, 328)), *(("plan", n) for n in sizes)]
+    called.clear()
+    tiny_codec.decode(data)
+    assert called == [*(("read", n) for n in sizes), ("synthesise", (25, 41))]
 
 
 @pytest.mark.parametrize("side", [64, 192, 1024])
 def test_no_tile_is_read_twice(tiny_codec, many, monkeypatch, side):
-    monkeypatch.setattr(decompress, "TOGETHER", side)
-    header, tiles, _ = container.unpack(many)
-    asked = []
-
-    def tile(number):
-        asked.append(number)
-        return tiles[number]
-
-    decompressor = Decompressor(tiny_codec._tile_codec, header, tile, Box(0, 0, 576, 576))
+    monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)
+    decompressor, asked = listening(tiny_codec, many, Box(0, 0, 576, 576))
     with exact():
         strips = [decompressor.strip(row) for row in decompressor.rows]
     assert [strip.shape for strip in strips] == 9 * [(64, 576, 3)]
@@ -345,14 +356,7 @@ def test_regions_of_any_integers(tiny_codec, tiled, whole, kind):
 
 
 def test_a_region_reads_the_tiles_around_it_only(tiny_codec, many):
-    header, tiles, _ = container.unpack(many)
-    asked = []
-
-    def tile(number):
-        asked.append(number)
-        return tiles[number]
-
-    decompressor = Decompressor(tiny_codec._tile_codec, header, tile, Box(260, 270, 300, 310))
+    decompressor, asked = listening(tiny_codec, many, Box(260, 270, 300, 310))
     assert list(decompressor.rows) == [4]
     with exact():
         pixels = decompressor.strip(4)

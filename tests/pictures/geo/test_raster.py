@@ -433,7 +433,7 @@ def test_hidden_noise_is_not_coded(tiny_codec, tmp_path, textured, monkeypatch):
     assert np.ptp(raster[100:, 100:]) == 0
     border = raster[:, 90:110].astype(int)  # no edge where the mosaic ends
     assert np.abs(border[:95, 10] - border[:95, 9]).mean() < 25  # of the noise it is 85
-    monkeypatch.setattr("imgcodec.codec.tiled.TOGETHER", 64)  # tiles see little around them
+    monkeypatch.setattr("imgcodec.format.tiles.SQUARE", 64)  # tiles see little around them
     flat = tiny_codec.encode(np.full((160, 200, 3), 128, np.uint8), tile=64)
     kept, dropped = (
         container.unpack(tiny_codec.encode(picture, tile=64))
