@@ -31,6 +31,7 @@ class _Group(click.Group):
         """Run a command."""
         try:
             process.check_folder()
+            process.hush_loggers()
             with process.enough_memory():
                 return super().invoke(ctx)
         except AicError as error:

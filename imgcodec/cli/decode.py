@@ -180,7 +180,8 @@ class Decoding:
                     f"{target}: cannot be transparent, as {source} is:"
                     " --alpha drop or --alpha white"
                 )
-        if geotiff.has_writer(target) and (place is not None or not kept):
+        as_map = geotiff.has_writer(target) and (place is not None or not kept)
+        if as_map:
             writing = geotiff.writing(
                 target, *shape, place, (left, top), force, plane, background, kept.icc
             )
@@ -202,6 +203,9 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
+        rest = geotiff.beside(target)
+        if as_map and rest.exists():
+            self.warn(target, f"GeoTIFF has no place for its georeference, which is in {rest.name}")
         if report.damage:
             raise AicError(f"{source}: {report.damage}")
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"

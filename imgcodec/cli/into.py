@@ -14,7 +14,8 @@ from imgcodec.cli.checks import check_apart, keep_older
 from imgcodec.cli.loading import LOCK
 from imgcodec.cli.sources import as_asked, background, check_shape, read
 from imgcodec.cli.work import Warn
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, ImageError
+from imgcodec.format.container import check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.runtime.light import import_torch
@@ -134,7 +135,7 @@ class IntoJpeg:
         from imgcodec.pictures import writer
 
         most = self.max_pixels or MAX_PIXELS
-        picture: Picture = as_asked(self, source, read(self, source, most), most)
+        picture: Picture = as_asked(self, source, self._read(source, most), most)
         if picture.alpha is not None:
             raise AicError(
                 f"{target}: cannot be transparent, as {source} is: --alpha drop or --alpha white"
@@ -145,6 +146,21 @@ class IntoJpeg:
         if lost:
             self.warn(target, f"without {', '.join(lost)}")
         return picture
+
+    def _read(self, source: Path, most: int) -> Picture:
+        """Return the picture of a file; of a GeoTIFF as GDAL reads it, where Pillow does not."""
+        from imgcodec.pictures.geo import geotiff
+
+        try:
+            return read(self, source, most)
+        except ImageError:
+            raster = geotiff.open_raster(source)
+            if raster is None:
+                raise
+            check_pixels(raster.shape[1], raster.shape[0], most)
+            if self.alpha != "keep":
+                raster = raster.flattened(background(self.alpha))
+            return raster.picture()
 
     def _made(self, source: Path, made: Path, picture: Picture) -> tuple[bytes, float]:
         """Return the file and its quality."""

@@ -44,6 +44,14 @@ def _end(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(BY_SIGNAL + number)
 
 
+def hush_loggers() -> None:
+    """Keep off stderr what libraries log, as Pillow does before it refuses a picture."""
+    import logging
+
+    if not logging.root.handlers:
+        logging.root.addHandler(logging.NullHandler())
+
+
 def escape_output() -> None:
     """Write what a stream's encoding lacks, as in names that are not UTF-8, with backslashes."""
     for stream in (sys.stdout, sys.stderr):

@@ -78,6 +78,8 @@ def run(
             return
         with naming(task.source, task.target), enough_memory():
             line = told(escaped(work(task), task.target))
+        for path in streams.left_behind(task) if target == streams.PIPE else ():
+            work.warn(task.target, f"without {path.name}, stdout takes one file")
     if not quiet:
         click.echo(line, err=target == streams.PIPE)
 

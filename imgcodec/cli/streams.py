@@ -60,6 +60,11 @@ def as_files(
             _give(task.target)
 
 
+def left_behind(task: Task) -> list[Path]:
+    """Return what is written beside a target that goes to stdout, as a part of it."""
+    return sorted(task.target.parent.glob(f"{task.target.name}.*"))
+
+
 def _give(path: Path) -> None:
     """Write a file to stdout."""
     with path.open("rb") as file:

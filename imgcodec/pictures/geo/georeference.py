@@ -1,7 +1,11 @@
 """Where a map lies on Earth: what rasterio says of it <-> the chunk `geoR` of a file."""
 
 import json
+from contextlib import suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
@@ -13,6 +17,8 @@ CHUNK = b"geoR"  # JSON, see docs/format.md
 _RPC_COEFFICIENTS = 20
 _TIFF_TAGS = (33550, 33922, 34264, 34735, 50844)  # scale, tie points, matrix, keys, RPCs
 _NODATA_TAG = 42113
+KEYS, NUMBERS = 34735, 34736  # tags: keys by fours, and the numbers that they name
+_EPOCH = 5120  # key
 
 
 def chunk_of(dataset: "rasterio.DatasetReader") -> Chunk | None:
@@ -42,8 +48,8 @@ def chunk_of(dataset: "rasterio.DatasetReader") -> Chunk | None:
 
 def place_of(
     georeference: bytes, corner: tuple[int, int]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return a georeference as rasterio's words for a new file, and the tags to be set in it.
+) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    """Return a georeference as rasterio's words for a new file, tags for it, and GDAL's options.
 
     Args:
         georeference: data of the chunk.
@@ -66,20 +72,38 @@ def place_of(
             place["crs"] = CRS.from_wkt(facts["crs"])
         if "rpcs" in facts:
             place["rpcs"] = RPC(**_shifted(facts["rpcs"], left, top))
+        tags = {"AREA_OR_POINT": "Point"} if facts.get("area_or_point") == "Point" else {}
+        options: dict[str, str] = {}
         if "gcps" in facts:
+            half = 0.0
+            if tags:  # reading adds half a pixel, and writing should take it away but adds another
+                half, options["GTIFF_POINT_GEO_IGNORE"] = 0.5, "TRUE"
             place["gcps"] = [
-                GroundControlPoint(row - top, column - left, x, y, z)
+                GroundControlPoint(row - top - half, column - left - half, x, y, z)
                 for row, column, x, y, z in facts["gcps"]
             ]
         elif "transform" in facts or "rpcs" not in facts:
             a, b, c, d, e, f = map(float, facts["transform"])
             place["transform"] = Affine(a, b, a * left + b * top + c, d, e, d * left + e * top + f)
-        tags = {"AREA_OR_POINT": "Point"} if facts.get("area_or_point") == "Point" else {}
     except (ValueError, TypeError, KeyError, RecursionError, AttributeError, RasterioError) as bad:
         raise FormatError(
             f"chunk geoR cannot be read: {' '.join(str(bad).split())[:200]}"
         ) from bad
-    return place, tags
+    return place, tags, options
+
+
+def epoch_left_out(tags: Any) -> str | None:
+    """Say that the epoch of a TIFF file's coordinates is lost, which rasterio does not know.
+
+    Args:
+        tags: of the file, by number.
+    """
+    with suppress(LookupError, ValueError, TypeError):
+        keys = np.asarray(tags[KEYS], np.int64)
+        for key, _, _, place in keys[4 : len(keys) // 4 * 4].reshape(-1, 4):
+            if key == _EPOCH:
+                return f"without the epoch of its coordinates, {np.ravel(tags[NUMBERS])[place]:g}"
+    return None
 
 
 def lost_without_rasterio(tags: Any) -> str | None:
@@ -88,10 +112,10 @@ def lost_without_rasterio(tags: Any) -> str | None:
     kinds += ["nodata value"] * (_NODATA_TAG in tags)
     if not kinds:
         return None
-    return (
-        f"without its {' and '.join(kinds)}, kept with the extra geo (pip install imgcodec[geo])"
-        " where it is valid and aic reads the file"
-    )
+    lost = f"without its {' and '.join(kinds)}"
+    if find_spec("rasterio") is None:
+        lost += ", kept with the extra geo (pip install imgcodec[geo]) where it is valid"
+    return lost
 
 
 def _shifted(rpcs: dict[str, Any], left: int, top: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.files import reason, replacing
+from imgcodec.files import check_free, read_bytes, reason, replacing, write_bytes
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.geo.georeference import chunk_of, place_of
@@ -30,6 +30,7 @@ SUFFIXES = (".tif", ".tiff")
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
 _BLOCK = 256  # pixels: edge of a written file's own tiles
 _CACHE_BYTES = 2**27  # of blocks that are not complete yet
+_REST = ".aux.xml"  # of GDAL: what a file's own format has no place for, under its name and this
 
 
 def open_raster(path: str | os.PathLike[str]) -> Raster | None:
@@ -93,6 +94,9 @@ def writing(
 ) -> Iterator[TakeRows]:
     """Write a GeoTIFF from rows that come one after another, like `writer.writing`.
 
+    Georeferences for which GeoTIFF has no place (rotated poles, thousands of control points) go
+    into a file beside it, see `beside`.
+
     Args:
         path: of the file.
         height: rows in all.
@@ -107,7 +111,7 @@ def writing(
 
     Raises:
         FormatError: the georeference is not one.
-        AicError: the file cannot be written.
+        AicError: the file, or that beside it, cannot be written.
     """
     import rasterio
 
@@ -116,13 +120,14 @@ def writing(
     profile = _profile(height, width, channels, alpha is not None and background is None)
     if icc is not None:
         profile["source_icc_profile"] = base64.b64encode(icc).decode()
-    place, tags = ({}, {}) if georeference is None else place_of(georeference, corner)
+    check_free(beside(path), force)  # it would be taken for a part of this file
+    place, tags, options = ({}, {}, {}) if georeference is None else place_of(georeference, corner)
     top = 0
     with replacing(path, force) as temporary, ExitStack() as links:
         named = _named(temporary, links)
         try:
             with (
-                rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
+                rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, **options),
                 _open(named, "w", **profile, **place) as dataset,
             ):
                 dataset.update_tags(**tags)
@@ -141,9 +146,25 @@ def writing(
 
                 yield take
             _check_whole(named, path)
+            _write_rest(beside(named), beside(path), force)
         except rasterio.errors.RasterioError as error:
             line = line_of(error.__cause__ or error)
             raise AicError(f"{path}: {line}; the disk may be full") from error
+        finally:
+            beside(temporary).unlink(missing_ok=True)
+
+
+def beside(path: str | os.PathLike[str]) -> Path:
+    """Return where GDAL writes and looks for what a file's own format has no place for."""
+    return Path(f"{os.fspath(path)}{_REST}")
+
+
+def _write_rest(made: Path, path: Path, force: bool) -> None:
+    """Bring what GDAL has written beside a new file to its place, where the old file's may be."""
+    if made.exists():
+        write_bytes(path, read_bytes(made), force)
+    elif force:
+        path.unlink(missing_ok=True)
 
 
 def _profile(height: int, width: int, channels: int, transparent: bool) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.geo.bands import bands_of, left_out
-from imgcodec.pictures.geo.georeference import chunk_of
+from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
 from imgcodec.pictures.headers.depth import reference_notes
 from imgcodec.pictures.headers.tiff_tags import num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
-from imgcodec.pictures.picture import ALPHA_CHUNK
+from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
 from imgcodec.runtime.stopwatch import stage
@@ -33,7 +33,7 @@ _STRIP = 256  # rows of alpha that are read at a time
 _EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC = 338, 274, 262  # tags that GDAL does not tell
 _TOLD_BY_GDAL = (34665, 34853, 42112, 42113)  # EXIF, GPS and its own
 _LOST_BY_GDAL = (271, 272, 285, 18246, 18249, *range(40091, 40096), 50341)
-_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 529, 532)
+_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 529, 532, KEYS, NUMBERS)
 _SPACES = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}  # of _PHOTOMETRIC
 _PREMULTIPLIED = 1
 _HIDDEN = 128  # samples where a window has nothing to be seen
@@ -86,7 +86,8 @@ class Raster:
             notes.append("without its orientation, which GDAL does not heed")
         told = self._has_mask or any(dataset.overviews(band) for band in bands.colours)
         notes += [] if told else others_left_out(num_others)
-        self.notes = (*bands.notes, *filter(None, [left_out(dataset)]), *notes)
+        lost_at_once = filter(None, [left_out(dataset), epoch_left_out(tags)])
+        self.notes = (*bands.notes, *lost_at_once, *notes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,6 +118,12 @@ class Raster:
     def coded(self) -> "Raster":
         """Return what is read as the pixels that are worth their bits."""
         return self
+
+    def picture(self) -> Picture:
+        """Return all of it as a picture, which has no georeference."""
+        alpha = alpha_of(self.chunks(), *self.shape[:2])
+        lost = ("without its georeference",) if self._chunk is not None else ()
+        return Picture(self[:, :], alpha, self.metadata, (*self.notes, *lost))
 
     def chunks(self) -> list[Chunk]:
         """Return as chunks of a file what is not pixels; alpha is read through for it."""

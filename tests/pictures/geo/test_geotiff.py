@@ -134,6 +134,117 @@ def test_control_points_come_back(tmp_path):
     ]  # fmt: skip
 
 
+def points_of(path):
+    with rasterio.open(path) as dataset:
+        points, system = dataset.gcps
+        return [(p.row, p.col, p.x, p.y, p.z) for p in points], system
+
+
+@pytest.mark.parametrize("kind", ["Area", "Point"])
+def test_control_points_stay_where_they_are(aic, tmp_path, kind):
+    from rasterio.control import GroundControlPoint
+
+    points = [GroundControlPoint(row, 3 * row % 50, 7 + row, 50, 0) for row in (0.5, 9, 30.25)]
+    written, source, file, back = (tmp_path / name for name in ("w.tif", "a.tif", "a.aic", "b.tif"))
+    pixels = np.zeros((40, 50, 3), np.uint8)
+    write(written, pixels, gcps=points, transform=None)
+    written.rename(source)
+    if kind == "Point":  # as other programs write it: GDAL moves points as it writes
+        with rasterio.open(source, "r+", GTIFF_POINT_GEO_IGNORE="TRUE") as dataset:
+            dataset.update_tags(AREA_OR_POINT=kind)
+    wanted = points_of(source)
+    assert len(wanted[0]) == 3
+    for _ in range(2):
+        assert aic("encode", source, file, "--strict", "--force").exit_code == 0
+        assert aic("decode", file, back, "--force").exit_code == 0
+        assert points_of(back) == wanted
+        with rasterio.open(back) as dataset:
+            assert dataset.tags()["AREA_OR_POINT"] == kind
+        source = tmp_path / "c.tif"
+        source.write_bytes(back.read_bytes())
+    assert aic("decode", file, back, "--force", "--region", "8,4,9,9").exit_code == 0
+    assert points_of(back)[0] == [(row - 4, column - 8, *rest) for row, column, *rest in wanted[0]]
+
+
+# ---- what GeoTIFF has no place for
+
+ROTATED = (
+    "+proj=ob_tran +o_proj=longlat +o_lon_p=-162 +o_lat_p=39.25 +lon_0=180"
+    " +to_meter=0.0174532925199433 +ellps=GRS80 +no_defs"
+)
+
+
+def rotated(path):
+    """A file of a rotated pole, and what GDAL writes beside it."""
+    write(path, np.zeros((30, 40, 3), np.uint8), crs=rasterio.crs.CRS.from_string(ROTATED))
+    assert geotiff.beside(path).exists()
+    return path
+
+
+def swarm(path):
+    """A file of more control points than a tag holds."""
+    from rasterio.control import GroundControlPoint
+
+    points = [GroundControlPoint(n % 30, n % 39, n, -n, 0) for n in range(11_000)]
+    write(path, np.zeros((30, 40, 3), np.uint8), gcps=points, transform=None)
+    assert geotiff.beside(path).exists()
+    return path
+
+
+@pytest.mark.parametrize("make", [rotated, swarm])
+def test_what_geotiff_has_no_place_for_lies_beside(aic, tmp_path, make):
+    source, file, back = make(tmp_path / "a.tif"), tmp_path / "a.aic", tmp_path / "out" / "b.tif"
+    back.parent.mkdir()
+    assert aic("encode", source, file, "--strict").exit_code == 0
+    done = aic("decode", file, back)
+    assert (done.exit_code, done.stderr) == (
+        0, f"{back}: GeoTIFF has no place for its georeference, which is in b.tif.aux.xml\n"
+    )  # fmt: skip
+    assert sorted(back.parent.iterdir()) == [back, geotiff.beside(back)]
+    with rasterio.open(source) as a, rasterio.open(back) as b:
+        assert (a.crs, a.transform) == (b.crs, b.transform)
+    assert points_of(back) == points_of(source)
+
+
+def test_a_pipe_says_what_it_has_no_place_for(aic, tmp_path):
+    file = tmp_path / "a.aic"
+    assert aic("encode", rotated(tmp_path / "a.tif"), file).exit_code == 0
+    done = aic("decode", file, "-", "--format", "tif")
+    assert done.exit_code == 0
+    assert "stdout.tif: without stdout.tif.aux.xml, stdout takes one file\n" in done.stderr
+
+
+def test_what_lies_beside_belongs_to_one_file(aic, mosaic, tmp_path):
+    """Else GDAL would take the place of another picture for that of the new one."""
+    file, back = tmp_path / "a.aic", tmp_path / "b.tif"
+    assert aic("encode", mosaic, file).exit_code == 0
+    rest = geotiff.beside(back)
+    rest.write_text("precious")
+    done = aic("decode", file, back)
+    assert (done.exit_code, done.stderr) == (
+        1, f"Error: {rest}: exists, and is kept without --force\n"
+    )  # fmt: skip
+    assert (back.exists(), rest.read_text()) == (False, "precious")
+    assert aic("decode", file, back, "--force").exit_code == 0
+    assert not rest.exists()
+    with rasterio.open(back) as dataset:
+        assert dataset.transform == PLACE
+
+
+def test_a_place_beside_that_cannot_be_written(aic, tmp_path, monkeypatch):
+    file, back = tmp_path / "a.aic", tmp_path / "out" / "b.tif"
+    assert aic("encode", rotated(tmp_path / "a.tif"), file).exit_code == 0
+    back.parent.mkdir()
+
+    def fail(path, *_):
+        raise AicError(f"{path}: no space left on device")
+
+    monkeypatch.setattr(geotiff, "write_bytes", fail)
+    done = aic("decode", file, back)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert list(back.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_rows_of_any_height_make_the_picture(tmp_path, channels):
     pixels = np.random.default_rng(0).integers(0, 256, (700, 300, 3), np.uint8)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -463,9 +464,12 @@ def test_without_rasterio_the_loss_is_said(aic, mosaic, tmp_path, monkeypatch): 
         ({"nodata": 0}, "georeference and nodata value"),
     ],
 )
-def test_pillow_loses_nodata_with_a_word(tmp_path, words, kind):
+def test_pillow_loses_nodata_with_a_word(tmp_path, monkeypatch, words, kind):
     path = write(tmp_path / "a.tif", COLOURS, **words)
-    assert any(note.startswith(f"without its {kind}, ") for note in read_picture(path).notes)
+    assert f"without its {kind}" in read_picture(path).notes
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    wanted = f"without its {kind}, kept with the extra geo "
+    assert any(note.startswith(wanted) for note in read_picture(path).notes)
 
 
 # ---- places
@@ -506,6 +510,50 @@ def test_points_stay_points(aic, tmp_path):  # noqa: F811
             assert (dataset.tags()["AREA_OR_POINT"], dataset.transform) == ("Point", PLACE)
     with Image.open(source) as a, Image.open(back) as b:  # the tie point is half a pixel away
         assert a.tag_v2[33922] == b.tag_v2[33922]
+
+
+def test_the_epoch_of_coordinates_is_named(aic, tmp_path):  # noqa: F811
+    keys = [1, 1, 0, 3, 1024, 0, 1, 2, 2048, 0, 1, 7912, 5120, 34736, 1, 0]  # ITRF2014, 2010.5
+    more = INSIDE | {34735: ("H", keys), 34736: ("d", [2010.5])}
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(COLOURS, 8, 2, more=more))
+    note = "without the epoch of its coordinates, 2010.5"
+    assert opened(path).notes == (note,)
+    assert note in aic("encode", path, tmp_path / "a.aic").stderr
+    assert aic("encode", path, tmp_path / "b.aic", "--strict").exit_code == 1
+    del more[34736]  # a damaged one
+    path.write_bytes(tiff(COLOURS, 8, 2, more=more))
+    assert opened(path).notes == ()
+
+
+def test_a_map_becomes_a_jpeg_file_by_gdal_where_pillow_does_not_read_it(aic, tmp_path):  # noqa: F811
+    def masked(dataset):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+            dataset.write_mask(ALPHA > 99)
+
+    source, made = write(tmp_path / "a.tif", COLOURS, masked), tmp_path / "a.jpg"
+    into = "encode", source, made, "--into", "jpeg"
+    done = aic(*into)
+    assert (done.exit_code, "cannot be transparent" in done.stderr) == (1, True)
+    done = aic(*into, "--alpha", "white")
+    assert (done.exit_code, done.stderr) == (0, f"{source}: without its georeference\n")
+    with Image.open(made) as found:
+        pixels = np.asarray(found).astype(int)
+    assert pixels[ALPHA < 99].mean() > 240
+    assert np.abs(pixels - COLOURS)[ALPHA > 99].mean() < 60
+    assert aic(*into, "--alpha", "drop", "--force", "--crop", "5,5,20,20").exit_code == 0
+    with Image.open(made) as found:
+        assert found.size == (20, 20)
+    assert aic(*into, "--alpha", "drop", "--force", "--strict").exit_code == 1
+    assert aic(*into, "--alpha", "drop", "--force", "--max-pixels", "99").exit_code == 1
+
+
+def test_many_bands_are_refused_in_one_line(tmp_path):
+    path = write(tmp_path / "a.tif", np.zeros((9, 9, 8), np.uint8))
+    words = [sys.executable, "-m", "imgcodec", "encode", path, tmp_path / "a.aic"]
+    for more in ([], ["--into", "jpeg"]):  # by GDAL, and by Pillow, which would log it
+        done = subprocess.run([*words, *more], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
 
 
 def test_bigtiff(tmp_path):
