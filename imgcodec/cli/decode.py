@@ -205,7 +205,7 @@ class Decoding:
             )
         rest = geotiff.beside(target)
         if as_map and rest.exists():
-            self.warn(target, f"GeoTIFF has no place for its georeference, which is in {rest.name}")
+            self.warn(target, f"its georeference is in {rest.name}, GeoTIFF has no place for it")
         if report.damage:
             raise AicError(f"{source}: {report.damage}")
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"

@@ -104,8 +104,6 @@ def _run_all(
             failed.append((asked.source, str(error)))
             continue
         num_current += task is None
-        if task is not None and task.force and not asked.force:
-            work.warn(task.target, f"is older than {task.source}, and is made again")
         due += [] if task is None else [task]
     if dry:
         failed += _rehearse(work, due, jobs, quiet)
@@ -132,15 +130,15 @@ def _run_on_cluster(
     def due(rows: Iterable[Row]) -> Iterator[Row]:
         nonlocal num_current
         for row in rows:
-            for note in row.notes:
-                work.warn(row.source, note)
+            for name, note in row.notes:
+                work.warn(name, note)
             num_current += row.line is None and row.error is None
             yield row
 
     refused = None
     try:
         with cluster.connected(address, jobs) as client:
-            rows = due(cluster.run(client, work, pairs, listing.force))
+            rows = due(cluster.run(client, work, pairs, listing.force, listing.sides))
             if report is not None:
                 rows = cluster.reporting(rows, report, listing.force)
             _show(rows, len(pairs), quiet, failed)

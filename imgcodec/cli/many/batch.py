@@ -30,7 +30,7 @@ Told: TypeAlias = "tuple[Outcome, list[tuple[Path, str]]]"  # and notes about it
 
 
 def as_due(task: Task, work: Work) -> Task | None:
-    """Return a task as it has to be done, None if its file is up to date.
+    """Return a task as it has to be done, None if its file is up to date; say what is done again.
 
     Raises:
         AicError: the file is there, not as asked, and kept without --force.
@@ -44,6 +44,7 @@ def as_due(task: Task, work: Work) -> Task | None:
     current = work.dates and _is_time_of(made, source)
     due = work.is_due(task, not current and made < source)
     if due:
+        work.warn(task.target, f"is older than {task.source}, and is made again")
         return task._replace(force=True)
     if due is not None and not current:
         raise AicError(

@@ -22,7 +22,7 @@ from typing import Any
 
 from imgcodec import __version__, files
 from imgcodec.cli.many import elsewhere, shards
-from imgcodec.cli.many.shards import Pair, Row
+from imgcodec.cli.many.shards import Pair, Row, Sides
 from imgcodec.cli.many.urls import is_url
 from imgcodec.cli.work import Work
 from imgcodec.errors import AicError
@@ -108,8 +108,17 @@ def _local(workers: int) -> Any:
         raise
 
 
-def run(client: Any, work: Work, pairs: Sequence[Pair], force: bool) -> Iterator[Row]:
+def run(
+    client: Any, work: Work, pairs: Sequence[Pair], force: bool, sides: Sides
+) -> Iterator[Row]:
     """Do all, and yield what became of each as it is known.
+
+    Args:
+        client: of dask.
+        work: what is done with each.
+        pairs: source and target of each.
+        force: whether existing targets are replaced.
+        sides: of sources at URLs, other files that belong to them.
 
     Raises:
         AicError: the scheduler is gone.
@@ -125,9 +134,10 @@ def run(client: Any, work: Work, pairs: Sequence[Pair], force: bool) -> Iterator
     alone = None  # what works at a suspect, and nothing else works
 
     def submit(shard: Sequence[Pair]) -> Any:
+        theirs = {source: sides[source] for source, _ in shard if sides.get(source)}
         future = client.submit(
-            shards.shard, settings, shard, force, name, key=f"{name}-{secrets.token_hex(4)}",
-            retries=RETRIES, pure=False,
+            shards.shard, settings, shard, force, name, theirs,
+            key=f"{name}-{secrets.token_hex(4)}", retries=RETRIES, pure=False,
         )  # fmt: skip
         working[future] = shard
         future.add_done_callback(inbox.put)

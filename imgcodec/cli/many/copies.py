@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,8 +35,8 @@ class Copies:
 
         return Task(here("in", source), here("out", target), force)
 
-    def fetch(self, task: Task, source: str, target: str) -> None:
-        """Copy a source, and a target as far as it is there and will be looked at.
+    def fetch(self, task: Task, source: str, target: str, sides: Iterable[str] = ()) -> None:
+        """Copy a source with what belongs to it, and a target that is there and looked at.
 
         Raises:
             FileNotFoundError: there is no source.
@@ -43,6 +44,9 @@ class Copies:
         """
         if is_url(source):
             _download(source, task.source)
+            for side in sides:
+                with suppress(FileNotFoundError):
+                    _download(side, task.source.with_name(side.rsplit("/", 1)[-1]))
         if is_url(target) and not task.force:
             with suppress(FileNotFoundError):
                 _download(target, task.target)
@@ -50,16 +54,24 @@ class Copies:
                 if task.target.stat().st_mtime_ns >= modified:
                     os.utime(task.target, ns=(modified, modified))
 
-    def store(self, local: Path, target: str) -> None:
-        """Bring a target to its URL, whole or not at all."""
+    def clear(self, task: Task) -> None:
+        """Remove the copy of a target, which is made anew."""
+        if self._folder in task.target.parents:
+            task.target.unlink(missing_ok=True)
+
+    def store(self, task: Task, target: str) -> None:
+        """Bring what was made to its URL, each file whole or not at all, the target last."""
         if is_url(target):
-            _upload(local, target)
+            name = task.target.name
+            for path in sorted(task.target.parent.glob("*"), reverse=True):
+                _upload(path, target + path.name.removeprefix(name))
 
     def drop(self, task: Task) -> None:
         """Remove the copies of a task."""
         for path in task.source, task.target:
             if self._folder in path.parents:
-                path.unlink(missing_ok=True)
+                for copy in path.parent.glob("*"):
+                    copy.unlink()
 
 
 def _download(url: str, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -21,6 +21,7 @@ from imgcodec.format import container
 from imgcodec.runtime.lockstep import Member
 
 Pair = tuple[str, str]  # source and target, paths or URLs
+Sides = Mapping[str, Sequence[str]]  # by source: URLs of other files that belong to it
 
 
 class Row(NamedTuple):
@@ -31,7 +32,7 @@ class Row(NamedTuple):
     worker: str
     line: str | None = None  # what to tell, None where it failed or was up to date
     error: str | None = None
-    notes: tuple[str, ...] = ()  # what is not as it was, to be told
+    notes: tuple[Pair, ...] = ()  # what is not as it was, to be told: of which file, and what
     read: int = 0  # bytes
     written: int = 0
     bpp: float | None = None  # of the .aic file
@@ -43,7 +44,9 @@ def version() -> str:
     return __version__
 
 
-def shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> list[Row]:
+def shard(
+    settings: bytes, pairs: Sequence[Pair], force: bool, topic: str, sides: Sides
+) -> list[Row]:
     """Do a shard, tell of each file, and return all that was told."""
     from distributed import get_worker
 
@@ -52,7 +55,7 @@ def shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> li
     told = []
     work = elsewhere.unpacked(settings)
     with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
-        for row in rows(work, pairs, force, Path(folder), worker.address):
+        for row in rows(work, pairs, force, Path(folder), worker.address, sides):
             worker.log_event(topic, pickle.dumps(row))  # names may be no text that dask sends
             told.append(row)
             task = worker.state.tasks.get(key)
@@ -62,7 +65,7 @@ def shard(settings: bytes, pairs: Sequence[Pair], force: bool, topic: str) -> li
 
 
 def rows(
-    work: Work, pairs: Iterable[Pair], force: bool, folder: Path, worker: str
+    work: Work, pairs: Iterable[Pair], force: bool, folder: Path, worker: str, sides: Sides
 ) -> Iterator[Row]:
     """Do what is due, by the rules of a folder on one machine, and yield what became of each.
 
@@ -78,7 +81,7 @@ def rows(
             here = copies.task(*pair, force)
             error = None
             try:
-                copies.fetch(here, *pair)
+                copies.fetch(here, *pair, sides.get(pair[0], ()))
                 task = batch.as_due(here, work)
             except FileNotFoundError:
                 error = f"{pair[0]}: is not there"
@@ -86,6 +89,7 @@ def rows(
                 error = _named(str(refusal), pair, here)
             else:
                 if task is not None:
+                    copies.clear(here)
                     doing[here.target] = pair, here
                     yield task
                     continue
@@ -104,12 +108,15 @@ def rows(
 
 def _row(outcome: Outcome, pair: Pair, here: Task, copies: Copies) -> Row:
     """Bring what was made to its place, and return what is to be told."""
-    notes = (note for _, note in elsewhere.notes_of(here))
-    row = Row(*pair, "", notes=tuple(_named(note, pair, here) for note in notes))
-    if outcome.line is None:
-        return row._replace(error=_named(outcome.error or "", pair, here))
+    notes = [
+        (_named(str(path), pair, here), _named(note, pair, here))
+        for path, note in elsewhere.notes_of(here)
+    ]
+    row = Row(*pair, "", notes=tuple(notes))
     try:
-        copies.store(here.target, pair[1])
+        copies.store(here, pair[1])  # what is whole of a damaged file, too
+        if outcome.line is None:
+            raise AicError(outcome.error or "")
         coded = here.target if here.target.suffix.lower() == ".aic" else here.source
         file = container.File(files.read_bytes(coded))
     except AicError as error:

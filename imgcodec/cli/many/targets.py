@@ -20,6 +20,9 @@ class Listing:
 
     force: bool = False  # whether existing targets are replaced
     pairs: list[tuple[str, str]] = field(default_factory=list)  # source and target, paths or URLs
+    sides: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # of sources at URLs: other files that belong to them
     failed: list[tuple[Location, str]] = field(
         default_factory=list
     )  # what is not to be had, and why
@@ -191,9 +194,16 @@ def _of_url(
     except FileNotFoundError:
         listing.failed.append((word, "is not there"))
         return
+    from imgcodec.pictures.geo.geotiff import sides
+
     if found is None:
-        yield word, Path(word.rsplit("/", 1)[-1])
+        folder, name = word.rsplit("/", 1)
+        theirs = [urls.join(folder, Path(side)) for side in sides(name)]
+        if there := [url for url in theirs if urls.exists(url)]:
+            listing.sides[word] = there
+        yield word, Path(name)
         return
+    known = set(found)
     pattern = urls.pattern(word)
     root = Path(base.rsplit("/", 1)[-1] if several and pattern is None else "")
     others, fits = 0, False
@@ -201,7 +211,10 @@ def _of_url(
         kind = Path(names[-1]).suffix.lower()
         if kind in suffixes if pattern is None else _fits(names, pattern):
             fits = True
-            yield urls.join(base, Path(*names)), root.joinpath(*names)
+            url = urls.join(base, Path(*names))
+            if beside := known & {(*names[:-1], side) for side in sides(names[-1])}:
+                listing.sides[url] = [urls.join(base, Path(*side)) for side in sorted(beside)]
+            yield url, root.joinpath(*names)
         elif kind != suffix:
             others += 1
     if not fits and pattern is not None:

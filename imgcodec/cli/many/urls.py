@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,18 @@ def names(word: str) -> tuple[str, list[tuple[str, ...]] | None]:
         if not found and not system.exists(root):
             raise FileNotFoundError("is not there")
         return base.rstrip("/"), sorted(tuple(name.split("/")) for name in found if name)
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file that may be read.
+
+    Raises:
+        AicError: that is not to be found out.
+    """
+    with telling(url), suppress(PermissionError):
+        system, place = open_url(url)
+        return bool(again(lambda: system.exists(place)))
+    return False
 
 
 def pattern(word: str) -> tuple[str, ...] | None:

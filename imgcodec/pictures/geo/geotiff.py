@@ -31,6 +31,8 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
 _BLOCK = 256  # pixels: edge of a written file's own tiles
 _CACHE_BYTES = 2**27  # of blocks that are not complete yet
 _REST = ".aux.xml"  # of GDAL: what a file's own format has no place for, under its name and this
+_SIDES = (_REST, ".msk")  # after a file's name: what GDAL reads together with it
+_SIDES_OF_STEM = (".tfw", ".tifw", ".tiffw", ".wld", ".tab", ".rpb", "_rpc.txt")
 
 
 def open_raster(path: str | os.PathLike[str]) -> Raster | None:
@@ -157,6 +159,15 @@ def writing(
 def beside(path: str | os.PathLike[str]) -> Path:
     """Return where GDAL writes and looks for what a file's own format has no place for."""
     return Path(f"{os.fspath(path)}{_REST}")
+
+
+def sides(name: str) -> list[str]:
+    """Return what files may be called that belong to a TIFF file of this name; none to others."""
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in SUFFIXES:
+        return []
+    of_stem = [stem + case(end) for end in _SIDES_OF_STEM for case in (str.lower, str.upper)]
+    return [*(name + end for end in _SIDES), *of_stem]
 
 
 def _write_rest(made: Path, path: Path, force: bool) -> None:

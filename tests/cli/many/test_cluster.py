@@ -237,7 +237,7 @@ def test_a_file_of_which_workers_die_costs_no_other(store, tmp_path, monkeypatch
     """As where one needs more memory than there is."""
     pairs = [(str(tmp_path / f"{n}"), str(tmp_path / f"{n}.aic")) for n in range(6)]
 
-    def shard(settings, pairs, force, topic):
+    def shard(settings, pairs, force, topic, sides):
         if any(source.endswith("3") for source, _ in pairs):
             time.sleep(0.2)  # the others are here by now
             os.kill(os.getpid(), signal.SIGKILL)
@@ -253,7 +253,7 @@ def test_a_file_of_which_workers_die_costs_no_other(store, tmp_path, monkeypatch
         # All wait at one worker, and dask counts its deaths for those that wait, too.
         one.scheduler.WORKER_SATURATION = math.inf
         one.scheduler.allowed_failures = 0  # since starts are slow
-        found = list(cluster.run(client, Work(), pairs, False))
+        found = list(cluster.run(client, Work(), pairs, False, {}))
     killed = [row for row in found if row.error]
     assert sorted(row.target for row in found) == sorted(target for _, target in pairs)
     assert [row.source for row in killed] == [pairs[3][0]]

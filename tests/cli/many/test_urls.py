@@ -3,6 +3,7 @@
 import os
 from datetime import datetime, timezone
 from pathlib import Path
+from types import MappingProxyType
 
 import fsspec
 import numpy as np
@@ -14,6 +15,8 @@ from test_cli import FakeCodec, assert_refused  # noqa: F401
 from imgcodec.cli.encoding import Encoding
 from imgcodec.cli.many import copies, elsewhere, shards, targets, urls
 from imgcodec.cli.options import PICTURES
+from imgcodec.cli.work import Task, Work
+from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
 
@@ -41,7 +44,7 @@ def found(*words, folder="memory://out", force=False):
 def encode(aic, tmp_path):
     """What becomes of pairs, by the code of a worker; `aic` puts the fake in place."""
 
-    def run(pairs, force=False, **settings):
+    def run(pairs, force=False, sides=MappingProxyType({}), **settings):
         goal = {"rate": None, "size": None, "quality": 72, "psnr": None, "ms_ssim": None}
         words = {
             "goal": goal, "roi": None, "tune": None, "weights": None, "effort": 1, "tile": None,
@@ -52,7 +55,7 @@ def encode(aic, tmp_path):
         work = Encoding(**words | settings)
         folder = tmp_path / "scratch"
         folder.mkdir(exist_ok=True)
-        rows = list(shards.rows(work, pairs, force, folder, "me"))
+        rows = list(shards.rows(work, pairs, force, folder, "me", sides))
         assert not [path for path in folder.rglob("*") if path.is_file()]
         return rows
 
@@ -82,6 +85,22 @@ def test_words_mean_what_paths_would_mean(memory):
         "memory://out/x/b.aic",
     ]  # fmt: skip
     assert several.failed == [("memory://no", "is not there")]
+
+
+def test_files_that_belong_to_a_tiff_file_are_found(memory):
+    names = (
+        "a.tif", "a.tfw", "a.tif.aux.xml", "a_RPC.TXT", "b.TIF", "b.TIF.msk", "c.png", "c.wld",
+        "x/a.tif.msk",
+    )  # fmt: skip
+    for name in names:
+        memory.pipe(f"in/{name}", b"")
+    of_a = ["memory://in/a.tfw", "memory://in/a.tif.aux.xml", "memory://in/a_RPC.TXT"]
+    of_b = ["memory://in/b.TIF.msk"]
+    assert found("memory://in").sides == {"memory://in/a.tif": of_a, "memory://in/b.TIF": of_b}
+    assert found("memory://in/*.tif").sides == {"memory://in/a.tif": of_a}
+    (single,) = found("memory://in/a.tif").sides.values()
+    assert sorted(single) == of_a
+    assert found("memory://in/c.png").sides == {}
 
 
 def test_plain_urls_are_paths(tmp_path):
@@ -138,15 +157,60 @@ def test_an_older_target_is_made_again(memory, encode):
     picture(memory, "in/a.png", grey=200)
     memory.store["/out/a.aic"].modified = datetime(2001, 1, 1, tzinfo=timezone.utc)
     before = memory.cat_file("out/a.aic")
-    assert encode(pair)[0].line
+    (row,) = encode(pair)
+    assert row.line
+    told = "is older than memory://in/a.png, and is made again"
+    assert row.notes == (("memory://out/a.aic", told),)
     assert memory.cat_file("out/a.aic") != before
+
+
+def test_what_belongs_to_a_tiff_file_comes_along(memory, tmp_path):
+    for name in ("a.tif", "a.tif.msk", "a.tfw"):
+        memory.pipe(f"in/{name}", name.encode())
+    listing = found("memory://in")
+    ((source, target),) = listing.pairs
+    here = copies.Copies(tmp_path)
+    task = here.task(source, target, False)
+    gone = "memory://in/a.tif.aux.xml"  # since it was listed
+    here.fetch(task, source, target, [*listing.sides[source], gone])
+    there = {path.name: path.read_text() for path in task.source.parent.iterdir()}
+    assert there == {name: name for name in ("a.tif", "a.tif.msk", "a.tfw")}
+    here.drop(task)
+    assert not list(task.source.parent.iterdir())
+
+
+class Failing(Work):
+    """Some work that leaves what it may, and fails."""
+
+    __dataclass_fields__ = {}
+    threads, device, dates, warn = 1, "cpu", False, staticmethod(elsewhere.note)
+    is_due = size = staticmethod(lambda *_: None)
+
+    def __call__(self, task, member=None):
+        if self.leaves:
+            Path(f"{task.target}.aux.xml").write_text("beside")
+            task.target.write_text("in part")
+        raise AicError(f"{task.source}: damaged")
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_is_whole_of_a_damaged_file_is_stored(memory, tmp_path, monkeypatch, leaves):
+    memory.pipe("in/a.aic", b"")
+    memory.pipe("out/a.tif", b"before")
+    monkeypatch.setattr(Failing, "leaves", leaves, raising=False)
+    pair = ("memory://in/a.aic", "memory://out/a.tif")
+    (row,) = shards.rows(Failing(), [pair], True, tmp_path, "me", {})
+    assert (row.line, row.error) == (None, "memory://in/a.aic: damaged")
+    assert memory.cat_file("out/a.tif") == (b"in part" if leaves else b"before")
+    assert memory.exists("out/a.tif.aux.xml") == leaves
 
 
 def test_notes_name_urls(memory, encode):
     with memory.open("in/deep.png", "wb") as file:
         Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6) * 999).save(file, "PNG")
     (row,) = encode(found("memory://in").pairs)
-    assert row.notes == ("more than 8 bits a sample were reduced to 8",)
+    told = "more than 8 bits a sample were reduced to 8"
+    assert row.notes == (("memory://in/deep.png", told),)
 
 
 # ---- what fails
@@ -189,12 +253,14 @@ def test_what_fails_for_good_is_one_line(memory, encode, monkeypatch, call, erro
 
 def test_other_places_see_whole_files_only(tmp_path, monkeypatch):
     """Where a file grows while it is written, it has another name until then."""
-    source = tmp_path / "a"
+    source = tmp_path / "here" / "a"
+    source.parent.mkdir()
     source.write_bytes(b"new")
+    task = Task(source, source)
     target = tmp_path / "folder" / "b"
     target.parent.mkdir()
     target.write_bytes(b"old")
-    copies.Copies(tmp_path).store(source, f"local://{target}")
+    copies.Copies(tmp_path).store(task, f"local://{target}")
     assert target.read_bytes() == b"new"
     assert os.listdir(target.parent) == ["b"]
     system = type(fsspec.filesystem("local"))
@@ -206,6 +272,6 @@ def test_other_places_see_whole_files_only(tmp_path, monkeypatch):
     monkeypatch.setattr(urls, "PAUSE_S", 0)
     monkeypatch.setattr(system, "put_file", fail)
     with pytest.raises(Exception, match="full"):
-        copies.Copies(tmp_path).store(source, f"local://{target}")
+        copies.Copies(tmp_path).store(task, f"local://{target}")
     assert target.read_bytes() == b"new"
     assert os.listdir(target.parent) == ["b"]
