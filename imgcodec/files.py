@@ -103,6 +103,16 @@ def write_bytes(
         file.write(data)
 
 
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove a file, if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise AicError(f"{path}: {reason(error)}") from error
+
+
 def append_line(path: str | os.PathLike[str], line: str) -> None:
     """Append a line to a text file, which is made where there is none."""
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.files import check_free, read_bytes, reason, replacing, write_bytes
+from imgcodec.files import check_free, read_bytes, reason, remove, replacing, write_bytes
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.geo.georeference import chunk_of, place_of
@@ -148,12 +148,16 @@ def writing(
 
                 yield take
             _check_whole(named, path)
-            _write_rest(beside(named), beside(path), force)
+            rest = beside(named)
+            if in_two := rest.exists():
+                write_bytes(beside(path), read_bytes(rest), force)
         except rasterio.errors.RasterioError as error:
             line = line_of(error.__cause__ or error)
             raise AicError(f"{path}: {line}; the disk may be full") from error
         finally:
             beside(temporary).unlink(missing_ok=True)
+    if force and not in_two:
+        remove(beside(path))  # that of an older file
 
 
 def beside(path: str | os.PathLike[str]) -> Path:
@@ -168,14 +172,6 @@ def sides(name: str) -> list[str]:
         return []
     of_stem = [stem + case(end) for end in _SIDES_OF_STEM for case in (str.lower, str.upper)]
     return [*(name + end for end in _SIDES), *of_stem]
-
-
-def _write_rest(made: Path, path: Path, force: bool) -> None:
-    """Bring what GDAL has written beside a new file to its place, where the old file's may be."""
-    if made.exists():
-        write_bytes(path, read_bytes(made), force)
-    elif force:
-        path.unlink(missing_ok=True)
 
 
 def _profile(height: int, width: int, channels: int, transparent: bool) -> dict[str, Any]:
