@@ -44,4 +44,7 @@ def reason_of(error: BaseException) -> str:
     """Return one line for what the system or Pillow reports."""
     if isinstance(error, UnidentifiedImageError):
         return "not a picture of a known kind"
-    return reason(error)
+    text = reason(error)
+    if text.startswith("decoder error -"):  # a number of libtiff
+        text = f"cannot be decoded, it may be damaged ({text})"
+    return text

@@ -27,6 +27,17 @@ def test_whatever_a_plugin_raises_is_a_refusal(tmp_path, monkeypatch, kind, plac
         assert reader.size_of(tmp_path / "a.png") is None
 
 
+def test_a_damaged_tiff_file_is_refused_in_words(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.new("L", (64, 64)).save(path, compression="tiff_adobe_deflate")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"x\x9c")  # of zlib
+    data[place : place + 9] = bytes(9)
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="a.tif: cannot be decoded, it may be damaged"):
+        read_picture(path)
+
+
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_what_ends_a_program_is_passed_on(tmp_path, monkeypatch, kind):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
