@@ -107,10 +107,9 @@ def remove(path: str | os.PathLike[str]) -> None:
     """Remove a file, if it is there."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
-        pass
     except OSError as error:
-        raise AicError(f"{path}: {reason(error)}") from error
+        if os.path.lexists(path):
+            raise AicError(f"{path}: {reason(error)}") from error
 
 
 def append_line(path: str | os.PathLike[str], line: str) -> None:

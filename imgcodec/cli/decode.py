@@ -203,9 +203,10 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
-        rest = geotiff.beside(target)
-        if as_map and rest.exists():
-            self.warn(target, f"its georeference is in {rest.name}, GeoTIFF has no place for it")
+        found = [rest.name for rest in writer.rests(target) if as_map and rest.exists()]
+        if found:
+            where = " and ".join(found)
+            self.warn(target, f"its georeference is in {where}, GeoTIFF has no place for it")
         if report.damage:
             raise AicError(f"{source}: {report.damage}")
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"

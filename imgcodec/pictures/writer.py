@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.files import check_free, replacing, write_bytes
+from imgcodec.files import check_free, remove, replacing, write_bytes
 from imgcodec.format.exif import density, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray
@@ -42,6 +42,7 @@ _WITH_DENSITY = ("PNG", "JPEG", "BMP")  # of their own; TIFF has that of EXIF
 _JPEG_BYTES = {"icc": 255 * 65519, "exif": 65527, "xmp": 65504}  # most, in its segments
 _MOST_TAGS = 4  # that are named
 _XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
+REST = ".aux.xml"  # of GDAL: after the name of a file, what its format has no place for
 
 
 def check_target(path: str | os.PathLike[str], force: bool) -> None:
@@ -49,7 +50,27 @@ def check_target(path: str | os.PathLike[str], force: bool) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ImageError(f"{path}: suffix {suffix!r} is not one of {' '.join(SUFFIXES)}")
+    if (real := Path(os.path.realpath(path))).suffix.lower() == ".aic":
+        raise ImageError(f"{path}: leads to {real}, which is no picture file")
     check_free(path, force)
+    for rest in rests(path):
+        if os.path.lexists(rest):  # it would be taken for a part of the new picture
+            check_free(rest, force)
+
+
+def rests(path: str | os.PathLike[str]) -> list[Path]:
+    """Return where GDAL keeps what a TIFF file has no place for, as some georeferences.
+
+    It looks beside the name by which a file is opened: that of a link, and its own.
+    """
+    names = {os.fspath(path), os.path.realpath(path)} if _format(path) == "TIFF" else ()
+    return [Path(f"{name}{REST}") for name in sorted(names)]
+
+
+def drop_rests(path: str | os.PathLike[str]) -> None:
+    """Remove what an older file of this name had no place for."""
+    for rest in rests(path):
+        remove(rest)
 
 
 def holds_alpha(path: str | os.PathLike[str]) -> bool:
@@ -89,6 +110,8 @@ def write_image(
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     write_bytes(path, data, force)
+    if force:
+        drop_rests(path)
 
 
 def _saved(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:

@@ -38,6 +38,8 @@ def as_due(task: Task, work: Work) -> Task | None:
     if task.force:
         return task
     made, source = _time(task.target), _time(task.source)
+    if made is not None and not task.target.is_file():
+        raise AicError(f"{task.target}: is not a regular file")
     check_apart(task.source, task.target)
     if made is None or source is None:  # nothing there yet, or told when the task is done
         return task
@@ -155,7 +157,8 @@ def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
 
 def _made(task: Task, line: str) -> Outcome:
     """Return what is told of what is made."""
-    read, written = (path.stat().st_size for path in (task.source, task.target))
+    read = task.source.stat().st_size if task.source.exists() else 0  # it may be gone by now
+    written = task.target.stat().st_size
     return Outcome(task, escaped(line, task.target), None, read, written)
 
 

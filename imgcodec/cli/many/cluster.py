@@ -188,7 +188,7 @@ def run(
 
 def absolute(word: str) -> str:
     """Return a path as it is on every machine, a URL as it is."""
-    return word if is_url(word) else os.path.abspath(word)
+    return word if is_url(word) else str(Path(word).absolute())  # `link/..` stays what it is
 
 
 def _num_threads(client: Any) -> int:

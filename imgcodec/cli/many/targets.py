@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
 
 from imgcodec.cli.many import urls
@@ -69,6 +70,7 @@ def find(
         raise AicError(f"{folder}: is no folder, and {many}")
     listing = Listing(force)
     found: dict[tuple[str, Path], Location] = {}
+    folders = lru_cache(maxsize=None)(os.path.realpath)
     for word in sources:
         made = 0  # by a run before, it seems
         feeds = suffix in suffixes and _is_below(folder, _base(word))
@@ -76,18 +78,21 @@ def find(
             if feeds and _is_below(str(path), folder):
                 made += 1
                 continue
-            key = path if isinstance(path, str) else os.path.abspath(path)
+            key = path if isinstance(path, str) else os.path.join(folders(path.parent), path.name)
             found.setdefault((key, name), path)
         if made:
             listing.notes.append((Path(folder), f"left alone: {made} files, it is written into"))
     names = target_names([name for _, name in found], suffix)
     paths = list(found.values())
+    inputs = _Inputs(paths if suffix in suffixes else ())
     for path, (name, rival) in zip(paths, names, strict=True):
         target = urls.join(folder, name)
-        if rival is None:
-            listing.pairs.append((str(path), target))
-        else:
+        if rival is not None:
             listing.failed.append((path, f"{target} would be made of {paths[rival]}, too"))
+        elif inputs.holds(target, path):
+            listing.failed.append((path, f"{target} is another input"))
+        else:
+            listing.pairs.append((str(path), target))
     if not found and len(listing.failed) <= 1:
         for path, why in listing.failed:
             raise AicError(f"{path}: {why}")
@@ -127,6 +132,34 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
     return found
 
 
+class _Inputs:
+    """All files that are read, so that none is written over: --force does not mean those."""
+
+    def __init__(self, paths: Sequence[Location]) -> None:
+        self._paths = paths
+        self._places: dict[object, Location] | None = None
+
+    def holds(self, target: str, source: Location) -> bool:
+        """Whether a target is there and an input, other than its own source."""
+        place = _place(target)
+        if place is None:
+            return False
+        if self._places is None:
+            self._places = {_place(path): path for path in self._paths}
+        return self._places.get(place, source) != source
+
+
+def _place(path: Location) -> object:
+    """Return what tells a file from all others; None: there is none."""
+    if isinstance(path, str) and urls.is_url(path):
+        return path
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _base(word: str) -> str:
     """Return the folder that a word searches, or the word where it searches none."""
     if urls.is_url(word) or os.path.isdir(word) or not _is_pattern(word):
@@ -164,18 +197,22 @@ def _of_word(
             kind = path.suffix.lower()
             if kind in suffixes and _may_be_read(path):
                 yield path, root.joinpath(*names)
-            elif kind != suffix:
+            elif kind in suffixes or kind != suffix:
                 others += 1
         if others:
             listing.notes.append((base, f"left alone: {others} of other kinds"))
     elif _is_pattern(word):
         base, pattern = _split(word)
-        fits, num_failed = False, len(listing.failed)
+        fits, others, num_failed = False, 0, len(listing.failed)
         for names in _walk(base, listing, lambda names: _fits(names, pattern, partly=True)):
             path = base.joinpath(*names)
             if _fits(names, pattern) and _may_be_read(path):
                 fits = True
                 yield path, Path(*names)
+            elif _fits(names, pattern):
+                others += 1
+        if others:
+            listing.notes.append((Path(word), f"left alone: {others} that are no files"))
         if not fits and len(listing.failed) == num_failed:
             listing.failed.append((Path(word), "no file matches"))
     elif os.path.isfile(word):

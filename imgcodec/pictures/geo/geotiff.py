@@ -4,7 +4,7 @@ import base64
 import os
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.files import check_free, read_bytes, reason, remove, replacing, write_bytes
+from imgcodec.files import read_bytes, reason, replacing
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.geo.georeference import chunk_of, place_of
 from imgcodec.pictures.geo.raster import Raster, has_mask, line_of, telling
 from imgcodec.pictures.modes import composed
 from imgcodec.pictures.pillow_guard import PROCESS_LOCK
-from imgcodec.pictures.writer import TakeRows
+from imgcodec.pictures.writer import REST, TakeRows, check_target, drop_rests, rests
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ SUFFIXES = (".tif", ".tiff")
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
 _BLOCK = 256  # pixels: edge of a written file's own tiles
 _CACHE_BYTES = 2**27  # of blocks that are not complete yet
-_REST = ".aux.xml"  # of GDAL: what a file's own format has no place for, under its name and this
-_SIDES = (_REST, ".msk")  # after a file's name: what GDAL reads together with it
+_SIDES = (REST, ".msk")  # after a file's name: what GDAL reads together with it
 _SIDES_OF_STEM = (".tfw", ".tifw", ".tiffw", ".wld", ".tab", ".rpb", "_rpc.txt")
 
 
@@ -97,7 +96,7 @@ def writing(
     """Write a GeoTIFF from rows that come one after another, like `writer.writing`.
 
     Georeferences for which GeoTIFF has no place (rotated poles, thousands of control points) go
-    into a file beside it, see `beside`.
+    into a file beside it, see `writer.rests`.
 
     Args:
         path: of the file.
@@ -122,10 +121,14 @@ def writing(
     profile = _profile(height, width, channels, alpha is not None and background is None)
     if icc is not None:
         profile["source_icc_profile"] = base64.b64encode(icc).decode()
-    check_free(beside(path), force)  # it would be taken for a part of this file
+    check_target(path, force)
     place, tags, options = ({}, {}, {}) if georeference is None else place_of(georeference, corner)
     top = 0
-    with replacing(path, force) as temporary, ExitStack() as links:
+    with (
+        _two_files(path, force) as keep_rest,
+        replacing(path, force) as temporary,
+        ExitStack() as links,
+    ):
         named = _named(temporary, links)
         try:
             with (
@@ -147,22 +150,33 @@ def writing(
                     top = bottom
 
                 yield take
-            _check_whole(named, path)
-            rest = beside(named)
-            if in_two := rest.exists():
-                write_bytes(beside(path), read_bytes(rest), force)
+            _check_whole(named, path, place)
+            keep_rest(Path(f"{named}{REST}"))
         except rasterio.errors.RasterioError as error:
             line = line_of(error.__cause__ or error)
             raise AicError(f"{path}: {line}; the disk may be full") from error
         finally:
-            beside(temporary).unlink(missing_ok=True)
-    if force and not in_two:
-        remove(beside(path))  # that of an older file
+            Path(f"{temporary}{REST}").unlink(missing_ok=True)
 
 
-def beside(path: str | os.PathLike[str]) -> Path:
-    """Return where GDAL writes and looks for what a file's own format has no place for."""
-    return Path(f"{os.fspath(path)}{_REST}")
+@contextmanager
+def _two_files(path: str | os.PathLike[str], force: bool) -> Iterator[Callable[[Path], None]]:
+    """Yield what keeps a file that lies beside a new one; both are in place when the block ends.
+
+    By an exception, none of it is, and what lay beside an older file stays.
+    """
+    kept = False
+    with ExitStack() as later:
+
+        def keep(rest: Path) -> None:
+            nonlocal kept
+            kept = rest.exists()
+            for name in rests(path) if kept else ():
+                later.enter_context(replacing(name, force)).write_bytes(read_bytes(rest))
+
+        yield keep
+        if force and not kept:
+            drop_rests(path)
 
 
 def sides(name: str) -> list[str]:
@@ -203,11 +217,13 @@ def _named(path: Path, links: ExitStack) -> Path:
     Raises:
         AicError: there is no such name.
     """
-    path = Path(os.path.abspath(path))
+    path = path.absolute()  # `link/..` stays what it is
     if _is_utf8(str(path)):
         return path
     try:
         folder = Path(links.enter_context(TemporaryDirectory(prefix="aic-")))
+        if not _is_utf8(str(folder)):
+            raise AicError(f"{path}: its name is not UTF-8, nor is that of {folder.parent}")
         if _is_utf8(path.name):
             (folder / "of").symlink_to(path.parent)
             return folder / "of" / path.name
@@ -235,8 +251,11 @@ def _open(path: Path, mode: str = "r", **words: Any) -> Any:
         return rasterio.open(path, mode, **words)
 
 
-def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
-    """Refuse a written file that lacks blocks: as it closes, GDAL does not tell of a full disk."""
+def _check_whole(written: Path, path: str | os.PathLike[str], place: Mapping[str, Any]) -> None:
+    """Refuse a written file that lacks blocks, or its place, as `place_of` has it.
+
+    As it closes, GDAL does not tell of a full disk.
+    """
     with _open(written) as dataset:
         num_bytes = written.stat().st_size
         for band in dataset.indexes:
@@ -247,6 +266,13 @@ def _check_whole(written: Path, path: str | os.PathLike[str]) -> None:
                 )
                 if not start or not size or int(start) + int(size) > num_bytes:
                     raise AicError(f"{path}: not all of it was written, the disk may be full")
+        points, system = dataset.gcps
+        if (
+            (place.get("crs") and not (dataset.crs or system))
+            or len(place.get("gcps", ())) != len(points)
+            or ("rpcs" in place and dataset.rpcs is None)
+        ):
+            raise AicError(f"{path}: its georeference was not written, the disk may be full")
 
 
 def _raster(dataset: "rasterio.DatasetReader", path: Path, links: ExitStack) -> Raster | None:

@@ -172,10 +172,14 @@ ROTATED = (
 )
 
 
+def beside(path):
+    return path.with_name(f"{path.name}.aux.xml")
+
+
 def rotated(path):
     """A file of a rotated pole, and what GDAL writes beside it."""
     write(path, np.zeros((30, 40, 3), np.uint8), crs=rasterio.crs.CRS.from_string(ROTATED))
-    assert geotiff.beside(path).exists()
+    assert beside(path).exists()
     return path
 
 
@@ -185,7 +189,7 @@ def swarm(path):
 
     points = [GroundControlPoint(n % 30, n % 39, n, -n, 0) for n in range(11_000)]
     write(path, np.zeros((30, 40, 3), np.uint8), gcps=points, transform=None)
-    assert geotiff.beside(path).exists()
+    assert beside(path).exists()
     return path
 
 
@@ -198,7 +202,7 @@ def test_what_geotiff_has_no_place_for_lies_beside(aic, tmp_path, make):
     assert (done.exit_code, done.stderr) == (
         0, f"{back}: its georeference is in b.tif.aux.xml, GeoTIFF has no place for it\n"
     )  # fmt: skip
-    assert sorted(back.parent.iterdir()) == [back, geotiff.beside(back)]
+    assert sorted(back.parent.iterdir()) == [back, beside(back)]
     with rasterio.open(source) as a, rasterio.open(back) as b:
         assert (a.crs, a.transform) == (b.crs, b.transform)
     assert points_of(back) == points_of(source)
@@ -216,7 +220,7 @@ def test_what_lies_beside_belongs_to_one_file(aic, mosaic, tmp_path):
     """Else GDAL would take the place of another picture for that of the new one."""
     file, back = tmp_path / "a.aic", tmp_path / "b.tif"
     assert aic("encode", mosaic, file).exit_code == 0
-    rest = geotiff.beside(back)
+    rest = beside(back)
     rest.write_text("precious")
     done = aic("decode", file, back)
     assert (done.exit_code, done.stderr) == (
@@ -237,7 +241,7 @@ def test_a_place_beside_that_cannot_be_written(aic, tmp_path, monkeypatch):
     def fail(path, *_):
         raise AicError(f"{path}: no space left on device")
 
-    monkeypatch.setattr(geotiff, "write_bytes", fail)
+    monkeypatch.setattr(geotiff, "read_bytes", fail)
     done = aic("decode", file, back)
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert list(back.parent.iterdir()) == []
