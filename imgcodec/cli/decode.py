@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -203,7 +204,7 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
-        found = [rest.name for rest in writer.rests(target) if as_map and rest.exists()]
+        found = [rest.name for rest in writer.rests(target) if as_map and os.path.exists(rest)]
         if found:
             where = " and ".join(found)
             self.warn(target, f"its georeference is in {where}, GeoTIFF has no place for it")

@@ -15,8 +15,14 @@ import click
 from imgcodec.errors import AicError, lacks_memory
 from imgcodec.files import reason
 
-ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
+_ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
+_OF_STDOUT = (errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
 BY_SIGNAL = 128  # exit code of a command that a signal ends, less the signal's number
+
+
+def ending() -> list[int]:
+    """Return the signals that end the process, besides that of Ctrl-C."""
+    return [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
 
 
 @contextmanager
@@ -25,10 +31,9 @@ def ending_by_signals() -> Iterator[None]:
 
     A second one ends it at once. Signals that are ignored, as by nohup, or handled stay so.
     """
-    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
     taken = []
     with suppress(ValueError):  # signals are for the main thread
-        for number in numbers:
+        for number in ending():
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, _end)
                 taken.append(number)
@@ -133,7 +138,7 @@ def warn(quiet: bool, path: str | os.PathLike[str], note: str) -> None:
 def refuse(error: OSError) -> NoReturn:
     """Say in one line what the system refused, and end."""
     place = error.filename
-    if place is None and error.errno not in (None, errno.EMFILE, errno.ENFILE):
+    if place is None and error.errno in _OF_STDOUT:
         place = "stdout"  # files are written and read where errors get their names
         with suppress(OSError):  # what is left in it would be tried again at the end
             sys.stdout.close()

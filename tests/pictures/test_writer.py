@@ -86,6 +86,28 @@ def test_picture_too_large_for_its_format_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_place_of_an_older_tiff_file_is_not_taken_over(tmp_path):
+    """GDAL would take it for that of the new picture."""
+    path, rest = tmp_path / "a.tif", tmp_path / "a.tif.aux.xml"
+    rest.write_text("precious")
+    with pytest.raises(AicError, match="a.tif.aux.xml: exists, and is kept without --force"):
+        writer.write_image(path, np.zeros((4, 4, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == [rest]
+    writer.write_image(path, np.zeros((4, 4, 3), np.uint8), force=True)
+    assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / "a.png.aux.xml").write_text("of another kind of file")
+    writer.write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+
+
+def test_a_link_to_an_aic_file_is_no_place_for_a_picture(tmp_path):
+    kept, link = tmp_path / "a.aic", tmp_path / "a.png"
+    kept.write_text("precious")
+    link.symlink_to(kept)
+    with pytest.raises(ImageError, match="a.png: leads to .*a.aic, which is no picture file"):
+        writer.write_image(link, np.zeros((4, 4, 3), np.uint8), force=True)
+    assert kept.read_text() == "precious"
+
+
 def test_existing_file_is_kept_without_force(tmp_path):
     target = tmp_path / "a.png"
     target.write_bytes(b"precious")

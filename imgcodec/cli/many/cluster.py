@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
+from typing import Any, Literal
 
 from imgcodec import __version__, files
 from imgcodec.cli.many import elsewhere, shards
@@ -34,6 +34,7 @@ SHARDS_EACH = 4  # of a few files, for each thread: all are busy to the end
 AHEAD = 3  # shards for each thread of a worker, so that none waits for the client
 LOOPBACK = "127.0.0.1:0"  # dask's page on a cluster of one's own, at any port
 CONNECT_S, WORKERS_S = 30, 120
+LEAVE_S = 60  # for a worker of one's own to end the file that it is at; dask has 5
 RETRIES = 2  # of a shard in which something unexpected was raised
 COLUMNS = ("source", "target", "bytes", "bpp", "seconds", "worker", "error")
 
@@ -68,6 +69,8 @@ def connected(address: str, workers: int) -> Iterator[Any]:
             with suppress(distributed.TimeoutError):
                 client.wait_for_workers(1, timeout=WORKERS_S)
             found = client.run(shards.version)
+            if own is not None:
+                client.run(shards.leave_signals)
             if not found:
                 raise AicError(f"cluster {address}: no worker came within {WORKERS_S} s")
         except (OSError, ValueError, ImportError, RuntimeError) as error:
@@ -84,7 +87,7 @@ def connected(address: str, workers: int) -> Iterator[Any]:
                     timeout=1 if gone else CONNECT_S
                 )
         if own is not None:
-            own.close(timeout=CONNECT_S)
+            own.close(timeout=2 * LEAVE_S)
         if not gone:  # else it goes on talking about it
             logging.disable(before)
 
@@ -94,11 +97,18 @@ def _local(workers: int) -> Any:
 
     One that is left as it starts, by Ctrl-C, cannot be closed: its processes end with this one.
     """
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Nanny
     from distributed.deploy.spec import close_clusters
+
+    class Patient(Nanny):
+        async def close(  # type: ignore[override]
+            self, timeout: float | None = LEAVE_S, reason: str = "nanny-close"
+        ) -> Literal["OK"]:
+            return await super().close(timeout or LEAVE_S, reason)
 
     try:
         return LocalCluster(  # type: ignore[no-untyped-call]
+            worker_class=Patient,
             n_workers=workers if workers > 1 else os.cpu_count() or 1,
             threads_per_worker=1,
             dashboard_address=LOOPBACK,

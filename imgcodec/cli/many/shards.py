@@ -6,15 +6,18 @@ A worker goes through a shard as one machine goes through a folder.
 from __future__ import annotations
 
 import pickle
+import signal
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from imgcodec import __version__, files
 from imgcodec.cli.many import batch, elsewhere
 from imgcodec.cli.many.copies import Copies
+from imgcodec.cli.process import ending
 from imgcodec.cli.work import Outcome, Task, Work
 from imgcodec.errors import AicError
 from imgcodec.format import container
@@ -42,6 +45,13 @@ class Row(NamedTuple):
 def version() -> str:
     """Return that of the worker's aic."""
     return __version__
+
+
+def leave_signals() -> None:
+    """Let Ctrl-C and other ends of a terminal end the process that asks; that ends this worker."""
+    for number in (signal.SIGINT, *ending()):
+        with suppress(ValueError):  # they are for the main thread
+            signal.signal(number, signal.SIG_IGN)
 
 
 def shard(

@@ -17,6 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 from typing import NoReturn, TypeVar
 
+from imgcodec.cli.process import ending
+
 AHEAD = 16  # items for each process that are looked at before their turn
 
 Item = TypeVar("Item")
@@ -110,8 +112,9 @@ def _is_known(future: Future[Result]) -> bool:
 
 
 def _begin() -> None:
-    """Leave Ctrl-C to the process that asks, and end with it, or when it says so."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave the signals of a terminal to the process that asks, and end when it says so."""
+    for number in (signal.SIGINT, *ending()):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     parent = multiprocessing.parent_process()
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,9 +221,9 @@ def _named(path: Path, links: ExitStack) -> Path:
     if _is_utf8(str(path)):
         return path
     try:
+        if not _is_utf8(gettempdir()):
+            raise AicError(f"{path}: its name is not UTF-8, nor is that of {gettempdir()}")
         folder = Path(links.enter_context(TemporaryDirectory(prefix="aic-")))
-        if not _is_utf8(str(folder)):
-            raise AicError(f"{path}: its name is not UTF-8, nor is that of {folder.parent}")
         if _is_utf8(path.name):
             (folder / "of").symlink_to(path.parent)
             return folder / "of" / path.name

@@ -293,6 +293,13 @@ def test_a_cluster_that_is_left_as_it_starts_says_no_more(real, album, tmp_path,
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="not on Windows")
+def test_workers_of_its_own_leave_signals_to_the_command():
+    with cluster.connected(cluster.LOCAL, 2) as client:
+        found = client.run(by_value(lambda: signal.getsignal(signal.SIGINT)))
+    assert list(found.values()) == [signal.SIG_IGN] * 2
+
+
 def test_no_workers_is_one_line(real, album, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "WORKERS_S", 1)
     with start(0) as empty:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from test_cli import FakeCodec, assert_refused, assert_usage, names
 
-from imgcodec.cli.many import batch, targets
+from imgcodec.cli.many import batch, cluster, targets
 from imgcodec.format import container
 from imgcodec.releases import DEFAULT_TUNE, NEWEST
 
@@ -501,6 +501,73 @@ def test_a_link_to_a_picture_is_no_place_for_a_file(aic, photo, tmp_path):
         True,
     )
     assert victim.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no named pipes")
+@pytest.mark.parametrize("words", [("encode",), ("encode", "--into", "jpeg"), ("pack",)])
+def test_a_pipe_that_stands_where_a_file_would_is_refused(aic, tmp_path, words):
+    jpeg = words[1:] == ("--into", "jpeg")
+    source, out = tmp_path / "in", tmp_path / "out"
+    picture(source / "a.png").rename(source / ("a.png" if words[0] == "encode" else "a.jpg"))
+    out.mkdir()
+    pipe = out / ("a.jpg" if jpeg else "a.aic")
+    os.mkfifo(pipe)
+    result = aic(words[0], source, out, *words[1:])
+    assert (result.exit_code, f"{pipe}: is not a regular file\n" in result.stderr) == (1, True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no named pipes")
+def test_pipes_are_counted_as_left_alone(aic, tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "in" / "c.jpg")
+    os.mkfifo(tmp_path / "in" / "b.jpg")
+    told = "left alone: 1 of other kinds"
+    for words in (("encode", "--into", "jpeg"), ("restore", "--format", "jpg"), ("encode",)):
+        result = aic(words[0], tmp_path / "in", tmp_path / "-".join(words), *words[1:], "--force")
+        assert result.stderr.count("left alone") == 1, words
+    assert told in aic("encode", tmp_path / "in", tmp_path / "o").stderr
+    result = aic("encode", f"{tmp_path}/in/*.jpg", tmp_path / "p")
+    assert "left alone: 1 that are no files" in result.stderr
+
+
+@pytest.mark.parametrize("order", [("q.png", "p"), ("p", "q.png")])
+def test_no_input_is_written_over(aic, tmp_path, order):
+    picture(tmp_path / "q.png")
+    (tmp_path / "p").mkdir()
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(tmp_path / "p" / "q.jpg")
+    before = (tmp_path / "p" / "q.jpg").read_bytes()
+    words = [tmp_path / word for word in order]
+    result = aic("encode", *words, tmp_path / "p", "--into", "jpeg", "--force")
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'p' / 'q.jpg'} is another input" in result.stderr
+    assert (tmp_path / "p" / "q.jpg").read_bytes() == before
+
+
+def test_dots_behind_a_link_are_another_file(aic, tmp_path, monkeypatch):
+    """`far/away/..` is `far`, by whatever link one came there."""
+    monkeypatch.chdir(tmp_path)
+    picture(Path("x.png"), 9)
+    picture(Path("far/x.png"), 200)
+    Path("far/away").mkdir()
+    Path("link").symlink_to("far/away")
+    result = aic("encode", "link/../x.png", "x.png", "out/")
+    assert (result.exit_code, "would be made of" in result.stderr) == (1, True)
+    assert cluster.absolute("link/../x.png") == str(tmp_path / "link" / ".." / "x.png")
+
+
+def test_a_source_that_is_gone_by_then_costs_nothing(aic, tmp_path, monkeypatch):
+    source = picture(tmp_path / "in" / "a.png")
+    encode = FakeCodec.encode
+
+    def gone(self, *words, **named):
+        source.unlink()
+        return encode(self, *words, **named)
+
+    monkeypatch.setattr(FakeCodec, "encode", gone)
+    result = aic("encode", tmp_path / "in", tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (tmp_path / "out" / "a.aic").exists()
 
 
 def test_a_closed_stderr_stops_no_folder(album, tmp_path):

@@ -17,6 +17,17 @@ from imgcodec.cli.many import batch, elsewhere, workers
 from imgcodec.cli.work import Task
 
 LOST = "lost"
+OF_A_TERMINAL = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+from work_of_processes import slow, twice
+from imgcodec.cli import process
+from imgcodec.cli.many import workers
+if __name__ == "__main__":
+    with process.ending_by_signals():
+        list(workers.run(slow, [Path(sys.argv[1], str(n)) for n in range(4)], 2, slow, twice))
+"""
 
 
 def lost(number):
@@ -68,6 +79,19 @@ def test_what_a_process_wrote_before_it_died_is_done(tmp_path, dates, together):
     if not together:  # else they died together
         assert (replaced.line, other.line) == ("told", "told")
         assert replaced.task.target.read_text() == "replaced"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="not on Windows")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_ends_of_a_terminal_leave_no_file(tmp_path, name):
+    """They reach all processes of a command at once."""
+    words = [sys.executable, "-c", OF_A_TERMINAL, tmp_path]
+    with subprocess.Popen(words, start_new_session=True, stderr=subprocess.DEVNULL) as running:
+        while len(os.listdir(tmp_path)) < 2:
+            time.sleep(0.05)
+        os.killpg(running.pid, getattr(signal, name))
+        running.wait(60)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="not on Windows")

@@ -233,6 +233,103 @@ def test_what_lies_beside_belongs_to_one_file(aic, mosaic, tmp_path):
         assert dataset.transform == PLACE
 
 
+def place_is_lost(path):
+    """As a full disk leaves it, which GDAL does not tell."""
+    if path.exists():
+        path.unlink()
+
+
+def place_is_cut(path):
+    if path.exists():
+        os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("harm", [place_is_lost, place_is_cut])
+@pytest.mark.parametrize("make", [rotated, swarm])
+def test_a_place_that_gdal_did_not_write_is_refused(aic, tmp_path, monkeypatch, make, harm):
+    source, file, back = make(tmp_path / "a.tif"), tmp_path / "a.aic", tmp_path / "out" / "b.tif"
+    back.parent.mkdir()
+    assert aic("encode", source, file).exit_code == 0
+    check = geotiff._check_whole
+
+    def harmed(written, *others):
+        harm(beside(written))
+        check(written, *others)
+
+    monkeypatch.setattr(geotiff, "_check_whole", harmed)
+    done = aic("decode", file, back)
+    assert (done.exit_code, done.stderr) == (
+        1, f"Error: {back}: its georeference was not written, the disk may be full\n"
+    )  # fmt: skip
+    assert list(back.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("new", [rotated, None])
+def test_a_file_and_what_lies_beside_it_are_replaced_together(
+    aic, mosaic, tmp_path, monkeypatch, new
+):
+    source = mosaic if new is None else new(tmp_path / "a.tif")
+    file, back = tmp_path / "a.aic", tmp_path / "b.tif"
+    assert aic("encode", source, file).exit_code == 0
+    back.write_text("old")
+    beside(back).write_text("old place")
+    replace = os.replace
+
+    def fail(made, path):
+        if path == str(back):
+            raise OSError("no more")
+        replace(made, path)
+
+    monkeypatch.setattr("os.replace", fail)
+    before = sorted(tmp_path.iterdir())
+    assert aic("decode", file, back, "--force").exit_code == 1
+    assert (back.read_text(), beside(back).read_text()) == ("old", "old place")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_lies_beside_a_link_and_beside_its_file(aic, mosaic, tmp_path):
+    file, real, link = tmp_path / "a.aic", tmp_path / "real" / "r.tif", tmp_path / "o.tif"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    assert aic("encode", rotated(tmp_path / "a.tif"), file).exit_code == 0
+    assert aic("decode", file, link).exit_code == 0
+    for path in (real, link):
+        with rasterio.open(path) as dataset:
+            assert dataset.crs == rasterio.crs.CRS.from_string(ROTATED)
+    assert aic("encode", mosaic, file, "--force").exit_code == 0
+    assert aic("decode", file, link, "--force").exit_code == 0
+    assert not beside(real).exists()
+    assert not beside(link).exists()
+
+
+def test_a_long_name_leaves_no_room_for_a_file_beside(aic, mosaic, tmp_path):
+    file, back = tmp_path / "a.aic", tmp_path / f"{'x' * 249}.tif"
+    assert aic("encode", mosaic, file).exit_code == 0
+    assert aic("decode", file, back).exit_code == 0
+    with rasterio.open(back) as dataset:
+        assert dataset.transform == PLACE
+
+
+def test_dots_behind_a_link_mean_what_the_system_means(tmp_path):
+    for folder, grey in (("", 10), ("far", 90)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write(tmp_path / folder / "x.tif", np.full((9, 9), grey, np.uint8))
+    (tmp_path / "far" / "away").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    raster = geotiff.open_raster(tmp_path / "link" / ".." / "x.tif")
+    assert (raster[:, :] == 90).all()
+
+
+def test_no_name_in_utf_8_is_one_line(mosaic, tmp_path, monkeypatch):
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+    path = mosaic.rename(odd / "a.tif")
+    monkeypatch.setattr("tempfile.tempdir", str(odd))
+    with pytest.raises(AicError, match="its name is not UTF-8, nor is that of"):
+        geotiff.open_raster(path)
+    assert os.listdir(odd) == ["a.tif"]
+
+
 def test_a_place_beside_that_cannot_be_written(aic, tmp_path, monkeypatch):
     file, back = tmp_path / "a.aic", tmp_path / "out" / "b.tif"
     assert aic("encode", rotated(tmp_path / "a.tif"), file).exit_code == 0
