@@ -164,6 +164,7 @@ def train(
 
         export(resume, target, data)
         return
+    tunes = tuple(dict.fromkeys(tunes))
     if data is None or out is None:
         raise click.UsageError("--data and --out are needed to train")
     if resume is not None and start is not None:
@@ -177,7 +178,7 @@ def train(
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")
-    _check_runs(out, tunes, resume, force)
+    _check_runs([out] if len(tunes) == 1 else [out / tune for tune in tunes], resume, force)
     import torch
 
     from imgcodec.model import ModelConfig
@@ -199,9 +200,8 @@ def train(
         click.echo(path)
 
 
-def _check_runs(out: Path, tunes: tuple[str, ...], resume: Path | None, force: bool) -> None:
+def _check_runs(folders: list[Path], resume: Path | None, force: bool) -> None:
     """Refuse to write over the checkpoint of another run."""
-    folders = [out] if len(tunes) == 1 else [out / tune for tune in tunes]
     for path in (folder / "last.pt" for folder in folders):
         own = resume is not None and path.exists() and path.samefile(resume)
         if path.exists() and not own and not force:
