@@ -1,9 +1,12 @@
 """Training: data and losses by numbers, the loop by a clock that the tests turn by hand."""
 
+import bz2
 import copy
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import math
 import struct
 import sys
@@ -151,6 +154,55 @@ def test_read_crops_names_what_is_no_picture(tmp_path):
     (tmp_path / "a.tar").unlink()
     (tmp_path / "a.tar").symlink_to("/dev/zero")
     with pytest.raises(ImageError, match="is no regular file"):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_names_links_to_nothing(tmp_path):
+    for kind, goal in ((tarfile.SYMTYPE, "/no"), (tarfile.LNKTYPE, "no"), (tarfile.SYMTYPE, "l")):
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            link = tarfile.TarInfo("l")
+            link.type, link.linkname = kind, goal
+            archive.addfile(link)
+        with pytest.raises(ImageError, match=r"a\.tar: l: a link to nothing in the tar file$"):
+            data.read_crops(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gz", "bz2", "xz"])
+def test_read_crops_names_where_a_tar_is_damaged(tmp_path, kind):
+    write_pictures(tmp_path)
+    path = tmp_path / "a.tar"
+    pack = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind]
+    whole = pack(path.read_bytes())
+    path.write_bytes(whole)
+    assert len(data.read_crops(tmp_path)) == 5
+    half = len(whole) // 2
+    path.write_bytes(whole[:half])
+    with pytest.raises(ImageError, match=r"a\.tar: (\d\.png: )?the tar file cannot be read on: "):
+        data.read_crops(tmp_path)
+    path.write_bytes(whole[:half] + bytes(64) + whole[half + 64 :])
+    with pytest.raises(ImageError, match=r"^[^\n]*a\.tar: [^\n]*$"):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_limits_bytes_and_pixels(tmp_path, monkeypatch):
+    content = as_file(picture(1), "PNG")
+    write_tar(tmp_path / "a.tar", {"1.png": content})
+    monkeypatch.setattr(data, "MAX_BYTES", len(content))
+    monkeypatch.setattr(data, "MAX_PIXELS", SIDE**2)
+    assert len(data.read_crops(tmp_path)) == 1
+    monkeypatch.setattr(data, "MAX_PIXELS", SIDE**2 - 1)
+    with pytest.raises(ImageError, match=r"a\.tar: 1\.png: 64x64 pixels, at most 4095 wanted$"):
+        data.read_crops(tmp_path)
+    monkeypatch.setattr(data, "MAX_BYTES", len(content) - 1)
+    with pytest.raises(ImageError, match=r"a\.tar: 1\.png: is larger than \d+ bytes$"):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_refuses_many_pixels_without_a_warning(tmp_path):
+    many = io.BytesIO()
+    Image.new("1", (10000, 10000)).save(many, "PNG")
+    write_tar(tmp_path / "a.tar", {"many.png": many.getvalue()})
+    with pytest.raises(ImageError, match=r"a\.tar: many\.png: no picture to train on$"):
         data.read_crops(tmp_path)
 
 
