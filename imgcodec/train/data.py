@@ -28,6 +28,7 @@ MOST_NOISE = 4 / 255  # standard deviation
 LUMA = (0.299, 0.587, 0.114)
 MAX_PIXELS = 2**26  # of a picture
 MAX_BYTES = 2**28  # of its file: those of so many pixels without compression, and some
+_DEEP = ("I", "F")  # how the names of Pillow's modes of more than 8 bits begin
 _TAR_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, lzma.LZMAError, zlib.error)
 _PICTURE_ERRORS = (  # of Pillow's plugins, on damaged files
     OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
@@ -186,6 +187,15 @@ def _decode(named: tuple[str, bytes]) -> NDArray[np.uint8]:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise ImageError(f"{name}: {width}x{height} pixels, at most {MAX_PIXELS} wanted")
+            if picture.mode.startswith(_DEEP):
+                raise ImageError(f"{name}: has more than 8 bits a sample")
+            if picture.has_transparency_data and _alpha(picture).min() < 255:
+                raise ImageError(f"{name}: has transparent pixels")
             return np.asarray(picture.convert("RGB"))
     except _PICTURE_ERRORS as error:
         raise ImageError(f"{name}: no picture to train on") from error
+
+
+def _alpha(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return how opaque each pixel is, uint8 (H, W)."""
+    return np.asarray(picture.convert("RGBA").getchannel("A"))

@@ -206,6 +206,30 @@ def test_read_crops_refuses_many_pixels_without_a_warning(tmp_path):
         data.read_crops(tmp_path)
 
 
+def test_read_crops_refuses_what_has_more_than_8_bits(tmp_path):
+    deep = picture(1)[..., 0]
+    for number, kind in enumerate((np.uint16, np.int32, np.float32)):
+        content = as_file(deep.astype(kind), "PNG" if kind == np.uint16 else "TIFF")
+        write_tar(tmp_path / "a.tar", {"8.png": as_file(deep, "PNG"), f"{number}": content})
+        with pytest.raises(ImageError, match=rf"a\.tar: {number}: has more than 8 bits a sample$"):
+            data.read_crops(tmp_path)
+
+
+def test_read_crops_refuses_what_is_not_opaque(tmp_path):
+    alpha = np.full((SIDE, SIDE, 1), 255, np.uint8)
+    opaque = as_file(np.concatenate([picture(1), alpha], 2), "PNG")
+    write_tar(tmp_path / "a.tar", {"opaque.png": opaque})
+    found = data.read_crops(tmp_path).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(found[0], picture(1))
+    alpha[3, 5] = 254
+    clear = as_file(np.concatenate([picture(1), alpha], 2), "PNG")
+    grey = picture(1)[..., 0]
+    for content in (clear, as_file(grey, "PNG", transparency=int(grey[0, 0]))):
+        write_tar(tmp_path / "a.tar", {"opaque.png": opaque, "2.png": content})
+        with pytest.raises(ImageError, match=r"a\.tar: 2\.png: has transparent pixels$"):
+            data.read_crops(tmp_path)
+
+
 def test_read_crops_refuses_a_damaged_tar(tmp_path):
     (tmp_path / "a.tar").write_bytes(b"no tar at all" * 100)
     with pytest.raises(AicError):
