@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imgcodec import files
 from imgcodec.cli.checks import check_apart, check_other
 from imgcodec.cli.options import (
     FORCE,
@@ -178,7 +179,8 @@ def train(
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")
-    _check_runs([out] if len(tunes) == 1 else [out / tune for tune in tunes], resume, force)
+    for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
+        _check_run(folder, resume, start, force)
     import torch
 
     from imgcodec.model import ModelConfig
@@ -200,9 +202,16 @@ def train(
         click.echo(path)
 
 
-def _check_runs(folders: list[Path], resume: Path | None, force: bool) -> None:
-    """Refuse to write over the checkpoint of another run."""
-    for path in (folder / "last.pt" for folder in folders):
-        own = resume is not None and path.exists() and path.samefile(resume)
+def _check_run(folder: Path, resume: Path | None, start: Path | None, force: bool) -> None:
+    """Refuse to write over what another run left, and over what this one starts from."""
+    last = folder / "last.pt"
+    own = resume is not None and last.exists() and last.samefile(resume)
+    for path in (last, folder / "log.jsonl", folder / "curves.png"):
+        if start is not None:
+            check_apart(start, path)
         if path.exists() and not own and not force:
             raise AicError(f"{path}: exists, is of another run, and is kept without --force")
+        if folder.exists():
+            files.check_free(path, force=True)
+        else:
+            files.check_makeable(path)

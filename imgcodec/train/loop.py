@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from imgcodec import files
 from imgcodec.errors import AicError
 from imgcodec.metrics import pchip
 from imgcodec.model import ModelConfig
@@ -127,6 +128,9 @@ def train(
 
     if share_done() >= 1:
         raise AicError(f"{resume} has been trained for {elapsed / 60:.0f} minutes already")
+    for run in runs:
+        if resume is None or not (run.target.exists() and run.target.samefile(resume)):
+            files.remove(run.log)  # of another run
     ends = schedule.ends(fresh, final_crop is not None)
     while (progress := share_done()) < 1:
         started = time.perf_counter()

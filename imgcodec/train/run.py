@@ -22,6 +22,7 @@ from imgcodec.train.checkpoint import load_start, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
 from imgcodec.train.trainee import PARTS, Trainee
 
+DRAWN = ("elapsed_s", "loss", "bd_rate_jpeg")  # of a row of the log
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
@@ -34,6 +35,7 @@ class Run:
         only: what of it learns, see `Trainee`.
         settles: whether it has context models that the weights that it began with lack.
         target: its checkpoint.
+        log: rows of JSON, one a validation.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Run:
             least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
             raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
         out.mkdir(parents=True, exist_ok=True)
-        self.target, self._log, self._curves = (
+        self.target, self.log, self._curves = (
             out / name for name in ("last.pt", "log.jsonl", "curves.png")
         )
         self.fresh = state["fresh"] if state else start is None
@@ -121,7 +123,7 @@ class Run:
             "scores": curve.scores,
             "bd_rate_jpeg": validate.bd_rate_of(self._anchor, curve),  # None: nothing in common
         }
-        files.append_line(self._log, json.dumps(row))
+        files.append_line(self.log, json.dumps(row))
         masses = None
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
@@ -129,7 +131,7 @@ class Run:
         save_checkpoint(
             self.target, trainee, elapsed_s, began, self._estimates, masses, self._half
         )
-        draw(self._log, self._curves)
+        draw(self.log, self._curves)
 
 
 def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
@@ -191,8 +193,9 @@ def draw(log: Path, target: Path) -> None:
     files.write_bytes(target, drawn.getvalue(), force=True)
 
 
-def _whole_rows(log: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a log, but for one that was cut off as it was written."""
-    for line in log.read_text().splitlines():
-        with suppress(ValueError):
-            yield json.loads(line)
+def _whole_rows(log: Path) -> Iterator[dict[str, float]]:
+    """Yield what is drawn of a log, but for rows that were cut off or are none of a run."""
+    for line in log.read_text(errors="replace").splitlines():
+        with suppress(ValueError, TypeError, LookupError, OverflowError):
+            row = json.loads(line)
+            yield {key: math.nan if row[key] is None else float(row[key]) for key in DRAWN}

@@ -1,6 +1,7 @@
 """`aic train`: what it refuses before it works, and what it leaves."""
 
 import re
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -44,3 +45,45 @@ def test_a_tune_given_twice_counts_once(aic, runs, tmp_path):
     (tmp_path / "run" / "last.pt").write_bytes(b"weeks of work")
     assert_refused(aic(*twice), "run/last.pt: exists, is of another run")
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize("name", ["last.pt", "log.jsonl", "curves.png"])
+def test_what_lies_in_the_folder_of_a_run_is_kept(aic, runs, tmp_path, name):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / name).write_bytes(b"\xff")
+    assert_refused(aic("--out", out), rf"run/{name}: exists, is of another run")
+    assert runs == []
+    assert aic("--out", out, "--force").exit_code == 0
+    (out / name).unlink()
+    (out / name).mkdir()
+    assert_refused(aic("--out", out, "--force"), rf"run/{name}: is not a regular file")
+    assert len(runs) == 1
+
+
+def test_a_resumed_run_may_replace_its_own_files(aic, runs, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in ("last.pt", "log.jsonl", "curves.png"):
+        (out / name).write_bytes(b"own")
+    assert aic("--out", out, "--resume", out / "last.pt").exit_code == 0
+    (tmp_path / "other.pt").write_bytes(b"another")
+    assert_refused(aic("--out", out, "--resume", tmp_path / "other.pt"), "of another run")
+    assert len(runs) == 1
+
+
+def test_the_folder_of_a_run_has_to_be_makeable(aic, runs, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    assert_refused(aic("--out", tmp_path / "file" / "run"), "file is no folder")
+    assert aic("--out", tmp_path / "deep" / "run").exit_code == 0
+
+
+def test_what_a_run_starts_from_is_never_written_over(aic, runs, tmp_path, tiny_weights):
+    start = tmp_path / "run" / "psnr" / "last.pt"
+    start.parent.mkdir(parents=True)
+    shutil.copy(tiny_weights, start)
+    words = "--start", start, "--force", "--out"
+    assert_refused(aic(*words, start.parent), "last.pt: is input and output at once")
+    several = "--tune", "psnr", "--tune", "eye"
+    assert_refused(aic(*words, tmp_path / "run", *several), "last.pt: is input and output at once")
+    assert runs == []

@@ -814,6 +814,16 @@ def test_resume_goes_on_where_the_checkpoint_ends(clock, watch, pictures, tmp_pa
     assert [row["elapsed_s"] for row in rows] == [round(TICK * k, 1) for k in range(1, 9)]
 
 
+def test_a_new_run_begins_a_new_log(clock, pictures, tmp_path):
+    first = short(pictures, tmp_path / "a")
+    for out, options in (("a", {}), ("b", {}), ("b", {"resume": first, "minutes": 2 * MINUTES})):
+        last = short(pictures, tmp_path / out, **options)
+        steps = [row["step"] for row in read_log(tmp_path / out)]
+        assert steps == ([5, 6, 7, 8] if options else [1, 2, 3, 4])
+    short(pictures, tmp_path / "b", 3 * MINUTES, resume=last)  # its own goes on
+    assert [row["step"] for row in read_log(tmp_path / "b")] == list(range(5, 13))
+
+
 def test_resume_goes_on_from_the_average_too(clock, pictures, tmp_path):
     first = load(short(pictures, tmp_path / "a"))
     last = load(short(pictures, tmp_path / "b", 1.25 * MINUTES, resume=tmp_path / "a" / "last.pt"))
@@ -1161,3 +1171,14 @@ def test_a_torn_row_of_a_log_costs_itself_alone(tmp_path):
     run.draw(log, tmp_path / "curves.png")
     assert len(list(run._whole_rows(log))) == 2
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_foreign_rows_of_a_log_are_not_drawn(tmp_path):
+    log = tmp_path / "log.jsonl"
+    rows = [{"elapsed_s": 60, "loss": 1.0, "bd_rate_jpeg": None}, {"loss": 1.0}, [1], "text"]
+    rows.append({"elapsed_s": "long", "loss": [], "bd_rate_jpeg": {}})
+    log.write_bytes(b"\xff\xfe\n" + "\n".join(map(json.dumps, rows)).encode())
+    run.draw(log, tmp_path / "curves.png")
+    (row,) = run._whole_rows(log)
+    assert (row["elapsed_s"], row["loss"]) == (60, 1)
+    assert math.isnan(row["bd_rate_jpeg"])
