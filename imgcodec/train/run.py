@@ -13,12 +13,9 @@ import torch
 from torch import Tensor
 
 from imgcodec import files
-from imgcodec.errors import AicError
-from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
-from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.train import validate
-from imgcodec.train.checkpoint import load_start, save_checkpoint
+from imgcodec.train.checkpoint import Start, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
 from imgcodec.train.trainee import PARTS, Trainee
 
@@ -39,8 +36,8 @@ class Run:
     """
 
     def __init__(
-        self, out: Path, config: ModelConfig, crops: Tensor, held: Tensor, crop: int,
-        objective: str, half: bool, start: Path | None, state: dict[str, Any] | None,
+        self, out: Path, config: ModelConfig, crops: Tensor, held: Tensor,
+        objective: str, half: bool, start: Start | None, state: dict[str, Any] | None,
         only: str | None,
     ) -> None:  # fmt: skip
         """Begin, or go on.
@@ -50,19 +47,12 @@ class Run:
             config: sizes of the model.
             crops: uint8 (N, 3, H, W) pictures that are trained on, on the device of the model.
             held: the same, that validate.
-            crop: side of the smallest patches, px.
             objective: see `Trainee`.
             half: whether checkpoints are small, see `save_checkpoint`.
-            start: checkpoint or weights file that the model begins with, see `adopt`.
+            start: what the model begins with, see `adopt`.
             state: a checkpoint to go on from.
             only: what learns of a new run.
-
-        Raises:
-            AicError: pictures or patches are too small for the metric, or `start` is no such file.
         """
-        if config.levelled and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
-            least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
-            raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
         out.mkdir(parents=True, exist_ok=True)
         self.target, self.log, self._curves = (
             out / name for name in ("last.pt", "log.jsonl", "curves.png")
@@ -77,9 +67,8 @@ class Run:
         self._estimates: Tensor | None = state.get("estimates") if state else None
         new = set()
         if start:
-            begun = load_start(start)
-            new = adopt(model, begun.weights)
-            self._estimates = begun.masses
+            new = adopt(model, start.weights)
+            self._estimates = start.masses
         model.to(crops.device)
         if not self.fresh and config.expansion:
             if self._estimates is None:

@@ -958,8 +958,10 @@ def test_training_for_structure(metric, most, pictures, tmp_path, monkeypatch):
 
 def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
     config = replace(TINY, metric="ms-ssim")
-    with pytest.raises(AicError, match="crops and pictures of 161 pixels"):
-        short(pictures, tmp_path / "run", patches=4, crop=160, config=config)
+    both = {"psnr": TINY, "ms-ssim": config}
+    with pytest.raises(AicError, match="ms-ssim needs crops and pictures of 161 pixels"):
+        short(tmp_path / "not read", tmp_path / "run", patches=4, crop=160, configs=both)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_not_resumed(clock, pictures, tmp_path):
