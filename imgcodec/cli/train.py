@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, check_other
@@ -181,6 +182,8 @@ def train(
         raise click.UsageError(f"several --tune and {other} exclude each other")
     for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
         _check_run(folder, resume, start, force)
+    if resume is not None:
+        _check_resumed(resume, settings["objective"], config, tunes)
     import torch
 
     from imgcodec.model import ModelConfig
@@ -215,3 +218,31 @@ def _check_run(folder: Path, resume: Path | None, start: Path | None, force: boo
             files.check_free(path, force=True)
         else:
             files.check_makeable(path)
+
+
+def _check_resumed(
+    resume: Path, objective: str, config: str | None, tunes: tuple[str, ...]
+) -> None:
+    """Refuse what is asked for and is not what a run that goes on was begun with."""
+    asked = [name for name in ("objective", "config", "tunes") if _given(name)]
+    if not asked:
+        return
+    from imgcodec.model import ModelConfig
+    from imgcodec.perceptual.distortion import TUNE_OF_METRIC
+    from imgcodec.train.checkpoint import load_checkpoint
+
+    state = load_checkpoint(resume)
+    own = ModelConfig(**state["config"])
+    sizes = ModelConfig.paper() if config == "paper" else ModelConfig()
+    if "objective" in asked and state.get("objective", objective) != objective:
+        raise AicError(f"{resume}: was begun with another --loss, {state['objective']}")
+    if "config" in asked and replace(own, metric=sizes.metric) != sizes:
+        raise AicError(f"{resume}: was begun with other sizes than those of --config {config}")
+    if "tunes" in asked and tunes != (TUNE_OF_METRIC[own.metric],):
+        raise AicError(f"{resume}: was begun with another --tune, {TUNE_OF_METRIC[own.metric]}")
+
+
+def _given(name: str) -> bool:
+    """Whether an option was given on the command line, by the name of its parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT

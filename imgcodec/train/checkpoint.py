@@ -20,6 +20,7 @@ from imgcodec.train.trainee import Trainee, groups
 
 WEIGHTS = {"config", "average"}  # what a new run or an export needs
 PARTS = WEIGHTS | {"model", "optimiser", "step", "elapsed_s", "fresh"}
+OBJECTIVES = ("rd", "paper")
 MOST_STEPS = 2**32
 
 
@@ -38,7 +39,8 @@ def save_checkpoint(
         path: where to.
         trainee: the model as trained, the moving average of its weights, and the optimiser.
         elapsed_s: training time, seconds.
-        began: "fresh", "settles" and "only", how the run began, see `imgcodec.train.run`.
+        began: "fresh", "settles", "only" and "objective", how the run began, see
+            `imgcodec.train.run`.
         estimates: mass table that the run counts bits by, None for the logistic distribution.
         masses: mass table that is fitted to these weights, None while training goes on.
         half: whether to write the average alone, and the transforms' weights as float16.
@@ -120,6 +122,8 @@ def _check(state: dict[str, Any], config: ModelConfig) -> None:
         raise ValueError("how the run began is not said")
     if state.get("only") not in (None, *LEARNING):
         raise ValueError(f"only {state['only']}")
+    if state.get("objective", "rd") not in OBJECTIVES:
+        raise ValueError(f"objective {state['objective']}")
 
 
 def _check_weights(tensors: dict[str, Tensor], model: Model) -> None:

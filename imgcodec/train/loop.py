@@ -59,9 +59,10 @@ def train(
             with integers and real cells from their first step.
         device: "cpu" or "cuda".
         threads: CPU threads, None for torch's choice.
-        objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11).
+        objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11). A resumed
+            run keeps its own, if its checkpoint says it.
         configs: sizes of new models, by the folder below `out` of each; None for one of the
-            shipped sizes, in `out` itself.
+            shipped sizes, in `out` itself. A resumed run keeps its own.
         seed: of everything random.
         batch: patches a step.
         crop: side of a patch, px, a multiple of 8.
@@ -89,6 +90,7 @@ def train(
     state = load_checkpoint(resume) if resume else None
     if state:
         configs = {".": ModelConfig(**state["config"])}
+        objective = state.get("objective", objective)
     configs = configs or {".": ModelConfig()}
     for config in configs.values():
         if config.levelled and min(sides) < MS_SSIM_MIN_SIDE:

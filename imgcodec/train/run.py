@@ -30,6 +30,7 @@ class Run:
         trainee: the model, its average and its optimiser.
         fresh: whether the model began with random weights.
         only: what of it learns, see `Trainee`.
+        objective: what it learns for, see `Trainee`.
         settles: whether it has context models that the weights that it began with lack.
         target: its checkpoint.
         log: rows of JSON, one a validation.
@@ -77,6 +78,7 @@ class Run:
         settles = any(name.startswith(PARTS["contexts"]) for name in new)
         self.settles = state.get("settles", not self.fresh) if state else settles
         self.only = state.get("only") if state else only
+        self.objective = objective
         self.trainee = Trainee(model, objective, self.fresh, self.only)
         if state:
             self.trainee.resume(state["average"], state["optimiser"], state["step"])
@@ -116,7 +118,12 @@ class Run:
         masses = None
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
-        began = {"fresh": self.fresh, "settles": self.settles, "only": self.only}
+        began = {
+            "fresh": self.fresh,
+            "settles": self.settles,
+            "only": self.only,
+            "objective": self.objective,
+        }
         save_checkpoint(
             self.target, trainee, elapsed_s, began, self._estimates, masses, self._half
         )

@@ -84,6 +84,7 @@ WRONG = [
     ("fresh", 1),
     ("settles", "no"),
     ("only", "foo"),
+    ("objective", "foo"),
 ]
 
 

@@ -2,13 +2,18 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 from click.testing import CliRunner
 from test_train import write_pictures
+from tiny import TINY, build
 
 from imgcodec import cli
+from imgcodec.model import ModelConfig
 from imgcodec.train import loop
+from imgcodec.train.trainee import Trainee
 
 
 @pytest.fixture
@@ -87,3 +92,32 @@ def test_what_a_run_starts_from_is_never_written_over(aic, runs, tmp_path, tiny_
     several = "--tune", "psnr", "--tune", "eye"
     assert_refused(aic(*words, tmp_path / "run", *several), "last.pt: is input and output at once")
     assert runs == []
+
+
+def write_checkpoint(path, config, **more):
+    model = build(config)
+    optimiser = Trainee(model, "rd").optimiser.state_dict()
+    began = {"fresh": True, "step": 4, "elapsed_s": 2.0, **more}
+    weights = {"average": model.state_dict(), "model": model.state_dict(), "optimiser": optimiser}
+    torch.save({"config": config.as_dict(), **weights, **began}, path)
+    return path
+
+
+def test_a_resumed_run_is_the_one_that_was_begun(aic, runs, tmp_path):
+    paper = write_checkpoint(tmp_path / "paper.pt", ModelConfig.paper(), objective="paper")
+    eye = write_checkpoint(tmp_path / "eye.pt", replace(TINY, metric="eye"))
+    words = "--out", tmp_path / "run", "--resume"
+    for path, *more in (
+        (paper,), (paper, "--loss", "paper", "--config", "paper"), (eye, "--tune", "eye"),
+        (eye, "--loss", "paper"),
+    ):  # fmt: skip
+        assert aic(*words, path, *more).exit_code == 0
+    assert len(runs) == 4
+    assert_refused(aic(*words, paper, "--loss", "rd"), "begun with another --loss, paper")
+    assert_refused(aic(*words, paper, "--config", "aic"), "other sizes than those of --config aic")
+    assert_refused(aic(*words, paper, "--tune", "eye"), "begun with another --tune, psnr")
+    assert_refused(aic(*words, eye, "--tune", "psnr"), "begun with another --tune, eye")
+    assert_refused(aic(*words, eye, "--config", "aic"), "other sizes than those of --config aic")
+    (tmp_path / "foreign.pt").write_bytes(b"")
+    assert_refused(aic(*words, tmp_path / "foreign.pt", "--tune", "eye"), "is not a checkpoint")
+    assert len(runs) == 4

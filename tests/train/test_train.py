@@ -814,6 +814,21 @@ def test_resume_goes_on_where_the_checkpoint_ends(clock, watch, pictures, tmp_pa
     assert [row["elapsed_s"] for row in rows] == [round(TICK * k, 1) for k in range(1, 9)]
 
 
+def test_a_resumed_run_keeps_its_objective(clock, watch, pictures, tmp_path):
+    first = short(pictures, tmp_path / "run", config=PAPER, objective="paper")
+    assert load(first)["objective"] == "paper"
+    last = short(pictures, tmp_path / "run", 2 * MINUTES, resume=first)
+    assert load(last)["objective"] == "paper"
+    assert not any(step.real for step in watch)  # as the paper's loss has it
+    rows = read_log(tmp_path / "run")
+    assert rows[-1]["learning_rate"] == loss.paper_learning_rate(8, 32 * 32, 16)
+    state = load(last)
+    del state["objective"]  # as older checkpoints are
+    torch.save(state, tmp_path / "old.pt")
+    older = short(pictures, tmp_path / "a", 3 * MINUTES, resume=tmp_path / "old.pt")
+    assert load(older)["objective"] == "rd"
+
+
 def test_a_new_run_begins_a_new_log(clock, pictures, tmp_path):
     first = short(pictures, tmp_path / "a")
     for out, options in (("a", {}), ("b", {}), ("b", {"resume": first, "minutes": 2 * MINUTES})):
