@@ -24,6 +24,7 @@ from imgcodec.cli.options import (
 from imgcodec.errors import AicError
 from imgcodec.releases import TUNES
 
+EXPORTING = ("target", "resume", "data", "force")  # parameters that --export goes with
 TRAINING = combine(
     click.option(
         "--data", type=READ_DIR, metavar="DIR", help="Folder of the training pictures' tar files."
@@ -158,8 +159,12 @@ def train(
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
     if target is not None:
-        if resume is None or out is not None:
-            raise click.UsageError("--export goes with --resume, without --out")
+        if resume is None:
+            raise click.UsageError("--export goes with --resume")
+        for parameter in click.get_current_context().command.params:
+            name = parameter.name or ""
+            if name not in EXPORTING and _given(name):
+                raise click.UsageError(f"{parameter.opts[0]} does not go with --export")
         check_apart(resume, target)
         check_other(target, force)
         from imgcodec.train.export import export
@@ -180,6 +185,8 @@ def train(
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")
+    if config == "paper" and _given("tunes"):
+        raise click.UsageError("--tune and --config paper exclude each other")
     for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
         _check_run(folder, resume, start, force)
     if resume is not None:

@@ -94,6 +94,29 @@ def test_what_a_run_starts_from_is_never_written_over(aic, runs, tmp_path, tiny_
     assert runs == []
 
 
+def assert_usage(result, reason):
+    """Exit code 2, the reason on stderr."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Error: {reason}\n" in result.stderr
+
+
+def test_options_that_mean_nothing_are_refused(aic, runs, tmp_path):
+    out = "--out", tmp_path / "run"
+    paper = "--config", "paper", "--tune", "psnr"
+    assert_usage(aic(*out, *paper), "--tune and --config paper exclude each other")
+    for name, *value in (
+        ("--out", tmp_path), ("--start", tmp_path / "pictures" / "a.tar"), ("--minutes", "1"),
+        ("--tune", "psnr"), ("--loss", "rd"), ("--config", "aic"), ("--seed", "0"), ("--half",),
+        ("--threads", "1"),
+    ):  # fmt: skip
+        words = "--resume", tmp_path / "pictures" / "a.tar", "--export", tmp_path / "w"
+        command = [str(word) for word in ("train", *words, name, *value)]
+        result = CliRunner().invoke(cli.main, command)
+        assert_usage(result, f"{name} does not go with --export")
+    assert runs == []
+    assert not (tmp_path / "w").exists()
+
+
 def write_checkpoint(path, config, **more):
     model = build(config)
     optimiser = Trainee(model, "rd").optimiser.state_dict()
