@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from imgcodec import files
 from imgcodec.cli.checks import check_apart, check_other
 from imgcodec.cli.options import (
     FORCE,
@@ -22,6 +24,7 @@ from imgcodec.cli.options import (
 from imgcodec.errors import AicError
 from imgcodec.releases import TUNES
 
+EXPORTING = ("target", "resume", "data", "force")  # parameters that --export goes with
 TRAINING = combine(
     click.option(
         "--data", type=READ_DIR, metavar="DIR", help="Folder of the training pictures' tar files."
@@ -156,14 +159,19 @@ def train(
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
     if target is not None:
-        if resume is None or out is not None:
-            raise click.UsageError("--export goes with --resume, without --out")
+        if resume is None:
+            raise click.UsageError("--export goes with --resume")
+        for parameter in click.get_current_context().command.params:
+            name = parameter.name or ""
+            if name not in EXPORTING and _given(name):
+                raise click.UsageError(f"{parameter.opts[0]} does not go with --export")
         check_apart(resume, target)
         check_other(target, force)
         from imgcodec.train.export import export
 
         export(resume, target, data)
         return
+    tunes = tuple(dict.fromkeys(tunes))
     if data is None or out is None:
         raise click.UsageError("--data and --out are needed to train")
     if resume is not None and start is not None:
@@ -177,7 +185,12 @@ def train(
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")
-    _check_runs(out, tunes, resume, force)
+    if config == "paper" and _given("tunes"):
+        raise click.UsageError("--tune and --config paper exclude each other")
+    for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
+        _check_run(folder, resume, start, force)
+    if resume is not None:
+        _check_resumed(resume, settings["objective"], config, tunes)
     import torch
 
     from imgcodec.model import ModelConfig
@@ -199,10 +212,44 @@ def train(
         click.echo(path)
 
 
-def _check_runs(out: Path, tunes: tuple[str, ...], resume: Path | None, force: bool) -> None:
-    """Refuse to write over the checkpoint of another run."""
-    folders = [out] if len(tunes) == 1 else [out / tune for tune in tunes]
-    for path in (folder / "last.pt" for folder in folders):
-        own = resume is not None and path.exists() and path.samefile(resume)
+def _check_run(folder: Path, resume: Path | None, start: Path | None, force: bool) -> None:
+    """Refuse to write over what another run left, and over what this one starts from."""
+    last = folder / "last.pt"
+    own = resume is not None and last.exists() and last.samefile(resume)
+    for path in (last, folder / "log.jsonl", folder / "curves.png"):
+        if start is not None:
+            check_apart(start, path)
         if path.exists() and not own and not force:
             raise AicError(f"{path}: exists, is of another run, and is kept without --force")
+        if folder.exists():
+            files.check_free(path, force=True)
+        else:
+            files.check_makeable(path)
+
+
+def _check_resumed(
+    resume: Path, objective: str, config: str | None, tunes: tuple[str, ...]
+) -> None:
+    """Refuse what is asked for and is not what a run that goes on was begun with."""
+    asked = [name for name in ("objective", "config", "tunes") if _given(name)]
+    if not asked:
+        return
+    from imgcodec.model import ModelConfig
+    from imgcodec.perceptual.distortion import TUNE_OF_METRIC
+    from imgcodec.train.checkpoint import load_checkpoint
+
+    state = load_checkpoint(resume)
+    own = ModelConfig(**state["config"])
+    sizes = ModelConfig.paper() if config == "paper" else ModelConfig()
+    if "objective" in asked and state.get("objective", objective) != objective:
+        raise AicError(f"{resume}: was begun with another --loss, {state['objective']}")
+    if "config" in asked and replace(own, metric=sizes.metric) != sizes:
+        raise AicError(f"{resume}: was begun with other sizes than those of --config {config}")
+    if "tunes" in asked and tunes != (TUNE_OF_METRIC[own.metric],):
+        raise AicError(f"{resume}: was begun with another --tune, {TUNE_OF_METRIC[own.metric]}")
+
+
+def _given(name: str) -> bool:
+    """Whether an option was given on the command line, by the name of its parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT

@@ -1,10 +1,15 @@
 """Training pictures: tar files of crops, and rendered pages, made once and kept in memory."""
 
 import io
+import lzma
+import struct
 import tarfile
+import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -14,25 +19,33 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.errors import ImageError
+from imgcodec.files import reason
 from imgcodec.perceptual.filters import constant
 from imgcodec.train.pages import pages
 
 VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994
 MOST_NOISE = 4 / 255  # standard deviation
 LUMA = (0.299, 0.587, 0.114)
+MAX_PIXELS = 2**26  # of a picture
+MAX_BYTES = 2**28  # of its file: those of so many pixels without compression, and some
+_DEEP = ("I", "F")  # how the names of Pillow's modes of more than 8 bits begin
+_TAR_ERRORS = (tarfile.TarError, OSError, EOFError, ValueError, lzma.LZMAError, zlib.error)
+_PICTURE_ERRORS = (  # of Pillow's plugins, on damaged files
+    OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
+    AttributeError, NotImplementedError, struct.error, zlib.error,
+    Image.DecompressionBombError, Image.DecompressionBombWarning,
+)  # fmt: skip
 
 
 def read_crops(folder: Path) -> Tensor:
     """Return all crops of the tar files in `folder`, uint8 (N, 3, H, W).
 
     Raises:
-        ImageError: there is none, or their sizes differ.
+        ImageError: there is none, one cannot be read, or their sizes differ.
     """
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            crops = list(pool.map(_decode, _members(folder)))
-    except (tarfile.TarError, OSError) as error:
-        raise ImageError(f"cannot read the tar files of {folder}: {error}") from error
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        crops = list(pool.map(_decode, _members(folder)))
     if not crops:
         raise ImageError(f"no pictures in tar files of {folder}")
     if len({crop.shape for crop in crops}) > 1:
@@ -144,17 +157,45 @@ def _members(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.glob("*.tar")):
         if not path.is_file():
             raise ImageError(f"{path}: is no regular file")
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member)
-                if file is not None:
-                    yield f"{path}: {member.name}", file.read()
+        name = str(path)
+        try:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    name = f"{path}: {member.name}"
+                    file = archive.extractfile(member)
+                    if file is not None:
+                        yield name, _content(file, name)
+        except (KeyError, RecursionError) as error:
+            raise ImageError(f"{name}: a link to nothing in the tar file") from error
+        except _TAR_ERRORS as error:
+            raise ImageError(f"{name}: the tar file cannot be read on: {reason(error)}") from error
+
+
+def _content(file: IO[bytes], name: str) -> bytes:
+    """Return the bytes of a file in a tar file; a sparse one may claim any number."""
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
+        raise ImageError(f"{name}: is larger than {MAX_BYTES} bytes")
+    file.seek(0)
+    return file.read()
 
 
 def _decode(named: tuple[str, bytes]) -> NDArray[np.uint8]:
+    """Return the pixels of a picture file, uint8 (H, W, 3)."""
     name, data = named
     try:
         with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(f"{name}: {width}x{height} pixels, at most {MAX_PIXELS} wanted")
+            if picture.mode.startswith(_DEEP):
+                raise ImageError(f"{name}: has more than 8 bits a sample")
+            if picture.has_transparency_data and _alpha(picture).min() < 255:
+                raise ImageError(f"{name}: has transparent pixels")
             return np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _PICTURE_ERRORS as error:
         raise ImageError(f"{name}: no picture to train on") from error
+
+
+def _alpha(picture: Image.Image) -> NDArray[np.uint8]:
+    """Return how opaque each pixel is, uint8 (H, W)."""
+    return np.asarray(picture.convert("RGBA").getchannel("A"))

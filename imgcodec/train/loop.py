@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from imgcodec import files
 from imgcodec.errors import AicError
-from imgcodec.metrics import pchip
+from imgcodec.metrics import MS_SSIM_MIN_SIDE, pchip
 from imgcodec.model import ModelConfig
+from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.train import data, loss, schedule
-from imgcodec.train.checkpoint import load_checkpoint
+from imgcodec.train.checkpoint import load_checkpoint, load_start
 from imgcodec.train.run import Run
 from imgcodec.train.schedule import LEARNING_RATE
 
@@ -57,9 +59,10 @@ def train(
             with integers and real cells from their first step.
         device: "cpu" or "cuda".
         threads: CPU threads, None for torch's choice.
-        objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11).
+        objective: "rd" (rate + lambda * distortion) or "paper", equations (9) to (11). A resumed
+            run keeps its own, if its checkpoint says it.
         configs: sizes of new models, by the folder below `out` of each; None for one of the
-            shipped sizes, in `out` itself.
+            shipped sizes, in `out` itself. A resumed run keeps its own.
         seed: of everything random.
         batch: patches a step.
         crop: side of a patch, px, a multiple of 8.
@@ -84,6 +87,16 @@ def train(
     for side in sides:
         if side % 8:
             raise AicError(f"crop {side} is not a multiple of 8")
+    state = load_checkpoint(resume) if resume else None
+    if state:
+        configs = {".": ModelConfig(**state["config"])}
+        objective = state.get("objective", objective)
+    configs = configs or {".": ModelConfig()}
+    for config in configs.values():
+        if config.levelled and min(sides) < MS_SSIM_MIN_SIDE:
+            least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
+            raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
+    begun_with = load_start(start) if start else None
     pchip()  # a run without it would end at its first BD-rate
     if threads:
         torch.set_num_threads(threads)
@@ -95,15 +108,10 @@ def train(
     crops = data.with_pages(crops, pages, seed)
     crops, held = crops.to(device), data.middle(held, VALIDATION_SIDE).to(device)
 
-    state = load_checkpoint(resume) if resume else None
-    if state:
-        configs = {".": ModelConfig(**state["config"])}
     runs = []
-    for name, config in (configs or {".": ModelConfig()}).items():
+    for name, config in configs.items():
         torch.manual_seed(seed)
-        runs.append(
-            Run(out / name, config, crops, held, min(sides), objective, half, start, state, only)
-        )
+        runs.append(Run(out / name, config, crops, held, objective, half, begun_with, state, only))
     fresh = runs[0].fresh
     step, elapsed = (state["step"], state["elapsed_s"]) if state else (0, 0.0)
     torch.manual_seed(seed + step)
@@ -127,6 +135,9 @@ def train(
 
     if share_done() >= 1:
         raise AicError(f"{resume} has been trained for {elapsed / 60:.0f} minutes already")
+    for run in runs:
+        if resume is None or not (run.target.exists() and run.target.samefile(resume)):
+            files.remove(run.log)  # of another run
     ends = schedule.ends(fresh, final_crop is not None)
     while (progress := share_done()) < 1:
         started = time.perf_counter()

@@ -13,15 +13,13 @@ import torch
 from torch import Tensor
 
 from imgcodec import files
-from imgcodec.errors import AicError
-from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import COEFFICIENTS, Model, ModelConfig
-from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.train import validate
-from imgcodec.train.checkpoint import load_start, save_checkpoint
+from imgcodec.train.checkpoint import Start, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
 from imgcodec.train.trainee import PARTS, Trainee
 
+DRAWN = ("elapsed_s", "loss", "bd_rate_jpeg")  # of a row of the log
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
 
@@ -32,13 +30,15 @@ class Run:
         trainee: the model, its average and its optimiser.
         fresh: whether the model began with random weights.
         only: what of it learns, see `Trainee`.
+        objective: what it learns for, see `Trainee`.
         settles: whether it has context models that the weights that it began with lack.
         target: its checkpoint.
+        log: rows of JSON, one a validation.
     """
 
     def __init__(
-        self, out: Path, config: ModelConfig, crops: Tensor, held: Tensor, crop: int,
-        objective: str, half: bool, start: Path | None, state: dict[str, Any] | None,
+        self, out: Path, config: ModelConfig, crops: Tensor, held: Tensor,
+        objective: str, half: bool, start: Start | None, state: dict[str, Any] | None,
         only: str | None,
     ) -> None:  # fmt: skip
         """Begin, or go on.
@@ -48,21 +48,14 @@ class Run:
             config: sizes of the model.
             crops: uint8 (N, 3, H, W) pictures that are trained on, on the device of the model.
             held: the same, that validate.
-            crop: side of the smallest patches, px.
             objective: see `Trainee`.
             half: whether checkpoints are small, see `save_checkpoint`.
-            start: checkpoint or weights file that the model begins with, see `adopt`.
+            start: what the model begins with, see `adopt`.
             state: a checkpoint to go on from.
             only: what learns of a new run.
-
-        Raises:
-            AicError: pictures or patches are too small for the metric, or `start` is no such file.
         """
-        if config.levelled and min(crop, *held.shape[2:]) < MS_SSIM_MIN_SIDE:
-            least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
-            raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
         out.mkdir(parents=True, exist_ok=True)
-        self.target, self._log, self._curves = (
+        self.target, self.log, self._curves = (
             out / name for name in ("last.pt", "log.jsonl", "curves.png")
         )
         self.fresh = state["fresh"] if state else start is None
@@ -75,9 +68,8 @@ class Run:
         self._estimates: Tensor | None = state.get("estimates") if state else None
         new = set()
         if start:
-            begun = load_start(start)
-            new = adopt(model, begun.weights)
-            self._estimates = begun.masses
+            new = adopt(model, start.weights)
+            self._estimates = start.masses
         model.to(crops.device)
         if not self.fresh and config.expansion:
             if self._estimates is None:
@@ -86,6 +78,7 @@ class Run:
         settles = any(name.startswith(PARTS["contexts"]) for name in new)
         self.settles = state.get("settles", not self.fresh) if state else settles
         self.only = state.get("only") if state else only
+        self.objective = objective
         self.trainee = Trainee(model, objective, self.fresh, self.only)
         if state:
             self.trainee.resume(state["average"], state["optimiser"], state["step"])
@@ -121,15 +114,20 @@ class Run:
             "scores": curve.scores,
             "bd_rate_jpeg": validate.bd_rate_of(self._anchor, curve),  # None: nothing in common
         }
-        files.append_line(self._log, json.dumps(row))
+        files.append_line(self.log, json.dumps(row))
         masses = None
         if fit and trainee.model.config.expansion:
             masses = fit_masses(trainee.average, chosen(self._crops))
-        began = {"fresh": self.fresh, "settles": self.settles, "only": self.only}
+        began = {
+            "fresh": self.fresh,
+            "settles": self.settles,
+            "only": self.only,
+            "objective": self.objective,
+        }
         save_checkpoint(
             self.target, trainee, elapsed_s, began, self._estimates, masses, self._half
         )
-        draw(self._log, self._curves)
+        draw(self.log, self._curves)
 
 
 def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
@@ -191,8 +189,9 @@ def draw(log: Path, target: Path) -> None:
     files.write_bytes(target, drawn.getvalue(), force=True)
 
 
-def _whole_rows(log: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a log, but for one that was cut off as it was written."""
-    for line in log.read_text().splitlines():
-        with suppress(ValueError):
-            yield json.loads(line)
+def _whole_rows(log: Path) -> Iterator[dict[str, float]]:
+    """Yield what is drawn of a log, but for rows that were cut off or are none of a run."""
+    for line in log.read_text(errors="replace").splitlines():
+        with suppress(ValueError, TypeError, LookupError, OverflowError):
+            row = json.loads(line)
+            yield {key: math.nan if row[key] is None else float(row[key]) for key in DRAWN}

@@ -59,13 +59,9 @@ class Trainee:
         self.step = 0
         self.parameters: list[Tensor] = list(model.parameters())
         self.averages = [p.requires_grad_(False) for p in self.average.parameters()]
-        contexts: list[Tensor] = [*model.code_context.parameters()]
-        contexts += model.level_context.parameters()
-        own = {id(parameter) for parameter in contexts}
-        trunks = [parameter for parameter in self.parameters if id(parameter) not in own]
         self.rates = torch.zeros(2, device=self.device)
         self.optimiser = torch.optim.Adam(
-            [{"params": contexts}, {"params": trunks}],
+            [{"params": group} for group in groups(model)],
             betas=(0.9, 0.98),
             eps=1e-9,
             fused=True,
@@ -86,7 +82,8 @@ class Trainee:
     def resume(self, average: dict[str, Tensor], optimiser: dict[str, object], step: int) -> None:
         """Go on from a checkpoint."""
         self.average.load_state_dict(average)
-        self.optimiser.load_state_dict(optimiser)
+        own = self.optimiser.state_dict()
+        self.optimiser.load_state_dict(own | {"state": optimiser["state"]})
         self._own_rates()
         self.step = step
 
@@ -200,6 +197,14 @@ class Trainee:
         """Let the optimiser read the learning rates from the tensor that is filled each step."""
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"], group["capturable"] = rate, self.on_cuda
+
+
+def groups(model: Model) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters of the context models and of the other networks."""
+    contexts: list[Tensor] = [*model.code_context.parameters()]
+    contexts += model.level_context.parameters()
+    own = {id(parameter) for parameter in contexts}
+    return contexts, [parameter for parameter in model.parameters() if id(parameter) not in own]
 
 
 def set_quantised(model: Model, on: bool) -> None:

@@ -1,9 +1,12 @@
 """Training: data and losses by numbers, the loop by a clock that the tests turn by hand."""
 
+import bz2
 import copy
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import math
 import struct
 import sys
@@ -152,6 +155,79 @@ def test_read_crops_names_what_is_no_picture(tmp_path):
     (tmp_path / "a.tar").symlink_to("/dev/zero")
     with pytest.raises(ImageError, match="is no regular file"):
         data.read_crops(tmp_path)
+
+
+def test_read_crops_names_links_to_nothing(tmp_path):
+    for kind, goal in ((tarfile.SYMTYPE, "/no"), (tarfile.LNKTYPE, "no"), (tarfile.SYMTYPE, "l")):
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            link = tarfile.TarInfo("l")
+            link.type, link.linkname = kind, goal
+            archive.addfile(link)
+        with pytest.raises(ImageError, match=r"a\.tar: l: a link to nothing in the tar file$"):
+            data.read_crops(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gz", "bz2", "xz"])
+def test_read_crops_names_where_a_tar_is_damaged(tmp_path, kind):
+    write_pictures(tmp_path)
+    path = tmp_path / "a.tar"
+    pack = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind]
+    whole = pack(path.read_bytes())
+    path.write_bytes(whole)
+    assert len(data.read_crops(tmp_path)) == 5
+    half = len(whole) // 2
+    path.write_bytes(whole[:half])
+    with pytest.raises(ImageError, match=r"a\.tar: (\d\.png: )?the tar file cannot be read on: "):
+        data.read_crops(tmp_path)
+    path.write_bytes(whole[:half] + bytes(64) + whole[half + 64 :])
+    with pytest.raises(ImageError, match=r"^[^\n]*a\.tar: [^\n]*$"):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_limits_bytes_and_pixels(tmp_path, monkeypatch):
+    content = as_file(picture(1), "PNG")
+    write_tar(tmp_path / "a.tar", {"1.png": content})
+    monkeypatch.setattr(data, "MAX_BYTES", len(content))
+    monkeypatch.setattr(data, "MAX_PIXELS", SIDE**2)
+    assert len(data.read_crops(tmp_path)) == 1
+    monkeypatch.setattr(data, "MAX_PIXELS", SIDE**2 - 1)
+    with pytest.raises(ImageError, match=r"a\.tar: 1\.png: 64x64 pixels, at most 4095 wanted$"):
+        data.read_crops(tmp_path)
+    monkeypatch.setattr(data, "MAX_BYTES", len(content) - 1)
+    with pytest.raises(ImageError, match=r"a\.tar: 1\.png: is larger than \d+ bytes$"):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_refuses_many_pixels_without_a_warning(tmp_path):
+    many = io.BytesIO()
+    Image.new("1", (10000, 10000)).save(many, "PNG")
+    write_tar(tmp_path / "a.tar", {"many.png": many.getvalue()})
+    with pytest.raises(ImageError, match=r"a\.tar: many\.png: no picture to train on$"):
+        data.read_crops(tmp_path)
+
+
+def test_read_crops_refuses_what_has_more_than_8_bits(tmp_path):
+    deep = picture(1)[..., 0]
+    for number, kind in enumerate((np.uint16, np.int32, np.float32)):
+        content = as_file(deep.astype(kind), "PNG" if kind == np.uint16 else "TIFF")
+        write_tar(tmp_path / "a.tar", {"8.png": as_file(deep, "PNG"), f"{number}": content})
+        with pytest.raises(ImageError, match=rf"a\.tar: {number}: has more than 8 bits a sample$"):
+            data.read_crops(tmp_path)
+
+
+def test_read_crops_refuses_what_is_not_opaque(tmp_path):
+    alpha = np.full((SIDE, SIDE, 1), 255, np.uint8)
+    opaque = as_file(np.concatenate([picture(1), alpha], 2), "PNG")
+    write_tar(tmp_path / "a.tar", {"opaque.png": opaque})
+    found = data.read_crops(tmp_path).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(found[0], picture(1))
+    alpha[3, 5] = 254
+    clear = as_file(np.concatenate([picture(1), alpha], 2), "PNG")
+    grey = picture(1)[..., 0]
+    for content in (clear, as_file(grey, "PNG", transparency=int(grey[0, 0]))):
+        write_tar(tmp_path / "a.tar", {"opaque.png": opaque, "2.png": content})
+        with pytest.raises(ImageError, match=r"a\.tar: 2\.png: has transparent pixels$"):
+            data.read_crops(tmp_path)
 
 
 def test_read_crops_refuses_a_damaged_tar(tmp_path):
@@ -738,6 +814,31 @@ def test_resume_goes_on_where_the_checkpoint_ends(clock, watch, pictures, tmp_pa
     assert [row["elapsed_s"] for row in rows] == [round(TICK * k, 1) for k in range(1, 9)]
 
 
+def test_a_resumed_run_keeps_its_objective(clock, watch, pictures, tmp_path):
+    first = short(pictures, tmp_path / "run", config=PAPER, objective="paper")
+    assert load(first)["objective"] == "paper"
+    last = short(pictures, tmp_path / "run", 2 * MINUTES, resume=first)
+    assert load(last)["objective"] == "paper"
+    assert not any(step.real for step in watch)  # as the paper's loss has it
+    rows = read_log(tmp_path / "run")
+    assert rows[-1]["learning_rate"] == loss.paper_learning_rate(8, 32 * 32, 16)
+    state = load(last)
+    del state["objective"]  # as older checkpoints are
+    torch.save(state, tmp_path / "old.pt")
+    older = short(pictures, tmp_path / "a", 3 * MINUTES, resume=tmp_path / "old.pt")
+    assert load(older)["objective"] == "rd"
+
+
+def test_a_new_run_begins_a_new_log(clock, pictures, tmp_path):
+    first = short(pictures, tmp_path / "a")
+    for out, options in (("a", {}), ("b", {}), ("b", {"resume": first, "minutes": 2 * MINUTES})):
+        last = short(pictures, tmp_path / out, **options)
+        steps = [row["step"] for row in read_log(tmp_path / out)]
+        assert steps == ([5, 6, 7, 8] if options else [1, 2, 3, 4])
+    short(pictures, tmp_path / "b", 3 * MINUTES, resume=last)  # its own goes on
+    assert [row["step"] for row in read_log(tmp_path / "b")] == list(range(5, 13))
+
+
 def test_resume_goes_on_from_the_average_too(clock, pictures, tmp_path):
     first = load(short(pictures, tmp_path / "a"))
     last = load(short(pictures, tmp_path / "b", 1.25 * MINUTES, resume=tmp_path / "a" / "last.pt"))
@@ -872,8 +973,10 @@ def test_training_for_structure(metric, most, pictures, tmp_path, monkeypatch):
 
 def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
     config = replace(TINY, metric="ms-ssim")
-    with pytest.raises(AicError, match="crops and pictures of 161 pixels"):
-        short(pictures, tmp_path / "run", patches=4, crop=160, config=config)
+    both = {"psnr": TINY, "ms-ssim": config}
+    with pytest.raises(AicError, match="ms-ssim needs crops and pictures of 161 pixels"):
+        short(tmp_path / "not read", tmp_path / "run", patches=4, crop=160, configs=both)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_not_resumed(clock, pictures, tmp_path):
@@ -1085,3 +1188,14 @@ def test_a_torn_row_of_a_log_costs_itself_alone(tmp_path):
     run.draw(log, tmp_path / "curves.png")
     assert len(list(run._whole_rows(log))) == 2
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_foreign_rows_of_a_log_are_not_drawn(tmp_path):
+    log = tmp_path / "log.jsonl"
+    rows = [{"elapsed_s": 60, "loss": 1.0, "bd_rate_jpeg": None}, {"loss": 1.0}, [1], "text"]
+    rows.append({"elapsed_s": "long", "loss": [], "bd_rate_jpeg": {}})
+    log.write_bytes(b"\xff\xfe\n" + "\n".join(map(json.dumps, rows)).encode())
+    run.draw(log, tmp_path / "curves.png")
+    (row,) = run._whole_rows(log)
+    assert (row["elapsed_s"], row["loss"]) == (60, 1)
+    assert math.isnan(row["bd_rate_jpeg"])
