@@ -182,6 +182,10 @@ def train(
         raise click.UsageError("--only and --loss paper exclude each other")
     if settings["seconds"] is not None and resume is not None:
         raise click.UsageError("--seconds and --resume exclude each other")
+    if settings["seconds"] is not None and _given("minutes"):
+        raise click.UsageError("--seconds and --minutes exclude each other")
+    if settings["objective"] == "paper" and _given("learning_rate"):
+        raise click.UsageError("--learning-rate and --loss paper exclude each other")
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")

@@ -1131,19 +1131,21 @@ def test_train_passes_its_options_on(aic, training, tmp_path, photo, monkeypatch
         str(out / name / "last.pt") for name in ("psnr", "ms-ssim")
     ]
     result = aic(
-        *base, "--minutes", "0.5", "--start", photo, "--device", "cpu", "--threads", "2",
+        *base, "--start", photo, "--device", "cpu", "--threads", "2",
         "--loss", "paper", "--config", "paper", "--seed", "7", "--batch", "4", "--crop", "256",
-        "--learning-rate", "0.001", "--pages", "0", "--seconds", "720", "--half",
-        "--final-crop", "512",
+        "--pages", "0", "--seconds", "720", "--half", "--final-crop", "512",
     )  # fmt: skip
     assert result.exit_code == 0
     assert training["loop"] == ((tmp_path, out), {
-        "minutes": 0.5, "seconds": 720.0, "half": True, "resume": None, "start": photo,
+        "minutes": 150.0, "seconds": 720.0, "half": True, "resume": None, "start": photo,
         "device": "cpu", "threads": 2,
         "objective": "paper", "configs": {".": ModelConfig.paper()}, "seed": 7, "batch": 4,
-        "crop": 256, "final_crop": 512, "learning_rate": 0.001, "pages": 0.0,
+        "crop": 256, "final_crop": 512, "learning_rate": 6e-4, "pages": 0.0,
         "only": None,
     })  # fmt: skip
+    assert aic(*base, "--minutes", "0.5", "--learning-rate", "0.001").exit_code == 0
+    short = {"minutes": 0.5, "learning_rate": 0.001}
+    assert training["loop"][1] == {**DEFAULTS, **short, "configs": {".": ModelConfig()}}
 
 
 def test_train_has_the_sizes_of_what_it_starts_from(aic, training, tmp_path, photo, tiny_weights):

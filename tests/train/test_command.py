@@ -104,6 +104,10 @@ def test_options_that_mean_nothing_are_refused(aic, runs, tmp_path):
     out = "--out", tmp_path / "run"
     paper = "--config", "paper", "--tune", "psnr"
     assert_usage(aic(*out, *paper), "--tune and --config paper exclude each other")
+    time = "--seconds", "9", "--minutes", "1"
+    assert_usage(aic(*out, *time), "--seconds and --minutes exclude each other")
+    rate = "--loss", "paper", "--learning-rate", "0.1"
+    assert_usage(aic(*out, *rate), "--learning-rate and --loss paper exclude each other")
     for name, *value in (
         ("--out", tmp_path), ("--start", tmp_path / "pictures" / "a.tar"), ("--minutes", "1"),
         ("--tune", "psnr"), ("--loss", "rd"), ("--config", "aic"), ("--seed", "0"), ("--half",),
