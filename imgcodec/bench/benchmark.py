@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,7 +15,7 @@ from imgcodec.bench.cache import Cache, default_folder
 from imgcodec.bench.coders import Aic, Coder, Peer, PreparedJpeg, RestoredJpeg
 from imgcodec.bench.compare import Comparison
 from imgcodec.bench.measure import find_pictures, run
-from imgcodec.bench.rows import MeanRow, Row, means
+from imgcodec.bench.rows import Row, means
 from imgcodec.bench.table import table
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE
@@ -144,9 +143,8 @@ class Benchmark:
 
     def text(self) -> str:
         """Return what a terminal shows."""
-        averages = means(self.rows)
-        parts = [table(self.rows, averages)]
-        comparisons, missing = self._compared(averages)
+        parts = [table(self.rows, means(self.rows))]
+        comparisons, missing = self._compared()
         if comparisons:
             parts.append(compare.table(comparisons, self._anchor()))
         if missing:
@@ -158,10 +156,10 @@ class Benchmark:
         parts.append(f"{where}, {machine['threads']} CPU threads")
         return "\n\n".join(parts)
 
-    def _compared(self, averages: Sequence[MeanRow]) -> tuple[list[Comparison], str]:
+    def _compared(self) -> tuple[list[Comparison], str]:
         """Return the comparisons, or none and why there are none."""
         try:
-            return compare.compare(self.rows, averages), ""
+            return compare.compare(self.rows), ""
         except AicError as error:
             return [], str(error)
 
@@ -172,8 +170,7 @@ class Benchmark:
 
     def write(self) -> None:
         """Write the files that were asked for."""
-        averages = means(self.rows)
-        comparisons, missing = self._compared(averages)
+        comparisons, missing = self._compared()
         names = [coder.name for coder in self._coders]
         measured = {row.picture for row in self.rows if not row.error}
         run = {
@@ -189,7 +186,7 @@ class Benchmark:
         if self.json_file is not None:
             report.to_json(result, self.json_file)
         if self.plot_file is not None:
-            plot.draw(averages, self.plot_file)
+            plot.draw(means(self.rows), self.plot_file)
         if self.report_dir is not None:
             from tqdm import tqdm
 

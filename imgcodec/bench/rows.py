@@ -48,15 +48,31 @@ class MeanRow:
     limited: int
     bpp: float
     psnr: float
-    ms_ssim: float  # over the pictures large enough
+    ms_ssim: float  # over the pictures large enough, as the other metrics
     ms_ssim_db: float  # of the mean MS-SSIM
+    ms_ssim_bpp: float  # over the pictures that MS-SSIM is over
     ssimulacra2: float
+    ssimulacra2_bpp: float
     cvvdp: float
+    cvvdp_bpp: float
     encode_model_s: float
     encode_s: float
     decode_model_s: float
     decode_s: float
     peak_memory_bytes: int  # largest
+
+
+RATES = {  # of means, by the quality that is over the same pictures
+    "psnr": "bpp",
+    "ms_ssim_db": "ms_ssim_bpp",
+    "ssimulacra2": "ssimulacra2_bpp",
+    "cvvdp": "cvvdp_bpp",
+}
+
+
+def having(rows: Sequence[Row], metric: str) -> list[Row]:
+    """Return the rows in which a metric was measured."""
+    return [row for row in rows if not row.error and not math.isnan(getattr(row, metric))]
 
 
 def means(rows: Sequence[Row]) -> list[MeanRow]:
@@ -71,14 +87,15 @@ def _mean(codec: str, setting: float, rows: Sequence[Row]) -> MeanRow:
     """Return the means over the rows of one codec and setting."""
     good = [row for row in rows if not row.error]
 
-    def over(name: str) -> float:
-        values = [value for row in good if not math.isnan(value := getattr(row, name))]
+    def over(name: str, metric: str | None = None) -> float:
+        values = [getattr(row, name) for row in having(good, metric or name)]
         return statistics.fmean(values) if values else NAN
 
     return MeanRow(
         codec, setting, len(good), len(rows) - len(good), sum(row.limited for row in good),
         over("bpp"), over("psnr"), over("ms_ssim"), metrics.ms_ssim_db(over("ms_ssim")),
-        over("ssimulacra2"), over("cvvdp"), over("encode_model_s"), over("encode_s"),
+        over("bpp", "ms_ssim"), over("ssimulacra2"), over("bpp", "ssimulacra2"), over("cvvdp"),
+        over("bpp", "cvvdp"), over("encode_model_s"), over("encode_s"),
         over("decode_model_s"), over("decode_s"),
         max((row.peak_memory_bytes for row in good), default=0),
     )  # fmt: skip

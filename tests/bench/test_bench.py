@@ -477,6 +477,7 @@ def test_table_shows_rows_means_and_then_failures():
     assert len({len(line) for line in lines[:6]}) == 1
     assert lines[6:] == [
         "* needs fewer bits than asked",
+        "means of MS-SSIM: without 1 of the pictures, too small for it",
         "failed: d.png with aic at 0.5 24: d.png: is a directory",
     ]
 
@@ -786,7 +787,7 @@ def test_a_codec_without_loss_has_no_psnr_to_compare():
         for codec, psnr in (("one", 30.0), ("two", 31.0), ("exact", math.inf))
         for n, (bpp, score) in enumerate(((0.1, 50.0), (0.2, 70.0)))
     ]
-    table = compare.table(compare.compare(rows, means(rows)), "one").splitlines()
+    table = compare.table(compare.compare(rows), "one").splitlines()
     assert table[2].split() == "exact - - - +0.0 % +0.0 % 50.0..70.0".split()
 
 
@@ -794,7 +795,7 @@ def test_bd_rates_of_all_pairs():
     points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
     rows = curve("one", points) + curve("half", [(bpp / 2, quality) for bpp, quality in points])
     rows += curve("high", [(1.0, 60.0), (2.0, 70.0)])
-    found = {(c.anchor, c.codec): c for c in compare.compare(rows, means(rows))}
+    found = {(c.anchor, c.codec): c for c in compare.compare(rows)}
     assert set(found) == set(itertools.permutations(("one", "half", "high"), 2))
     c = found["one", "half"]
     assert c.metric == "psnr"
@@ -828,17 +829,17 @@ def test_what_the_eye_sees_is_compared_where_that_tells(metric, qualities, shown
 
     low, high = map(float, shown.split(".."))
     both = rows("one", [1] * 5) + rows("half", [0.5] * 5)
-    (c, _) = compare.compare(both, means(both))
+    (c, _) = compare.compare(both)
     assert (c.metric, c.low, c.high) == (metric, low, high)
     assert c.of_set == c.of_pictures == pytest.approx(-50)
     assert compare.table([c], "one").splitlines()[1].split()[-1] == shown
     said = compare.outcome([c], ["half", "one"], 1)
     assert f"at equal {compare.COMPARED[metric].name} ({shown.replace('..', ' to ')}" in said
     both = rows("one", [1] * 5) + rows("half", [50, 0.5, 0.5, 0.5, 50])
-    (c, _) = compare.compare(both, means(both))
+    (c, _) = compare.compare(both)
     assert -60 < c.of_set < -40  # slopes at the bounds are not quite the same
     below = rows("one", [1] * 5, 0.2) + rows("half", [0.5] * 5, 0.2)
-    (c, _) = compare.compare(below, means(below))
+    (c, _) = compare.compare(below)
     assert (c.of_set, c.low, c.pictures) == (None, None, 0)
 
 
@@ -852,13 +853,60 @@ def test_curves_of_the_set_are_of_the_same_pictures():
         else row
         for row in rows
     ]
-    c = next(c for c in compare.compare(rows, means(rows)) if c.anchor == "one")
+    c = next(c for c in compare.compare(rows) if c.anchor == "one")
     assert c.of_set == pytest.approx(0)
     assert (c.low, c.pictures) == (31, 2)
     half = [row for row in rows if row.codec == "one" or row.picture == "a.png"]  # interrupted
-    c = next(c for c in compare.compare(half, means(half)) if c.anchor == "one")
+    c = next(c for c in compare.compare(half) if c.anchor == "one")
     assert (c.of_set, c.low, c.pictures) == (None, None, 1)
     assert c.of_pictures == pytest.approx(0)
+
+
+def test_curves_of_the_set_are_of_the_same_pictures_where_their_number_is_the_same():
+    """Each codec refuses another picture, so that no setting has all three."""
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
+    rows = curve("aic", points) + curve("webp", points)
+    rows = [
+        replace(row, picture="c.png") if (row.picture, row.codec) == ("b.png", "webp") else row
+        for row in rows
+    ]
+    found = compare.compare(rows)
+    assert [(c.of_set, c.low, c.pictures, c.set_pictures) for c in found] == 2 * [
+        (None, None, 1, 3)
+    ]
+    assert found[0].of_pictures == pytest.approx(0)
+    said = compare.outcome(found, ["aic", "webp"], 3)
+    assert said == (
+        "At settings that all 3 pictures could be measured at, aic and webp have no range of"
+        " quality in common."
+    )
+
+
+def test_a_picture_too_small_for_a_metric_does_not_count_in_it():
+    large = [(0.1, 10.0, 0.9), (0.2, 13.0, 0.95), (0.4, 16.0, 0.975)]
+    rows = [
+        Row("a.png", codec, n, 200, 200, 1, factor * bpp, psnr + 20, share, psnr)
+        for codec, factor in (("aic", 0.5), ("jpeg", 1.0))
+        for n, (bpp, psnr, share) in enumerate(large)
+    ]
+    rows += [
+        Row("small.png", codec, n, 20, 20, 1, 10 * bpp, psnr + 20)
+        for codec in ("aic", "jpeg")
+        for n, (bpp, psnr, _) in enumerate(large)
+    ]
+    mean = means(rows)[0]
+    assert (mean.pictures, mean.bpp, mean.ms_ssim_bpp) == (2, pytest.approx(0.525), 0.05)
+    assert plot._points([mean], "ms_ssim_db") == ([0.05], [pytest.approx(10)])
+    assert plot._points([mean], "psnr") == ([pytest.approx(0.525)], [30])
+    found = compare.compare(rows)
+    by_metric = {c.metric: c for c in found if c.codec == "aic"}
+    assert by_metric["ms_ssim_db"].of_set == pytest.approx(-50)
+    assert [by_metric[m].set_pictures for m in ("psnr", "ms_ssim_db")] == [2, 1]
+    said = compare.outcome(found, ["aic", "jpeg"], 2)
+    assert said.startswith("On these 2 pictures aic needs ")
+    assert said.endswith("at equal MS-SSIM (10.0 to 16.0 dB), on 1 of them.")
+    lines = table(rows, means(rows)).splitlines()
+    assert lines[-1] == "means of MS-SSIM: without 1 of the pictures, too small for it"
 
 
 def outcome(**factors):
@@ -868,7 +916,7 @@ def outcome(**factors):
     rows = []
     for name, factor in zip(names, factors.values(), strict=True):
         rows += curve(name, [(factor * bpp, quality) for bpp, quality in points])
-    return compare.outcome(compare.compare(rows, means(rows)), names, 2)
+    return compare.outcome(compare.compare(rows), names, 2)
 
 
 @pytest.mark.parametrize(
@@ -891,7 +939,7 @@ def test_the_outcome_is_of_the_first_aic_with_a_curve():
     points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
     rows = curve("aic", points[1:2]) + curve("aic-quality", points)
     rows += curve("jpeg", [(2 * bpp, quality) for bpp, quality in points])
-    said = compare.outcome(compare.compare(rows, means(rows)), ["aic", "aic-quality", "jpeg"], 2)
+    said = compare.outcome(compare.compare(rows), ["aic", "aic-quality", "jpeg"], 2)
     assert said.startswith("On these 2 pictures aic-quality needs 50.0 % fewer bits than jpeg")
 
 
@@ -899,8 +947,8 @@ def test_an_outcome_that_is_none_is_told_as_well():
     assert outcome(aic=1).startswith("Nothing but aic was measured")
     assert outcome(aic=1, aic_quality=1).startswith("Nothing but aic and aic-quality was")
     rows = curve("aic", [(0.1, 28.0), (0.2, 31.0)]) + curve("jpeg", [(0.1, 40.0), (0.2, 41.0)])
-    found = compare.compare(rows, means(rows))
-    assert "have no quality in common" in compare.outcome(found, ["aic", "jpeg"], 1)
+    found = compare.compare(rows)
+    assert "have no range of quality in common" in compare.outcome(found, ["aic", "jpeg"], 1)
 
 
 def test_set_and_pictures_differ_where_pictures_do():
@@ -909,7 +957,7 @@ def test_set_and_pictures_differ_where_pictures_do():
     # the second picture takes twice the first's; here it takes four times
     other = curve("two", points)
     rows += [replace(r, bpp=2 * r.bpp) if r.picture == "b.png" else r for r in other]
-    (c,) = [c for c in compare.compare(rows, means(rows)) if c.anchor == "one"]
+    (c,) = [c for c in compare.compare(rows) if c.anchor == "one"]
     assert c.of_pictures == pytest.approx(50)  # the mean of 0 and 100
     assert c.of_set == pytest.approx(100 * (5 / 3 - 1))
 
@@ -917,7 +965,7 @@ def test_set_and_pictures_differ_where_pictures_do():
 def test_infinite_quality_is_no_point_of_a_curve():
     rows = curve("one", [(0.1, 28.0), (0.2, 31.0), (4.0, math.inf)])
     rows += curve("two", [(0.1, 28.0), (0.2, 31.0), (0.3, math.nan)])
-    (c, _) = compare.compare(rows, means(rows))
+    (c, _) = compare.compare(rows)
     assert (c.of_set, c.high) == (pytest.approx(0), 31)
 
 
@@ -956,7 +1004,7 @@ def site(tmp_path, tiny_codec):
     used = [peer("jpeg"), peer("webp"), coders.Aic(tiny_codec, [0.8, 2.0])]
     further = ("ssimulacra2", "cvvdp")
     rows = list(measure.run(used, folder, further=further))
-    found = compare.compare(rows, means(rows))
+    found = compare.compare(rows)
     result = report.as_result(rows, used, found, [], report.environment(1, None, 1, 1), RUN)
     target = tmp_path / "site"
     page.check(target, force=False)
