@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import statistics
 import sys
 import tempfile
@@ -101,12 +102,11 @@ class _Bench:
     def rows(self, coder: Coder, path: Path) -> Iterator[Row]:
         """Yield the rows of one codec and picture."""
         pixels: Pixels | None = None
+        data, refusal = b"", ""
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            data, refusal = b"", f"{path}: {error.strerror}"
-        else:
-            refusal = ""
+            data = self._content(path)
+        except AicError as error:
+            refusal = str(error)
         for setting in coder.settings:
             key = ""
             if self._cache is not None and data:
@@ -127,6 +127,22 @@ class _Bench:
             if self._cache is not None and not row.error:
                 self._cache.put(key, row)
             yield row
+
+    def _content(self, path: Path) -> bytes:
+        """Return the bytes of a picture's file.
+
+        Raises:
+            AicError: it is none, as far as its kind and its first bytes tell.
+        """
+        try:
+            kind = path.stat().st_mode
+        except OSError as error:
+            raise AicError(f"{path}: {files.reason(error)}") from error
+        if not stat.S_ISREG(kind):
+            raise AicError(f"{path}: is not a regular file")
+        if reader.size_of(path) is None:
+            reader.read_image(path, self._max_pixels)  # says why
+        return files.read_bytes(path)
 
     def _row(self, coder: Coder, name: str, pixels: Pixels, setting: float) -> Row:
         height, width = pixels.shape[:2]

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import struct
@@ -305,6 +306,29 @@ def test_bad_picture_does_not_stop_the_run(folder, clock):
     assert (first.pictures, first.failed) == (2, 2)
     assert first.psnr == pytest.approx((ERROR_3 + ERROR_4) / 2)
     assert first.encode_s == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_has_no_end_or_is_no_picture_is_not_read(folder, monkeypatch):
+    os.mkfifo(folder / "fifo.png")
+    (folder / "folder.png").mkdir()
+    (folder / "gone.png").symlink_to(folder / "none")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    with open(folder / "zeros.png", "wb") as file:
+        file.truncate(3 * 2**30)
+    read, paths = files.read_bytes, []
+    monkeypatch.setattr(files, "read_bytes", lambda path: paths.append(path.name) or read(path))
+    errors = {r.picture: r.error for r in run(FakeCodec(), folder, [0.5], max_pixels=1000)}
+    assert errors == {
+        "a.png": "",
+        "b.bmp": "",
+        "fifo.png": f"{folder / 'fifo.png'}: is not a regular file",
+        "folder.png": f"{folder / 'folder.png'}: is not a regular file",
+        "gone.png": f"{folder / 'gone.png'}: no such file or directory",
+        "zero.png": f"{folder / 'zero.png'}: is not a regular file",
+        "zeros.png": f"{folder / 'zeros.png'}: not a picture of a known kind",
+    }
+    assert paths == ["a.png", "b.bmp"]
 
 
 def test_refused_rate_does_not_stop_the_run(folder):
