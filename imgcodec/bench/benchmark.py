@@ -72,6 +72,7 @@ class Benchmark:
         threads, gpu = self._machine()
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
         self._commands: list[commands.CommandRow] = []
+        self._failures: list[str] = []  # of what was asked besides rows
         self._started = datetime.now().astimezone().isoformat(timespec="seconds")
 
     def _coders_of(self, name: str) -> list[Coder]:
@@ -130,16 +131,35 @@ class Benchmark:
             for row in found:
                 self.rows.append(row)
             if self.commands:
-                names = [n for n in dict.fromkeys(self.codecs) if n in commands.COMMANDS]
-                self._commands = commands.measure(names, self._paths[0], max(self.repeat, 3))
+                self._measure_commands()
         except KeyboardInterrupt:
             return True
         return False
 
+    def _measure_commands(self) -> None:
+        """Time whole commands on the first picture that could be measured."""
+        names = [name for name in dict.fromkeys(self.codecs) if name in commands.COMMANDS]
+        measured = self._measured()
+        if not measured:
+            self._failures.append("--commands: no picture was measured")
+            return
+        try:
+            self._commands = commands.measure(
+                names, measured[0], max(self.repeat, 3), self.max_pixels
+            )
+        except AicError as error:
+            self._failures.append(f"--commands: {error}")
+
+    def _measured(self) -> list[Path]:
+        """Return the pictures that have a measurement."""
+        names = {row.picture for row in self.rows if not row.error}
+        return [path for path in self._paths if path.name in names]
+
     @property
-    def failed(self) -> int:
-        """How many rows have no measurement."""
-        return sum(bool(row.error) for row in self.rows)
+    def failed(self) -> list[str]:
+        """What failed, in words."""
+        bad = sum(bool(row.error) for row in self.rows)
+        return [f"{bad} of {len(self.rows)} measurements failed"] * (bad > 0) + self._failures
 
     def text(self) -> str:
         """Return what a terminal shows."""
@@ -172,11 +192,11 @@ class Benchmark:
         """Write the files that were asked for."""
         comparisons, missing = self._compared()
         names = [coder.name for coder in self._coders]
-        measured = {row.picture for row in self.rows if not row.error}
+        paths = self._measured()
         run = {
             "date": self._started,
             "command": self.command,
-            "outcome": missing or compare.outcome(comparisons, names, len(measured)),
+            "outcome": missing or compare.outcome(comparisons, names, len(paths)),
         }
         result: dict[str, Any] = report.as_result(
             self.rows, self._coders, comparisons, self._commands, self._environment, run
@@ -191,7 +211,6 @@ class Benchmark:
             from tqdm import tqdm
 
             progress = partial(tqdm, unit="view", disable=self.quiet)
-            paths = [path for path in self._paths if path.name in measured]
             if not paths:
                 raise AicError(f"{self.report_dir}: no picture was measured")
             report.to_csv(self.rows, self.report_dir / page.CSV)

@@ -198,4 +198,4 @@ def bench(
     if interrupted:
         raise KeyboardInterrupt
     if benchmark.failed:
-        raise AicError(f"{benchmark.failed} of {len(benchmark.rows)} measurements failed")
+        raise AicError("; ".join(benchmark.failed))

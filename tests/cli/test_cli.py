@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli
+from imgcodec.bench import commands
 from imgcodec.cli.many import elsewhere, workers
 from imgcodec.cli.settings import other_settings
 from imgcodec.codec.results import DecodeReport, Encoded
@@ -972,6 +973,30 @@ def test_bench_goes_on_after_a_bad_picture_and_exits_1(aic, photo):
     assert any(line.startswith("photo.png") for line in result.stdout.splitlines())
     assert "bad.png" in result.stdout
     assert result.stderr == "Error: 1 of 2 measurements failed\n"
+
+
+def test_bench_times_commands_on_the_first_picture_that_can_be_read(
+    aic, photo, tmp_path, monkeypatch
+):
+    program = "import sys, shutil; shutil.copy(*sys.argv[1:])"
+    fake = (sys.executable, "-c", program, "{}", "{}")
+    failing = (sys.executable, "-c", "import sys; sys.exit(3)", "{}", "{}")
+    folder, log = photo.parent, tmp_path / "a.json"
+    Image.new("1", (20000, 20000)).save(folder / "a.png")  # a bomb, to Pillow
+    (folder / "b.png").write_bytes(b"")
+    words = ("bench", folder, "--rate", "1", "--quiet", "--commands", "--json", log, "--force")
+    words += ("--max-pixels", 1000)
+    for encoder, failed in ((fake, ""), (failing, "; --commands: .* ended with 3")):
+        monkeypatch.setattr(commands, "COMMANDS", {"aic": (encoder, fake, "aic")})
+        result = aic(*words)
+        assert result.exit_code == 1
+        assert re.fullmatch(f"Error: 2 of 3 measurements failed{failed}\n", result.stderr)
+        found = json.loads(log.read_text())
+        assert [bool(row["error"]) for row in found["rows"]] == [True, True, False]
+        assert [row["picture"] for row in found["commands"]] == ["photo.png"] * (not failed)
+    photo.unlink()
+    result = aic(*words)
+    assert result.stderr.endswith("; --commands: no picture was measured\n")
 
 
 def test_bench_refuses_before_it_works(aic, photo, tmp_path):
