@@ -60,6 +60,10 @@ class Benchmark:
             files.check_free(target, self.force)
         if len({os.path.realpath(target) for target in targets}) < len(targets):
             raise AicError("--csv, --json and --plot would write one file")
+        if self.report_dir is not None:
+            for target in targets:
+                if page.is_own(self.report_dir, target):
+                    raise AicError(f"{target}: is a file of the --report")
         if self.plot_file is not None:
             plot.check(self.plot_file)
         self._paths = find_pictures(self.folder)
@@ -68,7 +72,7 @@ class Benchmark:
             coder for name in dict.fromkeys(self.codecs) for coder in self._coders_of(name)
         ]
         if self.report_dir is not None:
-            page.check(self.report_dir, self.force)
+            page.check(self.report_dir, self.force, self._paths)
         threads, gpu = self._machine()
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
         self._commands: list[commands.CommandRow] = []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -25,22 +26,33 @@ TEMPLATE = Path(__file__).with_name("page.html")
 RESULT = "{{result}}"  # where the page holds its data
 MAX_PICTURES = 6  # in the viewer, evenly chosen
 MAX_RATES = 4
+PAGE = "index.html"
 CSV, JSON = "results.csv", "results.json"  # beside the page, which links to them
 _FILES = ("file", "bits", "levels")  # of what is found
 
 
-def check(folder: Path, force: bool) -> None:
-    """Refuse a folder that holds something already.
+def check(folder: Path, force: bool, pictures: Sequence[Path] = ()) -> None:
+    """Refuse a folder that holds something already, or pictures to measure where its own will be.
 
     Raises:
         AicError: it does, or is no folder.
     """
+    own = os.path.realpath(folder / "pictures")
+    if any(os.path.dirname(os.path.realpath(picture)) == own for picture in pictures):
+        raise AicError(f"{folder}: its pictures would be written where those to measure are")
     try:
         if folder.exists() and any(folder.iterdir()) and not force:
             raise AicError(f"{folder}: is not empty, and is kept without --force")
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AicError(f"{folder}: {error.strerror}") from error
+
+
+def is_own(folder: Path, path: Path) -> bool:
+    """Return whether a path is that of a file of the report, or among its pictures."""
+    place, pictures = os.path.realpath(path), os.path.realpath(folder / "pictures")
+    own = {os.path.realpath(folder / name) for name in (PAGE, CSV, JSON)}
+    return place in own or os.path.dirname(place) == pictures
 
 
 def write(
@@ -74,7 +86,7 @@ def write(
             continue  # its rows say why
     data = json.dumps({**result, "views": views}, allow_nan=False).replace("<", "\\u003c")
     page = TEMPLATE.read_text(encoding="utf-8").replace(RESULT, data)
-    files.write_bytes(folder / "index.html", page.encode(errors="backslashreplace"), force=True)
+    files.write_bytes(folder / PAGE, page.encode(errors="backslashreplace"), force=True)
 
 
 def _chosen(items: list[Any], most: int) -> list[Any]:

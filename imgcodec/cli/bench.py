@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from imgcodec.bench import COMCNN, COMPRESSAI, PEERS, RESTORED, SLOW_METRICS
-from imgcodec.cli.checks import check_other
+from imgcodec.cli.checks import check_apart, check_other
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,
@@ -184,10 +184,15 @@ def bench(
 ) -> None:
     """Measure size, quality and time of codecs on the pictures in DIR."""
     from imgcodec.bench.benchmark import Benchmark
+    from imgcodec.bench.measure import find_pictures
 
     for target in (settings["csv_file"], settings["json_file"]):
         if target is not None:
             check_other(target, force)
+    targets = [settings[name] for name in ("csv_file", "json_file", "plot_file")]
+    for source in (*find_pictures(folder), *settings["weights"]):
+        for target in filter(None, targets):
+            check_apart(source, target)
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
     settings["metrics"] = tuple(metric for metric in SLOW_METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])

@@ -1011,6 +1011,43 @@ def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     assert_refused(aic("bench", tmp_path, *both), "--csv, --json and --plot would write one file")
 
 
+def test_bench_writes_over_nothing_that_it_measures(aic, photo, tmp_path):
+    before, folder = photo.read_bytes(), tmp_path / "site" / "pictures"
+    folder.mkdir(parents=True)
+    own = tmp_path / "m.safetensors"
+    own.write_bytes(b"")
+    (tmp_path / "curves.png").symlink_to(photo)
+    (tmp_path / "a.csv").symlink_to(own)
+    words = ("bench", photo.parent, "--rate", "1", "--quiet", "--force")
+    for name in (photo, tmp_path / "curves.png"):
+        assert_refused(aic(*words, "--plot", name), "is input and output at once")
+    for option in ("--csv", "--json"):
+        both = ("--weights", own, option, tmp_path / "a.csv")
+        assert_refused(aic(*words, *both), "is input and output at once")
+    photo.rename(folder / "photo.png.original.webp")
+    report = ("--report", tmp_path / "site")
+    for link in (folder, tmp_path / "links"):
+        if link != folder:
+            link.mkdir()
+            (link / "photo.webp").symlink_to(folder / "photo.png.original.webp")
+        result = aic("bench", link, *words[2:], *report)
+        assert_refused(result, "its pictures would be written where those to measure are")
+    assert [path.read_bytes() for path in folder.iterdir()] == [before]
+
+
+def test_bench_gives_the_files_of_a_report_to_no_other_option(aic, photo, tmp_path):
+    site = tmp_path / "site"
+    (site / "pictures").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(site)
+    words = ("bench", photo.parent, "--codec", "jpeg", "--quiet", "--force", "--report", site)
+    for option, path in (
+        ("--csv", site / "results.csv"), ("--json", tmp_path / "link" / "results.json"),
+        ("--json", site / "index.html"), ("--csv", site / "pictures" / "rows.csv"),
+    ):  # fmt: skip
+        assert_refused(aic(*words, option, path), f"{path}: is a file of the --report")
+    assert aic(*words, "--csv", site / "rows.csv").exit_code == 0
+
+
 def test_bench_refuses_weights_that_would_have_one_name(aic, photo, tmp_path):
     same = []
     for name in ("one/m", "two/m", "three/aic-eye"):
