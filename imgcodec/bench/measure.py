@@ -158,7 +158,7 @@ class _Bench:
 
     def _measure(self, coder: Coder, row: Row, pixels: Pixels, repeat: int) -> Row:
         """Return the row with its measurements."""
-        times, peak = [], 0
+        times, peaks = [], []
         with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
             file = Path(scratch) / "picture"
             for _ in range(repeat):
@@ -169,7 +169,7 @@ class _Bench:
                 stored = file.read_bytes()
                 (decoded, model_s), decode_s = _timed(coder, partial(coder.decode, stored))
                 times.append((coded.model_s, encode_s, model_s, decode_s))
-                peak = max(peak, _peak_memory_bytes()) if self._memory else 0
+                peaks.append(_peak_memory_bytes() if self._memory else NAN)
         e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
         row = replace(
             row,
@@ -177,7 +177,7 @@ class _Bench:
             encode_s=e_s,
             decode_model_s=d_model_s,
             decode_s=d_s,
-            peak_memory_bytes=peak,
+            peak_memory_bytes=max(peaks),
             limited=coded.limited,
         )
         if not coder.trained:
@@ -185,7 +185,7 @@ class _Bench:
         return replace(
             row,
             bytes=len(stored),
-            bpp=metrics.bpp(len(stored), row.height, row.width),
+            bpp=metrics.bpp(len(stored), *pixels.shape[:2]),
             **qualities(as_colour(pixels), decoded, self._further),
         )
 
@@ -232,14 +232,14 @@ def _forget_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory_bytes() -> int:
-    """Return the peak resident memory since it was forgotten, or since the start; 0: unknown."""
+def _peak_memory_bytes() -> float:
+    """Return the peak resident memory since it was forgotten, or since the start."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
     if sys.platform == "win32":
-        return 0
+        return NAN
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -19,6 +19,7 @@ _COLUMNS = (  # of the table: head, field, format, scale
     ("dec s", "decode_s", ".3f", 1.0),
     ("peak MB", "peak_memory_bytes", ".0f", 1e-6),
 )
+_BYTES = ("bytes", "bytes", ".0f", 1.0)
 _OF_LARGE = (("MS-SSIM", "ms_ssim"), ("SSIMULACRA 2", "ssimulacra2"), ("CVVDP", "cvvdp"))
 
 
@@ -31,7 +32,7 @@ def table(rows: Sequence[Row], means: Sequence[MeanRow]) -> str:
     for row in good:
         size = f"{row.width}x{row.height}"
         name = row.picture + "*" * row.limited
-        lines.append([name, row.codec, size, str(row.bytes), *_cells(row, shown)])
+        lines.append([name, row.codec, size, *_cells(row, [_BYTES, *shown])])
     for mean in means:
         lines.append([f"mean of {mean.pictures}", mean.codec, "", "", *_cells(mean, shown)])
     text = aligned(lines)
