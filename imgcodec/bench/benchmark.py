@@ -75,6 +75,7 @@ class Benchmark:
             page.check(self.report_dir, self.force, self._paths)
         threads, gpu = self._machine()
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
+        self._cache: Cache | None = None
         self._commands: list[commands.CommandRow] = []
         self._failures: list[str] = []  # of what was asked besides rows
         self._started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -122,13 +123,12 @@ class Benchmark:
         """Measure all rows; return whether it was interrupted, with what was found by then."""
         from tqdm import tqdm
 
-        cache = None
         if not self.no_cache:
             circumstances = {**self._environment, "metrics": list(self.metrics)}
-            cache = Cache(self.cache_dir or default_folder(), circumstances)
+            self._cache = Cache(self.cache_dir or default_folder(), circumstances)
         progress = partial(tqdm, unit="picture", disable=self.quiet)
         found = run(
-            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.metrics,
+            self._coders, self.folder, self.repeat, progress, self.jobs, self._cache, self.metrics,
             self.max_pixels,
         )  # fmt: skip
         try:
@@ -164,6 +164,12 @@ class Benchmark:
         """What failed, in words."""
         bad = sum(bool(row.error) for row in self.rows)
         return [f"{bad} of {len(self.rows)} measurements failed"] * (bad > 0) + self._failures
+
+    @property
+    def note(self) -> str:
+        """What is lost for a next run, "" if nothing is."""
+        refusal = "" if self._cache is None else self._cache.refusal
+        return f"rows are measured again in a next run: {refusal}" if refusal else ""
 
     def text(self) -> str:
         """Return what a terminal shows."""

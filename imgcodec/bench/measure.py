@@ -111,7 +111,7 @@ class _Bench:
             key = ""
             if self._cache is not None and data:
                 key = self._cache.key(data, {"name": coder.name, **coder.about}, setting)
-                known = self._cache.get(key)
+                known = self._cache.get(key, coder.name, setting)
                 if known is not None:
                     yield replace(known, picture=path.name)
                     continue

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from imgcodec import __version__, files
+from imgcodec.bench.cache import read_json
 from imgcodec.bench.coders import OVER, Aic, Coder, Pixels, nearest
 from imgcodec.bench.measure import qualities
 from imgcodec.bench.report import finite
@@ -175,12 +176,12 @@ def _once(
     text = json.dumps([__version__, *decided_by], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     try:
-        kept = json.loads(note.read_text(encoding="utf-8"))
+        kept = read_json(note)
         found: dict[str, Any] = kept["found"]
         there = [stem.parent.parent / found[kind] for kind in _FILES if found.get(kind)]
         if reuse and kept["key"] == key and all(file.exists() for file in there):
             return found
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+    except (TypeError, LookupError, AttributeError):
         pass  # not there, or broken
     with suppress(OSError):
         note.unlink()  # its pictures are written over

@@ -25,6 +25,7 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.process import warn
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 
@@ -199,6 +200,8 @@ def bench(
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     interrupted = benchmark.measure()
     click.echo(benchmark.text())
+    if benchmark.note:
+        warn(quiet, folder, benchmark.note)
     benchmark.write()
     if interrupted:
         raise KeyboardInterrupt

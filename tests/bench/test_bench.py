@@ -553,7 +553,10 @@ def test_rows_of_other_circumstances_are_measured(folder, tmp_path, change):
     assert len(codec.calls) == (4 if change == "picture" else 6)  # the first to warm up
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"picture": 1}', b"null", b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"picture": 1}', b"null", b"\xff", b"[" * 200_000, b"7" * 5000],
+)
 def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
     cache = row_cache.Cache(tmp_path / "cache", {})
     rows = run(FakeCodec(), folder, [0.5], cache=cache)
@@ -563,6 +566,40 @@ def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
     again = run(codec, folder, [0.5], cache=cache)
     assert [row.bytes for row in again] == [row.bytes for row in rows]
     assert codec.calls
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"codec": "jpeg"}, {"setting": 0.6}, {"bytes": 10**400}, {"bpp": math.inf},
+        {"psnr": "1"}, {"limited": 1}, {"picture": 7}, {"error": "none"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_rows_of_the_cache_that_cannot_be_those_asked_are_measured_again(folder, tmp_path, change):
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    rows = run(FakeCodec(), folder, [0.5], cache=cache)
+    for path in (tmp_path / "cache").iterdir():
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    codec = FakeCodec()
+    again = run(codec, folder, [0.5], cache=cache)
+    assert [(row.bytes, row.codec) for row in again] == [(row.bytes, row.codec) for row in rows]
+    assert [call[0] for call in codec.calls] == ["encode", "decode"] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_cache_where_nothing_can_be_kept_ends_no_run(folder, tmp_path):
+    """What stands in its place is neither waited for nor replaced; no exception either."""
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    run(FakeCodec(), folder, [0.5], cache=cache)
+    assert cache.refusal == ""
+    first, second = sorted((tmp_path / "cache").iterdir())
+    for path, make in ((first, os.mkfifo), (second, os.mkdir)):
+        path.unlink()
+        make(path)
+    codec = FakeCodec()
+    assert [row.error for row in run(codec, folder, [0.5], cache=cache)] == ["", ""]
+    assert len(codec.calls) == 6
+    assert cache.refusal in {f"{path}: is not a regular file" for path in (first, second)}
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
@@ -1105,7 +1142,15 @@ def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
     assert (views((2.0, 3.0))[0]["shots"][0], made) == (first[0]["shots"][1], ["a.png.webp.3"])
     drawn.unlink()
     assert (views(), made) == (first, ["a.png.webp.2"])
-    for broken in ("", "[]", "{}", '{"key": 1, "found": 2}', '{"found": {"file": 3}}', "\udcff"):
+    for broken in (
+        "",
+        "[" * 200_000,
+        "[]",
+        "{}",
+        '{"key": 1, "found": 2}',
+        '{"found": {"file": 3}}',
+        "\udcff",
+    ):
         drawn.with_suffix(".json").write_text(broken, errors="surrogateescape")
         assert (views(), made) == (first, ["a.png.webp.2"])
     assert (views(reuse=False), len(made)) == (first, 2)

@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgcodec import __version__, cli
+from imgcodec import __version__, cli, files
 from imgcodec.bench import commands
 from imgcodec.cli.many import elsewhere, workers
 from imgcodec.cli.settings import other_settings
@@ -1129,6 +1129,24 @@ def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
     assert len(FakeCodec.targets) == made > 0
     assert aic(*words, "--no-cache").exit_code == 0
     assert len(FakeCodec.targets) == 2 * made
+
+
+def test_bench_tells_once_that_rows_could_not_be_kept(aic, photo, tmp_path, monkeypatch):
+    write = files.write_bytes
+
+    def full(path, data, force=False):
+        if tmp_path / "cache" in Path(path).parents:
+            raise AicError(f"{path}: no space left on device")
+        write(path, data, force)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    words = ("bench", photo.parent, "--rate", 3, "--rate", 4, "--cache", tmp_path / "cache")
+    result = aic(*words)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "no space left" in line]
+    assert line.startswith(f"{photo.parent}: rows are measured again in a next run: ")
+    result = aic(*words, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 # ---- train
