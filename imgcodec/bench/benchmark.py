@@ -225,7 +225,7 @@ class Benchmark:
                 raise AicError(f"{self.report_dir}: no picture was measured")
             report.to_csv(self.rows, self.report_dir / page.CSV)
             report.to_json(result, self.report_dir / page.JSON)
-            page.write(
+            self._failures += page.write(
                 self.report_dir, result, self._coders, paths, self.rates, progress,
                 not self.no_cache, self.metrics,
             )  # fmt: skip

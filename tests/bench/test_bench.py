@@ -13,7 +13,7 @@ import sys
 import zlib
 from dataclasses import fields, replace
 from types import ModuleType, SimpleNamespace
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -1106,17 +1106,66 @@ def test_page_holds_the_result_and_its_pictures(site):
                     assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
 
 
-def test_page_has_addresses_of_pictures_of_any_name(tmp_path):
-    path = tmp_path / "a #1?100%.png"
-    Image.fromarray(textured(64, 64)).save(path)
-    page.check(tmp_path / "site", force=False)
-    page.write(tmp_path / "site", {}, [peer("webp")], [path], [2.0])
-    data = (tmp_path / "site" / "index.html").read_text().split('type="application/json">')[1]
+@pytest.mark.parametrize(
+    "name", ["a #1?100%.png", "\udcff\udcfe\n.png", 246 * "n" + ".png", 120 * "ü" + ".png"]
+)
+def test_page_has_addresses_of_pictures_of_any_name(tmp_path, name, tiny_codec):
+    path, site = tmp_path / name, tmp_path / "site"
+    try:
+        Image.fromarray(textured(64, 64)).save(path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    used = [peer("webp"), coders.Aic(tiny_codec, [2.0])]
+    row = replace(GOOD, picture=name)
+    result = report.as_result([row], used, [], [], report.environment(1, None, 1, 1), RUN)
+    report.to_csv([row], tmp_path / "a.csv")
+    report.to_json(result, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())["rows"][0]["picture"] == name
+    page.check(site, force=False)
+    for _ in range(2):  # the second takes over what the first drew
+        assert page.write(site, result, used, [path], [2.0]) == []
+        data = (site / "index.html").read_text().split('type="application/json">')[1]
+        (view,) = json.loads(data.split("</script>")[0])["views"]
+        assert view["picture"] == name
+        ours = view["shots"][1]
+        for address in (view["original"], view["shots"][0]["file"], ours["file"], ours["levels"]):
+            assert not set(" #?") & set(address)
+            assert (site / os.fsdecode(unquote_to_bytes(address))).is_file()
+
+
+def test_long_names_of_one_beginning_stay_apart():
+    names = [page._short(240 * "n" + end) for end in ("a", "b")]
+    assert names[0] != names[1]
+    assert max(map(len, names)) < 150
+    assert page._short("a.png") == "a.png"
+
+
+def test_pictures_that_cannot_be_written_are_named(tmp_path, monkeypatch):
+    write = page.writer.write_image
+
+    def full(path, image, force=False):
+        if "a.png.webp" in path:
+            raise AicError(f"{path}: no space left on device")
+        write(path, image, force)
+
+    monkeypatch.setattr(page.writer, "write_image", full)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(textured(64, 64)).save(tmp_path / name)
+    site = tmp_path / "site"
+    page.check(site, force=False)
+    paths = measure.find_pictures(tmp_path)
+    (failed,) = page.write(site, {}, [peer("webp")], paths, [2.0])
+    assert failed == f"{site / 'pictures' / 'a.png.webp.2.webp'}: no space left on device"
+    data = (site / "index.html").read_text().split('type="application/json">')[1]
     (view,) = json.loads(data.split("</script>")[0])["views"]
-    assert view["picture"] == path.name
-    for address in (view["original"], view["shots"][0]["file"]):
-        assert not set(" #?") & set(address)
-        assert (tmp_path / "site" / unquote(address)).is_file()
+    assert (view["picture"], len(view["shots"])) == ("b.png", 1)
+
+
+def test_a_rate_that_a_codec_cannot_reach_is_no_failure(tmp_path):
+    Image.fromarray(textured(16, 16)).save(tmp_path / "a.png")
+    page.check(tmp_path / "site", force=False)
+    used = [coders.Aic(FakeCodec(), [0.5])]
+    assert page.write(tmp_path / "site", {}, used, [tmp_path / "a.png"], [0.5]) == []
 
 
 def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):

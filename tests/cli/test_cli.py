@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import __version__, cli, files
-from imgcodec.bench import commands
+from imgcodec.bench import commands, page
 from imgcodec.cli.many import elsewhere, workers
 from imgcodec.cli.settings import other_settings
 from imgcodec.codec.results import DecodeReport, Encoded
@@ -1129,6 +1129,19 @@ def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
     assert len(FakeCodec.targets) == made > 0
     assert aic(*words, "--no-cache").exit_code == 0
     assert len(FakeCodec.targets) == 2 * made
+
+
+def test_bench_tells_what_a_report_lacks(aic, photo, tmp_path, monkeypatch):
+    def full(path, image, force=False):
+        raise AicError(f"{path}: no space left on device")
+
+    monkeypatch.setattr(page.writer, "write_image", full)
+    words = ("--codec", "jpeg", "--report", tmp_path / "site", "--no-cache", "--quiet")
+    result = aic("bench", photo.parent, *words)
+    assert result.exit_code == 1
+    original = tmp_path / "site" / "pictures" / "photo.png.original.webp"
+    assert result.stderr == f"Error: {original}: no space left on device\n"
+    assert (tmp_path / "site" / "index.html").is_file()
 
 
 def test_bench_tells_once_that_rows_could_not_be_kept(aic, photo, tmp_path, monkeypatch):
