@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -171,12 +172,18 @@ class Benchmark:
         refusal = "" if self._cache is None else self._cache.refusal
         return f"rows are measured again in a next run: {refusal}" if refusal else ""
 
-    def text(self) -> str:
-        """Return what a terminal shows."""
-        parts = [table(self.rows, means(self.rows))]
-        comparisons, missing = self._compared()
+    def text(self, shown: Callable[[str], str]) -> str:
+        """Return what a terminal shows, names and what is told of them as `shown` has them."""
+        rows = [
+            replace(
+                row, picture=shown(row.picture), codec=shown(row.codec), error=shown(row.error)
+            )
+            for row in self.rows
+        ]
+        parts = [table(rows, means(rows))]
+        comparisons, missing = _compared(rows)
         if comparisons:
-            parts.append(compare.table(comparisons, self._anchor()))
+            parts.append(compare.table(comparisons, shown(self._anchor())))
         if missing:
             parts.append(missing)
         if self._commands:
@@ -186,13 +193,6 @@ class Benchmark:
         parts.append(f"{where}, {machine['threads']} CPU threads")
         return "\n\n".join(parts)
 
-    def _compared(self) -> tuple[list[Comparison], str]:
-        """Return the comparisons, or none and why there are none."""
-        try:
-            return compare.compare(self.rows), ""
-        except AicError as error:
-            return [], str(error)
-
     def _anchor(self) -> str:
         """Return the codec that the others are compared with: the first that is not aic."""
         names = [coder.name for coder in self._coders]
@@ -200,7 +200,7 @@ class Benchmark:
 
     def write(self) -> None:
         """Write the files that were asked for."""
-        comparisons, missing = self._compared()
+        comparisons, missing = _compared(self.rows)
         names = [coder.name for coder in self._coders]
         paths = self._measured()
         run = {
@@ -229,3 +229,11 @@ class Benchmark:
                 self.report_dir, result, self._coders, paths, self.rates, progress,
                 not self.no_cache, self.metrics,
             )  # fmt: skip
+
+
+def _compared(rows: Sequence[Row]) -> tuple[list[Comparison], str]:
+    """Return the comparisons, or none and why there are none."""
+    try:
+        return compare.compare(rows), ""
+    except AicError as error:
+        return [], str(error)

@@ -25,7 +25,7 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
-from imgcodec.cli.process import warn
+from imgcodec.cli.process import one_line, warn
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 
@@ -199,7 +199,7 @@ def bench(
     command = shlex.join(["aic", *sys.argv[1:]])
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     interrupted = benchmark.measure()
-    click.echo(benchmark.text())
+    click.echo(benchmark.text(one_line))
     if benchmark.note:
         warn(quiet, folder, benchmark.note)
     benchmark.write()

@@ -999,6 +999,19 @@ def test_bench_times_commands_on_the_first_picture_that_can_be_read(
     assert result.stderr.endswith("; --commands: no picture was measured\n")
 
 
+def test_bench_shows_names_that_move_no_cursor(aic, photo):
+    photo.rename(photo.with_name("new\nline \x1b[31mred.png"))
+    photo.with_name("bad\x1b[2J.png").write_bytes(b"")
+    result = aic("bench", photo.parent, "--rate", "1", "--no-cache", "--quiet")
+    lines = result.stdout.splitlines()
+    assert "\x1b" not in result.stdout
+    assert lines[1].startswith(r"new\nline \x1b[31mred.png  aic-eye  16x12")
+    assert len({len(line) for line in lines[:3]}) == 1
+    bad = photo.with_name(r"bad\x1b[2J.png")
+    said = f"failed: {bad.name} with aic-eye at 1: {bad}: "
+    assert any(line.startswith(said) for line in lines)
+
+
 def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     table = tmp_path / "a.csv"
     table.write_text("precious")
