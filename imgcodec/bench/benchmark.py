@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from imgcodec import files
 from imgcodec.bench import COMCNN, COMPRESSAI, RESTORED, commands, compare, page, plot, report
 from imgcodec.bench.cache import Cache, default_folder
-from imgcodec.bench.coders import Aic, Coder, Peer, PreparedJpeg, RestoredJpeg
+from imgcodec.bench.coders import Aic, Coder, Peer, PreparedJpeg, RestoredJpeg, aic_name
 from imgcodec.bench.compare import Comparison
 from imgcodec.bench.measure import find_pictures, run
 from imgcodec.bench.rows import Row, means
@@ -100,17 +100,18 @@ class Benchmark:
             (tune, {"tune": tune}) for tune in dict.fromkeys(tunes)
         ]
         sets += [(path.stem, {"weights": path}) for path in dict.fromkeys(self.weights)]
-        names = [name.removeprefix("aic-") for name, _ in sets]
+        kinds = [(self.rates, True), (self.qualities, False)]
+        kinds = [(tuple(dict.fromkeys(some)), by_rate) for some, by_rate in kinds if some]
+        names = [aic_name(name, by_rate) for name, _ in sets for _, by_rate in kinds]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise AicError(f"two sets of weights would be called aic-{twice[0]}: rename a file")
+            raise AicError(f"two sets of weights would be called {twice[0]}: rename a file")
         found: list[Coder] = []
         for weights, given in sets:
             codec = Codec(**given, **machine)
             self._loaded.append(codec)
-            for settings, by_rate in ((self.rates, True), (self.qualities, False)):
-                if settings:
-                    chosen = tuple(dict.fromkeys(settings))
-                    found.append(Aic(codec, chosen, self.effort, weights, by_rate))
+            found += [
+                Aic(codec, chosen, self.effort, weights, by_rate) for chosen, by_rate in kinds
+            ]
         return found
 
     def _machine(self) -> tuple[int, str | None]:

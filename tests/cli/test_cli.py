@@ -1070,6 +1070,11 @@ def test_bench_refuses_weights_that_would_have_one_name(aic, photo, tmp_path):
     words = ("bench", photo.parent, "--rate", "1", "--quiet", "--weights")
     assert_refused(aic(*words, same[0], "--weights", same[1]), "would be called aic-m")
     assert_refused(aic(*words, same[2], "--tune", "eye"), "would be called aic-eye")
+    other = tmp_path / "eye-quality.safetensors"
+    other.write_bytes(b"")
+    assert aic(*words, other, "--tune", "eye").exit_code == 0
+    both = (*words, other, "--tune", "eye", "--quality", "50")
+    assert_refused(aic(*both), "would be called aic-eye-quality")
 
 
 def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
