@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imgcodec.bench import COMCNN, COMPRESSAI, PEERS, RESTORED, SLOW_METRICS
 from imgcodec.cli.checks import check_apart, check_other
@@ -38,6 +39,7 @@ Examples:
   aic bench photos/ --codec aic --codec avif-iq --tune eye --metric ssimulacra2 --metric cvvdp
 """
 CODECS = ("aic", RESTORED, COMCNN, *PEERS)
+OF_AIC = ("qualities", "tunes", "weights", "effort")  # options that mean nothing to other codecs
 
 
 class _CodecName(click.ParamType):  # type: ignore[type-arg]
@@ -184,6 +186,7 @@ def bench(
     **settings: Any,
 ) -> None:
     """Measure size, quality and time of codecs on the pictures in DIR."""
+    _check_options(settings["codecs"])
     from imgcodec.bench.benchmark import Benchmark
     from imgcodec.bench.measure import find_pictures
 
@@ -207,3 +210,17 @@ def bench(
         raise KeyboardInterrupt
     if benchmark.failed:
         raise AicError("; ".join(benchmark.failed))
+
+
+def _check_options(codecs: tuple[str, ...]) -> None:
+    """Refuse options that mean nothing beside the others."""
+    context = click.get_current_context()
+    given = {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    }
+    if "aic" not in codecs and (names := [given[name] for name in OF_AIC if name in given]):
+        raise click.UsageError(f"{names[0]} means nothing without --codec aic")
+    if "cache_dir" in given and "no_cache" in given:
+        raise click.UsageError("--cache says where rows are kept, --no-cache that none are")

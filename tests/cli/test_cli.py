@@ -1024,6 +1024,15 @@ def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     assert_refused(aic("bench", tmp_path, *both), "--csv, --json and --plot would write one file")
 
 
+@pytest.mark.parametrize("words", ["--quality 50", "--tune eye", "--effort 1", "--weights FILE"])
+def test_bench_refuses_options_of_aic_where_it_is_not_measured(aic, photo, tmp_path, words):
+    weights = tmp_path / "m.safetensors"
+    weights.write_bytes(b"")
+    words = words.replace("FILE", str(weights)).split()
+    result = aic("bench", photo.parent, "--codec", "jpeg", "--quiet", *words)
+    assert_usage(result, f"{words[0]} means nothing without --codec aic")
+
+
 def test_bench_writes_over_nothing_that_it_measures(aic, photo, tmp_path):
     before, folder = photo.read_bytes(), tmp_path / "site" / "pictures"
     folder.mkdir(parents=True)
@@ -1145,8 +1154,9 @@ def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
     made = len(FakeCodec.targets)
     assert aic(*words).exit_code == 0
     assert len(FakeCodec.targets) == made > 0
-    assert aic(*words, "--no-cache").exit_code == 0
+    assert aic(*words[:-2], "--no-cache").exit_code == 0
     assert len(FakeCodec.targets) == 2 * made
+    assert_usage(aic(*words, "--no-cache"), "--cache says where rows are kept")
 
 
 def test_bench_tells_what_a_report_lacks(aic, photo, tmp_path, monkeypatch):
