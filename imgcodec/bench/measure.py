@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from imgcodec import files, metrics
@@ -76,11 +76,26 @@ def run(
         return
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(lambda task: list(bench.rows(*task)), task) for task in tasks]
+        left = list(futures)
         try:
             for future in progress(futures):
-                yield from future.result()
-        finally:
+                rows = future.result()
+                left.remove(future)
+                yield from rows
+        except KeyboardInterrupt:
+            bench.stopped.set()
             pool.shutdown(cancel_futures=True)
+            for future in left:
+                if not future.cancelled() and future.exception() is None:
+                    yield from future.result()
+            raise
+        finally:
+            bench.stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
+class _StoppedError(Exception):
+    """A run ended in the middle of a row."""
 
 
 class _Bench:
@@ -98,6 +113,7 @@ class _Bench:
         self._repeat, self._cache, self._further, self._memory = repeat, cache, further, memory
         self._warm: set[str] = set()
         self._lock = Lock()
+        self.stopped = Event()  # once it is set, no measurement begins
 
     def rows(self, coder: Coder, path: Path) -> Iterator[Row]:
         """Yield the rows of one codec and picture."""
@@ -123,7 +139,10 @@ class _Bench:
             if pixels is None:
                 yield Row(path.name, coder.name, setting, error=refusal)
                 continue
-            row = self._row(coder, path.name, pixels, setting)
+            try:
+                row = self._row(coder, path.name, pixels, setting)
+            except _StoppedError:
+                return
             if self._cache is not None and not row.error:
                 self._cache.put(key, row)
             yield row
@@ -162,6 +181,8 @@ class _Bench:
         with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
             file = Path(scratch) / "picture"
             for _ in range(repeat):
+                if self.stopped.is_set():
+                    raise _StoppedError
                 if self._memory:
                     _forget_peak_memory()
                 coded, encode_s = _timed(coder, partial(coder.encode, pixels, row.setting))

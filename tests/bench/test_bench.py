@@ -10,6 +10,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from dataclasses import fields, replace
 from types import ModuleType, SimpleNamespace
@@ -618,6 +619,32 @@ def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
     again = run(codec, folder, [0.5], cache=cache)
     assert str(again[0]) == str(first)
     assert {call[1] for call in codec.calls if call[0] == "encode"} == {20}  # of the second only
+
+
+def test_an_interruption_waits_for_one_measurement_alone(folder, monkeypatch):
+    """Of the pictures at work, too, rows that are there by then are not lost."""
+    (folder / "b.bmp").unlink()
+    stopped, working = threading.Event(), threading.Event()
+    monkeypatch.setattr(measure, "Event", lambda: stopped)
+    encode, codec = FakeCodec.encode, FakeCodec()
+
+    def slow(self, pixels, rate, *rest, **words):
+        if rate == 1.0:
+            working.set()
+            assert stopped.wait(60)
+        return encode(self, pixels, rate, *rest, **words)
+
+    def interrupted(futures):
+        assert working.wait(60)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(FakeCodec, "encode", slow)
+    found = measure.run([coders.Aic(codec, [0.5, 1.0, 2.0])], folder, 3, interrupted, jobs=2)
+    assert next(found).setting == 0.5
+    with pytest.raises(KeyboardInterrupt):
+        next(found)
+    assert [call[2] for call in codec.calls if call[0] == "encode"] == [0.5] * 4 + [1.0]
 
 
 # peers
