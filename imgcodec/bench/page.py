@@ -35,14 +35,13 @@ _FILES = ("file", "bits", "levels")  # of what is found
 
 
 def check(folder: Path, force: bool, pictures: Sequence[Path] = ()) -> None:
-    """Refuse a folder that holds something already, or pictures to measure where its own will be.
+    """Refuse a folder that holds something already, or a picture where a file of its will be.
 
     Raises:
         AicError: it does, or is no folder.
     """
-    own = os.path.realpath(folder / "pictures")
-    if any(os.path.dirname(os.path.realpath(picture)) == own for picture in pictures):
-        raise AicError(f"{folder}: its pictures would be written where those to measure are")
+    if any(is_own(folder, picture) for picture in pictures):
+        raise AicError(f"{folder}: its files would be written where pictures to measure are")
     try:
         if folder.exists() and any(folder.iterdir()) and not force:
             raise AicError(f"{folder}: is not empty, and is kept without --force")
@@ -120,7 +119,7 @@ def _view(
     shots = []
     coders = [coder for coder in coders if coder.trained]
     for rate in rates:
-        room = int(rate * height * width / 8)
+        room = max(int(rate * height * width / 8), 1)
         for coder in coders:
             stem = folder / _short(f"{path.name}.{coder.name}.{rate:g}")
             decided_by = [

@@ -1188,6 +1188,17 @@ def test_pictures_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     assert (view["picture"], len(view["shots"])) == ("b.png", 1)
 
 
+def test_the_smallest_picture_has_its_view(tmp_path):
+    """At half a bit a pixel it has room for no byte."""
+    Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
+    page.check(tmp_path / "site", force=False)
+    used = [peer("jpeg2000"), peer("webp")]
+    assert page.write(tmp_path / "site", {}, used, [tmp_path / "a.png"], [0.5]) == []
+    data = (tmp_path / "site" / "index.html").read_text().split('type="application/json">')[1]
+    (view,) = json.loads(data.split("</script>")[0])["views"]
+    assert [shot["codec"] for shot in view["shots"]] == ["jpeg2000", "webp"]
+
+
 def test_a_rate_that_a_codec_cannot_reach_is_no_failure(tmp_path):
     Image.fromarray(textured(16, 16)).save(tmp_path / "a.png")
     page.check(tmp_path / "site", force=False)

@@ -1053,7 +1053,7 @@ def test_bench_writes_over_nothing_that_it_measures(aic, photo, tmp_path):
             link.mkdir()
             (link / "photo.webp").symlink_to(folder / "photo.png.original.webp")
         result = aic("bench", link, *words[2:], *report)
-        assert_refused(result, "its pictures would be written where those to measure are")
+        assert_refused(result, "its files would be written where pictures to measure are")
     assert [path.read_bytes() for path in folder.iterdir()] == [before]
 
 
