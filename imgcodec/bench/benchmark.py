@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from imgcodec import files
 from imgcodec.bench import COMCNN, COMPRESSAI, RESTORED, commands, compare, page, plot, report
 from imgcodec.bench.cache import Cache, default_folder
-from imgcodec.bench.coders import Aic, Coder, Peer, PreparedJpeg, RestoredJpeg
+from imgcodec.bench.coders import Aic, Coder, Peer, PreparedJpeg, RestoredJpeg, aic_name
 from imgcodec.bench.compare import Comparison
 from imgcodec.bench.measure import find_pictures, run
-from imgcodec.bench.rows import MeanRow, Row, means
+from imgcodec.bench.rows import Row, means
 from imgcodec.bench.table import table
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE
@@ -61,6 +61,10 @@ class Benchmark:
             files.check_free(target, self.force)
         if len({os.path.realpath(target) for target in targets}) < len(targets):
             raise AicError("--csv, --json and --plot would write one file")
+        if self.report_dir is not None:
+            for target in targets:
+                if page.is_own(self.report_dir, target):
+                    raise AicError(f"{target}: is a file of the --report")
         if self.plot_file is not None:
             plot.check(self.plot_file)
         self._paths = find_pictures(self.folder)
@@ -69,10 +73,12 @@ class Benchmark:
             coder for name in dict.fromkeys(self.codecs) for coder in self._coders_of(name)
         ]
         if self.report_dir is not None:
-            page.check(self.report_dir, self.force)
+            page.check(self.report_dir, self.force, self._paths)
         threads, gpu = self._machine()
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
+        self._cache: Cache | None = None
         self._commands: list[commands.CommandRow] = []
+        self._failures: list[str] = []  # of what was asked besides rows
         self._started = datetime.now().astimezone().isoformat(timespec="seconds")
 
     def _coders_of(self, name: str) -> list[Coder]:
@@ -94,17 +100,18 @@ class Benchmark:
             (tune, {"tune": tune}) for tune in dict.fromkeys(tunes)
         ]
         sets += [(path.stem, {"weights": path}) for path in dict.fromkeys(self.weights)]
-        names = [name.removeprefix("aic-") for name, _ in sets]
+        kinds = [(self.rates, True), (self.qualities, False)]
+        kinds = [(tuple(dict.fromkeys(some)), by_rate) for some, by_rate in kinds if some]
+        names = [aic_name(name, by_rate) for name, _ in sets for _, by_rate in kinds]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise AicError(f"two sets of weights would be called aic-{twice[0]}: rename a file")
+            raise AicError(f"two sets of weights would be called {twice[0]}: rename a file")
         found: list[Coder] = []
         for weights, given in sets:
             codec = Codec(**given, **machine)
             self._loaded.append(codec)
-            for settings, by_rate in ((self.rates, True), (self.qualities, False)):
-                if settings:
-                    chosen = tuple(dict.fromkeys(settings))
-                    found.append(Aic(codec, chosen, self.effort, weights, by_rate))
+            found += [
+                Aic(codec, chosen, self.effort, weights, by_rate) for chosen, by_rate in kinds
+            ]
         return found
 
     def _machine(self) -> tuple[int, str | None]:
@@ -118,37 +125,66 @@ class Benchmark:
         """Measure all rows; return whether it was interrupted, with what was found by then."""
         from tqdm import tqdm
 
-        cache = None
         if not self.no_cache:
             circumstances = {**self._environment, "metrics": list(self.metrics)}
-            cache = Cache(self.cache_dir or default_folder(), circumstances)
+            self._cache = Cache(self.cache_dir or default_folder(), circumstances)
         progress = partial(tqdm, unit="picture", disable=self.quiet)
         found = run(
-            self._coders, self.folder, self.repeat, progress, self.jobs, cache, self.metrics,
+            self._coders, self.folder, self.repeat, progress, self.jobs, self._cache, self.metrics,
             self.max_pixels,
         )  # fmt: skip
         try:
             for row in found:
                 self.rows.append(row)
             if self.commands:
-                names = [n for n in dict.fromkeys(self.codecs) if n in commands.COMMANDS]
-                self._commands = commands.measure(names, self._paths[0], max(self.repeat, 3))
+                self._measure_commands()
         except KeyboardInterrupt:
             return True
         return False
 
-    @property
-    def failed(self) -> int:
-        """How many rows have no measurement."""
-        return sum(bool(row.error) for row in self.rows)
+    def _measure_commands(self) -> None:
+        """Time whole commands on the first picture that could be measured."""
+        names = [name for name in dict.fromkeys(self.codecs) if name in commands.COMMANDS]
+        measured = self._measured()
+        if not measured:
+            self._failures.append("--commands: no picture was measured")
+            return
+        try:
+            self._commands = commands.measure(
+                names, measured[0], max(self.repeat, 3), self.max_pixels
+            )
+        except AicError as error:
+            self._failures.append(f"--commands: {error}")
 
-    def text(self) -> str:
-        """Return what a terminal shows."""
-        averages = means(self.rows)
-        parts = [table(self.rows, averages)]
-        comparisons, missing = self._compared(averages)
+    def _measured(self) -> list[Path]:
+        """Return the pictures that have a measurement."""
+        names = {row.picture for row in self.rows if not row.error}
+        return [path for path in self._paths if path.name in names]
+
+    @property
+    def failed(self) -> list[str]:
+        """What failed, in words."""
+        bad = sum(bool(row.error) for row in self.rows)
+        return [f"{bad} of {len(self.rows)} measurements failed"] * (bad > 0) + self._failures
+
+    @property
+    def note(self) -> str:
+        """What is lost for a next run, "" if nothing is."""
+        refusal = "" if self._cache is None else self._cache.refusal
+        return f"rows are measured again in a next run: {refusal}" if refusal else ""
+
+    def text(self, shown: Callable[[str], str]) -> str:
+        """Return what a terminal shows, names and what is told of them as `shown` has them."""
+        rows = [
+            replace(
+                row, picture=shown(row.picture), codec=shown(row.codec), error=shown(row.error)
+            )
+            for row in self.rows
+        ]
+        parts = [table(rows, means(rows))]
+        comparisons, missing = _compared(rows)
         if comparisons:
-            parts.append(compare.table(comparisons, self._anchor()))
+            parts.append(compare.table(comparisons, shown(self._anchor())))
         if missing:
             parts.append(missing)
         if self._commands:
@@ -158,13 +194,6 @@ class Benchmark:
         parts.append(f"{where}, {machine['threads']} CPU threads")
         return "\n\n".join(parts)
 
-    def _compared(self, averages: Sequence[MeanRow]) -> tuple[list[Comparison], str]:
-        """Return the comparisons, or none and why there are none."""
-        try:
-            return compare.compare(self.rows, averages), ""
-        except AicError as error:
-            return [], str(error)
-
     def _anchor(self) -> str:
         """Return the codec that the others are compared with: the first that is not aic."""
         names = [coder.name for coder in self._coders]
@@ -172,14 +201,13 @@ class Benchmark:
 
     def write(self) -> None:
         """Write the files that were asked for."""
-        averages = means(self.rows)
-        comparisons, missing = self._compared(averages)
+        comparisons, missing = _compared(self.rows)
         names = [coder.name for coder in self._coders]
-        measured = {row.picture for row in self.rows if not row.error}
+        paths = self._measured()
         run = {
             "date": self._started,
             "command": self.command,
-            "outcome": missing or compare.outcome(comparisons, names, len(measured)),
+            "outcome": missing or compare.outcome(comparisons, names, len(paths)),
         }
         result: dict[str, Any] = report.as_result(
             self.rows, self._coders, comparisons, self._commands, self._environment, run
@@ -189,17 +217,24 @@ class Benchmark:
         if self.json_file is not None:
             report.to_json(result, self.json_file)
         if self.plot_file is not None:
-            plot.draw(averages, self.plot_file)
+            plot.draw(means(self.rows), self.plot_file)
         if self.report_dir is not None:
             from tqdm import tqdm
 
             progress = partial(tqdm, unit="view", disable=self.quiet)
-            paths = [path for path in self._paths if path.name in measured]
             if not paths:
                 raise AicError(f"{self.report_dir}: no picture was measured")
             report.to_csv(self.rows, self.report_dir / page.CSV)
             report.to_json(result, self.report_dir / page.JSON)
-            page.write(
+            self._failures += page.write(
                 self.report_dir, result, self._coders, paths, self.rates, progress,
                 not self.no_cache, self.metrics,
             )  # fmt: skip
+
+
+def _compared(rows: Sequence[Row]) -> tuple[list[Comparison], str]:
+    """Return the comparisons, or none and why there are none."""
+    try:
+        return compare.compare(rows), ""
+    except AicError as error:
+        return [], str(error)

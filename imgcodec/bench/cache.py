@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -22,7 +23,19 @@ def default_folder() -> Path:
         raise AicError("no home folder for the cache: --cache DIR or --no-cache") from error
 
 
-_SAMPLE = Row("", "", 0.0)  # for the types of its fields
+_TYPES: dict[type, set[type]] = {str: {str}, bool: {bool}, float: {int, float}}
+_WANTED = {
+    f.name: _TYPES[type(getattr(Row("", "", 0.0), f.name))] for f in dataclasses.fields(Row)
+}
+_INFINITE = {"psnr", "ms_ssim_db"}  # of equal pictures
+
+
+def read_json(path: Path) -> Any:
+    """Return what a small file of ours holds, None where there is none, or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 class Cache:
@@ -35,6 +48,7 @@ class Cache:
             AicError: nothing can be written there, before anything is measured.
         """
         self._folder, self._circumstances = folder, circumstances
+        self.refusal = ""  # why a row could not be kept
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -47,21 +61,34 @@ class Cache:
         parts = [hashlib.sha256(picture).hexdigest(), coder, setting, self._circumstances]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def get(self, key: str) -> Row | None:
-        """Return the row of that name, if there is one."""
+    def get(self, key: str, codec: str, setting: float) -> Row | None:
+        """Return the row of that name, if there is one, and it is of that codec and setting."""
         try:
-            values: dict[str, Any] = json.loads((self._folder / f"{key}.json").read_text())
+            values: dict[str, Any] = read_json(self._folder / f"{key}.json")
             known: dict[str, Any] = {k: NAN if v is None else v for k, v in values.items()}
             row = Row(**known)
-        except (OSError, ValueError, TypeError, AttributeError):
+            if not all(_is_sound(name, getattr(row, name)) for name in _WANTED):
+                return None
+        except (TypeError, AttributeError, OverflowError):
             return None
-        as_wanted = all(
-            type(getattr(row, f.name)) in {type(getattr(_SAMPLE, f.name)), int}
-            for f in dataclasses.fields(Row)
-        )
-        return row if as_wanted else None
+        return row if (row.codec, row.setting, row.error) == (codec, setting, "") else None
 
     def put(self, key: str, row: Row) -> None:
-        """Keep a row; infinite values (PSNR of equal pictures) are written as JSON's Infinity."""
+        """Keep a row, or note why not; PSNR of equal pictures is written as JSON's Infinity."""
         values = {k: None if v != v else v for k, v in dataclasses.asdict(row).items()}
-        files.write_bytes(self._folder / f"{key}.json", json.dumps(values).encode(), force=True)
+        try:
+            path = self._folder / f"{key}.json"
+            files.write_bytes(path, json.dumps(values).encode(), force=True)
+        except AicError as error:
+            self.refusal = self.refusal or str(error)
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Return whether a field of a row may have a value.
+
+    Raises:
+        OverflowError: it is a number beyond all floats.
+    """
+    if type(value) not in _WANTED[name]:
+        return False
+    return not isinstance(value, float | int) or not math.isinf(value) or name in _INFINITE

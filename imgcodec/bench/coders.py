@@ -72,6 +72,11 @@ class Coder(Protocol):
         """Return uint8 (H, W, 3), and the seconds spent in the decoder."""
 
 
+def aic_name(weights: str, by_rate: bool) -> str:
+    """Return what aic is called with weights of a name, a tune or a file's."""
+    return f"aic-{weights.removeprefix('aic-')}" + ("" if by_rate else "-quality")
+
+
 class Aic:
     """aic with one set of weights; a setting is the rate or the quality that is asked."""
 
@@ -88,9 +93,7 @@ class Aic:
     ) -> None:
         """Take a loaded codec, and what its weights are called: a tune, or a file's name."""
         self.codec, self.settings, self.effort, self.by_rate = codec, settings, effort, by_rate
-        self.name = f"aic-{weights.removeprefix('aic-')}"
-        if not by_rate:
-            self.name += "-quality"
+        self.name = aic_name(weights, by_rate)
         self.cuda = codec.device.startswith("cuda")
         self.about = {
             "version": __version__,

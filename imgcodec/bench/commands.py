@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from imgcodec.bench.table import aligned
 from imgcodec.errors import AicError
+from imgcodec.format.container import MAX_PIXELS
+from imgcodec.pictures import reader, writer
+from imgcodec.pictures.arrays import as_colour
 
 _AIC = (sys.executable, "-m", "imgcodec")
 COMMANDS = {  # codec: (encoder, decoder, suffix); {} stand for input and output
@@ -45,18 +46,23 @@ class CommandRow:
     decode_ratio: float
 
 
-def measure(codecs: Sequence[str], picture: Path, repeat: int) -> list[CommandRow]:
+def measure(
+    codecs: Sequence[str], picture: Path, repeat: int, max_pixels: int = MAX_PIXELS
+) -> list[CommandRow]:
     """Return the median times of the commands of codecs, as far as they are installed.
 
     The commands take turns, after a first one that does not count, with their default quality.
     Pictures are read as PNG (JPEG tools: PPM) and written as PNG (WebP, JPEG: PPM).
+
+    Raises:
+        AicError: the picture cannot be read, or a command fails.
     """
+    pixels = as_colour(reader.read_image(picture, max_pixels))
     with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
         folder = Path(scratch)
         sources = {suffix: folder / f"picture.{suffix}" for suffix in ("png", "ppm")}
-        with Image.open(picture) as file:
-            for path in sources.values():
-                file.convert("RGB").save(path)
+        for path in sources.values():
+            writer.write_image(path, pixels)
         steps: dict[tuple[str, int], tuple[list[str], Path]] = {}
         for codec in codecs:
             encoder, decoder, suffix = COMMANDS[codec]

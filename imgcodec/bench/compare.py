@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from imgcodec.bench.rows import MeanRow, Row
+from imgcodec.bench.rows import MeanRow, Row, having, means
 from imgcodec.bench.table import aligned
 from imgcodec.metrics import bd_rate
 
@@ -40,26 +40,28 @@ class Comparison:
     high: float | None  # to
     of_pictures: float | None  # mean of the BD-rates of single pictures
     pictures: int  # whose curves overlap
+    set_pictures: int  # that the means are over: all that the metric was measured of
 
 
-def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
+def compare(rows: Sequence[Row]) -> list[Comparison]:
     """Return the comparisons of all pairs of codecs, in each metric that was measured.
 
     Curves of the set have the settings that all pictures were measured at: means over others, as
-    of an interrupted run or where a codec refused some, are those of easier or harder pictures.
+    of an interrupted run or where a codec refused some, are those of easier or harder pictures. Of
+    a metric, all pictures are those large enough for it.
 
     Raises:
         AicError: there are pairs, but not the package for BD-rates.
     """
-    most = max((mean.pictures for mean in means), default=0)
-    means = [mean for mean in means if mean.pictures == most]
     names = list(dict.fromkeys(row.codec for row in rows))
     found = []
     for metric, (_, _, _, within) in COMPARED.items():
-        sets = {name: _curve([m for m in means if m.codec == name], metric) for name in names}
+        good = having(rows, metric)
+        whole = len({row.picture for row in good})
+        complete = [mean for mean in means(good) if mean.pictures == whole]
+        sets = {name: _curve([m for m in complete if m.codec == name], metric) for name in names}
         pictures = {
-            name: _by_picture([row for row in rows if row.codec == name and not row.error], metric)
-            for name in names
+            name: _by_picture([row for row in good if row.codec == name], metric) for name in names
         }
         for anchor in names:
             for codec in names:
@@ -79,6 +81,7 @@ def compare(rows: Sequence[Row], means: Sequence[MeanRow]) -> list[Comparison]:
                         Comparison(
                             anchor, codec, metric, _rate(sets[anchor], sets[codec], within),
                             low, high, statistics.fmean(single) if single else None, len(single),
+                            whole,
                         )
                     )  # fmt: skip
     return found
@@ -157,11 +160,17 @@ def outcome(comparisons: Sequence[Comparison], names: Sequence[str], pictures: i
         rates = {name: c.of_set for name, c in found.items() if c.of_set is not None}
         if rates:
             best = max(rates, key=lambda name: rates[name])
-            parts.append(_clause(found[best], rates[best], len(rates)))
+            on = found[best].set_pictures
+            some = f", on {on} of them" if on < pictures else ""
+            parts.append(_clause(found[best], rates[best], len(rates)) + some)
     if not parts:
-        return f"{ours} and {_listed(rivals)} have no quality in common that could be compared."
-    on = "this picture" if pictures == 1 else f"these {pictures} pictures"
-    return f"On {on} {ours} needs {'; '.join(parts)}."
+        on_all = "this picture" if pictures == 1 else f"all {pictures} pictures"
+        return (
+            f"At settings that {on_all} could be measured at, {ours} and {_listed(rivals)} have no"
+            " range of quality in common."
+        )
+    on_these = "this picture" if pictures == 1 else f"these {pictures} pictures"
+    return f"On {on_these} {ours} needs {'; '.join(parts)}."
 
 
 def is_aic(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import statistics
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from imgcodec import files, metrics
@@ -75,11 +76,26 @@ def run(
         return
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(lambda task: list(bench.rows(*task)), task) for task in tasks]
+        left = list(futures)
         try:
             for future in progress(futures):
-                yield from future.result()
-        finally:
+                rows = future.result()
+                left.remove(future)
+                yield from rows
+        except KeyboardInterrupt:
+            bench.stopped.set()
             pool.shutdown(cancel_futures=True)
+            for future in left:
+                if not future.cancelled() and future.exception() is None:
+                    yield from future.result()
+            raise
+        finally:
+            bench.stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+
+class _StoppedError(Exception):
+    """A run ended in the middle of a row."""
 
 
 class _Bench:
@@ -97,21 +113,21 @@ class _Bench:
         self._repeat, self._cache, self._further, self._memory = repeat, cache, further, memory
         self._warm: set[str] = set()
         self._lock = Lock()
+        self.stopped = Event()  # once it is set, no measurement begins
 
     def rows(self, coder: Coder, path: Path) -> Iterator[Row]:
         """Yield the rows of one codec and picture."""
         pixels: Pixels | None = None
+        data, refusal = b"", ""
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            data, refusal = b"", f"{path}: {error.strerror}"
-        else:
-            refusal = ""
+            data = self._content(path)
+        except AicError as error:
+            refusal = str(error)
         for setting in coder.settings:
             key = ""
             if self._cache is not None and data:
                 key = self._cache.key(data, {"name": coder.name, **coder.about}, setting)
-                known = self._cache.get(key)
+                known = self._cache.get(key, coder.name, setting)
                 if known is not None:
                     yield replace(known, picture=path.name)
                     continue
@@ -123,10 +139,29 @@ class _Bench:
             if pixels is None:
                 yield Row(path.name, coder.name, setting, error=refusal)
                 continue
-            row = self._row(coder, path.name, pixels, setting)
+            try:
+                row = self._row(coder, path.name, pixels, setting)
+            except _StoppedError:
+                return
             if self._cache is not None and not row.error:
                 self._cache.put(key, row)
             yield row
+
+    def _content(self, path: Path) -> bytes:
+        """Return the bytes of a picture's file.
+
+        Raises:
+            AicError: it is none, as far as its kind and its first bytes tell.
+        """
+        try:
+            kind = path.stat().st_mode
+        except OSError as error:
+            raise AicError(f"{path}: {files.reason(error)}") from error
+        if not stat.S_ISREG(kind):
+            raise AicError(f"{path}: is not a regular file")
+        if reader.size_of(path) is None:
+            reader.read_image(path, self._max_pixels)  # says why
+        return files.read_bytes(path)
 
     def _row(self, coder: Coder, name: str, pixels: Pixels, setting: float) -> Row:
         height, width = pixels.shape[:2]
@@ -142,10 +177,12 @@ class _Bench:
 
     def _measure(self, coder: Coder, row: Row, pixels: Pixels, repeat: int) -> Row:
         """Return the row with its measurements."""
-        times, peak = [], 0
+        times, peaks = [], []
         with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
             file = Path(scratch) / "picture"
             for _ in range(repeat):
+                if self.stopped.is_set():
+                    raise _StoppedError
                 if self._memory:
                     _forget_peak_memory()
                 coded, encode_s = _timed(coder, partial(coder.encode, pixels, row.setting))
@@ -153,7 +190,7 @@ class _Bench:
                 stored = file.read_bytes()
                 (decoded, model_s), decode_s = _timed(coder, partial(coder.decode, stored))
                 times.append((coded.model_s, encode_s, model_s, decode_s))
-                peak = max(peak, _peak_memory_bytes()) if self._memory else 0
+                peaks.append(_peak_memory_bytes() if self._memory else NAN)
         e_model_s, e_s, d_model_s, d_s = map(statistics.median, zip(*times, strict=True))
         row = replace(
             row,
@@ -161,7 +198,7 @@ class _Bench:
             encode_s=e_s,
             decode_model_s=d_model_s,
             decode_s=d_s,
-            peak_memory_bytes=peak,
+            peak_memory_bytes=max(peaks),
             limited=coded.limited,
         )
         if not coder.trained:
@@ -169,7 +206,7 @@ class _Bench:
         return replace(
             row,
             bytes=len(stored),
-            bpp=metrics.bpp(len(stored), row.height, row.width),
+            bpp=metrics.bpp(len(stored), *pixels.shape[:2]),
             **qualities(as_colour(pixels), decoded, self._further),
         )
 
@@ -216,14 +253,14 @@ def _forget_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory_bytes() -> int:
-    """Return the peak resident memory since it was forgotten, or since the start; 0: unknown."""
+def _peak_memory_bytes() -> float:
+    """Return the peak resident memory since it was forgotten, or since the start."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
     if sys.platform == "win32":
-        return 0
+        return NAN
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

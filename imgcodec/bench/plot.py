@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcodec import files
-from imgcodec.bench.rows import MeanRow
+from imgcodec.bench.rows import RATES, MeanRow
 from imgcodec.errors import AicError
 
 SUFFIXES = (".png", ".svg")
@@ -58,7 +58,7 @@ def draw(means: Sequence[MeanRow], path: str | os.PathLike[str]) -> None:
 
 def _points(means: Sequence[MeanRow], metric: str) -> tuple[list[float], list[float]]:
     """Return rates and finite qualities, by rate."""
-    points = sorted((m.bpp, getattr(m, metric)) for m in means)
+    points = sorted((getattr(m, RATES[metric]), getattr(m, metric)) for m in means)
     points = [(rate, quality) for rate, quality in points if abs(quality) < float("inf")]
     return [rate for rate, _ in points], [quality for _, quality in points]
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from imgcodec.bench.rows import MeanRow, Row
+from imgcodec.bench.rows import MeanRow, Row, having
 
 _COLUMNS = (  # of the table: head, field, format, scale
     ("setting", "setting", "g", 1.0),
@@ -19,6 +19,8 @@ _COLUMNS = (  # of the table: head, field, format, scale
     ("dec s", "decode_s", ".3f", 1.0),
     ("peak MB", "peak_memory_bytes", ".0f", 1e-6),
 )
+_BYTES = ("bytes", "bytes", ".0f", 1.0)
+_OF_LARGE = (("MS-SSIM", "ms_ssim"), ("SSIMULACRA 2", "ssimulacra2"), ("CVVDP", "cvvdp"))
 
 
 def table(rows: Sequence[Row], means: Sequence[MeanRow]) -> str:
@@ -30,12 +32,17 @@ def table(rows: Sequence[Row], means: Sequence[MeanRow]) -> str:
     for row in good:
         size = f"{row.width}x{row.height}"
         name = row.picture + "*" * row.limited
-        lines.append([name, row.codec, size, str(row.bytes), *_cells(row, shown)])
+        lines.append([name, row.codec, size, *_cells(row, [_BYTES, *shown])])
     for mean in means:
         lines.append([f"mean of {mean.pictures}", mean.codec, "", "", *_cells(mean, shown)])
     text = aligned(lines)
     if any(row.limited for row in good):
         text.append("* needs fewer bits than asked")
+    measured = {row.picture for row in having(rows, "psnr")}
+    for head, name in _OF_LARGE:
+        small = len(measured - {row.picture for row in having(rows, name)})
+        if small and head in lines[0]:
+            text.append(f"means of {head}: without {small} of the pictures, too small for it")
     failures: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row.error:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imgcodec.bench import COMCNN, COMPRESSAI, PEERS, RESTORED, SLOW_METRICS
-from imgcodec.cli.checks import check_other
+from imgcodec.cli.checks import check_apart, check_other
 from imgcodec.cli.options import (
     EFFORT,
     FORCE,
@@ -25,6 +26,7 @@ from imgcodec.cli.options import (
     combine,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.process import one_line, warn
 from imgcodec.errors import AicError
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 
@@ -37,6 +39,7 @@ Examples:
   aic bench photos/ --codec aic --codec avif-iq --tune eye --metric ssimulacra2 --metric cvvdp
 """
 CODECS = ("aic", RESTORED, COMCNN, *PEERS)
+OF_AIC = ("qualities", "tunes", "weights", "effort")  # options that mean nothing to other codecs
 
 
 class _CodecName(click.ParamType):  # type: ignore[type-arg]
@@ -183,19 +186,41 @@ def bench(
     **settings: Any,
 ) -> None:
     """Measure size, quality and time of codecs on the pictures in DIR."""
+    _check_options(settings["codecs"])
     from imgcodec.bench.benchmark import Benchmark
+    from imgcodec.bench.measure import find_pictures
 
     for target in (settings["csv_file"], settings["json_file"]):
         if target is not None:
             check_other(target, force)
+    targets = [settings[name] for name in ("csv_file", "json_file", "plot_file")]
+    for source in (*find_pictures(folder), *settings["weights"]):
+        for target in filter(None, targets):
+            check_apart(source, target)
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
     settings["metrics"] = tuple(metric for metric in SLOW_METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     interrupted = benchmark.measure()
-    click.echo(benchmark.text())
+    click.echo(benchmark.text(one_line))
+    if benchmark.note:
+        warn(quiet, folder, benchmark.note)
     benchmark.write()
     if interrupted:
         raise KeyboardInterrupt
     if benchmark.failed:
-        raise AicError(f"{benchmark.failed} of {len(benchmark.rows)} measurements failed")
+        raise AicError("; ".join(benchmark.failed))
+
+
+def _check_options(codecs: tuple[str, ...]) -> None:
+    """Refuse options that mean nothing beside the others."""
+    context = click.get_current_context()
+    given = {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    }
+    if "aic" not in codecs and (names := [given[name] for name in OF_AIC if name in given]):
+        raise click.UsageError(f"{names[0]} means nothing without --codec aic")
+    if "cache_dir" in given and "no_cache" in given:
+        raise click.UsageError("--cache says where rows are kept, --no-cache that none are")

@@ -4,15 +4,17 @@ import csv
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from dataclasses import fields, replace
 from types import ModuleType, SimpleNamespace
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 import pytest
@@ -258,7 +260,8 @@ def test_peak_memory_is_that_of_the_row(folder, monkeypatch):
     a, b = run(FakeCodec(), folder, [0.5])
     assert a.peak_memory_bytes > b.peak_memory_bytes + 90e6
     assert b.peak_memory_bytes > 10e6
-    assert [row.peak_memory_bytes for row in run(FakeCodec(), folder, [0.5], jobs=2)] == [0, 0]
+    rows = run(FakeCodec(), folder, [0.5], jobs=2)  # whose peak it is cannot be told
+    assert all(math.isnan(row.peak_memory_bytes) for row in (*rows, *means(rows)))
 
 
 # failures
@@ -307,13 +310,36 @@ def test_bad_picture_does_not_stop_the_run(folder, clock):
     assert first.encode_s == 2
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_has_no_end_or_is_no_picture_is_not_read(folder, monkeypatch):
+    os.mkfifo(folder / "fifo.png")
+    (folder / "folder.png").mkdir()
+    (folder / "gone.png").symlink_to(folder / "none")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    with open(folder / "zeros.png", "wb") as file:
+        file.truncate(3 * 2**30)
+    read, paths = files.read_bytes, []
+    monkeypatch.setattr(files, "read_bytes", lambda path: paths.append(path.name) or read(path))
+    errors = {r.picture: r.error for r in run(FakeCodec(), folder, [0.5], max_pixels=1000)}
+    assert errors == {
+        "a.png": "",
+        "b.bmp": "",
+        "fifo.png": f"{folder / 'fifo.png'}: is not a regular file",
+        "folder.png": f"{folder / 'folder.png'}: is not a regular file",
+        "gone.png": f"{folder / 'gone.png'}: no such file or directory",
+        "zero.png": f"{folder / 'zero.png'}: is not a regular file",
+        "zeros.png": f"{folder / 'zeros.png'}: not a picture of a known kind",
+    }
+    assert paths == ["a.png", "b.bmp"]
+
+
 def test_refused_rate_does_not_stop_the_run(folder):
     rows = run(FakeCodec(), folder, [0.01, 0.5])
     assert [r.error for r in rows] == ["0.01 bits per pixel are too few", ""] * 2
     assert (rows[0].width, rows[0].height) == (40, 20)
     none, some = means(rows)
     assert (none.pictures, none.failed) == (0, 2)
-    assert none.peak_memory_bytes == 0
+    assert math.isnan(none.peak_memory_bytes)
     assert math.isnan(none.bpp)
     assert math.isnan(none.ms_ssim_db)
     assert some.bpp == 0.5
@@ -406,6 +432,7 @@ def test_csv_holds_every_field(tmp_path):
     assert float(lines[0]["bpp"]) == 0.48
     assert lines[0]["bytes"] == "1200"
     assert lines[1]["ms_ssim"] == lines[1]["ms_ssim_db"] == lines[2]["psnr"] == ""
+    assert lines[2]["bytes"] == lines[2]["width"] == lines[2]["peak_memory_bytes"] == ""
     assert [line["limited"] for line in lines] == ["False", "True", "False"]
     assert [line["error"] for line in lines] == ["", "", "d.png: is a directory"]
 
@@ -425,7 +452,8 @@ def test_json_holds_rows_means_and_environment(tmp_path):
     assert [row["picture"] for row in result["rows"]] == ["a.png", "a.png", "d.png"]
     assert result["rows"][0]["ms_ssim"] == 0.9
     assert result["rows"][1]["psnr"] is None
-    assert result["rows"][2]["bpp"] is None
+    unknown = ("bpp", "bytes", "width", "height", "peak_memory_bytes")
+    assert [result["rows"][2][name] for name in unknown] == [None] * 5
     assert result["rows"][2]["error"] == "d.png: is a directory"
     assert [(mean["setting"], mean["failed"]) for mean in result["means"]] == [
         (0.5, 1),
@@ -473,10 +501,11 @@ def test_table_shows_rows_means_and_then_failures():
         lines[4].split()
         == ("mean of 3 aic 0.5 0.4567 33.000 0.94000 12.218 2.000 4.000 6.000 7.000 70").split()
     )
-    assert lines[5].split() == "mean of 0 aic 24 - - - - - - - - 0".split()
+    assert lines[5].split() == "mean of 0 aic 24 - - - - - - - - -".split()
     assert len({len(line) for line in lines[:6]}) == 1
     assert lines[6:] == [
         "* needs fewer bits than asked",
+        "means of MS-SSIM: without 1 of the pictures, too small for it",
         "failed: d.png with aic at 0.5 24: d.png: is a directory",
     ]
 
@@ -525,7 +554,10 @@ def test_rows_of_other_circumstances_are_measured(folder, tmp_path, change):
     assert len(codec.calls) == (4 if change == "picture" else 6)  # the first to warm up
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"picture": 1}', b"null", b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"picture": 1}', b"null", b"\xff", b"[" * 200_000, b"7" * 5000],
+)
 def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
     cache = row_cache.Cache(tmp_path / "cache", {})
     rows = run(FakeCodec(), folder, [0.5], cache=cache)
@@ -535,6 +567,40 @@ def test_broken_rows_of_the_cache_are_measured_again(folder, tmp_path, content):
     again = run(codec, folder, [0.5], cache=cache)
     assert [row.bytes for row in again] == [row.bytes for row in rows]
     assert codec.calls
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"codec": "jpeg"}, {"setting": 0.6}, {"bytes": 10**400}, {"bpp": math.inf},
+        {"psnr": "1"}, {"limited": 1}, {"picture": 7}, {"error": "none"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_rows_of_the_cache_that_cannot_be_those_asked_are_measured_again(folder, tmp_path, change):
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    rows = run(FakeCodec(), folder, [0.5], cache=cache)
+    for path in (tmp_path / "cache").iterdir():
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    codec = FakeCodec()
+    again = run(codec, folder, [0.5], cache=cache)
+    assert [(row.bytes, row.codec) for row in again] == [(row.bytes, row.codec) for row in rows]
+    assert [call[0] for call in codec.calls] == ["encode", "decode"] * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_cache_where_nothing_can_be_kept_ends_no_run(folder, tmp_path):
+    """What stands in its place is neither waited for nor replaced; no exception either."""
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    run(FakeCodec(), folder, [0.5], cache=cache)
+    assert cache.refusal == ""
+    first, second = sorted((tmp_path / "cache").iterdir())
+    for path, make in ((first, os.mkfifo), (second, os.mkdir)):
+        path.unlink()
+        make(path)
+    codec = FakeCodec()
+    assert [row.error for row in run(codec, folder, [0.5], cache=cache)] == ["", ""]
+    assert len(codec.calls) == 6
+    assert cache.refusal in {f"{path}: is not a regular file" for path in (first, second)}
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
@@ -553,6 +619,32 @@ def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
     again = run(codec, folder, [0.5], cache=cache)
     assert str(again[0]) == str(first)
     assert {call[1] for call in codec.calls if call[0] == "encode"} == {20}  # of the second only
+
+
+def test_an_interruption_waits_for_one_measurement_alone(folder, monkeypatch):
+    """Of the pictures at work, too, rows that are there by then are not lost."""
+    (folder / "b.bmp").unlink()
+    stopped, working = threading.Event(), threading.Event()
+    monkeypatch.setattr(measure, "Event", lambda: stopped)
+    encode, codec = FakeCodec.encode, FakeCodec()
+
+    def slow(self, pixels, rate, *rest, **words):
+        if rate == 1.0:
+            working.set()
+            assert stopped.wait(60)
+        return encode(self, pixels, rate, *rest, **words)
+
+    def interrupted(futures):
+        assert working.wait(60)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(FakeCodec, "encode", slow)
+    found = measure.run([coders.Aic(codec, [0.5, 1.0, 2.0])], folder, 3, interrupted, jobs=2)
+    assert next(found).setting == 0.5
+    with pytest.raises(KeyboardInterrupt):
+        next(found)
+    assert [call[2] for call in codec.calls if call[0] == "encode"] == [0.5] * 4 + [1.0]
 
 
 # peers
@@ -741,7 +833,10 @@ def test_architectures_without_weights_have_times_only(folder, zoo):
     rows = list(measure.run([coder], folder))
     assert [row.setting for row in rows] == [1, 2] * 2
     assert all(row.encode_s > 0 and row.decode_s > 0 and not row.error for row in rows)
-    assert all(row.bytes == 0 and math.isnan(row.bpp) and math.isnan(row.psnr) for row in rows)
+    assert all(math.isnan(v) for row in rows for v in (row.bytes, row.bpp, row.psnr))
+    assert table(rows, means(rows)).splitlines()[1].split()[:4] == (
+        ["a.png", "compressai:small", "40x20", "-"]
+    )
     with pytest.raises(AicError, match="wanted one of small"):
         CompressAI("large")
 
@@ -786,7 +881,7 @@ def test_a_codec_without_loss_has_no_psnr_to_compare():
         for codec, psnr in (("one", 30.0), ("two", 31.0), ("exact", math.inf))
         for n, (bpp, score) in enumerate(((0.1, 50.0), (0.2, 70.0)))
     ]
-    table = compare.table(compare.compare(rows, means(rows)), "one").splitlines()
+    table = compare.table(compare.compare(rows), "one").splitlines()
     assert table[2].split() == "exact - - - +0.0 % +0.0 % 50.0..70.0".split()
 
 
@@ -794,7 +889,7 @@ def test_bd_rates_of_all_pairs():
     points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
     rows = curve("one", points) + curve("half", [(bpp / 2, quality) for bpp, quality in points])
     rows += curve("high", [(1.0, 60.0), (2.0, 70.0)])
-    found = {(c.anchor, c.codec): c for c in compare.compare(rows, means(rows))}
+    found = {(c.anchor, c.codec): c for c in compare.compare(rows)}
     assert set(found) == set(itertools.permutations(("one", "half", "high"), 2))
     c = found["one", "half"]
     assert c.metric == "psnr"
@@ -828,17 +923,17 @@ def test_what_the_eye_sees_is_compared_where_that_tells(metric, qualities, shown
 
     low, high = map(float, shown.split(".."))
     both = rows("one", [1] * 5) + rows("half", [0.5] * 5)
-    (c, _) = compare.compare(both, means(both))
+    (c, _) = compare.compare(both)
     assert (c.metric, c.low, c.high) == (metric, low, high)
     assert c.of_set == c.of_pictures == pytest.approx(-50)
     assert compare.table([c], "one").splitlines()[1].split()[-1] == shown
     said = compare.outcome([c], ["half", "one"], 1)
     assert f"at equal {compare.COMPARED[metric].name} ({shown.replace('..', ' to ')}" in said
     both = rows("one", [1] * 5) + rows("half", [50, 0.5, 0.5, 0.5, 50])
-    (c, _) = compare.compare(both, means(both))
+    (c, _) = compare.compare(both)
     assert -60 < c.of_set < -40  # slopes at the bounds are not quite the same
     below = rows("one", [1] * 5, 0.2) + rows("half", [0.5] * 5, 0.2)
-    (c, _) = compare.compare(below, means(below))
+    (c, _) = compare.compare(below)
     assert (c.of_set, c.low, c.pictures) == (None, None, 0)
 
 
@@ -852,13 +947,60 @@ def test_curves_of_the_set_are_of_the_same_pictures():
         else row
         for row in rows
     ]
-    c = next(c for c in compare.compare(rows, means(rows)) if c.anchor == "one")
+    c = next(c for c in compare.compare(rows) if c.anchor == "one")
     assert c.of_set == pytest.approx(0)
     assert (c.low, c.pictures) == (31, 2)
     half = [row for row in rows if row.codec == "one" or row.picture == "a.png"]  # interrupted
-    c = next(c for c in compare.compare(half, means(half)) if c.anchor == "one")
+    c = next(c for c in compare.compare(half) if c.anchor == "one")
     assert (c.of_set, c.low, c.pictures) == (None, None, 1)
     assert c.of_pictures == pytest.approx(0)
+
+
+def test_curves_of_the_set_are_of_the_same_pictures_where_their_number_is_the_same():
+    """Each codec refuses another picture, so that no setting has all three."""
+    points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
+    rows = curve("aic", points) + curve("webp", points)
+    rows = [
+        replace(row, picture="c.png") if (row.picture, row.codec) == ("b.png", "webp") else row
+        for row in rows
+    ]
+    found = compare.compare(rows)
+    assert [(c.of_set, c.low, c.pictures, c.set_pictures) for c in found] == 2 * [
+        (None, None, 1, 3)
+    ]
+    assert found[0].of_pictures == pytest.approx(0)
+    said = compare.outcome(found, ["aic", "webp"], 3)
+    assert said == (
+        "At settings that all 3 pictures could be measured at, aic and webp have no range of"
+        " quality in common."
+    )
+
+
+def test_a_picture_too_small_for_a_metric_does_not_count_in_it():
+    large = [(0.1, 10.0, 0.9), (0.2, 13.0, 0.95), (0.4, 16.0, 0.975)]
+    rows = [
+        Row("a.png", codec, n, 200, 200, 1, factor * bpp, psnr + 20, share, psnr)
+        for codec, factor in (("aic", 0.5), ("jpeg", 1.0))
+        for n, (bpp, psnr, share) in enumerate(large)
+    ]
+    rows += [
+        Row("small.png", codec, n, 20, 20, 1, 10 * bpp, psnr + 20)
+        for codec in ("aic", "jpeg")
+        for n, (bpp, psnr, _) in enumerate(large)
+    ]
+    mean = means(rows)[0]
+    assert (mean.pictures, mean.bpp, mean.ms_ssim_bpp) == (2, pytest.approx(0.525), 0.05)
+    assert plot._points([mean], "ms_ssim_db") == ([0.05], [pytest.approx(10)])
+    assert plot._points([mean], "psnr") == ([pytest.approx(0.525)], [30])
+    found = compare.compare(rows)
+    by_metric = {c.metric: c for c in found if c.codec == "aic"}
+    assert by_metric["ms_ssim_db"].of_set == pytest.approx(-50)
+    assert [by_metric[m].set_pictures for m in ("psnr", "ms_ssim_db")] == [2, 1]
+    said = compare.outcome(found, ["aic", "jpeg"], 2)
+    assert said.startswith("On these 2 pictures aic needs ")
+    assert said.endswith("at equal MS-SSIM (10.0 to 16.0 dB), on 1 of them.")
+    lines = table(rows, means(rows)).splitlines()
+    assert lines[-1] == "means of MS-SSIM: without 1 of the pictures, too small for it"
 
 
 def outcome(**factors):
@@ -868,7 +1010,7 @@ def outcome(**factors):
     rows = []
     for name, factor in zip(names, factors.values(), strict=True):
         rows += curve(name, [(factor * bpp, quality) for bpp, quality in points])
-    return compare.outcome(compare.compare(rows, means(rows)), names, 2)
+    return compare.outcome(compare.compare(rows), names, 2)
 
 
 @pytest.mark.parametrize(
@@ -891,7 +1033,7 @@ def test_the_outcome_is_of_the_first_aic_with_a_curve():
     points = [(0.1, 28.0), (0.2, 31.0), (0.4, 34.0), (0.8, 37.0)]
     rows = curve("aic", points[1:2]) + curve("aic-quality", points)
     rows += curve("jpeg", [(2 * bpp, quality) for bpp, quality in points])
-    said = compare.outcome(compare.compare(rows, means(rows)), ["aic", "aic-quality", "jpeg"], 2)
+    said = compare.outcome(compare.compare(rows), ["aic", "aic-quality", "jpeg"], 2)
     assert said.startswith("On these 2 pictures aic-quality needs 50.0 % fewer bits than jpeg")
 
 
@@ -899,8 +1041,8 @@ def test_an_outcome_that_is_none_is_told_as_well():
     assert outcome(aic=1).startswith("Nothing but aic was measured")
     assert outcome(aic=1, aic_quality=1).startswith("Nothing but aic and aic-quality was")
     rows = curve("aic", [(0.1, 28.0), (0.2, 31.0)]) + curve("jpeg", [(0.1, 40.0), (0.2, 41.0)])
-    found = compare.compare(rows, means(rows))
-    assert "have no quality in common" in compare.outcome(found, ["aic", "jpeg"], 1)
+    found = compare.compare(rows)
+    assert "have no range of quality in common" in compare.outcome(found, ["aic", "jpeg"], 1)
 
 
 def test_set_and_pictures_differ_where_pictures_do():
@@ -909,7 +1051,7 @@ def test_set_and_pictures_differ_where_pictures_do():
     # the second picture takes twice the first's; here it takes four times
     other = curve("two", points)
     rows += [replace(r, bpp=2 * r.bpp) if r.picture == "b.png" else r for r in other]
-    (c,) = [c for c in compare.compare(rows, means(rows)) if c.anchor == "one"]
+    (c,) = [c for c in compare.compare(rows) if c.anchor == "one"]
     assert c.of_pictures == pytest.approx(50)  # the mean of 0 and 100
     assert c.of_set == pytest.approx(100 * (5 / 3 - 1))
 
@@ -917,7 +1059,7 @@ def test_set_and_pictures_differ_where_pictures_do():
 def test_infinite_quality_is_no_point_of_a_curve():
     rows = curve("one", [(0.1, 28.0), (0.2, 31.0), (4.0, math.inf)])
     rows += curve("two", [(0.1, 28.0), (0.2, 31.0), (0.3, math.nan)])
-    (c, _) = compare.compare(rows, means(rows))
+    (c, _) = compare.compare(rows)
     assert (c.of_set, c.high) == (pytest.approx(0), 31)
 
 
@@ -956,7 +1098,7 @@ def site(tmp_path, tiny_codec):
     used = [peer("jpeg"), peer("webp"), coders.Aic(tiny_codec, [0.8, 2.0])]
     further = ("ssimulacra2", "cvvdp")
     rows = list(measure.run(used, folder, further=further))
-    found = compare.compare(rows, means(rows))
+    found = compare.compare(rows)
     result = report.as_result(rows, used, found, [], report.environment(1, None, 1, 1), RUN)
     target = tmp_path / "site"
     page.check(target, force=False)
@@ -991,17 +1133,77 @@ def test_page_holds_the_result_and_its_pictures(site):
                     assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
 
 
-def test_page_has_addresses_of_pictures_of_any_name(tmp_path):
-    path = tmp_path / "a #1?100%.png"
-    Image.fromarray(textured(64, 64)).save(path)
+@pytest.mark.parametrize(
+    "name", ["a #1?100%.png", "\udcff\udcfe\n.png", 246 * "n" + ".png", 120 * "ü" + ".png"]
+)
+def test_page_has_addresses_of_pictures_of_any_name(tmp_path, name, tiny_codec):
+    path, site = tmp_path / name, tmp_path / "site"
+    try:
+        Image.fromarray(textured(64, 64)).save(path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    used = [peer("webp"), coders.Aic(tiny_codec, [2.0])]
+    row = replace(GOOD, picture=name)
+    result = report.as_result([row], used, [], [], report.environment(1, None, 1, 1), RUN)
+    report.to_csv([row], tmp_path / "a.csv")
+    report.to_json(result, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text())["rows"][0]["picture"] == name
+    page.check(site, force=False)
+    for _ in range(2):  # the second takes over what the first drew
+        assert page.write(site, result, used, [path], [2.0]) == []
+        data = (site / "index.html").read_text().split('type="application/json">')[1]
+        (view,) = json.loads(data.split("</script>")[0])["views"]
+        assert view["picture"] == name
+        ours = view["shots"][1]
+        for address in (view["original"], view["shots"][0]["file"], ours["file"], ours["levels"]):
+            assert not set(" #?") & set(address)
+            assert (site / os.fsdecode(unquote_to_bytes(address))).is_file()
+
+
+def test_long_names_of_one_beginning_stay_apart():
+    names = [page._short(240 * "n" + end) for end in ("a", "b")]
+    assert names[0] != names[1]
+    assert max(map(len, names)) < 150
+    assert page._short("a.png") == "a.png"
+
+
+def test_pictures_that_cannot_be_written_are_named(tmp_path, monkeypatch):
+    write = page.writer.write_image
+
+    def full(path, image, force=False):
+        if "a.png.webp" in path:
+            raise AicError(f"{path}: no space left on device")
+        write(path, image, force)
+
+    monkeypatch.setattr(page.writer, "write_image", full)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(textured(64, 64)).save(tmp_path / name)
+    site = tmp_path / "site"
+    page.check(site, force=False)
+    paths = measure.find_pictures(tmp_path)
+    (failed,) = page.write(site, {}, [peer("webp")], paths, [2.0])
+    assert failed == f"{site / 'pictures' / 'a.png.webp.2.webp'}: no space left on device"
+    data = (site / "index.html").read_text().split('type="application/json">')[1]
+    (view,) = json.loads(data.split("</script>")[0])["views"]
+    assert (view["picture"], len(view["shots"])) == ("b.png", 1)
+
+
+def test_the_smallest_picture_has_its_view(tmp_path):
+    """At half a bit a pixel it has room for no byte."""
+    Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
     page.check(tmp_path / "site", force=False)
-    page.write(tmp_path / "site", {}, [peer("webp")], [path], [2.0])
+    used = [peer("jpeg2000"), peer("webp")]
+    assert page.write(tmp_path / "site", {}, used, [tmp_path / "a.png"], [0.5]) == []
     data = (tmp_path / "site" / "index.html").read_text().split('type="application/json">')[1]
     (view,) = json.loads(data.split("</script>")[0])["views"]
-    assert view["picture"] == path.name
-    for address in (view["original"], view["shots"][0]["file"]):
-        assert not set(" #?") & set(address)
-        assert (tmp_path / "site" / unquote(address)).is_file()
+    assert [shot["codec"] for shot in view["shots"]] == ["jpeg2000", "webp"]
+
+
+def test_a_rate_that_a_codec_cannot_reach_is_no_failure(tmp_path):
+    Image.fromarray(textured(16, 16)).save(tmp_path / "a.png")
+    page.check(tmp_path / "site", force=False)
+    used = [coders.Aic(FakeCodec(), [0.5])]
+    assert page.write(tmp_path / "site", {}, used, [tmp_path / "a.png"], [0.5]) == []
 
 
 def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
@@ -1027,7 +1229,15 @@ def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
     assert (views((2.0, 3.0))[0]["shots"][0], made) == (first[0]["shots"][1], ["a.png.webp.3"])
     drawn.unlink()
     assert (views(), made) == (first, ["a.png.webp.2"])
-    for broken in ("", "[]", "{}", '{"key": 1, "found": 2}', '{"found": {"file": 3}}', "\udcff"):
+    for broken in (
+        "",
+        "[" * 200_000,
+        "[]",
+        "{}",
+        '{"key": 1, "found": 2}',
+        '{"found": {"file": 3}}',
+        "\udcff",
+    ):
         drawn.with_suffix(".json").write_text(broken, errors="surrogateescape")
         assert (views(), made) == (first, ["a.png.webp.2"])
     assert (views(reuse=False), len(made)) == (first, 2)
@@ -1168,7 +1378,7 @@ def test_versions_are_told_of_packages_that_are_there(monkeypatch):
 def test_a_picture_of_more_pixels_than_allowed_is_refused(tmp_path):
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
     Image.new("RGB", (10, 10)).save(tmp_path / "b.png")
-    words = ("bench", tmp_path, "--codec", "webp", "--quality", "50", "--no-cache", "--quiet")
+    words = ("bench", tmp_path, "--codec", "webp", "--no-cache", "--quiet")
     result = CliRunner().invoke(main, [*map(str, words), "--max-pixels", "199"])
     assert result.exit_code == 1
     assert f"{tmp_path / 'a.png'}: 20x10 pixels, at most 199 are allowed" in result.stdout

@@ -20,7 +20,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from imgcodec import __version__, cli
+from imgcodec import __version__, cli, files
+from imgcodec.bench import commands, page
 from imgcodec.cli.many import elsewhere, workers
 from imgcodec.cli.settings import other_settings
 from imgcodec.codec.results import DecodeReport, Encoded
@@ -974,6 +975,43 @@ def test_bench_goes_on_after_a_bad_picture_and_exits_1(aic, photo):
     assert result.stderr == "Error: 1 of 2 measurements failed\n"
 
 
+def test_bench_times_commands_on_the_first_picture_that_can_be_read(
+    aic, photo, tmp_path, monkeypatch
+):
+    program = "import sys, shutil; shutil.copy(*sys.argv[1:])"
+    fake = (sys.executable, "-c", program, "{}", "{}")
+    failing = (sys.executable, "-c", "import sys; sys.exit(3)", "{}", "{}")
+    folder, log = photo.parent, tmp_path / "a.json"
+    Image.new("1", (20000, 20000)).save(folder / "a.png")  # a bomb, to Pillow
+    (folder / "b.png").write_bytes(b"")
+    words = ("bench", folder, "--rate", "1", "--quiet", "--commands", "--json", log, "--force")
+    words += ("--max-pixels", 1000)
+    for encoder, failed in ((fake, ""), (failing, "; --commands: .* ended with 3")):
+        monkeypatch.setattr(commands, "COMMANDS", {"aic": (encoder, fake, "aic")})
+        result = aic(*words)
+        assert result.exit_code == 1
+        assert re.fullmatch(f"Error: 2 of 3 measurements failed{failed}\n", result.stderr)
+        found = json.loads(log.read_text())
+        assert [bool(row["error"]) for row in found["rows"]] == [True, True, False]
+        assert [row["picture"] for row in found["commands"]] == ["photo.png"] * (not failed)
+    photo.unlink()
+    result = aic(*words)
+    assert result.stderr.endswith("; --commands: no picture was measured\n")
+
+
+def test_bench_shows_names_that_move_no_cursor(aic, photo):
+    photo.rename(photo.with_name("new\nline \x1b[31mred.png"))
+    photo.with_name("bad\x1b[2J.png").write_bytes(b"")
+    result = aic("bench", photo.parent, "--rate", "1", "--no-cache", "--quiet")
+    lines = result.stdout.splitlines()
+    assert "\x1b" not in result.stdout
+    assert lines[1].startswith(r"new\nline \x1b[31mred.png  aic-eye  16x12")
+    assert len({len(line) for line in lines[:3]}) == 1
+    bad = photo.with_name(r"bad\x1b[2J.png")
+    said = f"failed: {bad.name} with aic-eye at 1: {bad}: "
+    assert any(line.startswith(said) for line in lines)
+
+
 def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     table = tmp_path / "a.csv"
     table.write_text("precious")
@@ -986,6 +1024,52 @@ def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     assert_refused(aic("bench", tmp_path, *both), "--csv, --json and --plot would write one file")
 
 
+@pytest.mark.parametrize("words", ["--quality 50", "--tune eye", "--effort 1", "--weights FILE"])
+def test_bench_refuses_options_of_aic_where_it_is_not_measured(aic, photo, tmp_path, words):
+    weights = tmp_path / "m.safetensors"
+    weights.write_bytes(b"")
+    words = words.replace("FILE", str(weights)).split()
+    result = aic("bench", photo.parent, "--codec", "jpeg", "--quiet", *words)
+    assert_usage(result, f"{words[0]} means nothing without --codec aic")
+
+
+def test_bench_writes_over_nothing_that_it_measures(aic, photo, tmp_path):
+    before, folder = photo.read_bytes(), tmp_path / "site" / "pictures"
+    folder.mkdir(parents=True)
+    own = tmp_path / "m.safetensors"
+    own.write_bytes(b"")
+    (tmp_path / "curves.png").symlink_to(photo)
+    (tmp_path / "a.csv").symlink_to(own)
+    words = ("bench", photo.parent, "--rate", "1", "--quiet", "--force")
+    for name in (photo, tmp_path / "curves.png"):
+        assert_refused(aic(*words, "--plot", name), "is input and output at once")
+    for option in ("--csv", "--json"):
+        both = ("--weights", own, option, tmp_path / "a.csv")
+        assert_refused(aic(*words, *both), "is input and output at once")
+    photo.rename(folder / "photo.png.original.webp")
+    report = ("--report", tmp_path / "site")
+    for link in (folder, tmp_path / "links"):
+        if link != folder:
+            link.mkdir()
+            (link / "photo.webp").symlink_to(folder / "photo.png.original.webp")
+        result = aic("bench", link, *words[2:], *report)
+        assert_refused(result, "its files would be written where pictures to measure are")
+    assert [path.read_bytes() for path in folder.iterdir()] == [before]
+
+
+def test_bench_gives_the_files_of_a_report_to_no_other_option(aic, photo, tmp_path):
+    site = tmp_path / "site"
+    (site / "pictures").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(site)
+    words = ("bench", photo.parent, "--codec", "jpeg", "--quiet", "--force", "--report", site)
+    for option, path in (
+        ("--csv", site / "results.csv"), ("--json", tmp_path / "link" / "results.json"),
+        ("--json", site / "index.html"), ("--csv", site / "pictures" / "rows.csv"),
+    ):  # fmt: skip
+        assert_refused(aic(*words, option, path), f"{path}: is a file of the --report")
+    assert aic(*words, "--csv", site / "rows.csv").exit_code == 0
+
+
 def test_bench_refuses_weights_that_would_have_one_name(aic, photo, tmp_path):
     same = []
     for name in ("one/m", "two/m", "three/aic-eye"):
@@ -995,6 +1079,11 @@ def test_bench_refuses_weights_that_would_have_one_name(aic, photo, tmp_path):
     words = ("bench", photo.parent, "--rate", "1", "--quiet", "--weights")
     assert_refused(aic(*words, same[0], "--weights", same[1]), "would be called aic-m")
     assert_refused(aic(*words, same[2], "--tune", "eye"), "would be called aic-eye")
+    other = tmp_path / "eye-quality.safetensors"
+    other.write_bytes(b"")
+    assert aic(*words, other, "--tune", "eye").exit_code == 0
+    both = (*words, other, "--tune", "eye", "--quality", "50")
+    assert_refused(aic(*both), "would be called aic-eye-quality")
 
 
 def test_bench_writes_all_that_is_asked(aic, photo, tmp_path):
@@ -1065,8 +1154,40 @@ def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
     made = len(FakeCodec.targets)
     assert aic(*words).exit_code == 0
     assert len(FakeCodec.targets) == made > 0
-    assert aic(*words, "--no-cache").exit_code == 0
+    assert aic(*words[:-2], "--no-cache").exit_code == 0
     assert len(FakeCodec.targets) == 2 * made
+    assert_usage(aic(*words, "--no-cache"), "--cache says where rows are kept")
+
+
+def test_bench_tells_what_a_report_lacks(aic, photo, tmp_path, monkeypatch):
+    def full(path, image, force=False):
+        raise AicError(f"{path}: no space left on device")
+
+    monkeypatch.setattr(page.writer, "write_image", full)
+    words = ("--codec", "jpeg", "--report", tmp_path / "site", "--no-cache", "--quiet")
+    result = aic("bench", photo.parent, *words)
+    assert result.exit_code == 1
+    original = tmp_path / "site" / "pictures" / "photo.png.original.webp"
+    assert result.stderr == f"Error: {original}: no space left on device\n"
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_bench_tells_once_that_rows_could_not_be_kept(aic, photo, tmp_path, monkeypatch):
+    write = files.write_bytes
+
+    def full(path, data, force=False):
+        if tmp_path / "cache" in Path(path).parents:
+            raise AicError(f"{path}: no space left on device")
+        write(path, data, force)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    words = ("bench", photo.parent, "--rate", 3, "--rate", 4, "--cache", tmp_path / "cache")
+    result = aic(*words)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "no space left" in line]
+    assert line.startswith(f"{photo.parent}: rows are measured again in a next run: ")
+    result = aic(*words, "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 # ---- train
