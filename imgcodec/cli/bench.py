@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from imgcodec.bench import COMCNN, COMPRESSAI, PEERS, RESTORED, SLOW_METRICS
 from imgcodec.cli.checks import check_apart, check_other
@@ -24,6 +23,7 @@ from imgcodec.cli.options import (
     WRITE_DIR,
     Number,
     combine,
+    given,
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.process import one_line, warn
@@ -214,13 +214,8 @@ def bench(
 
 def _check_options(codecs: tuple[str, ...]) -> None:
     """Refuse options that mean nothing beside the others."""
-    context = click.get_current_context()
-    given = {
-        parameter.name: parameter.opts[0]
-        for parameter in context.command.params
-        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
-    }
-    if "aic" not in codecs and (names := [given[name] for name in OF_AIC if name in given]):
+    asked = given()
+    if "aic" not in codecs and (names := [asked[name] for name in OF_AIC if name in asked]):
         raise click.UsageError(f"{names[0]} means nothing without --codec aic")
-    if "cache_dir" in given and "no_cache" in given:
+    if "cache_dir" in asked and "no_cache" in asked:
         raise click.UsageError("--cache says where rows are kept, --no-cache that none are")

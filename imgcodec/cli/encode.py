@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from click.core import ParameterSource
 
 from imgcodec.cli import into
 from imgcodec.cli.encoding import GOALS, Encoding
@@ -32,6 +31,7 @@ from imgcodec.cli.options import (
     WEIGHTS,
     Number,
     combine,
+    given,
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.process import warn
@@ -350,12 +350,9 @@ def _into_jpeg(
     goal: dict[str, float | None], quiet: bool, settings: dict[str, Any]
 ) -> into.IntoJpeg:
     """Return the settings of --into jpeg; options that mean nothing to it are refused."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
-        if given and name not in into.OPTIONS:
-            raise click.UsageError(f"{parameter.opts[0]} does not go with --into jpeg")
+    for name, option in given().items():
+        if name not in into.OPTIONS:
+            raise click.UsageError(f"{option} does not go with --into jpeg")
     if goal["quality"] is not None and goal["quality"] < 1:
         raise click.UsageError("--quality is 1..100 with --into jpeg")
     fields = settings.keys() & into.OPTIONS

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from imgcodec.errors import MOST_THREADS, AicError
 from imgcodec.files import reason
@@ -89,6 +90,16 @@ PICTURES = (
     ".avif", ".heic", ".heif", ".jxl",
 )  # fmt: skip
 RATE = Number(24)  # bits per pixel; 24 = uncompressed
+
+
+def given() -> dict[str, str]:
+    """Return which options the user gave, and what they are called, by name of the parameter."""
+    context = click.get_current_context()
+    return {
+        parameter.name or "": parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    }
 
 
 def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, check_other
@@ -20,6 +19,7 @@ from imgcodec.cli.options import (
     WRITE_DIR,
     Number,
     combine,
+    given,
 )  # fmt: skip
 from imgcodec.errors import AicError
 from imgcodec.releases import TUNES
@@ -158,13 +158,13 @@ def train(
     **settings: Any,
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
+    asked = given()
     if target is not None:
         if resume is None:
             raise click.UsageError("--export goes with --resume")
-        for parameter in click.get_current_context().command.params:
-            name = parameter.name or ""
-            if name not in EXPORTING and _given(name):
-                raise click.UsageError(f"{parameter.opts[0]} does not go with --export")
+        for name, option in asked.items():
+            if name not in EXPORTING:
+                raise click.UsageError(f"{option} does not go with --export")
         check_apart(resume, target)
         check_other(target, force)
         from imgcodec.train.export import export
@@ -182,14 +182,14 @@ def train(
         raise click.UsageError("--only and --loss paper exclude each other")
     if settings["seconds"] is not None and resume is not None:
         raise click.UsageError("--seconds and --resume exclude each other")
-    if settings["seconds"] is not None and _given("minutes"):
+    if settings["seconds"] is not None and "minutes" in asked:
         raise click.UsageError("--seconds and --minutes exclude each other")
-    if settings["objective"] == "paper" and _given("learning_rate"):
+    if settings["objective"] == "paper" and "learning_rate" in asked:
         raise click.UsageError("--learning-rate and --loss paper exclude each other")
     if len(tunes) > 1 and (resume is not None or config == "paper"):
         other = "--config paper" if resume is None else "--resume"
         raise click.UsageError(f"several --tune and {other} exclude each other")
-    if config == "paper" and _given("tunes"):
+    if config == "paper" and "tunes" in asked:
         raise click.UsageError("--tune and --config paper exclude each other")
     for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
         _check_run(folder, resume, start, force)
@@ -235,7 +235,7 @@ def _check_resumed(
     resume: Path, objective: str, config: str | None, tunes: tuple[str, ...]
 ) -> None:
     """Refuse what is asked for and is not what a run that goes on was begun with."""
-    asked = [name for name in ("objective", "config", "tunes") if _given(name)]
+    asked = given().keys() & {"objective", "config", "tunes"}
     if not asked:
         return
     from imgcodec.model import ModelConfig
@@ -251,9 +251,3 @@ def _check_resumed(
         raise AicError(f"{resume}: was begun with other sizes than those of --config {config}")
     if "tunes" in asked and tunes != (TUNE_OF_METRIC[own.metric],):
         raise AicError(f"{resume}: was begun with another --tune, {TUNE_OF_METRIC[own.metric]}")
-
-
-def _given(name: str) -> bool:
-    """Whether an option was given on the command line, by the name of its parameter."""
-    source = click.get_current_context().get_parameter_source(name)
-    return source is not ParameterSource.DEFAULT
