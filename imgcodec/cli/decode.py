@@ -207,7 +207,7 @@ class Decoding:
         found = [rest.name for rest in writer.rests(target) if as_map and os.path.exists(rest)]
         if found:
             where = " and ".join(found)
-            self.warn(target, f"its georeference is in {where}, GeoTIFF has no place for it")
+            self.warn(target, f"its georeference goes into {where}, GeoTIFF has no place for it")
         if report.damage:
             raise AicError(f"{source}: {report.damage}")
         line = f"{target}: {width}x{height} pixels, {report.total_s:.2f} s"

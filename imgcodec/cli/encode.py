@@ -169,11 +169,11 @@ TARGET = combine(
     ),
     click.option(
         "--psnr", type=Number(100), metavar="DB",
-        help="The smallest file found with this PSNR.",
+        help="The smallest file found with this PSNR, to 0.05 dB.",
     ),
     click.option(
         "--ms-ssim", type=Number(0.9999999), metavar="0..1",
-        help="The smallest file found with this MS-SSIM.",
+        help="The smallest file found with this MS-SSIM, to 0.05 dB: -10 log10(1 - VALUE).",
     ),
     click.option(
         "--ssimulacra2", type=Number(99.99), metavar="SCORE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,7 +224,7 @@ def _check_run(folder: Path, resume: Path | None, start: Path | None, force: boo
     for path in (last, folder / "log.jsonl", folder / "curves.png"):
         if start is not None:
             check_apart(start, path)
-        if path.exists() and not own and not force:
+        if os.path.lexists(path) and not own and not force:
             raise AicError(f"{path}: exists, is of another run, and is kept without --force")
         if folder.exists():
             files.check_free(path, force=True)
@@ -235,7 +236,7 @@ def _check_resumed(
     resume: Path, objective: str, config: str | None, tunes: tuple[str, ...]
 ) -> None:
     """Refuse what is asked for and is not what a run that goes on was begun with."""
-    asked = given().keys() & {"objective", "config", "tunes"}
+    asked = given().keys() & {"objective", "config", "tunes", "learning_rate"}
     if not asked:
         return
     from imgcodec.model import ModelConfig
@@ -247,6 +248,8 @@ def _check_resumed(
     sizes = ModelConfig.paper() if config == "paper" else ModelConfig()
     if "objective" in asked and state.get("objective", objective) != objective:
         raise AicError(f"{resume}: was begun with another --loss, {state['objective']}")
+    if "learning_rate" in asked and state.get("objective") == "paper":
+        raise AicError(f"{resume}: was begun with --loss paper, which takes no --learning-rate")
     if "config" in asked and replace(own, metric=sizes.metric) != sizes:
         raise AicError(f"{resume}: was begun with other sizes than those of --config {config}")
     if "tunes" in asked and tunes != (TUNE_OF_METRIC[own.metric],):

@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import NamedTuple
 
 from imgcodec.errors import AicError
@@ -165,6 +166,8 @@ def plan_grid(height: int, width: int, edge: int | None = None) -> Grid:
             return Grid(height, width, 0)
         # tiles that stick out little, so that none is a narrow strip; of equals the largest
         edge = min(TYPICAL_EDGES, key=lambda e: (_excess(height, e) + _excess(width, e), -e))
+    elif not isinstance(edge, Integral):
+        raise AicError(f"tile of {type(edge).__name__}, wanted a multiple of {TILE_UNIT}")
     elif edge % TILE_UNIT or not 0 < edge <= MAX_EDGE:
         raise AicError(f"tile {edge}, wanted a multiple of {TILE_UNIT} up to {MAX_EDGE}")
     return Grid(height, width, edge if edge < max(height, width) else 0)

@@ -40,6 +40,8 @@ class Picture:
         Raises:
             ImageError: an array is not of its kind or shape, or metadata are none.
         """
+        if not hasattr(self.pixels, "shape"):
+            raise ImageError(f"pixels are {type(self.pixels).__name__}, wanted an array")
         check_samples(np.asarray(self.pixels))
         for name, found, kind, shape in (
             ("alpha", self.alpha, np.uint8, self.shape[:2]),

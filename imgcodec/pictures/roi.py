@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from imgcodec.errors import AicError
 from imgcodec.format.tiles import Box
 from imgcodec.metrics import psnr
+from imgcodec.pictures.arrays import check_samples
 
 PLACE = 8  # pixels a side
 DEFAULT_WEIGHT = 8.0
@@ -108,8 +109,10 @@ class Roi:
             decoded: uint8 (H, W, 3).
 
         Raises:
-            AicError: they are of another size than the region, or differ in size.
+            AicError: they are no such arrays, of another size than the region, or differ in size.
         """
+        for samples in (picture, decoded):
+            check_samples(np.asarray(samples))
         height, width = picture.shape[:2]
         places = -(-height // PLACE), -(-width // PLACE)
         if self.shifts.shape != places or decoded.shape[:2] != (height, width):

@@ -63,8 +63,12 @@ def rests(path: str | os.PathLike[str]) -> list[Path]:
 
     It looks beside the name by which a file is opened: that of a link, and its own.
     """
-    names = {os.fspath(path), os.path.realpath(path)} if _format(path) == "TIFF" else ()
-    return [Path(f"{name}{REST}") for name in sorted(names)]
+    if _format(path) != "TIFF":
+        return []
+    names = [os.fspath(path)]
+    if os.path.islink(path):
+        names.append(os.path.realpath(path))
+    return [Path(f"{name}{REST}") for name in names]
 
 
 def drop_rests(path: str | os.PathLike[str]) -> None:

@@ -74,6 +74,13 @@ def test_chosen_tiles_stick_out_little(height, width):
         assert area < 1.25 * height * width
 
 
+@pytest.mark.parametrize("edge", ["64", 64.0, [64]])
+def test_edges_that_are_no_numbers(edge):
+    kind = type(edge).__name__
+    with pytest.raises(AicError, match=f"^tile of {kind}, wanted a multiple of 64$"):
+        plan_grid(100, 100, edge)
+
+
 @pytest.mark.parametrize("edge", [-64, 1, 63, 100, 4160, 65536])
 def test_edges_that_are_none(edge):
     with pytest.raises(AicError, match=rf"^tile {edge}, wanted a multiple of 64 up to 4096$"):

@@ -155,6 +155,12 @@ def test_16_bit_ppm_is_reduced(tmp_path, kind):
     np.testing.assert_allclose(found.pixels.flatten(), np.array(samples) / 257, atol=1)
 
 
+@pytest.mark.parametrize("none", [None, [[1]], Image.new("L", (4, 4))])
+def test_pixels_that_are_no_array_are_refused(none):
+    with pytest.raises(ImageError, match="^pixels are .*, wanted an array$"):
+        Picture(none).check()
+
+
 def test_32_bits_are_refused(tmp_path):
     for mode in ("I", "F"):
         Image.new(mode, (4, 4)).save(tmp_path / "a.tif")

@@ -141,6 +141,14 @@ def test_the_region_of_another_picture_is_refused(tiny_codec, textured):
         tiny_codec.encode(textured(64, 64), 1.0, roi=Roi.box(136, 200, INNER))
 
 
+@pytest.mark.parametrize("none", [None, "picture", [[1.0]]])
+def test_a_psnr_of_what_is_no_picture_is_refused(textured, none):
+    roi, picture = Roi.box(136, 200, INNER), textured(136, 200)
+    for pair in ((none, picture), (picture, none)):
+        with pytest.raises(ImageError, match="wanted uint8"):
+            roi.psnrs(*pair)
+
+
 def test_masks_from_files(tmp_path):
     mask = mask_of(136, 200, INNER)
     Image.fromarray(mask).save(tmp_path / "grey.png")

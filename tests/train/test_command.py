@@ -145,6 +145,9 @@ def test_a_resumed_run_is_the_one_that_was_begun(aic, runs, tmp_path):
     assert_refused(aic(*words, paper, "--tune", "eye"), "begun with another --tune, psnr")
     assert_refused(aic(*words, eye, "--tune", "psnr"), "begun with another --tune, eye")
     assert_refused(aic(*words, eye, "--config", "aic"), "other sizes than those of --config aic")
+    rate = "--learning-rate", "0.1"
+    assert_refused(aic(*words, paper, *rate), "which takes no --learning-rate")
+    assert aic(*words, eye, *rate).exit_code == 0
     (tmp_path / "foreign.pt").write_bytes(b"")
     assert_refused(aic(*words, tmp_path / "foreign.pt", "--tune", "eye"), "is not a checkpoint")
-    assert len(runs) == 4
+    assert len(runs) == 5

@@ -200,12 +200,24 @@ def test_what_geotiff_has_no_place_for_lies_beside(aic, tmp_path, make):
     assert aic("encode", source, file, "--strict").exit_code == 0
     done = aic("decode", file, back)
     assert (done.exit_code, done.stderr) == (
-        0, f"{back}: its georeference is in b.tif.aux.xml, GeoTIFF has no place for it\n"
+        0, f"{back}: its georeference goes into b.tif.aux.xml, GeoTIFF has no place for it\n"
     )  # fmt: skip
     assert sorted(back.parent.iterdir()) == [back, beside(back)]
     with rasterio.open(source) as a, rasterio.open(back) as b:
         assert (a.crs, a.transform) == (b.crs, b.transform)
     assert points_of(back) == points_of(source)
+
+
+def test_relative_names_have_one_file_beside(aic, tmp_path, monkeypatch):
+    file, out = tmp_path / "a.aic", tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "link").symlink_to(out)
+    assert aic("encode", rotated(tmp_path / "a.tif"), file).exit_code == 0
+    monkeypatch.chdir(out)
+    for name in ("b.tif", "./c.tif", "../out/d.tif", "../link/e.tif"):
+        done = aic("decode", file, name)
+        assert (done.exit_code, done.stderr.count(".aux.xml")) == (0, 1), done.output
+        assert beside(out / name).exists()
 
 
 def test_a_pipe_says_what_it_has_no_place_for(aic, tmp_path):
