@@ -360,7 +360,7 @@ def test_a_mask_is_no_region_of_interest(tiny_codec):
         ({"unrounded": ramp(9, 9)}, r"unrounded is uint8 .* wanted float16 \(9, 9, 3\)"),
         ({"unrounded": np.full((9, 9, 3), np.nan, np.float16)}, "unrounded has .* nan or inf"),
         ({"metadata": b"exif"}, "metadata are bytes, wanted a Metadata"),
-        ({"pixels": None}, "an array of object"),
+        ({"pixels": None}, "pixels are NoneType, wanted an array$"),
     ],
 )
 def test_a_picture_whose_parts_do_not_belong_together_is_refused(tiny_codec, parts, told):
