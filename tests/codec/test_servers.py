@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from imgcodec.codec import Codec
 from imgcodec.pictures.picture import Picture
 
-THREADS, PICTURES = 4, 50
+THREADS, PICTURES = 4, 24
 
 
 @pytest.fixture(scope="module")
