@@ -246,7 +246,7 @@ def test_what_cannot_be_reached_is_said(tiny_codec, textured):
     assert not exact.report.limited
 
 
-@pytest.mark.parametrize("tile", [None, 128])
+@pytest.mark.parametrize("tile", [None, pytest.param(128, marks=pytest.mark.slow)])
 def test_more_effort_makes_a_smaller_file_of_the_same_psnr(tile):
     """With the shipped weights: those of a model that nobody trained gain too little."""
     codec = Codec("cpu", tune="psnr")

@@ -174,7 +174,7 @@ def test_tiles_decode_like_the_same_codes_in_one_piece(tiny_codec, tiled, monkey
     assert largest_seam(tiny_codec, tiled) <= 1
 
 
-@pytest.mark.parametrize("side", [64, 192])
+@pytest.mark.parametrize("side", [64, pytest.param(192, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tune", TUNES)
 def test_the_shipped_weights_leave_no_seams(tune, monkeypatch, side):
     monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)

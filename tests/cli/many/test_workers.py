@@ -212,6 +212,7 @@ assert KINDS == encode.GOALS
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_memory_is_flat_over_many_files(tmp_path):
     """A thousand tiny ones: after the first fifth nothing grows."""
