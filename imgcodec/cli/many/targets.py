@@ -21,9 +21,8 @@ class Listing:
 
     force: bool = False  # whether existing targets are replaced
     pairs: list[tuple[str, str]] = field(default_factory=list)  # source and target, paths or URLs
-    sides: dict[str, list[str]] = field(
-        default_factory=dict
-    )  # of sources at URLs: other files that belong to them
+    # by source at a URL: other files that belong to it
+    sides: dict[str, list[str]] = field(default_factory=dict)
     failed: list[tuple[Location, str]] = field(
         default_factory=list
     )  # what is not to be had, and why
