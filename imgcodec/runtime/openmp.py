@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from imgcodec.errors import MOST_THREADS, check_threads
+from imgcodec.runtime.limits import is_limited
 
 # Read when the library is loaded, with torch. Turns of a loop in GNU's, some microseconds, and
 # milliseconds in LLVM's and Intel's; they come from 300,000 and 200.
@@ -67,10 +68,14 @@ def restrict_child() -> None:
 def take_threads(threads: int | None) -> None:
     """Let torch compute in so many threads, in the whole process; None leaves them alone.
 
+    In one where memory is limited, see `limits.is_limited`.
+
     Raises:
         AicError: that is no number of threads, or this is a forked child that has only one.
     """
     check_threads(threads, 1 if _lost else MOST_THREADS)
+    if is_limited():
+        threads = 1
     if threads is not None:
         import torch
 

@@ -11,6 +11,7 @@ from imgcodec.errors import AicError
 from imgcodec.metrics import MS_SSIM_MIN_SIDE, pchip
 from imgcodec.model import ModelConfig
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
+from imgcodec.runtime.openmp import take_threads
 from imgcodec.train import data, loss, schedule
 from imgcodec.train.checkpoint import load_checkpoint, load_start
 from imgcodec.train.run import Run
@@ -98,8 +99,7 @@ def train(
             raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
     begun_with = load_start(start) if start else None
     pchip()  # a run without it would end at its first BD-rate
-    if threads:
-        torch.set_num_threads(threads)
+    take_threads(threads)
     crops, held = data.split(data.read_crops(data_dir))
     if max(sides) > min(crops.shape[2:]):
         raise AicError(

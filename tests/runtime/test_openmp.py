@@ -64,3 +64,26 @@ def test_the_library_has_heard_it():
     if "GOMP_SPINCOUNT" not in told:
         pytest.skip("torch computes with another library")
     assert any(f"GOMP_SPINCOUNT = '{spins}'" in told for spins in (1000, 8000))
+
+
+@pytest.mark.parametrize(("limit", "threads"), [("", 2), ("RLIMIT_AS", 1), ("RLIMIT_DATA", 1)])
+@pytest.mark.parametrize("asked", [2, None])
+def test_one_thread_where_memory_is_limited(limit, asked, threads):
+    """Products of several lack what a thread got no memory for."""
+    limited = f"import resource as r; r.setrlimit(r.{limit}, (4 << 30, r.RLIM_INFINITY))\n"
+    code = f"""import torch
+from imgcodec.runtime.openmp import take_threads
+torch.set_num_threads(2)
+{limited if limit else ""}
+take_threads({asked})
+print(torch.get_num_threads())"""
+    assert run(code).stdout.split() == [str(threads)]
+
+
+def test_plenty_is_no_limit():
+    code = """import resource as r, torch
+from imgcodec.runtime.openmp import take_threads
+r.setrlimit(r.RLIMIT_AS, (1 << 40, r.RLIM_INFINITY))
+take_threads(2)
+print(torch.get_num_threads())"""
+    assert run(code).stdout.split() == ["2"]

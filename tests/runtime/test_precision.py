@@ -53,3 +53,16 @@ def test_int8_is_left_where_it_is_not_built_in(anew, monkeypatch):
     monkeypatch.setattr(precision, "_capabilities", lambda: {"avx512_vnni": True})
     monkeypatch.setattr(torch, "_int_mm", fail, raising=False)
     assert not precision.multiplies_int8("cpu")
+
+
+def test_only_float32_where_memory_is_limited(monkeypatch):
+    """Other products come out in part where an allocation fails, and nobody is told."""
+    able = {"avx512_vnni": True, "amx_bf16": True}
+    monkeypatch.setattr(precision, "_capabilities", lambda: able)
+    monkeypatch.setattr(precision, "_multiplies_int8", lambda: True)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert precision.multiplies_int8("cpu")
+    assert precision.multiplies_bfloat16("cpu")
+    monkeypatch.setattr(precision, "is_limited", lambda: True)
+    assert not precision.multiplies_int8("cpu")
+    assert not precision.multiplies_bfloat16("cpu")
