@@ -1,6 +1,5 @@
 """Files of any kind: read with one line if that fails, and written whole or not at all."""
 
-import mmap
 import os
 import secrets
 import shutil
@@ -11,7 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
-from imgcodec.errors import AicError, lacks_memory
+from imgcodec.errors import AicError, FormatError, lacks_memory
 from imgcodec.runtime.stopwatch import stage
 
 MAX_STREAM_BYTES = 2**33  # the largest pictures take 6 GiB with 16 bits a sample
@@ -31,16 +30,43 @@ def read_bytes(source: Path) -> bytes:
         raise AicError(f"{source}: {error.strerror}") from error
 
 
-def map_bytes(source: Path) -> bytes | mmap.mmap:
+def stored(source: Path) -> "bytes | Stored":
     """Return the bytes of a file, read where they are looked at; those of a stream at once."""
     try:
         with source.open("rb") as file:
             check_ends(file, source)
-            if os.fstat(file.fileno()).st_size == 0:  # of a stream, or of what cannot be mapped
+            length = os.fstat(file.fileno()).st_size
+            if length == 0:  # of a stream, or of what has no size
                 return b"".join(pieces(file, source))
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return Stored(os.dup(file.fileno()), length)
     except OSError as error:
         raise AicError(f"{source}: {error.strerror}") from error
+
+
+class Stored:
+    """The bytes of an open file; were it mapped, cutting it would end the process."""
+
+    def __init__(self, descriptor: int, length: int) -> None:
+        """Take the file, which is closed in the end, and the number of its bytes."""
+        self._descriptor = descriptor
+        self._length = length
+
+    def __len__(self) -> int:
+        """Return how many bytes there were at first."""
+        return self._length
+
+    def part(self, start: int, end: int) -> bytes:
+        """Return some of them, fewer where the file ends; `FormatError` of a disk that fails."""
+        try:
+            with open(self._descriptor, "rb", closefd=False) as file:
+                file.seek(start)
+                return file.read(max(0, min(end, self._length) - start))
+        except OSError as error:
+            raise FormatError(f"cannot be read: {error.strerror}") from error
+
+    def __del__(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
 
 
 def check_ends(file: IO[bytes], name: str | os.PathLike[str]) -> None:

@@ -159,12 +159,17 @@ def test_writing_goes_through_a_link(tmp_path):
     assert (tmp_path / "real").read_bytes() == b"new"
 
 
-def test_reading_and_mapping(tmp_path):
+def test_reading(tmp_path):
     for name, data in (("a", b"data"), ("empty", b"")):
         (tmp_path / name).write_bytes(data)
         assert files.read_bytes(tmp_path / name) == data
-        assert files.map_bytes(tmp_path / name)[:] == data
-    for read in (files.read_bytes, files.map_bytes):
+    held = files.stored(tmp_path / "a")
+    assert len(held) == 4
+    assert [held.part(*ends) for ends in ((0, 4), (1, 3), (2, 9), (5, 9))] == [
+        b"data", b"at", b"ta", b"",
+    ]  # fmt: skip
+    assert files.stored(tmp_path / "empty") == b""
+    for read in (files.read_bytes, files.stored):
         with pytest.raises(AicError, match="none: No such file or directory$"):
             read(tmp_path / "none")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ class Decoding:
         if self.region is not None or self.max_rate is not None:
             return None
         with suppress(AicError):
-            header = container.File(files.map_bytes(source)).header
+            header = container.File(files.stored(source)).header
             return header.height, header.width
         return None
 
@@ -134,7 +133,7 @@ class Decoding:
         """Decompress a file, and return what to tell about it."""
         source, target, _ = task
         check_apart(source, target)
-        data = files.map_bytes(source)
+        data = files.stored(source)
         try:
             with timing() as stages:
                 return self._decode(task, data, container.File(data), member, stages)
@@ -144,7 +143,7 @@ class Decoding:
     def _decode(
         self,
         task: Task,
-        data: bytes | mmap.mmap,
+        data: bytes | files.Stored,
         file: container.File,
         member: Member | None,
         stages: dict[str, float],

@@ -104,7 +104,7 @@ class Encoding:
 
         target = task.target
         try:
-            file = container.File(files.map_bytes(target))
+            file = container.File(files.stored(target))
             file.check_length()
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error

@@ -20,7 +20,7 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
     from imgcodec.format.joined import Joined
 
     with naming(source, source):
-        data = files.map_bytes(source)
+        data = files.read_bytes(source)
         facts = packed.info(data) if packed.is_packed(data) else container.info(data)
     model_id = bytes.fromhex(facts["model_id"])
     release = releases.find(model_id)

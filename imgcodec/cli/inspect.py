@@ -38,7 +38,7 @@ def inspect(
     from imgcodec.pictures import writer
 
     writer.check_target(target, force)
-    data = files.map_bytes(source)
+    data = files.read_bytes(source)
     from imgcodec.pictures.heatmap import heatmap
 
     with naming(source, target):

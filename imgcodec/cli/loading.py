@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imgcodec.files import Stored
 from imgcodec.format import container
 from imgcodec.releases import needed
 from imgcodec.runtime.forks import Lock
@@ -49,7 +49,7 @@ def threads_of(threads: int | None, jobs: int) -> int | None:
     return threads if threads is not None or jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
 
 
-def details(data: bytes | mmap.mmap, codec: Codec, stages: dict[str, float]) -> str:
+def details(data: bytes | Stored, codec: Codec, stages: dict[str, float]) -> str:
     """Return lines on what a file holds and what took how long."""
     file = container.File(data)
     lossless = file.header.lossless

@@ -93,7 +93,7 @@ class Unpacking(_Lossless):
 
     def is_due(self, task: Task, outdated: bool) -> bool | None:
         """See `Work`; what is not the file that its source holds is kept."""
-        header = packed.unpack(files.map_bytes(task.source)).header
+        header = packed.unpack(files.read_bytes(task.source)).header
         data = files.read_bytes(task.target)
         if (header.size, header.file_crc) != (len(data), zlib.crc32(data)):
             held = f"not the file that {task.source} holds"
@@ -108,7 +108,7 @@ class Unpacking(_Lossless):
         from imgcodec.jpeg import packing
 
         start = time.perf_counter()
-        data = files.map_bytes(source)
+        data = files.read_bytes(source)
         try:
             made = packing.unpack(data, self.max_pixels, self.threads)
         except AicError as error:

@@ -40,7 +40,7 @@ def trim(
     from imgcodec.format import container
 
     check_coded(target, force)
-    data = files.map_bytes(source)
+    data = files.read_bytes(source)
     with naming(source, target):
         header, _, _ = container.unpack(data)  # a damaged file is refused before torch is loaded
         container.check_pixels(header.width, header.height, max_pixels)

@@ -284,7 +284,7 @@ class Codec:
 
     def decode(
         self,
-        data: bytes | mmap,
+        data: bytes | mmap | container.Stored,
         region: Sequence[int] | None = None,
         keep_going: bool = False,
         max_rate: float = math.inf,
@@ -353,7 +353,7 @@ class Codec:
 
     def decode_rows(
         self,
-        data: bytes | mmap,
+        data: bytes | mmap | container.Stored,
         take: Callable[[ByteArray], None],
         region: Sequence[int] | None = None,
         keep_going: bool = False,

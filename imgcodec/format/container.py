@@ -39,7 +39,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from mmap import mmap
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from imgcodec.errors import AicError, FormatError
 
@@ -138,6 +138,17 @@ def pack(header: Header, tiles: Sequence[bytes], chunks: Sequence[Chunk] = ()) -
     return b"".join([*parts, *tiles])
 
 
+@runtime_checkable
+class Stored(Protocol):
+    """Bytes that are read where they are looked at, as `imgcodec.files` has them."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def part(self, start: int, end: int) -> bytes:
+        """Return those from `start` on and before `end`."""
+
+
 def as_bytes(data: bytes | bytearray | memoryview | mmap) -> bytes:
     """Return what is like bytes as such; `TypeError` for what is not, as a path."""
     return data if isinstance(data, bytes) else bytes(memoryview(data))
@@ -146,12 +157,13 @@ def as_bytes(data: bytes | bytearray | memoryview | mmap) -> bytes:
 class File:
     """A file whose header, index and chunks are whole; of its tiles nothing is known yet."""
 
-    def __init__(self, data: bytes | mmap) -> None:
+    def __init__(self, data: bytes | mmap | Stored) -> None:
         """Read all but the tiles; `FormatError` where that is damaged or no .aic file."""
-        data = data if isinstance(data, mmap) else as_bytes(data)
-        if len(data) < _FIXED.size:
-            raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
-        magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack_from(data)
+        self._data = data if isinstance(data, mmap | Stored) else as_bytes(data)
+        if self.num_bytes < _FIXED.size:
+            raise FormatError(f"{self.num_bytes} bytes, a header has at least {_FIXED.size}")
+        fixed = self._part(0, _FIXED.size)
+        magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack(fixed)
         if magic != MAGIC:
             raise FormatError("not an .aic file")
         if (version, method) == (VERSION, PACKED):
@@ -162,17 +174,17 @@ class File:
         width, height, u, tile_units, model_id = sizes
         self.header = Header(width, height, channels, entropy, u, tile_units, model_id, method)
         position = overhead_bytes(math.prod(self.header.grid))
-        if len(data) < position:
-            raise FormatError(f"{len(data)} bytes, this header with its index has {position}")
-        head, crc = data[: position - _CRC_BYTES], data[position - _CRC_BYTES : position]
+        if self.num_bytes < position:
+            raise FormatError(f"{self.num_bytes} bytes, this header with its index has {position}")
+        whole = self._part(0, position)
+        head, crc = whole[:-_CRC_BYTES], whole[-_CRC_BYTES:]
         if zlib.crc32(head) != int.from_bytes(crc, "little"):
             raise FormatError("checksum mismatch in the header")
         self.chunks: list[Chunk] = []
         for _ in range(num_chunks):
-            self.chunks.append(_read_chunk(data, position))
+            self.chunks.append(self._chunk(position))
             position += _CHUNK.size + len(self.chunks[-1][1])
         _check_types(self.chunks)
-        self._data = data
         self._entries = list(_ENTRY.iter_unpack(head[_FIXED.size :]))
         self._starts = list(accumulate((length for length, _ in self._entries), initial=position))
 
@@ -200,12 +212,35 @@ class File:
     def tile(self, number: int) -> bytes:
         """Return the bytes of a tile; `FormatError` where they are damaged or missing."""
         start, end = self._starts[number : number + 2]
-        tile = self._data[start:end]
+        tile = self._part(start, end)
         if len(tile) != end - start:
             raise FormatError(f"tile {number} is cut: {len(tile)} of {end - start} bytes")
         if zlib.crc32(tile) != self._entries[number][1]:
             raise FormatError(f"checksum mismatch in tile {number}")
         return tile
+
+    def _chunk(self, position: int) -> Chunk:
+        """Type and data of the chunk that starts at `position`."""
+        start = position + _CHUNK.size
+        if self.num_bytes < start:
+            raise FormatError(f"{self.num_bytes} bytes, the head of a chunk ends at {start}")
+        kind, length, crc = _CHUNK.unpack(self._part(position, start))
+        name = _chunk_name(kind)
+        if length > self.num_bytes - start:
+            left = self.num_bytes - start
+            raise FormatError(f"chunk {name} claims {length} bytes, {left} are left")
+        chunk = self._part(start, start + length)
+        if zlib.crc32(kind + chunk) != crc:
+            raise FormatError(f"checksum mismatch in chunk {name}")
+        return kind, chunk
+
+    def _part(self, start: int, end: int) -> bytes:
+        if not isinstance(self._data, Stored):
+            return self._data[start:end]
+        part = self._data.part(start, end)
+        if len(part) < min(end, self.num_bytes) - start:
+            raise FormatError("was cut while it was read")
+        return part
 
 
 def unpack(data: bytes | mmap) -> tuple[Header, list[bytes], list[Chunk]]:
@@ -251,21 +286,6 @@ def info(data: bytes | mmap) -> dict[str, Any]:
         "tiles": [{"bytes": len(tile)} for tile in tiles],
         "chunks": [{"type": _chunk_name(kind), "bytes": len(chunk)} for kind, chunk in chunks],
     }
-
-
-def _read_chunk(data: bytes | mmap, position: int) -> Chunk:
-    """Type and data of the chunk that starts at `position`."""
-    start = position + _CHUNK.size
-    if len(data) < start:
-        raise FormatError(f"{len(data)} bytes, the head of a chunk ends at {start}")
-    kind, length, crc = _CHUNK.unpack_from(data, position)
-    name = _chunk_name(kind)
-    if length > len(data) - start:
-        raise FormatError(f"chunk {name} claims {length} bytes, {len(data) - start} are left")
-    chunk = data[start : start + length]
-    if zlib.crc32(kind + chunk) != crc:
-        raise FormatError(f"checksum mismatch in chunk {name}")
-    return kind, chunk
 
 
 def _check_types(chunks: Sequence[Chunk]) -> None:

@@ -111,9 +111,9 @@ class FakeCodec:
     ):  # fmt: skip
         self.max_rates.append(max_rate)
         self.limits.append(max_pixels)
-        header, (tile,), _ = container.unpack(bytes(data))
-        shape = (header.height, header.width, header.channels)
-        pixels = np.frombuffer(zlib.decompress(tile), np.uint8).reshape(shape)
+        file = container.File(data)
+        shape = (file.header.height, file.header.width, file.header.channels)
+        pixels = np.frombuffer(zlib.decompress(file.tile(0)), np.uint8).reshape(shape)
         pixels = np.broadcast_to(pixels, (*shape[:2], 3)).copy()
         if region is not None:
             x, y, width, height = region

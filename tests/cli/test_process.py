@@ -100,7 +100,7 @@ def test_files_without_a_size_are_read():
     """Those of /proc say that they have 0 bytes."""
     path = Path("/proc/self/environ")
     assert path.stat().st_size == 0
-    assert files.map_bytes(path) == files.read_bytes(path) == path.read_bytes() != b""
+    assert files.stored(path) == files.read_bytes(path) == path.read_bytes() != b""
 
 
 @POSIX

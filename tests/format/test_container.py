@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
+from imgcodec.files import stored
 from imgcodec.format import container
 from imgcodec.format.container import (
     ENTROPIES,
@@ -494,3 +495,17 @@ def test_errors_share_one_base():
     for error in (FormatError, ModelMismatchError, ImageError):
         assert issubclass(error, AicError)
     assert not issubclass(AicError, ValueError)
+
+
+def test_a_file_that_is_cut_while_it_is_read(tmp_path):
+    """Were it mapped, the system would end the process."""
+    path = tmp_path / "a.aic"
+    for length in range(len(TWO_TILES)):
+        path.write_bytes(TWO_TILES)
+        data = stored(path)
+        path.write_bytes(TWO_TILES[:length])
+        with pytest.raises(FormatError, match="^was cut while it was read$"):
+            [container.File(data).tile(number) for number in range(2)]
+    path.write_bytes(TWO_TILES)
+    file = container.File(stored(path))
+    assert (file.header, [file.tile(0), file.tile(1)], file.chunks) == TWO_TILES_PARTS
