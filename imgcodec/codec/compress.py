@@ -46,6 +46,9 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
         slope = growth / MAX_U
         found = reach(measure, target.decibels, start, slope, target.close_db)
+        if found.missed:  # levels for another rate may bound the quality
+            compressor.renew(found.u, new_levels=True)
+            found = reach(measure, target.decibels, found.u, slope, target.close_db)
     else:
         found = Reached(target.u, missed=False, too_bad=False)
     u = found.u

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imgcodec import metrics
 from imgcodec.codec import Codec
 from imgcodec.codec.compress import compress_within
 from imgcodec.codec.pace import CODER_BYTES, Forecast, Profile
@@ -294,6 +295,19 @@ def test_shipped_weights_take_few_passes(monkeypatch, tune, most):
         assert 0.99 <= 8 * len(data) / (pixels[..., 0].size * rate) <= 1
     assert counts["roughly"] <= 5
     assert counts["plan"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "below", "close"), [("psnr", 0.3, 0.05), ("ssimulacra2", 1, 0.5)]
+)
+def test_qualities_at_the_top_of_the_scale_are_reached(kind, below, close):
+    """Levels of the rate where the search begins would bound them."""
+    codec, measure = Codec("cpu"), getattr(metrics, kind)
+    pixels = np.asarray(Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png"))
+    pixels = pixels[150:280, 200:360]
+    best = measure(pixels, codec.decode(codec.encode(pixels, quality=100, lossless=False)))
+    data = codec.encode(pixels, lossless=False, **{kind: best - below})
+    assert measure(pixels, codec.decode(data)) == pytest.approx(best - below, abs=close)
 
 
 class Refined(Picture):
