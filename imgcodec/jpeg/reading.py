@@ -49,6 +49,7 @@ def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
     Raises:
         AicError: more pixels than that.
         DamageError: a part of its coded data is missing, or makes no sense.
+        HollowError: it has far too few bytes for its pixels.
         ImageError: no JPEG file, or of a kind that is not read.
     """
     parts = syntax.read(data)
