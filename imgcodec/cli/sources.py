@@ -107,12 +107,12 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
             data = files.read_bytes(source)
             try:
                 found = pixels.rgb(reading.read(data, min(most, MOST_UNROUNDED)))
-                return found, _halved(data, *found.shape[:2])
+                return found, reading.lacking(data) + _halved(data, *found.shape[:2])
             except DamageError:
                 raise
             except AicError:  # larger, or of colours that only Pillow knows
                 reading.check(data, most)
-                return None, ()
+                return None, reading.lacking(data)
     except HollowError as error:
         raise ImageError(f"{source}: {error}") from error
     except DamageError as error:

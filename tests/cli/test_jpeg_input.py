@@ -152,6 +152,20 @@ def test_damage_is_told_of_what_only_pillow_reads(tmp_path, tiny_weights, monkey
     assert "b.jpg: it is damaged (the coded data of a scan " in done.stderr
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("words", [[], ["--into", "jpeg"]])
+def test_a_missing_end_is_told(tmp_path, options, words):
+    source, target = tmp_path / "a.jpg", tmp_path / ("b.jpg" if words else "b.aic")
+    source.write_bytes(jpeg(**options)[:-2])
+    words = ["encode", str(source), str(target), *words, "--strict"]
+    done = CliRunner().invoke(cli.main, words)
+    assert done.stderr == f"Error: {source}: lacks its end, but no part of its picture\n"
+    source.write_bytes(b"\xff\xda".join(jpeg(progressive=True).split(b"\xff\xda")[:2]))
+    done = CliRunner().invoke(cli.main, words)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK"}])
 @pytest.mark.parametrize("words", [[], ["--into", "jpeg"]])
 def test_far_too_few_bytes_for_the_pixels_are_refused(tmp_path, monkeypatch, options, words):
