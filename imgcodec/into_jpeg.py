@@ -25,7 +25,7 @@ from imgcodec.pictures.arrays import as_array
 from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
-from imgcodec.pictures.writer import empty_jpeg
+from imgcodec.pictures.writer import empty_jpeg, left_out
 from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.restoring import Restorer
 from imgcodec.runtime.stopwatch import stage
@@ -212,4 +212,6 @@ def _picture(image: Any) -> Picture:
     picture.check()
     if picture.alpha is not None and picture.alpha.min() < 255:
         raise ImageError("a JPEG file cannot be transparent")
+    if lost := left_out("a.jpg", picture.metadata):
+        warn_of([f"without {', '.join(lost)}"])
     return replace(picture, alpha=None)
