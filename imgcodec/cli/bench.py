@@ -200,7 +200,8 @@ def bench(
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
     settings["metrics"] = tuple(metric for metric in SLOW_METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])
-    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
+    silent = quiet or sys.stderr is None  # closed, which tqdm does not know
+    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=silent, **settings)
     interrupted = benchmark.measure()
     click.echo(benchmark.text(one_line))
     if benchmark.note:
