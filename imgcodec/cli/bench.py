@@ -207,10 +207,13 @@ def bench(
     if benchmark.note:
         warn(quiet, folder, benchmark.note)
     benchmark.write()
+    failed = "; ".join(benchmark.failed)
     if interrupted:
+        if failed:
+            click.echo(one_line(failed), err=True)
         raise KeyboardInterrupt
-    if benchmark.failed:
-        raise AicError("; ".join(benchmark.failed))
+    if failed:
+        raise AicError(failed)
 
 
 def _check_options(codecs: tuple[str, ...]) -> None:
