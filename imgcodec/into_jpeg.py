@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,9 +186,9 @@ def encoded(
         AicError: a goal that is none, or that cannot be reached.
         ImageError: the picture is none, is transparent, or too large for a JPEG file.
     """
+    if isinstance(quality := goal.get("quality"), Real):
+        check_quality(float(quality))
     target = Target.of(DEFAULT_JPEG_QUALITY, **goal)
-    if not target.limits:
-        check_quality(target.value)
     check_effort(effort)
     picture = _picture(image)
     maker = JpegMaker(Restorer(threads=threads))
