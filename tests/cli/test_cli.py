@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import itertools
 import json
 import math
 import os
@@ -1175,6 +1176,27 @@ def test_bench_needs_no_stderr(aic, photo, monkeypatch, capsys):
     words = ["bench", str(photo.parent), "--rate", "3", "--no-cache"]
     cli.main.main(words, standalone_mode=False)
     assert "photo.png" in capsys.readouterr().out
+
+
+def test_bench_writes_what_it_can(aic, photo, tmp_path, monkeypatch):
+    write = files.write_bytes
+
+    def full(path, data, force=False):
+        if Path(path).suffix == ".csv":
+            raise AicError(f"{path}: no space left on device")
+        write(path, data, force)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    asked = {"--csv": "a.csv", "--json": "a.json", "--plot": "a.svg", "--report": "site"}
+    words = itertools.chain(*((word, tmp_path / name) for word, name in asked.items()))
+    result = aic("bench", photo.parent, "--rate", 3, *words)
+    assert result.exit_code == 1
+    first, second = tmp_path / "a.csv", tmp_path / "site" / page.CSV
+    why = "no space left on device"
+    assert result.stderr.endswith(f"Error: {first}: {why}; {second}: {why}\n")
+    assert json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert (tmp_path / "a.svg").exists()
+    assert not (tmp_path / "site").exists()  # nothing went into it
 
 
 def test_bench_tells_what_a_report_lacks(aic, photo, tmp_path, monkeypatch):
