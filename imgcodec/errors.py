@@ -32,6 +32,10 @@ class DamageError(ImageError):
     """A picture file that is not whole; other programs may read a part of it."""
 
 
+class HollowError(DamageError):
+    """A picture file of far too few bytes for its pixels: no program makes a picture of it."""
+
+
 class AicWarning(UserWarning):
     """A picture is not kept, or not decoded, as it was; told in one line."""
 

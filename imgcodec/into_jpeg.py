@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from imgcodec.pictures.arrays import as_array
 from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
-from imgcodec.pictures.writer import empty_jpeg
+from imgcodec.pictures.writer import empty_jpeg, left_out
 from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.restoring import Restorer
 from imgcodec.runtime.stopwatch import stage
@@ -185,9 +186,9 @@ def encoded(
         AicError: a goal that is none, or that cannot be reached.
         ImageError: the picture is none, is transparent, or too large for a JPEG file.
     """
+    if isinstance(quality := goal.get("quality"), Real):
+        check_quality(float(quality))
     target = Target.of(DEFAULT_JPEG_QUALITY, **goal)
-    if not target.limits:
-        check_quality(target.value)
     check_effort(effort)
     picture = _picture(image)
     maker = JpegMaker(Restorer(threads=threads))
@@ -212,4 +213,6 @@ def _picture(image: Any) -> Picture:
     picture.check()
     if picture.alpha is not None and picture.alpha.min() < 255:
         raise ImageError("a JPEG file cannot be transparent")
+    if lost := left_out("a.jpg", picture.metadata):
+        warn_of([f"without {', '.join(lost)}"])
     return replace(picture, alpha=None)

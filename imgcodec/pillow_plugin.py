@@ -9,20 +9,22 @@
 
 Opening reads the header; torch is loaded, and the picture decoded, when pixels are asked for.
 What `save` takes: what `Codec.encode` does, tune, and
-icc_profile, exif and xmp, of which those of the image are kept where nothing else is given.
+icc_profile, exif, xmp and dpi, of which those of the image are kept where nothing else is given.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from imgcodec.errors import AicError, warn_of
-from imgcodec.format import container
-from imgcodec.format.exif import density
+from imgcodec.errors import AicError, ImageError, warn_of
+from imgcodec.format import container, packed
+from imgcodec.format.exif import density, of_density, with_density
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures.picture import ALPHA_CHUNK, to_pil
+from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, to_pil
 from imgcodec.pictures.reader import from_pil
 from imgcodec.releases import DEFAULT_TUNE
 from imgcodec.runtime.forks import Lock
@@ -38,6 +40,7 @@ _WORDS = (
 )  # fmt: skip
 _OTHERS = ("append", "save_all")  # which Pillow itself heeds
 _METADATA = ("icc_profile", "exif", "xmp")
+_MOST_DENSITY = 1e6  # dots per inch
 _LOCK = Lock()
 _codecs: dict[str, "Codec"] = {}  # by tune
 
@@ -127,7 +130,10 @@ def _codec(tune: str) -> "Codec":
         return _codecs[tune]
 
 
-def _accept(prefix: bytes) -> bool:
+def _accept(prefix: bytes) -> bool | str:
+    """Whether a file begins as one of ours; of one that has no pixels, what Pillow warns of."""
+    if packed.is_packed(prefix):
+        return "a packed JPEG file: imgcodec.unpack or aic unpack gives it back as it was"
     return prefix[:4] == container.MAGIC
 
 
@@ -142,12 +148,29 @@ def _save(picture: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     options = picture.encoderinfo
     if options.get("append"):
         raise OSError("an .aic file holds one picture, none is appended")
-    if unknown := options.keys() - {*_WORDS, *_METADATA, "tune", *_OTHERS}:
+    if unknown := options.keys() - {*_WORDS, *_METADATA, "dpi", "tune", *_OTHERS}:
         warn_of([f"save has no use for {', '.join(sorted(unknown))}"])
     given = {name: options[name] or b"" for name in _METADATA if name in options}
     words = {name: options[name] for name in _WORDS if name in options}
     with _as_oserror():
         found = from_pil(picture, given)
+        if options.get("dpi"):
+            found = _with_density(found, options["dpi"])
         data = _codec(options.get("tune", DEFAULT_TUNE)).encode(found, **words)
     warn_of(found.notes)
     file.write(data)
+
+
+def _with_density(picture: Picture, dpi: Any) -> Picture:
+    """Return a picture whose EXIF data tell dots per inch, across and down."""
+    try:
+        across, down = map(float, dpi)
+    except (TypeError, ValueError):
+        across = down = math.nan
+    if not all(0 < number < _MOST_DENSITY for number in (across, down)):  # nan, too
+        raise ImageError(f"dpi {dpi}, wanted two numbers, above 0 and less than {_MOST_DENSITY:g}")
+    exif = picture.metadata.exif
+    told = with_density(exif, across, down, True) if exif else of_density(across, down, True)
+    if told is None:
+        raise ImageError("dpi has no place in EXIF data that are damaged")
+    return replace(picture, metadata=replace(picture.metadata, exif=told))

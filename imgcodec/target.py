@@ -46,12 +46,12 @@ class Target:
         Raises:
             AicError: there is more than one, or it is out of range.
         """
+        if unknown := [kind for kind in asked if kind not in KINDS]:
+            raise TypeError(f"unknown target {unknown[0]}")
         given = {kind: value for kind, value in asked.items() if value is not None}
         if len(given) > 1:
             raise AicError(f"{' and '.join(given)} are asked at once, only one of them is meant")
         kind, value = next(iter(given.items()), ("quality", default_quality))
-        if kind not in KINDS:
-            raise TypeError(f"unknown target {kind}")
         above, limit = _RANGES[kind]
         if not isinstance(value, Real):
             raise AicError(f"{kind} of {type(value).__name__}, wanted {_WANTED[kind]}")

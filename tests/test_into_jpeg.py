@@ -12,11 +12,12 @@ from test_restoring import jpeg, photograph
 
 import imgcodec
 from imgcodec import restoring
-from imgcodec.errors import AicError, ImageError
+from imgcodec.errors import AicError, AicWarning, ImageError
 from imgcodec.into_jpeg import JpegMaker
 from imgcodec.jpeg import forward, reading
 from imgcodec.metrics import psnr
 from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.reader import from_pil
 from imgcodec.restoring import Restorer
 
 
@@ -173,10 +174,24 @@ def test_one_picture_by_the_function_of_the_package():
         assert found.info["xmp"] == b"<x:xmpmeta/>"
 
 
+def test_what_does_not_fit_into_a_file_is_told(monkeypatch):
+    monkeypatch.setattr("imgcodec.into_jpeg.Restorer", lambda **_: None)
+    monkeypatch.setattr(JpegMaker, "encode", lambda *_: b"")
+    image = Image.fromarray(photograph(8, 8))
+    image.info["exif"] = b"Exif\0\0II*\0\x08\0\0\0" + bytes(70_014)
+    image.info["xmp"] = b"<x:xmpmeta/>" + b" " * 70_000
+    told = r"without exif \(7\d+ bytes, at most 65527 fit into a JPEG file\), xmp \("
+    with pytest.warns(AicWarning, match=told):
+        imgcodec.encode_jpeg(image)
+    with pytest.warns(AicWarning, match=told):
+        imgcodec.encode_jpeg(from_pil(image))
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"rate": 1, "quality": 50}, "only one of"), ({"quality": 0.5}, "quality 0.5, wanted"),
+        ({"rate": 1, "quality": 50}, "only one of"), ({"quality": 0.5}, "quality 0.5, wanted 1"),
+        ({"quality": 101}, "quality 101, wanted 1..100"),
         ({"quality": float("nan")}, "quality nan"), ({"rate": 0}, "rate 0, wanted more than 0"),
         ({"size": -3}, "size -3"), ({"rate": float("nan")}, "rate nan"),
         ({"effort": 0}, "effort 0, wanted 1..9"), ({"size": 100}, "of 100 at most"),

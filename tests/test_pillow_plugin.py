@@ -239,6 +239,31 @@ def test_nothing_is_written_where_a_warning_is_an_error(tmp_path, textured):
     assert not (tmp_path / "a.aic").exists()
 
 
+@pytest.mark.parametrize("own", [None, 72])
+def test_a_density_given_to_save_counts(textured, own):
+    picture = Image.fromarray(textured(8, 8))
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    if own:
+        exif[0x011A], exif[0x011B] = own, own
+    data = io.BytesIO()
+    picture.save(data, "AIC", quality=10, dpi=(300, 150), exif=exif)
+    with Image.open(data) as found:
+        assert (found.info["dpi"], found.getexif()[0x010F]) == ((300, 150), "a maker")
+    for dpi in (300, (300,), (0, 1), (-1, 2), ("a", "b"), (1, float("nan")), (1, 1e9)):
+        with pytest.raises(OSError, match="dpi .*, wanted two numbers"):
+            picture.save(io.BytesIO(), "AIC", dpi=dpi)
+
+
+def test_packed_files_are_named():
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(data, "JPEG")
+    packed = io.BytesIO(imgcodec.pack(data.getvalue()))
+    with pytest.warns(UserWarning, match="a packed JPEG file: imgcodec.unpack"):
+        with pytest.raises(UnidentifiedImageError):
+            Image.open(packed)
+
+
 def test_words_of_no_use_are_named(tmp_path, textured):
     picture = Image.fromarray(textured(64, 64))
     with pytest.warns(AicWarning, match="^save has no use for optimize, roi$") as told:

@@ -36,6 +36,8 @@ def test_two_are_too_many():
         Target.of(72, rate=1.0, psnr=30.0)
     with pytest.raises(TypeError):
         Target.of(72, beauty=1.0)
+    with pytest.raises(TypeError, match="unknown target qualtiy"):
+        Target.of(72, quality=1.0, qualtiy=None)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ class Benchmark:
         return next((name for name in names if not compare.is_aic(name)), names[0])
 
     def write(self) -> None:
-        """Write the files that were asked for."""
+        """Write the files that were asked for; one that cannot be written hinders no other."""
         comparisons, missing = _compared(self.rows)
         names = [coder.name for coder in self._coders]
         paths = self._measured()
@@ -212,24 +212,34 @@ class Benchmark:
         result: dict[str, Any] = report.as_result(
             self.rows, self._coders, comparisons, self._commands, self._environment, run
         )
-        if self.csv_file is not None:
-            report.to_csv(self.rows, self.csv_file)
-        if self.json_file is not None:
-            report.to_json(result, self.json_file)
-        if self.plot_file is not None:
-            plot.draw(means(self.rows), self.plot_file)
+        asked: list[tuple[Path | None, Callable[[Path], None]]] = [
+            (self.csv_file, partial(report.to_csv, self.rows)),
+            (self.json_file, partial(report.to_json, result)),
+            (self.plot_file, partial(plot.draw, means(self.rows))),
+            (self.report_dir, partial(self._write_page, result, paths)),
+        ]
+        for target, write in asked:
+            try:
+                if target is not None:
+                    write(target)
+            except AicError as error:
+                self._failures.append(str(error))
         if self.report_dir is not None:
-            from tqdm import tqdm
+            page.drop_empty(self.report_dir)
 
-            progress = partial(tqdm, unit="view", disable=self.quiet)
-            if not paths:
-                raise AicError(f"{self.report_dir}: no picture was measured")
-            report.to_csv(self.rows, self.report_dir / page.CSV)
-            report.to_json(result, self.report_dir / page.JSON)
-            self._failures += page.write(
-                self.report_dir, result, self._coders, paths, self.rates, progress,
-                not self.no_cache, self.metrics,
-            )  # fmt: skip
+    def _write_page(self, result: dict[str, Any], paths: Sequence[Path], folder: Path) -> None:
+        """Write a report of what was measured of some pictures."""
+        from tqdm import tqdm
+
+        if not paths:
+            raise AicError(f"{folder}: no picture was measured")
+        progress = partial(tqdm, unit="view", disable=self.quiet)
+        report.to_csv(self.rows, folder / page.CSV)
+        report.to_json(result, folder / page.JSON)
+        self._failures += page.write(
+            folder, result, self._coders, paths, self.rates, progress, not self.no_cache,
+            self.metrics,
+        )  # fmt: skip
 
 
 def _compared(rows: Sequence[Row]) -> tuple[list[Comparison], str]:

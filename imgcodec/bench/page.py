@@ -50,6 +50,13 @@ def check(folder: Path, force: bool, pictures: Sequence[Path] = ()) -> None:
         raise AicError(f"{folder}: {error.strerror}") from error
 
 
+def drop_empty(folder: Path) -> None:
+    """Remove what `check` made, if nothing went into it."""
+    with suppress(OSError):
+        (folder / "pictures").rmdir()
+        folder.rmdir()
+
+
 def is_own(folder: Path, path: Path) -> bool:
     """Return whether a path is that of a file of the report, or among its pictures."""
     place, pictures = os.path.realpath(path), os.path.realpath(folder / "pictures")

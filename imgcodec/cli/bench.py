@@ -200,16 +200,20 @@ def bench(
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
     settings["metrics"] = tuple(metric for metric in SLOW_METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])
-    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
+    silent = quiet or sys.stderr is None  # closed, which tqdm does not know
+    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=silent, **settings)
     interrupted = benchmark.measure()
     click.echo(benchmark.text(one_line))
     if benchmark.note:
         warn(quiet, folder, benchmark.note)
     benchmark.write()
+    failed = "; ".join(benchmark.failed)
     if interrupted:
+        if failed:
+            click.echo(one_line(failed), err=True)
         raise KeyboardInterrupt
-    if benchmark.failed:
-        raise AicError("; ".join(benchmark.failed))
+    if failed:
+        raise AicError(failed)
 
 
 def _check_options(codecs: tuple[str, ...]) -> None:

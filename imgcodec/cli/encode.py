@@ -193,10 +193,10 @@ ROI = click.option(
     type=_Roi(),
     default=None,
     metavar="X,Y,W,H|MASK[:WEIGHT]",
-    help="Where errors weigh more (WEIGHT times, 8 if not given, more than 64 as 64): a box in "
-    "pixels, or a grey picture of the same size, white where it matters; of what --crop and "
-    "--resize leave. A --rate or --size holds with it, too; at a --quality, the file gets larger "
-    "or smaller.",
+    help="Where errors weigh more (WEIGHT times, 1/1024 to 1024, 8 if not given, more than 64 as "
+    "64): a box in pixels, or a grey picture of the same size, white where it matters; of what "
+    "--crop and --resize leave. A --rate or --size holds with it, too; at a --quality, the file "
+    "gets larger or smaller.",
 )
 FRAME = combine(
     click.option(

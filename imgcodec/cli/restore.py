@@ -84,6 +84,7 @@ class Restoring:
         """Restore a file, and return what to tell about it."""
         source, target, force = task
         check_apart(source, target)
+        from imgcodec.jpeg import reading
         from imgcodec.pictures import reader, writer
 
         writer.check_target(target, force)
@@ -96,7 +97,10 @@ class Restoring:
         picture = reader.read_picture(
             source, self.strict, self.max_pixels, self.metadata, pixels
         ).keeping(self.metadata)
-        for note in picture.notes:
+        notes = reading.lacking(data) + picture.notes
+        if self.strict and notes:
+            raise AicError(f"{source}: {notes[0]}")
+        for note in notes:
             self.warn(source, note)
         lost = writer.left_out(target, picture.metadata)
         if lost and self.strict:

@@ -14,13 +14,15 @@ from imgcodec.cli import streams
 from imgcodec.cli.checks import check_apart, check_coded, check_other, naming
 from imgcodec.cli.many import batch, targets, urls
 from imgcodec.cli.many.targets import Listing
-from imgcodec.cli.options import READ
+from imgcodec.cli.options import READ, given
 from imgcodec.cli.process import enough_memory, escaped, one_line
 from imgcodec.cli.work import Location, Measurable, Outcome, Task, Work
 from imgcodec.errors import AicError
 
 if TYPE_CHECKING:
     from imgcodec.cli.many.shards import Row
+
+_LONG = {".tiff": ".tif", ".jpeg": ".jpg"}  # suffixes of formats that have two
 
 
 def run(
@@ -64,6 +66,8 @@ def run(
         raise click.UsageError(f"{streams.PIPE} is a single file, and others cannot go with it.")
     if dry and target == streams.PIPE:
         raise click.UsageError("--dry-run writes nothing, to stdout neither.")
+    if target != streams.PIPE and "suffix" in given():
+        _check_format(target, suffix)
     source, warn = sources[0], work.warn
     if source != streams.PIPE:
         READ.convert(source, None, None)
@@ -82,6 +86,16 @@ def run(
             work.warn(task.target, f"without {path.name}, stdout takes one file")
     if not quiet:
         click.echo(line, err=target == streams.PIPE)
+
+
+def _check_format(target: str, suffix: str) -> None:
+    """Refuse a file whose own suffix names another format than the one that is asked."""
+    own = Path(target).suffix.lower()
+    if _LONG.get(own, own) != suffix:
+        raise click.UsageError(
+            f"--format {suffix[1:]} is for folders and stdout: the suffix of {target} names its"
+            " format."
+        )
 
 
 def _run_all(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from imgcodec import files
 from imgcodec.cli.work import Warn
-from imgcodec.errors import AicError, DamageError, ImageError
+from imgcodec.errors import AicError, DamageError, HollowError, ImageError
 from imgcodec.format.container import check_pixels
 from imgcodec.runtime.stopwatch import stage
 
@@ -93,6 +93,9 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
 
     None: it is another file, or one of which only Pillow reads the pixels, or says what is wrong.
     At most `most` pixels are read.
+
+    Raises:
+        ImageError: the file cannot hold its pixels, of which Pillow would make very many.
     """
     try:
         with source.open("rb") as file:
@@ -104,12 +107,14 @@ def _unrounded(source: Path, most: int) -> tuple[HalfArray | None, tuple[str, ..
             data = files.read_bytes(source)
             try:
                 found = pixels.rgb(reading.read(data, min(most, MOST_UNROUNDED)))
-                return found, _halved(data, *found.shape[:2])
+                return found, reading.lacking(data) + _halved(data, *found.shape[:2])
             except DamageError:
                 raise
             except AicError:  # larger, or of colours that only Pillow knows
                 reading.check(data, most)
-                return None, ()
+                return None, reading.lacking(data)
+    except HollowError as error:
+        raise ImageError(f"{source}: {error}") from error
     except DamageError as error:
         return None, (f"it is damaged ({error}), and encoded as far as Pillow reads it",)
     except (OSError, AicError):

@@ -13,6 +13,7 @@ from imgcodec.errors import AicError
 from imgcodec.files import check_ends, pieces, reason
 
 PIPE = "-"  # stdin or stdout in place of a file
+_THROUGH = ", on its way through {}"  # the folder
 
 
 def is_stream(source: str) -> bool:
@@ -55,7 +56,10 @@ def as_files(
         except AicError as error:
             if target == PIPE and task.target.exists():  # what is whole of a damaged file
                 _give(task.target)
-            raise AicError(told(str(error))) from error
+            text = told(str(error))
+            if str(task.target) in str(error) and isinstance(error.__cause__, OSError):
+                text += _THROUGH.format(folder)
+            raise AicError(text) from error
         if target == PIPE:
             _give(task.target)
 
@@ -83,4 +87,4 @@ def _keep(source: str, name: str, path: Path) -> None:
                 check_ends(stream, name)
             file.writelines(pieces(stream, name))
     except OSError as error:
-        raise AicError(f"{name}: {reason(error)}, on its way through {path.parent}") from error
+        raise AicError(f"{name}: {reason(error)}{_THROUGH.format(path.parent)}") from error

@@ -269,7 +269,8 @@ def check_chunks(chunks: Sequence[Chunk], known: Collection[bytes]) -> None:
 def check_pixels(width: int, height: int, most: int) -> None:
     """Refuse a picture of more pixels than the user allows."""
     if not width * height <= most:  # nan, too
-        raise AicError(f"{width}x{height} pixels, at most {most} are allowed: --max-pixels")
+        allowed = f"at most {most} are allowed: --max-pixels, max_pixels in Python"
+        raise AicError(f"{width}x{height} pixels, {allowed}")
 
 
 def info(data: bytes | mmap) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imgcodec.errors import ImageError
+from imgcodec.errors import DamageError, ImageError
 from imgcodec.format import container
 from imgcodec.jpeg import scan_reader, scans, syntax
 from imgcodec.jpeg.syntax import ZIGZAG
@@ -49,6 +49,7 @@ def read(data: bytes, max_pixels: int = container.MAX_PIXELS) -> Coefficients:
     Raises:
         AicError: more pixels than that.
         DamageError: a part of its coded data is missing, or makes no sense.
+        HollowError: it has far too few bytes for its pixels.
         ImageError: no JPEG file, or of a kind that is not read.
     """
     parts = syntax.read(data)
@@ -81,7 +82,14 @@ def check(data: bytes, max_pixels: int = container.MAX_PIXELS) -> None:
     _decode(parts, scans.empty(parts.frame, len(data), max_pixels))
 
 
+def lacking(data: bytes) -> tuple[str, ...]:
+    """Say what a JPEG file lacks of which `read` or `check` found the whole picture."""
+    return () if syntax.read(data).ended else ("lacks its end, but no part of its picture",)
+
+
 def _decode(parts: syntax.Parts, blocks: scans.Blocks) -> None:
+    if not (parts.ended or parts.complete):
+        raise DamageError("it ends before its last scan")
     for scan in parts.scans:
         scan_reader.decode(scan, parts.frame, blocks)
 

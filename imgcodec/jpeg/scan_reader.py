@@ -58,9 +58,11 @@ def _bits(data: NDArray[np.uint8], at: Integers) -> Integers:
 
 def _unstuffed(coded: bytes) -> tuple[NDArray[np.uint8], Integers]:
     """Return bytes without markers and stuffing, and where intervals begin and the last ends."""
-    edges, parts = [0], []
-    position = 0
+    edges, position = [0], 0
+    parts: list[bytes] = []
     for found in _RESTART.finditer(coded):
+        if coded[found.start() + 1] & 7 != len(parts) & 7:
+            raise DamageError("the restart intervals of a scan are not in their order")
         parts.append(coded[position : found.start()].replace(b"\xff\x00", b"\xff"))
         position = found.end()
     parts.append(coded[position:].replace(b"\xff\x00", b"\xff"))

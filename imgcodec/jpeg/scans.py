@@ -7,7 +7,7 @@ after the other, row by row.
 import numpy as np
 from numpy.typing import NDArray
 
-from imgcodec.errors import DamageError
+from imgcodec.errors import HollowError
 from imgcodec.format.container import check_pixels
 from imgcodec.jpeg.huffman import Integers
 from imgcodec.jpeg.syntax import Frame, Scan
@@ -20,11 +20,11 @@ def empty(frame: Frame, num_bytes: int, max_pixels: int) -> Blocks:
     """Return blocks of zeros for the scans of a file of so many bytes.
 
     Raises:
-        DamageError: more blocks than the bytes can hold.
+        HollowError: more blocks than the bytes can hold.
         AicError: more pixels than that.
     """
     if frame.num_blocks > MOST_BLOCKS_A_BYTE * num_bytes:
-        raise DamageError(f"{num_bytes} bytes cannot hold {frame.width}x{frame.height} pixels")
+        raise HollowError(f"{num_bytes} bytes cannot hold {frame.width}x{frame.height} pixels")
     check_pixels(frame.width, frame.height, max_pixels)
     return np.zeros((frame.num_blocks, 64), np.int16)
 

@@ -127,6 +127,18 @@ class Parts:
     steps: list[NDArray[np.int64]]  # (64,) of each component, in zigzag order
     definitions: list[Definition]  # that have a segment of their own
     colours: str  # of three components, YCC or RGB
+    ended: bool  # by the marker that says so
+
+    @property
+    def complete(self) -> bool:
+        """Whether the scans say every bit of every coefficient."""
+        said = {
+            (component.number, frequency)
+            for scan in self.scans if scan.low == 0
+            for component in scan.components
+            for frequency in range(scan.start, scan.end + 1)
+        }  # fmt: skip
+        return len(said) == 64 * len(self.frame.components)
 
 
 def read(data: bytes, is_skeleton: bool = False) -> Parts:
@@ -141,6 +153,7 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
     scans: list[Scan] = []
     skeleton: list[bytes] = []
     kept = size = 0  # bytes of the file and of the skeleton so far
+    ended = False
     for marker, start, end, stop in _segments(data, is_skeleton):
         if marker == SOS:
             if len(scans) == MOST_SCANS:
@@ -151,6 +164,8 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
             kept = stop
         elif marker == DHT:
             _huffman(data[start:end], start - 4, is_skeleton, state)
+        elif marker == EOI:
+            ended = True
         else:
             _take(marker, data[start:end], state)
     skeleton.append(data[kept:])
@@ -166,11 +181,12 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
         [t for t in steps if t is not None],
         state.definitions,
         _colours(state.frame, state),
+        ended,
     )
 
 
 def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, int]]:
-    """Yield each segment up to the end of the picture.
+    """Yield each segment, and last the end of the picture where the file has one.
 
     That is its marker, where its body starts and ends, and where coded bytes behind it end.
     """
@@ -187,6 +203,7 @@ def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, i
         marker = data[position]
         position += 1
         if marker == EOI:
+            yield marker, position, position, position
             return
         if marker <= 0x01 or 0xD0 <= marker <= SOI:
             raise ImageError(f"marker {marker:#x} in the wrong place")

@@ -1,5 +1,6 @@
 """Pictures as uint8 arrays: their channels and their size."""
 
+import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,13 +41,20 @@ def shaped_like(pixels: ByteArray, like: ByteArray) -> ByteArray:
 
 
 def as_array(image: Any) -> NDArray[Any]:
-    """Return what is given as pixels as an array.
+    """Return what is given as samples as an array.
 
     Raises:
-        ImageError: it is a masked array, whose mask no file keeps.
+        ImageError: it is a masked array, whose mask no file keeps; or a file, or a PIL image whose
+            samples are no colours or greys.
     """
     if isinstance(image, np.ma.MaskedArray):
-        raise ImageError("a masked array, wanted uint8 (H, W, 3) or (H, W) without a mask")
+        raise ImageError("a masked array, wanted one without a mask")
+    if isinstance(image, str | bytes | os.PathLike):
+        told = f"a file or its name ({type(image).__name__})"
+        raise ImageError(f"{told}, wanted uint8 (H, W, 3) or (H, W): PIL.Image.open reads files")
+    mode = getattr(image, "mode", None)
+    if isinstance(mode, str) and mode not in ("RGB", "L"):
+        raise ImageError(f"a PIL image of mode {mode}, wanted RGB or L")
     return np.asarray(image)
 
 

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngImageFile
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
-from imgcodec.pictures.arrays import ByteArray, HalfArray, check_samples
+from imgcodec.pictures.arrays import ByteArray, HalfArray, as_array, check_samples
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.pillow_guard import refusing
 
@@ -42,12 +42,12 @@ class Picture:
         """
         if not hasattr(self.pixels, "shape"):
             raise ImageError(f"pixels are {type(self.pixels).__name__}, wanted an array")
-        check_samples(np.asarray(self.pixels))
+        check_samples(as_array(self.pixels))
         for name, found, kind, shape in (
             ("alpha", self.alpha, np.uint8, self.shape[:2]),
             ("unrounded", self.unrounded, np.float16, self.shape),
         ):
-            array = None if found is None else np.asarray(found)
+            array = None if found is None else as_array(found)
             if array is not None and (array.dtype != kind or array.shape != shape):
                 wanted = np.dtype(kind)
                 raise ImageError(f"{name} is {array.dtype} {array.shape}, wanted {wanted} {shape}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from imgcodec.errors import AicError
 from imgcodec.format.tiles import Box
 from imgcodec.metrics import psnr
-from imgcodec.pictures.arrays import check_samples
+from imgcodec.pictures.arrays import as_array, as_colour, check_samples
 
 PLACE = 8  # pixels a side
 DEFAULT_WEIGHT = 8.0
@@ -74,6 +74,7 @@ class Roi:
         if kind not in (np.uint8, np.bool_) or mask.ndim != 2 or not mask.size:
             shape = "" if kind is None else f" {kind} {mask.shape}"
             raise AicError(f"a mask{shape or ' of ' + type(mask).__name__}, wanted uint8 (H, W)")
+        mask = as_array(mask)
         if kind == np.bool_:
             mask = mask * np.uint8(255)
         height, width = mask.shape
@@ -105,14 +106,15 @@ class Roi:
         Of a region that is all of the picture, or weighs as much as the rest, nan is outside.
 
         Args:
-            picture: uint8 (H, W, 3) or (H, W).
-            decoded: uint8 (H, W, 3).
+            picture: uint8 (H, W, 3) or (H, W), or a PIL image of mode RGB or L.
+            decoded: the same.
 
         Raises:
             AicError: they are no such arrays, of another size than the region, or differ in size.
         """
+        picture, decoded = as_array(picture), as_array(decoded)
         for samples in (picture, decoded):
-            check_samples(np.asarray(samples))
+            check_samples(samples)
         height, width = picture.shape[:2]
         places = -(-height // PLACE), -(-width // PLACE)
         if self.shifts.shape != places or decoded.shape[:2] != (height, width):
@@ -120,10 +122,10 @@ class Roi:
         pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
         middle = (self.shifts.min() + self.shifts.max()) / 2
         inside = pixels > middle if self.raised else pixels < middle
-        colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
+        one, other = as_colour(picture), as_colour(decoded)
         if not inside.any():
-            return psnr(colour, decoded), math.nan
-        return psnr(colour[inside], decoded[inside]), psnr(colour[~inside], decoded[~inside])
+            return psnr(one, other), math.nan
+        return psnr(one[inside], other[inside]), psnr(one[~inside], other[~inside])
 
     def within(self, places: Box) -> NDArray[np.float32]:
         """Return the shifts of a box of places."""

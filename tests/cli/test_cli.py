@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import itertools
 import json
 import math
 import os
@@ -606,6 +607,17 @@ def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
     assert_refused(aic("decode", tmp_path / "empty", out), "no files")
 
 
+@pytest.mark.parametrize("command", ["decode", "restore"])
+def test_a_format_does_not_contradict_the_suffix(aic, coded, tmp_path, command):
+    Image.new("RGB", (16, 12)).save(tmp_path / "a.jpg")
+    source = coded if command == "decode" else tmp_path / "a.jpg"
+    for name, kind in (("a.png", "tif"), ("a.tif", "png"), ("a", "png"), ("b.jpeg", "webp")):
+        words = (command, source, tmp_path / name, "--format", kind)
+        assert_usage(aic(*words), f"--format {kind} is for folders and stdout")
+    for name, kind in (("a.png", "png"), ("a.TIFF", "tif"), ("a.jpeg", "jpg")):
+        assert aic(command, source, tmp_path / name, "--format", kind).exit_code == 0
+
+
 def test_pipes(aic, photo, coded, tmp_path):
     runner = CliRunner()
     result = runner.invoke(cli.main, ["encode", "-", "-"], input=photo.read_bytes())
@@ -1157,6 +1169,34 @@ def test_bench_caches_unless_told_not_to(aic, photo, tmp_path):
     assert aic(*words[:-2], "--no-cache").exit_code == 0
     assert len(FakeCodec.targets) == 2 * made
     assert_usage(aic(*words, "--no-cache"), "--cache says where rows are kept")
+
+
+def test_bench_needs_no_stderr(aic, photo, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", None)
+    words = ["bench", str(photo.parent), "--rate", "3", "--no-cache"]
+    cli.main.main(words, standalone_mode=False)
+    assert "photo.png" in capsys.readouterr().out
+
+
+def test_bench_writes_what_it_can(aic, photo, tmp_path, monkeypatch):
+    write = files.write_bytes
+
+    def full(path, data, force=False):
+        if Path(path).suffix == ".csv":
+            raise AicError(f"{path}: no space left on device")
+        write(path, data, force)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    asked = {"--csv": "a.csv", "--json": "a.json", "--plot": "a.svg", "--report": "site"}
+    words = itertools.chain(*((word, tmp_path / name) for word, name in asked.items()))
+    result = aic("bench", photo.parent, "--rate", 3, *words)
+    assert result.exit_code == 1
+    first, second = tmp_path / "a.csv", tmp_path / "site" / page.CSV
+    why = "no space left on device"
+    assert result.stderr.endswith(f"Error: {first}: {why}; {second}: {why}\n")
+    assert json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert (tmp_path / "a.svg").exists()
+    assert not (tmp_path / "site").exists()  # nothing went into it
 
 
 def test_bench_tells_what_a_report_lacks(aic, photo, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """`aic encode` of JPEG files: what they hold goes in before it is rounded to 8 bits."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import cli
-from imgcodec.errors import DamageError
 from imgcodec.jpeg import pixels, reading
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import read_picture
@@ -152,9 +152,30 @@ def test_damage_is_told_of_what_only_pillow_reads(tmp_path, tiny_weights, monkey
     assert "b.jpg: it is damaged (the coded data of a scan " in done.stderr
 
 
-def test_far_too_few_bytes_for_the_pixels_are_told_at_any_size():
-    data = bytearray(jpeg())
-    at = data.index(b"\xff\xc0") + 5
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("words", [[], ["--into", "jpeg"]])
+def test_a_missing_end_is_told(tmp_path, options, words):
+    source, target = tmp_path / "a.jpg", tmp_path / ("b.jpg" if words else "b.aic")
+    source.write_bytes(jpeg(**options)[:-2])
+    words = ["encode", str(source), str(target), *words, "--strict"]
+    done = CliRunner().invoke(cli.main, words)
+    assert done.stderr == f"Error: {source}: lacks its end, but no part of its picture\n"
+    source.write_bytes(b"\xff\xda".join(jpeg(progressive=True).split(b"\xff\xda")[:2]))
+    done = CliRunner().invoke(cli.main, words)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK"}])
+@pytest.mark.parametrize("words", [[], ["--into", "jpeg"]])
+def test_far_too_few_bytes_for_the_pixels_are_refused(tmp_path, monkeypatch, options, words):
+    """At any size, before Pillow makes all the pixels."""
+    monkeypatch.setattr("imgcodec.pictures.reader.read_picture", None)
+    data = bytearray(jpeg(**options))
+    at = re.search(rb"\xff[\xc0\xc2]", data).start() + 5
     data[at : at + 4] = (16000).to_bytes(2, "big") * 2
-    with pytest.raises(DamageError, match="bytes cannot hold 16000x16000 pixels"):
-        reading.read(bytes(data), 2**26)
+    source, target = tmp_path / "a.jpg", tmp_path / ("b.jpg" if words else "b.aic")
+    source.write_bytes(data)
+    done = CliRunner().invoke(cli.main, ["encode", str(source), str(target), *words])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert f"a.jpg: {len(data)} bytes cannot hold 16000x16000 pixels" in done.stderr

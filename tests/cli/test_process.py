@@ -142,6 +142,22 @@ def test_a_temporary_folder_that_is_missing_or_full(aic, photo, tmp_path, monkey
     assert not (tmp_path / "a.aic").exists()
 
 
+def test_a_temporary_folder_that_is_full_is_named(aic, photo, coded, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    for words in (("decode", coded, "-", "--format", "ppm"), ("encode", photo, "-")):
+        lines = aic(*words).stderr.splitlines()
+        told = (
+            rf"Error: stdout\.\w+: no space left on device, on its way through {tmp_path}/aic-.+"
+        )
+        assert len(lines) == 1
+        assert re.fullmatch(told, lines[0]), lines
+    assert not list(tmp_path.glob("aic-*"))
+
+
 def test_a_file_needs_no_temporary_folder(aic, photo, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryDirectory", None)
     assert aic("encode", photo, tmp_path / "a.aic").exit_code == 0

@@ -112,6 +112,14 @@ def test_strict_refuses_what_would_be_left_out(run, tmp_path):
     assert run("restore", "e.jpg", "e.bmp").exit_code == 0
 
 
+def test_a_missing_end_is_told(run, tmp_path):
+    (tmp_path / "c.jpg").write_bytes(photo()[:-2])
+    assert "c.jpg: lacks its end" in run("restore", "c.jpg", "c.png").stderr
+    refused = run("restore", "c.jpg", "d.png", "--strict")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert not (tmp_path / "d.png").exists()
+
+
 def test_a_folder_at_a_time(run, tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     (tmp_path / "in" / "b.JPG").write_bytes(photo(progressive=True))

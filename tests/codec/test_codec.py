@@ -659,9 +659,15 @@ def test_effort_leaves_the_first_weights_for_the_eye_alone(textured):
 
 
 def test_what_looks_like_pixels_and_is_not(tiny_codec, textured):
-    pixels = textured(16, 24)
+    pixels, alpha = textured(16, 24), np.ma.ones((16, 24), np.uint8)
     with pytest.raises(ImageError, match="a masked array"):
         tiny_codec.encode(np.ma.masked_equal(pixels, 0))
+    for masked in ({"pixels": np.ma.array(pixels)}, {"pixels": pixels, "alpha": alpha}):
+        with pytest.raises(ImageError, match="a masked array"):
+            tiny_codec.encode(Picture(**masked))
+    for name in ("photo.png", Path("photo.png"), b"\x89PNG"):
+        with pytest.raises(ImageError, match=r"a file or its name .*: PIL.Image.open reads files"):
+            tiny_codec.encode(name)
     assert tiny_codec.encode(torch.from_numpy(pixels), quality=50)
     with pytest.raises(AicError, match="rate too large"):
         tiny_codec.encode(pixels, rate=10**400)

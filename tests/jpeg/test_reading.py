@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jpeg_files import jpeg, opened
 
-from imgcodec.errors import AicError, ImageError
+from imgcodec.errors import AicError, DamageError, ImageError
 from imgcodec.jpeg import reading
 from imgcodec.jpeg.syntax import ZIGZAG
 
@@ -67,6 +67,23 @@ def without_height(data):
 )
 def test_what_is_not_read_is_refused(data, why):
     with pytest.raises(ImageError, match=re.escape(why)):
+        reading.read(data)
+
+
+@pytest.mark.parametrize("data", [jpeg(), jpeg(progressive=True), jpeg(mode="CMYK")])
+def test_the_end_may_be_missing_but_no_scan(data):
+    cut = data[:-2]
+    reading.check(cut)
+    assert (reading.lacking(data), len(reading.lacking(cut))) == ((), 1)
+    for found in list(re.finditer(rb"\xff\xda", data))[1:]:
+        with pytest.raises(DamageError, match="ends before its last scan"):
+            reading.check(data[: found.start()])
+        reading.check(data[: found.start()] + data[-2:])  # which is meant to have no more
+
+
+def test_restart_markers_of_the_wrong_number_are_damage():
+    data = jpeg(restart_marker_blocks=2).replace(b"\xff\xd3", b"\xff\xd4")
+    with pytest.raises(DamageError, match="restart intervals of a scan are not in their order"):
         reading.read(data)
 
 

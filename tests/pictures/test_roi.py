@@ -1,5 +1,7 @@
 """Regions of interest: bits go where errors weigh more, and the file stays as large."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -124,7 +126,9 @@ def test_psnrs_are_those_of_the_pixels(textured):
     part = (slice(40, 104), slice(64, 160))
     assert inside == pytest.approx(metrics.psnr(picture[part], worse[part]))
     grey = np.repeat(picture[..., :1], 3, 2)
-    assert Roi.box(136, 200, INNER).psnrs(picture[..., 0], grey) == (float("inf"),) * 2
+    for one, other in itertools.combinations((picture[..., 0], grey, Image.fromarray(grey)), 2):
+        for pair in ((one, other), (other, one), (other, other), (one, one)):
+            assert Roi.box(136, 200, INNER).psnrs(*pair) == (float("inf"),) * 2
 
 
 def test_a_region_that_weighs_less_is_inside(textured):
@@ -139,6 +143,17 @@ def test_a_region_that_weighs_less_is_inside(textured):
 def test_the_region_of_another_picture_is_refused(tiny_codec, textured):
     with pytest.raises(AicError, match="another size"):
         tiny_codec.encode(textured(64, 64), 1.0, roi=Roi.box(136, 200, INNER))
+
+
+def test_what_is_no_array_of_samples_is_refused(textured):
+    pixels = textured(64, 64)
+    masked = np.ma.masked_equal(pixels, 0)
+    roi = Roi.box(64, 64, Box(0, 0, 8, 8))
+    for image, why in ((masked, "masked"), (Image.fromarray(pixels).quantize(4), "of mode P")):
+        with pytest.raises(ImageError, match=why):
+            roi.psnrs(pixels, image)
+    with pytest.raises(ImageError, match="masked"):
+        Roi.mask(masked[..., 0])
 
 
 @pytest.mark.parametrize("none", [None, "picture", [[1.0]]])

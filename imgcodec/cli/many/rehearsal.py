@@ -31,12 +31,15 @@ def rehearse(
     allowed = []
     for task in due:
         try:
+            task.source.stat()  # a link may lead nowhere
             if task.target.parent.is_dir():
                 files.check_free(task.target, force=True)  # whether it is due is settled
             else:
                 files.check_makeable(task.target)
         except AicError as error:
             failed.append((task.source, str(error)))
+        except OSError as error:
+            failed.append((task.source, reason(error)))
         else:
             allowed.append(task)
     due = allowed

@@ -46,6 +46,19 @@ def test_a_rehearsal_writes_nothing_and_tells_the_size(aic, many, tmp_path):
         assert os.stat(path).st_size == int(size)
 
 
+def test_a_link_that_leads_nowhere_fails(aic, many, tmp_path):
+    (many / "00.png").unlink()
+    for name in ("00.png", "05a.png"):  # one that would be tried, and one that would not
+        (many / name).symlink_to(tmp_path / "nothing")
+    for words in (("--dry-run",), ()):
+        result = aic("encode", many, tmp_path / "out", *words)
+        assert result.stderr.splitlines() == [
+            f"{many / '00.png'}: no such file or directory",
+            f"{many / '05a.png'}: no such file or directory",
+            "Error: 2 of 21 files failed",
+        ]
+
+
 def test_a_rehearsal_of_a_few_is_exact(aic, album, tmp_path):
     out = tmp_path / "out"
     result = aic("encode", album, out, "--dry-run", "--jobs", "2")
