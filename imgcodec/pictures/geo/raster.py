@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from imgcodec.errors import ImageError
 from imgcodec.format.container import Chunk
@@ -18,7 +17,7 @@ from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.geo.bands import bands_of, left_out
 from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
 from imgcodec.pictures.headers.depth import reference_notes
-from imgcodec.pictures.headers.tiff_tags import num_inside, others_left_out
+from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 _STRIP = 256  # rows of alpha that are read at a time
 _EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC = 338, 274, 262  # tags that GDAL does not tell
-_TOLD_BY_GDAL = (34665, 34853, 42112, 42113)  # EXIF, GPS and its own
+_TOLD_BY_GDAL = {34665, 34853, 42112, 42113, 50674}  # EXIF, GPS, its own, and how LERC packs
 _LOST_BY_GDAL = (271, 272, 285, 18246, 18249, *range(40091, 40096), 50341)
 _HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 529, 532, KEYS, NUMBERS)
 _SPACES = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}  # of _PHOTOMETRIC
@@ -80,6 +79,9 @@ class Raster:
         if lost := list(tag_names(tags, _LOST_BY_GDAL)):
             notes.append(listed(lost))
         if (space := tags.get(_PHOTOMETRIC)) in _SPACES:
+            if _EXTRA_SAMPLES in tags or dataset.colorinterp[0].name != "red":
+                what = "with alpha, or of more than 8 bits,"  # GDAL drops alpha
+                raise ImageError(f"{_SPACES[space]} {what} is not handled")
             notes.append(f"{_SPACES[space]} colours were converted by GDAL: they are a guess")
         notes += reference_notes(tags)
         if tags.get(_ORIENTATION, 1) != 1:
@@ -237,15 +239,11 @@ def _tags(path: Path) -> tuple[dict[int, Any], int]:
 
     None is a value of no use.
     """
-    tags: dict[int, Any] = {}
-    num_others = 0
-    with unlimited(), suppress(ImageError), refusing(), Image.open(path, formats=["TIFF"]) as tiff:
-        found = tiff.tag_v2  # type: ignore[attr-defined]
-        tags = {tag: found[tag] if tag in _HEEDED else None for tag in found}
-        for tag in _TOLD_BY_GDAL:
-            tags.pop(tag, None)
-        num_others = num_inside(found) + getattr(tiff, "n_frames", 1) - 1
-    return tags, num_others
+    with unlimited(), refusing(), open(path, "rb") as file:
+        first, *further = directories(file)
+        found = first.keys() - _TOLD_BY_GDAL
+        tags = {tag: first[tag] if tag in _HEEDED else None for tag in found}
+        return tags, num_inside(first) + len(further)
 
 
 def _metadata(dataset: "rasterio.DatasetReader", space: bytes) -> tuple[Metadata, list[str]]:

@@ -12,10 +12,11 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImagePalette, TiffImagePlugin
+from PIL import Image, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
+from imgcodec.pictures.headers.tiff_tags import directories
 
 MOST = 65535  # in Pillow's modes of 16 bits
 _GREY = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -88,11 +89,8 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
 
 def unknown(file: IO[bytes]) -> str:
     """Return one line on a file that Pillow cannot open."""
-    file.seek(0)
     try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
-        file.seek(tags.next)
-        tags.load(file)
+        tags = next(directories(file))
         bits, signs, polarity = (
             "/".join(map(str, np.unique(tags.get(tag, default))[:4]))
             for tag, default in ((258, 1), (339, 1), (262, 0))

@@ -196,6 +196,33 @@ def test_deep_and_premultiplied_alpha(tmp_path):
     assert np.abs(raster[ALL][solid].astype(int) - COLOURS[solid]).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("channels", "kind", "words"),
+    [
+        (3, np.uint8, {"compress": "lerc"}),
+        (3, np.uint8, {"bigtiff": "yes", "endianness": "big"}),
+        (1, np.uint16, {}),
+    ],
+)
+def test_premultiplied_alpha_of_files_that_pillow_does_not_open(tmp_path, channels, kind, words):
+    dark = np.round(COLOURS[..., :channels] * (ALPHA[..., None] / 255)).astype(np.uint8)
+    pixels = np.dstack([dark, ALPHA])
+    kept = {"alpha": "premultiplied"} | ({"photometric": "rgb"} if channels == 3 else {})
+    plain = opened(write(tmp_path / "a.tif", pixels, **kept))
+    deep = pixels.astype(kind) * kind(np.iinfo(kind).max // 255)
+    found = opened(write(tmp_path / "b.tif", deep, **kept, **words))
+    assert np.array_equal(found[ALL], plain[ALL])
+
+
+def test_alpha_of_cmyk_is_refused(tmp_path):
+    pixels = np.dstack([COLOURS, ALPHA])
+    note = "CMYK colours were converted by GDAL: they are a guess"
+    assert opened(write(tmp_path / "a.tif", pixels, photometric="cmyk")).notes == (note,)
+    path = write(tmp_path / "a.tif", np.dstack([pixels, ALPHA]), photometric="cmyk", alpha="yes")
+    with pytest.raises(ImageError, match=f"^{path}: CMYK with alpha, .* is not handled"):
+        opened(path)
+
+
 def test_nodata_hides_pixels_that_have_it_in_all_bands(tmp_path):
     pixels = COLOURS.copy()
     pixels[5:9] = 0
@@ -585,6 +612,21 @@ def test_tags_that_gdal_does_not_tell_are_named(tmp_path):
     with_tags(path, {285: short, 33723: short, 50838: short, 318: short})
     wanted = "not kept: the page's name, the white point, IPTC, tag 50838"
     assert opened(path).notes == (wanted,)
+
+
+def test_tags_of_files_that_pillow_does_not_open_are_named(tmp_path):
+    path = write(tmp_path / "a.tif", COLOURS, compress="lerc")
+    assert opened(path).notes == ()
+    turned = struct.pack("<HIHH", 3, 1, 6, 0)
+    with_tags(path, {274: turned, 33723: struct.pack("<HI", 2, 4) + b"abc\0"})
+    wanted = ("not kept: IPTC", "without its orientation, which GDAL does not heed")
+    assert opened(path).notes == wanted
+
+
+def test_a_damaged_directory_is_refused(tmp_path):
+    path = with_tags(write(tmp_path / "a.tif", COLOURS), {33723: struct.pack("<HII", 7, 9, 10**6)})
+    with pytest.raises(ImageError, match=f"^{path}: the directory .* is damaged"):
+        opened(path)
 
 
 def test_other_colours_of_a_map_are_told(tmp_path):
