@@ -16,7 +16,7 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.geo.bands import bands_of, left_out
 from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
-from imgcodec.pictures.headers.depth import reference_notes
+from imgcodec.pictures.headers.depth import palette_notes, reference_notes
 from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
@@ -32,7 +32,7 @@ _STRIP = 256  # rows of alpha that are read at a time
 _EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC = 338, 274, 262  # tags that GDAL does not tell
 _TOLD_BY_GDAL = {34665, 34853, 42112, 42113, 50674}  # EXIF, GPS, its own, and how LERC packs
 _LOST_BY_GDAL = (271, 272, 285, 18246, 18249, *range(40091, 40096), 50341)
-_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 529, 532, KEYS, NUMBERS)
+_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 320, 529, 532, KEYS, NUMBERS)
 _SPACES = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}  # of _PHOTOMETRIC
 _PREMULTIPLIED = 1
 _HIDDEN = 128  # samples where a window has nothing to be seen
@@ -83,7 +83,7 @@ class Raster:
                 what = "with alpha, or of more than 8 bits,"  # GDAL drops alpha
                 raise ImageError(f"{_SPACES[space]} {what} is not handled")
             notes.append(f"{_SPACES[space]} colours were converted by GDAL: they are a guess")
-        notes += reference_notes(tags)
+        notes += palette_notes(tags) + reference_notes(tags)
         if tags.get(_ORIENTATION, 1) != 1:
             notes.append("without its orientation, which GDAL does not heed")
         told = self._has_mask or any(dataset.overviews(band) for band in bands.colours)

@@ -28,6 +28,7 @@ _OLD_JPEG = 6  # a compression of TIFF whose strips may be named elsewhere
 _FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
+_PALETTE = 3  # what TIFF's samples mean
 _DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
 _REFERENCES: dict[int, tuple[str, dict[int, tuple[float, ...]]]] = {  # what TIFF's tags say mostly
@@ -249,17 +250,28 @@ def reference_notes(tags: Any) -> tuple[str, ...]:
 
 def _tiff_palette(picture: Any) -> tuple[str, ...]:
     """Set a palette as its 16 bits mean it, and tell whether they fit into 8."""
-    words = np.array(picture.tag_v2.get(320, ()))
-    if words.size == 0 or not picture.tile:
+    eight, _ = _palette(picture.tag_v2)
+    if eight.size and picture.tile:
+        picture.palette = ImagePalette.raw("RGB;L", eight.astype(np.uint8).tobytes())
+    return palette_notes(picture.tag_v2)
+
+
+def palette_notes(tags: Any) -> tuple[str, ...]:
+    """Return a note where the palette of a TIFF with these tags has more than 8 bits."""
+    if tags.get(262) != _PALETTE or _palette(tags)[1]:
         return ()
-    if words.max() < 256:  # of programs that did not know better; libtiff takes it so, too
-        eight, fits = words, True
-    elif (words % 256 == 0).all():
-        eight, fits = words // 256, True
-    else:
-        eight, fits = (words + 128) // 257, bool((words % 257 == 0).all())
-    picture.palette = ImagePalette.raw("RGB;L", eight.astype(np.uint8).tobytes())
-    return () if fits else ("a palette of 16-bit colours was reduced to 8 bits",)
+    return ("a palette of 16-bit colours was reduced to 8 bits",)
+
+
+def _palette(tags: Any) -> tuple[NDArray[Any], bool]:
+    """Return in 8 bits the palette of a TIFF with these tags, and whether nothing is lost."""
+    words = np.array(tags.get(320, ()))
+    # of programs that did not know better; libtiff takes it so, too
+    if words.size == 0 or words.max() < 256:
+        return words, True
+    if (words % 256 == 0).all():
+        return words // 256, True
+    return (words + 128) // 257, bool((words % 257 == 0).all())
 
 
 def _left_out(more: int) -> tuple[str, ...]:

@@ -61,6 +61,17 @@ def test_white_is_zero(tmp_path):
     assert np.array_equal(opened(bits)[ALL], 255 * (1 - (grey & 1)))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_is_zero_and_gdal_makes_a_palette_of_it(tmp_path, bits):
+    grey = RNG.integers(0, 2**bits, (40, 50, 1))
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(grey, bits, 0, more=INSIDE))
+    raster = opened(path)
+    wanted = np.floor((2**bits - 1 - grey[..., 0]) * (255 / (2**bits - 1)) + 0.5)
+    assert np.array_equal(raster[ALL], wanted)
+    assert ["samples 0..65535 were scaled" in note for note in raster.notes] == [True] * (bits > 8)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_few_bits_are_spread(tmp_path, bits):
     grey = COLOURS[..., 0] >> (8 - bits)
@@ -127,6 +138,17 @@ def test_palettes(tmp_path):
     assert np.array_equal(alpha(made(colours, nodata=2)), np.where(index == 2, 0, 255))
     greys = made([(9, 9, 9), (1, 1, 1), (4, 4, 4), (0, 0, 0)])
     assert np.array_equal(greys[ALL], np.array([9, 1, 4, 0])[index])
+
+
+@pytest.mark.parametrize(("step", "told"), [(257, False), (256, False), (1, False), (201, True)])
+def test_palettes_of_16_bits_are_told(tmp_path, step, told):
+    path = tmp_path / "a.tif"
+    palette = ("H", [*range(0, 256 * step, step)] * 3)
+    path.write_bytes(tiff(COLOURS[..., :1], 8, 3, more=INSIDE | {320: palette}))
+    raster, plain = opened(path), read_picture(path)
+    assert raster.notes == ("a palette of 16-bit colours was reduced to 8 bits",) * told
+    assert plain.notes == (*raster.notes, "without its georeference")
+    assert np.abs(raster[ALL][..., None].astype(int) - plain.pixels).max() <= told
 
 
 # ---- depth
