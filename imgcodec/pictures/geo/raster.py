@@ -75,6 +75,7 @@ class Raster:
         self._premultiplied = _PREMULTIPLIED in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
         self._transparent = self._has_mask or self._nodata is not None or bands.alpha is not None
         self._background: tuple[int, int, int] | None = None
+        self._filled = False
         self.metadata, notes = _metadata(dataset, b"GRAY" if self.ndim == 2 else b"RGB ")
         if lost := list(tag_names(tags, _LOST_BY_GDAL)):
             notes.append(listed(lost))
@@ -118,8 +119,10 @@ class Raster:
         return found
 
     def coded(self) -> "Raster":
-        """Return what is read as the pixels that are worth their bits."""
-        return self
+        """Return what is read as the pixels that are worth their bits, see `Picture.coded`."""
+        found = copy(self)
+        found._filled = True
+        return found
 
     def picture(self) -> Picture:
         """Return all of it as a picture, which has no georeference."""
@@ -163,10 +166,12 @@ class Raster:
         return np.ascontiguousarray(pixels)
 
     def _seen(self, pixels: ByteArray, alpha: ByteArray) -> ByteArray:
-        """Return pixels over the background; without one, what nobody sees is filled smoothly."""
+        """Return pixels over the background; without one, filled where nobody sees them."""
         if self._background is not None:
             pixels = composed(pixels, alpha, self._background)
             return pixels if pixels.ndim == self.ndim else as_colour(pixels)
+        if not self._filled:
+            return pixels
         return fill_invisible(pixels, alpha) if alpha.any() else np.full_like(pixels, _HIDDEN)
 
     def _read(self, window: _Window) -> tuple[NDArray[Any], ByteArray | None]:

@@ -15,7 +15,7 @@ from imgcodec.errors import ImageError
 from imgcodec.format import container
 from imgcodec.pictures.geo import geotiff
 from imgcodec.pictures.geo.georeference import CHUNK
-from imgcodec.pictures.picture import ALPHA_CHUNK, alpha_of
+from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.png import GreyPng
 from imgcodec.pictures.reader import read_picture
 
@@ -173,7 +173,7 @@ def test_negative_samples_are_refused_where_they_are_seen(tmp_path):
     with pytest.raises(ImageError, match=f"^{path}: samples below 0: choose"):
         opened(path)[ALL]
     raster = opened(write(path, deep, nodata=-9999))
-    assert (raster[ALL] == 255).all()
+    assert (raster.coded()[ALL] == 255).all()
     assert np.array_equal(alpha(raster), np.where(deep < 0, 0, 255))
 
 
@@ -193,11 +193,13 @@ def test_an_alpha_band_is_kept_and_what_it_hides_is_filled(tmp_path, channels):
     raster = opened(write(tmp_path / "a.tif", pixels, alpha="yes"))
     assert raster.shape == ((40, 50, 3) if channels == 3 else (40, 50))
     assert np.array_equal(alpha(raster), ALPHA)
-    found = raster[ALL].reshape(40, 50, channels)
+    assert np.array_equal(raster[ALL].reshape(40, 50, channels), pixels[..., :channels])
+    coded = raster.coded()
+    found = coded[ALL].reshape(40, 50, channels)
     assert np.array_equal(found[ALPHA > 0], pixels[ALPHA > 0][:, :channels])
     hidden = (ALPHA == 0) & (COLOURS[..., 0] < 30)
     assert not np.array_equal(found[hidden], pixels[hidden][:, :channels])
-    assert (raster[0:2, 0:3] == 128).all()  # nothing to be seen
+    assert (coded[0:2, 0:3] == 128).all()  # nothing to be seen
     white = raster.flattened((255, 255, 255))
     assert (white[0:2, 0:3] == 255).all()
     assert white.chunks() == raster.flattened(None).chunks() == raster.chunks()[1:]
@@ -474,14 +476,23 @@ def test_strict_refuses_what_is_said_otherwise(aic, tmp_path):  # noqa: F811
     assert (result.exit_code, "scaled to 0..255" in result.stderr) == (0, True)
 
 
+def test_what_is_kept_without_loss_is_what_a_picture_keeps(tiny_codec, tmp_path):
+    raster = opened(write(tmp_path / "a.tif", np.dstack([COLOURS, ALPHA])))
+    whole = tiny_codec.encode(Picture(COLOURS, ALPHA), lossless=True)
+    mapped = tiny_codec.encode(raster, lossless=True)
+    assert container.unpack(mapped)[1] == container.unpack(whole)[1]
+    assert np.array_equal(tiny_codec.decode(mapped), COLOURS)
+
+
 def test_hidden_noise_is_not_coded(tiny_codec, tmp_path, textured, monkeypatch):
     noise = RNG.integers(0, 256, (160, 200, 4), np.uint8)
     noise[..., 3] = 0
     noise[:100, :100, :3] = textured(100, 100)
     noise[:100, :100, 3] = 255
     raster = opened(write(tmp_path / "a.tif", noise))
-    assert np.ptp(raster[100:, 100:]) == 0
-    border = raster[:, 90:110].astype(int)  # no edge where the mosaic ends
+    coded = raster.coded()
+    assert np.ptp(coded[100:, 100:]) == 0
+    border = coded[:, 90:110].astype(int)  # no edge where the mosaic ends
     assert np.abs(border[:95, 10] - border[:95, 9]).mean() < 25  # of the noise it is 85
     monkeypatch.setattr("imgcodec.format.tiles.SQUARE", 64)  # tiles see little around them
     flat = tiny_codec.encode(np.full((160, 200, 3), 128, np.uint8), tile=64)
