@@ -2,7 +2,7 @@
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import IO, Any
 
@@ -25,11 +25,16 @@ _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _PIECE = 2**20  # bytes looked at together
 _FILLING = b"\0\xff\r\n \x1a"
-_USED = {  # how segments of JPEG start that are kept, told elsewhere, or say how it is stored
-    "APP0": (b"JFIF\0", b"JFXX\0"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
-    "APP2": (b"ICC_PROFILE\0", b"MPF\0"), "APP10": (b"aic half\0",),  # see jpeg/halves.py
-    "APP12": (b"Ducky",), "APP13": (b"Photoshop 3.0\0",), "APP14": (b"Adobe",),
+_COMMENT, _APPS = 0xFE, range(0xE0, 0xF0)
+_STORED = {  # how segments of JPEG start that say how it is stored
+    "APP0": (b"JFIF\0", b"JFXX\0"), "APP10": (b"aic half\0",),  # see jpeg/halves.py
+    "APP12": (b"Ducky",), "APP14": (b"Adobe",),
 }  # fmt: skip
+_USED = _STORED | {  # and of those that are kept, or told elsewhere, if they stand before a scan
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/"), "APP2": (b"ICC_PROFILE\0", b"MPF\0"),
+    "APP13": (b"Photoshop 3.0\0",),
+}  # fmt: skip
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def passed_over(picture: Image.Image) -> list[str]:
@@ -40,7 +45,7 @@ def passed_over(picture: Image.Image) -> list[str]:
     """
     file: Any = getattr(picture, "fp", None)
     asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
-        "PNG": _png, "JPEG": _jpeg, "WEBP": _webp,
+        "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
         "PPM": partial(_pnm, getattr(picture, "tile", ())), "JXL": partial(_jxl, picture.info),
     }  # fmt: skip
     ask = asking.get(picture.format)
@@ -48,15 +53,9 @@ def passed_over(picture: Image.Image) -> list[str]:
         return []
     before = file.tell()
     try:
-        found = list(ask(file))
+        return list(ask(file))
     finally:
         file.seek(before)
-    segments = {
-        name
-        for name, part in getattr(picture, "applist", ())
-        if name.startswith("APP") and not part.startswith(_USED.get(name, ()))
-    }
-    return [*(f"segment {name}" for name in sorted(segments)), *found]
 
 
 def _png(file: IO[bytes]) -> Iterator[str]:
@@ -112,8 +111,33 @@ def _chunk(name: bytes, told: set[bytes]) -> Iterator[str]:
 
 
 def _jpeg(file: IO[bytes]) -> Iterator[str]:
+    end = yield from _segments(file)
+    yield from _behind(file, end)
+
+
+def _segments(file: IO[bytes]) -> Generator[str, None, int]:
+    """Tell of segments of JPEG, return where the picture ends."""
     file.seek(0)
-    yield from _behind(file, _end_of_jpeg(file.read()))
+    data = file.read()
+    end = len(data)
+    used, names, xmps = _USED, set(), set()
+    for marker, start, stop in _parts_of_jpeg(data):
+        if marker == _SOS:
+            used = _STORED
+        elif marker == _EOI:
+            end = stop
+        elif marker == _COMMENT and used is _STORED:
+            names.add("a comment behind pixels")
+        elif marker in _APPS:
+            name, body = f"APP{marker - _APPS[0]}", data[start:stop]
+            if not body.startswith(used.get(name, ())):
+                names.add(f"segment {name}")
+            elif body.startswith(_XMP):
+                xmps.add(body)
+    yield from sorted(names)
+    if len(xmps) > 1:
+        yield "another XMP"
+    return end
 
 
 def _behind(file: IO[bytes], end: int) -> Iterator[str]:
@@ -139,17 +163,23 @@ def _pnm(tiles: Any, file: IO[bytes]) -> Iterator[str]:
             yield from _behind(file, offset + height * -(-width * bits // 8))
 
 
-def _end_of_jpeg(data: bytes) -> int:
-    """Return where a file ends by its own words; where it is damaged, where all ends."""
+def _parts_of_jpeg(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment, and where its data start and end; the last is the EOI.
+
+    A scan belongs to its marker. Where a file is damaged, all else may.
+    """
     position = 2
     while 0 <= (position := data.find(b"\xff", position)):
         marker = data[position + 1 : position + 2]
+        start = position + 4
         if marker in (b"\xff", b""):
             position += 1
         elif marker[0] == _EOI:
-            return position + 2
+            yield _EOI, position, position + 2
+            return
         else:
-            end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-            found = _END_OF_SCAN.search(data, end) if marker[0] == _SOS else None
-            position = end if marker[0] != _SOS else found.start() if found else len(data)
-    return len(data)
+            position += 2 + int.from_bytes(data[position + 2 : start], "big")
+            if marker[0] == _SOS:
+                found = _END_OF_SCAN.search(data, position)
+                position = found.start() if found else len(data)
+            yield marker[0], start, position

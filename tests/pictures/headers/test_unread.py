@@ -15,6 +15,7 @@ from imgcodec.pictures.headers.unread import _PIECE, passed_over
 from imgcodec.pictures.reader import from_pil, read_picture
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -25,7 +26,11 @@ def saved(name, **words):
 
 
 def with_segment(data, marker, body):
-    return data[:2] + bytes([255, marker]) + struct.pack(">H", 2 + len(body)) + body + data[2:]
+    return data[:2] + segment(marker, body) + data[2:]
+
+
+def segment(marker, body):
+    return bytes([255, marker]) + struct.pack(">H", 2 + len(body)) + body
 
 
 def with_chunks(data, *chunks, last=False):
@@ -120,6 +125,40 @@ def test_segments_of_makers_are_named(tmp_path, marker):
 )
 def test_segments_that_say_how_a_file_is_made_are_not(tmp_path, marker, body):
     assert notes(tmp_path, with_segment(JPEG, marker, body)) == ()
+
+
+@pytest.mark.parametrize("between", [True, False])
+@pytest.mark.parametrize(
+    ("marker", "body", "told"),
+    [
+        (0xE1, XMP + b"<x/>", "segment APP1"),
+        (0xE1, b"Exif\0\0II*\0\x08" + bytes(9), "segment APP1"),
+        (0xE2, b"ICC_PROFILE\0\1\1", "segment APP2"),
+        (0xFE, b"late", "a comment behind pixels"),
+        (0xEE, b"Adobe\0d\0\0\0\0\1", ""),
+        (0xDB, b"\3" + bytes(range(1, 65)), ""),
+    ],
+)
+def test_segments_behind_pixels_are_named(tmp_path, between, marker, body, told):
+    data = saved("JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda") if between else len(data) - 2
+    data = data[:at] + segment(marker, body) + data[at:]
+    assert notes(tmp_path, data) == ((f"not kept: {told}",) if told else ())
+
+
+def test_only_one_xmp_of_jpeg_is_kept(tmp_path):
+    one = with_segment(JPEG, 0xE1, XMP + b"<x/>")
+    assert notes(tmp_path, with_segment(one, 0xE1, XMP + b"<x/>")) == ()
+    assert notes(tmp_path, with_segment(one, 0xE1, XMP + b"<y/>")) == ("not kept: another XMP",)
+
+
+def test_segments_of_several_pictures_are_named(tmp_path):
+    picture, file = Image.fromarray(PIXELS), io.BytesIO()
+    picture.save(file, "MPO", save_all=True, append_images=[picture])
+    wanted = "1 further picture left out"
+    assert notes(tmp_path, file.getvalue()) == (wanted,)
+    data = with_segment(file.getvalue(), 0xEB, b"JP\0\0")
+    assert notes(tmp_path, data) == (wanted, "not kept: segment APP11")
 
 
 def test_chunks_of_png_are_named(tmp_path):
