@@ -2,11 +2,13 @@
 
 import re
 import struct
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import IO, Any
 
 from PIL import Image
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK
 
 from imgcodec.pictures.headers.boxes import boxes
 
@@ -34,6 +36,9 @@ _USED = _STORED | {  # and of those that are kept, or told elsewhere, if they st
     "APP1": (b"Exif\0", b"http://ns.adobe.com/"), "APP2": (b"ICC_PROFILE\0", b"MPF\0"),
     "APP13": (b"Photoshop 3.0\0",),
 }  # fmt: skip
+_XMP_KEYWORD = b"XML:com.adobe.xmp"  # of PNG
+# Name, whether packed, how, language, the name in it, text.
+_ITXT = re.compile(rb"([^\0]*)\0(.)(.)([^\0]*)\0([^\0]*)\0(.*)", re.DOTALL)
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
@@ -61,17 +66,48 @@ def passed_over(picture: Image.Image) -> list[str]:
 def _png(file: IO[bytes]) -> Iterator[str]:
     file.seek(8)
     told = set(_CHUNKS)
+    kept: dict[str, set[bytes]] = {"XMP": set(), "EXIF": set()}
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
-            return
-        size = struct.unpack_from(">I", head)[0] + 4
+            break
+        size = struct.unpack_from(">I", head)[0]
+        end = file.tell() + size + 4
         if head[4:] == b"IEND":
-            file.seek(size, 1)
-            yield from _behind(file, file.tell())
-            return
+            yield from _behind(file, end)
+            break
         yield from _chunk(head[4:], told)
-        file.seek(size, 1)
+        if head[4:] == b"eXIf":
+            kept["EXIF"].add(file.read(size))
+        elif head[4:] == b"iTXt":
+            text = file.read(size)
+            name = text.partition(b"\0")[0]
+            if not _is_read(text):
+                yield f"the text {name.decode('latin-1')!r}"
+            elif name == _XMP_KEYWORD:
+                kept["XMP"].add(text)
+        file.seek(end)
+    yield from (f"another {name}" for name, found in kept.items() if len(found) > 1)
+
+
+def _is_read(text: bytes) -> bool:
+    """Whether Pillow reads all of an iTXt chunk; of others, it says nothing."""
+    found = _ITXT.fullmatch(text)
+    if found is None:
+        return False
+    name, packed, method, *words = found.groups()
+    try:
+        if packed != b"\0":
+            stream = zlib.decompressobj()
+            words[-1] = stream.decompress(words[-1], MAX_TEXT_CHUNK)
+            if method != b"\0" or not stream.eof:
+                return False
+        if name != _XMP_KEYWORD:  # that is kept as it is
+            for word in words:
+                word.decode()
+    except (zlib.error, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _webp(file: IO[bytes]) -> Iterator[str]:

@@ -171,6 +171,35 @@ def test_chunks_of_png_are_named(tmp_path):
     assert notes(tmp_path, found) == ("not kept: chunk orNT, chunk vpAg",)
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"XML:com.adobe.xmp\0\0\0\0\0<x/>", ""),
+        (b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>"), ""),
+        (b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>")[::-1], "XML:com.adobe.xmp"),
+        (b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>")[:-2], "XML:com.adobe.xmp"),
+        (b"XML:com.adobe.xmp\0\1\7\0\0<x/>", "XML:com.adobe.xmp"),
+        (b"XML:com.adobe.xmp", "XML:com.adobe.xmp"),
+        (b"Title\0\0\0\0\0\xff\xfe", "Title"),
+        (b"Title\0\0\0\0\0by hand", "Title"),
+    ],
+)
+def test_texts_of_png_that_are_not_kept_are_named(tmp_path, text, told, last):
+    data = with_chunks(saved("PNG"), (b"iTXt", text), last=last)
+    assert notes(tmp_path, data) == ((f"not kept: the text {told!r}",) if told else ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "name"),
+    [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x>", "XMP"), (b"eXIf", b"II*\0\x08\0", "EXIF")],
+)
+def test_only_one_of_a_kind_is_kept_of_png(tmp_path, kind, start, name):
+    one, two = (kind, start + bytes(8) + b"a"), (kind, start + bytes(8) + b"b")
+    assert notes(tmp_path, with_chunks(saved("PNG"), one, one)) == ()
+    assert notes(tmp_path, with_chunks(saved("PNG"), one, two)) == (f"not kept: another {name}",)
+
+
 def test_chunks_of_webp_that_nobody_knows_are_named(tmp_path):
     data = saved("WEBP", lossless=True, icc_profile=SRGB, exif=b"Exif\0\0II*\0\x08" + bytes(9))
     assert notes(tmp_path, data) == ()
