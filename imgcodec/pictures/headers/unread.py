@@ -10,7 +10,7 @@ from typing import IO, Any
 from PIL import Image
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK
 
-from imgcodec.pictures.headers.boxes import boxes
+from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {
@@ -18,6 +18,10 @@ _CHUNKS = {
     b"iTXt", b"hIST", b"pHYs", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"acTL", b"fcTL", b"fdAT",
 }  # fmt: skip
 _RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}  # same
+_BOXES = {  # same, of HEIF, AVIF, JPEG 2000 and JPEG XL
+    b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"jP  ", b"jp2h", b"jp2c", b"rreq",
+    b"jpch", b"jplh", b"JXL ", b"jxll", b"jxlc", b"jxlp", b"jxli", b"jbrd", b"Exif", b"xml ",
+}  # fmt: skip
 _BROTLI = {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG XL that may be compressed
 _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values exceed 255
     "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
@@ -49,9 +53,12 @@ def passed_over(picture: Image.Image) -> list[str]:
         picture: opened, not loaded yet.
     """
     file: Any = getattr(picture, "fp", None)
+    tiles = getattr(picture, "tile", ())
+    in_boxes = partial(_boxes, picture.info)
     asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
         "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
-        "PPM": partial(_pnm, getattr(picture, "tile", ())), "JXL": partial(_jxl, picture.info),
+        "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
+        "JXL": in_boxes, "HEIF": in_boxes, "AVIF": in_boxes, "JPEG2000": in_boxes,
     }  # fmt: skip
     ask = asking.get(picture.format)
     if ask is None or file is None:
@@ -126,24 +133,67 @@ def _webp(file: IO[bytes]) -> Iterator[str]:
     yield from _behind(file, end)
 
 
-def _jxl(info: dict[Any, Any], file: IO[bytes]) -> Iterator[str]:
-    """Tell of boxes that are compressed by Brotli, where the plugin does not know better."""
+def _boxes(info: dict[Any, Any], file: IO[bytes]) -> Iterator[str]:
+    """Tell of boxes, also of those compressed by Brotli where the plugin does not know better."""
     found = list(boxes(file, 0, file.seek(0, 2)))
-    for kind, start, _ in found:
+    told, end = set(_BOXES), 0
+    seen: set[bytes] = set()
+    for kind, start, stop in found:
+        if kind == bytes(4) or kind in seen & {b"ftyp"}:  # filling, or another file
+            break
+        seen.add(kind)
+        end = stop
+        file.seek(start)
         if kind == b"brob":
-            file.seek(start)
             name = _BROTLI.get(file.read(4), "")
             if not info.get(name):
                 yield f"compressed {name.upper() or 'boxes'} of JPEG XL"
         elif kind == b"jhgm":
             yield "the gain map of a brighter picture (HDR)"
+        elif kind != b"uuid" or file.read(16) not in UUIDS:
+            yield from _chunk(kind, told, "box")
+    if 0 < len(found) < MOST_BOXES:
+        yield from _behind(file, end)
 
 
-def _chunk(name: bytes, told: set[bytes]) -> Iterator[str]:
+def _gif(file: IO[bytes]) -> Iterator[str]:
+    """Tell of what is behind the trailer."""
+    file.seek(10)
+    file.seek(13 + _gif_colours(file.read(1)))
+    while (kind := file.read(1)) in (b"!", b","):  # an extension, or a picture
+        skipped = 1 if kind == b"!" else 1 + _gif_colours(file.read(9)[8:])
+        file.seek(skipped, 1)
+        while size := int.from_bytes(file.read(1), "big"):
+            file.seek(size, 1)
+    if kind == b";":
+        yield from _behind(file, file.tell())
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Return how many bytes a table of colours takes."""
+    return 6 << (flags[0] & 7) if flags > b"\x7f" else 0
+
+
+def _bmp(tiles: Any, file: IO[bytes]) -> Iterator[str]:
+    """Tell of what is behind what the headers speak of: the file, its pixels, and its profile."""
+    size = file.seek(0, 2)
+    file.seek(2)
+    ends = [int.from_bytes(file.read(4), "little")]
+    for coder, (_, _, _, height), offset, arguments in tiles:
+        ends += [offset + height * arguments[1]] if coder == "raw" else []
+    file.seek(BMP_HEADER)
+    head = file.read(124)
+    if len(head) == head[0] == 124:
+        ends.append(BMP_HEADER + sum(struct.unpack_from("<II", head, 112)))
+    if sane := [end for end in ends if BMP_HEADER < end <= size]:
+        yield from _behind(file, max(sane))
+
+
+def _chunk(name: bytes, told: set[bytes], word: str = "chunk") -> Iterator[str]:
     """Tell of a chunk that nothing speaks of yet."""
     if name not in told:
         told.add(name)
-        yield f"chunk {ascii(name.decode('latin-1'))[1:-1]}"
+        yield f"{word} {ascii(name.decode('latin-1'))[1:-1]}"
 
 
 def _jpeg(file: IO[bytes]) -> Iterator[str]:

@@ -20,8 +20,12 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def saved(name, **words):
+    if name in ("HEIF", "JXL"):
+        plugin = pytest.importorskip({"HEIF": "pillow_heif", "JXL": "pillow_jxl"}[name])
+        getattr(plugin, "register_heif_opener", lambda: None)()
+    more = {"WEBP": {"lossless": True}, "JXL": {"use_container": True}}.get(name, {})
     file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, name, **words)
+    Image.fromarray(PIXELS).save(file, name, **more | words)
     return file.getvalue()
 
 
@@ -72,13 +76,47 @@ def test_what_stands_behind_a_jpeg_file_is_counted(tmp_path, options):
     assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
 
 
-@pytest.mark.parametrize("name", ["PNG", "WEBP"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "BMP", "JPEG2000", "AVIF", "HEIF", "JXL"])
 def test_what_stands_behind_other_files_is_counted(tmp_path, name):
-    data = saved(name, lossless=True)
+    data = saved(name)
     assert notes(tmp_path, data) == notes(tmp_path, data + bytes(7)) == ()
+    assert notes(tmp_path, data + bytes(40)) == ()
     assert notes(tmp_path, data + b"PK\3\4") == ("not kept: 4 bytes behind its end",)
     far = bytes(_PIECE) + b"PK"
     assert notes(tmp_path, data + far) == (f"not kept: {len(far)} bytes behind its end",)
+
+
+@pytest.mark.parametrize("name", ["JPEG2000", "AVIF", "HEIF", "JXL"])
+def test_boxes_that_nobody_knows_are_named(tmp_path, name):
+    def box(kind, body):
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    data = saved(name)
+    assert notes(tmp_path, data + box(b"free", b"free") + box(b"skip", b"")) == ()
+    more = box(b"mpvd", b"video") + box(b"free", b"") + box(b"uuid", bytes(16))
+    assert notes(tmp_path, data + more) == ("not kept: box mpvd, box uuid",)
+    if name == "JPEG2000":  # which OpenJPEG refuses
+        return
+    video = box(b"ftyp", b"mp42") + box(b"moov", b"video")
+    assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_pictures_of_gif_end_where_they_say(tmp_path, local):
+    file = io.BytesIO()
+    picture = Image.fromarray(PIXELS).quantize(5)
+    picture.save(file, "GIF", comment=b";" * 300, include_color_table=local)
+    assert notes(tmp_path, file.getvalue()) == ("not kept: a comment",)
+    wanted = "not kept: a comment, 1 bytes behind its end"
+    assert notes(tmp_path, file.getvalue() + b";") == (wanted,)
+
+
+@pytest.mark.parametrize("told", [0, 1, 60, 54 + 96, 10**6])
+def test_a_bmp_file_ends_where_its_pixels_do(tmp_path, told):
+    data = saved("BMP")
+    data = data[:2] + struct.pack("<I", told) + data[6:]
+    assert notes(tmp_path, data) == ()
+    assert notes(tmp_path, data + b"more") == ("not kept: 4 bytes behind its end",)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +294,10 @@ def test_the_profile_of_a_bmp_file_is_kept(tmp_path):
     found = read_picture(tmp_path / "a", strict=True)
     assert found.metadata.icc == SRGB
     assert np.array_equal(found.pixels, PIXELS)
-    assert notes(tmp_path, bmp(SRGB, 10**6)) == ("its colour profile is damaged, and is left out",)
+    assert notes(tmp_path, bmp(SRGB, 10**6)) == (
+        "its colour profile is damaged, and is left out",
+        f"not kept: {len(SRGB)} bytes behind its end",
+    )
 
 
 def test_comments_of_netpbm_and_targa_are_told(tmp_path):
