@@ -4,6 +4,7 @@ import base64
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ _LOST_BY_GDAL = (271, 272, 285, 18246, 18249, *range(40091, 40096), 50341)
 _HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 320, 529, 532, KEYS, NUMBERS)
 _SPACES = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}  # of _PHOTOMETRIC
 _PREMULTIPLIED = 1
+_MOST_OTHERS = 100  # further pictures that are counted: hostile files have any number
 _HIDDEN = 128  # samples where a window has nothing to be seen
 _Window = tuple[slice, slice]
 
@@ -245,10 +247,11 @@ def _tags(path: Path) -> tuple[dict[int, Any], int]:
     None is a value of no use.
     """
     with unlimited(), refusing(), open(path, "rb") as file:
-        first, *further = directories(file)
-        found = first.keys() - _TOLD_BY_GDAL
-        tags = {tag: first[tag] if tag in _HEEDED else None for tag in found}
-        return tags, num_inside(first) + len(further)
+        found = directories(file)
+        first = next(found)
+        named = first.keys() - _TOLD_BY_GDAL
+        tags = {tag: first[tag] if tag in _HEEDED else None for tag in named}
+        return tags, num_inside(first) + sum(1 for _ in islice(found, _MOST_OTHERS))
 
 
 def _metadata(dataset: "rasterio.DatasetReader", space: bytes) -> tuple[Metadata, list[str]]:
