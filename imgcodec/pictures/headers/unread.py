@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import IO, Any
@@ -20,9 +21,9 @@ _CHUNKS = {
 _RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}  # same
 _BOXES = {  # same, of HEIF, AVIF, JPEG 2000 and JPEG XL
     b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"jP  ", b"jp2h", b"jp2c", b"rreq",
-    b"jpch", b"jplh", b"JXL ", b"jxll", b"jxlc", b"jxlp", b"jxli", b"jbrd", b"Exif", b"xml ",
+    b"jpch", b"jplh", b"JXL ", b"jxll", b"jxlc", b"jxlp", b"jxli", b"jbrd",
 }  # fmt: skip
-_BROTLI = {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG XL that may be compressed
+_METADATA = UUIDS | {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG 2000 and JPEG XL
 _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values exceed 255
     "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
 }  # fmt: skip
@@ -54,11 +55,11 @@ def passed_over(picture: Image.Image) -> list[str]:
     """
     file: Any = getattr(picture, "fp", None)
     tiles = getattr(picture, "tile", ())
-    in_boxes = partial(_boxes, picture.info)
+    boxed, bare = (partial(_boxes, picture.info, names) for names in (_METADATA, {}))
     asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
         "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
         "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
-        "JXL": in_boxes, "HEIF": in_boxes, "AVIF": in_boxes, "JPEG2000": in_boxes,
+        "JXL": boxed, "JPEG2000": boxed, "HEIF": bare, "AVIF": bare,
     }  # fmt: skip
     ask = asking.get(picture.format)
     if ask is None or file is None:
@@ -121,39 +122,50 @@ def _webp(file: IO[bytes]) -> Iterator[str]:
     file.seek(4)
     (size,) = struct.unpack("<I", file.read(4))
     end = 8 + size + size % 2
-    told = set(_RIFF)
+    told, num = set(_RIFF), Counter[bytes]()
     file.seek(12)
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or file.tell() > end:
             break
         yield from _chunk(head[:4], told)
+        num[head[:4]] += 1
         (size,) = struct.unpack_from("<I", head, 4)
         file.seek(size + size % 2, 1)
     yield from _behind(file, end)
+    yield from (f"another {name.decode().strip()}" for name in (b"EXIF", b"XMP ") if num[name] > 1)
 
 
-def _boxes(info: dict[Any, Any], file: IO[bytes]) -> Iterator[str]:
-    """Tell of boxes, also of those compressed by Brotli where the plugin does not know better."""
+def _boxes(info: dict[Any, Any], names: dict[bytes, str], file: IO[bytes]) -> Iterator[str]:
+    """Tell of boxes, also of those compressed by Brotli where the plugin does not know better.
+
+    Args:
+        info: of the picture.
+        names: what boxes of some kinds, or of some UUIDs, hold that is kept.
+        file: to read.
+    """
     found = list(boxes(file, 0, file.seek(0, 2)))
     told, end = set(_BOXES), 0
-    seen: set[bytes] = set()
+    num = Counter[str]()
     for kind, start, stop in found:
-        if kind == bytes(4) or kind in seen & {b"ftyp"}:  # filling, or another file
+        num["ftyp"] += kind == b"ftyp"
+        if kind == bytes(4) or num["ftyp"] > 1:  # filling, or another file
             break
-        seen.add(kind)
         end = stop
         file.seek(start)
+        name = names.get(file.read(16) if kind == b"uuid" else kind, "")
         if kind == b"brob":
-            name = _BROTLI.get(file.read(4), "")
-            if not info.get(name):
-                yield f"compressed {name.upper() or 'boxes'} of JPEG XL"
+            packed = names.get(file.read(4), "")
+            if not info.get(packed):
+                yield f"compressed {packed.upper() or 'boxes'} of JPEG XL"
         elif kind == b"jhgm":
             yield "the gain map of a brighter picture (HDR)"
-        elif kind != b"uuid" or file.read(16) not in UUIDS:
+        elif not name:
             yield from _chunk(kind, told, "box")
+        num[name] += 1
     if 0 < len(found) < MOST_BOXES:
         yield from _behind(file, end)
+    yield from (f"another {name.upper()}" for name in ("exif", "xmp") if num[name] > 1)
 
 
 def _gif(file: IO[bytes]) -> Iterator[str]:

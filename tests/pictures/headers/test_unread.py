@@ -95,6 +95,9 @@ def test_boxes_that_nobody_knows_are_named(tmp_path, name):
     assert notes(tmp_path, data + box(b"free", b"free") + box(b"skip", b"")) == ()
     more = box(b"mpvd", b"video") + box(b"free", b"") + box(b"uuid", bytes(16))
     assert notes(tmp_path, data + more) == ("not kept: box mpvd, box uuid",)
+    twice = box(b"xml ", b"<x/>") + box(b"xml ", b"<y/>")
+    told = "another XMP" if name.startswith("J") else "box xml "
+    assert notes(tmp_path, data + twice) == (f"not kept: {told}",)
     if name == "JPEG2000":  # which OpenJPEG refuses
         return
     video = box(b"ftyp", b"mp42") + box(b"moov", b"video")
@@ -241,6 +244,9 @@ def test_only_one_of_a_kind_is_kept_of_png(tmp_path, kind, start, name):
 def test_chunks_of_webp_that_nobody_knows_are_named(tmp_path):
     data = saved("WEBP", lossless=True, icc_profile=SRGB, exif=b"Exif\0\0II*\0\x08" + bytes(9))
     assert notes(tmp_path, data) == ()
+    two = data + b"EXIF" + struct.pack("<I", 8) + b"II*\0\x08\0\0\0"
+    two = two[:4] + struct.pack("<I", len(two) - 8) + two[8:]
+    assert notes(tmp_path, two) == ("not kept: another EXIF",)
     data += b"odd\xff" + struct.pack("<I", 3) + b"abc\0" + b"XMPA" + bytes(4)
     data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
     assert notes(tmp_path, data) == (r"not kept: chunk odd\xff, chunk XMPA",)
