@@ -64,7 +64,7 @@ def as_source(image: Any) -> tuple[Source, Source, list[Chunk]]:
         image.check()
     if isinstance(image, Picture | Raster):
         source, chunks = image.coded(), image.chunks()
-        pixels = image.pixels if isinstance(image, Picture) else source
+        pixels = image.pixels if isinstance(image, Picture) else image
         if isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
             source = Unrounded(image.pixels, image.unrounded)
     else:

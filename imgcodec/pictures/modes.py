@@ -13,6 +13,7 @@ from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.profiles import is_cut
 
 _SPACES = {"CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB ", "L": b"GRAY"}  # as ICC names them
+_MISFIT = "its colour profile is not one of such pixels, and is left out"
 
 
 class Samples(NamedTuple):
@@ -63,7 +64,7 @@ def samples(picture: Image.Image) -> Samples:
         alpha = None if alpha.min() == 255 else alpha
     if icc is not None and icc[16:20] != _SPACES["L" if found.ndim == 2 else "RGB"]:
         icc = None
-        notes.append("its colour profile is not one of such pixels, and is left out")
+        notes.append(_MISFIT)
     return Samples(found, alpha, icc, tuple(notes))
 
 
@@ -73,12 +74,16 @@ def _to_rgb(
     """Return a picture of another colour space as RGB, the profile it has then, and notes."""
     if picture.mode in ("YCbCr", "HSV", "RGBX"):  # only other ways to write RGB
         return picture.convert("RGB"), icc, []
+    notes = []
+    if icc is not None and icc[16:20] != _SPACES[picture.mode]:
+        icc = None
+        notes.append(_MISFIT)
     try:
         if picture.mode == "LAB":
             source = ImageCms.createProfile("LAB")
-        elif icc is None or icc[16:20] != _SPACES[picture.mode]:
-            note = f"{picture.mode} without a colour profile: colours are a guess"
-            return picture.convert("RGB"), None, [note]
+        elif icc is None:
+            notes.append(f"{picture.mode} without a colour profile: colours are a guess")
+            return picture.convert("RGB"), None, notes
         else:
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
         target = ImageCms.createProfile("sRGB")
@@ -87,7 +92,7 @@ def _to_rgb(
         raise ImageError(f"its colour profile cannot be applied: {error}") from error
     if turned is None:
         raise ImageError("its colour profile cannot be applied")
-    return turned, None, [f"{picture.mode} colours were converted to sRGB"]
+    return turned, None, [*notes, f"{picture.mode} colours were converted to sRGB"]
 
 
 def colour(name: str) -> tuple[int, int, int]:

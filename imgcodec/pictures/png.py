@@ -1,4 +1,4 @@
-"""A grey PNG file, made from rows that come one after another."""
+"""Chunks of PNG, and a grey PNG file made from rows that come one after another."""
 
 import struct
 import zlib
@@ -11,12 +11,17 @@ _MAGIC = b"\x89PNG\r\n\x1a\n"
 _GREY = struct.pack(">BBBBB", 8, 0, 0, 0, 0)  # 8 bits, one channel, no interlacing
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 class GreyPng:
     """A grey PNG file in the making; only what is compressed already is held."""
 
     def __init__(self, height: int, width: int) -> None:
         """Begin a file of this size."""
-        self._parts = [_MAGIC, _chunk(b"IHDR", struct.pack(">II", width, height) + _GREY)]
+        self._parts = [_MAGIC, chunk(b"IHDR", struct.pack(">II", width, height) + _GREY)]
         self._above = np.zeros((1, width), np.uint8)
         self._deflate = zlib.compressobj(9)
 
@@ -29,14 +34,10 @@ class GreyPng:
         chosen = np.minimum(filtered, -filtered).sum(2, dtype=np.int64).argmin(0)
         lines = filtered[chosen, np.arange(len(rows))]
         packed = np.concatenate([chosen[:, None].astype(np.uint8), lines], 1)
-        self._parts.append(_chunk(b"IDAT", self._deflate.compress(packed.tobytes())))
+        self._parts.append(chunk(b"IDAT", self._deflate.compress(packed.tobytes())))
         self._above = rows[-1:].copy()
 
     def finish(self) -> bytes:
         """Return the file."""
-        end = _chunk(b"IDAT", self._deflate.flush()) + _chunk(b"IEND", b"")
+        end = chunk(b"IDAT", self._deflate.flush()) + chunk(b"IEND", b"")
         return b"".join((*self._parts, end))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -15,7 +15,7 @@ from imgcodec.pictures import profiles
 from imgcodec.pictures.headers.boxes import overlooked
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil, read_image, read_picture
-from imgcodec.pictures.writer import left_out, write_image
+from imgcodec.pictures.writer import empty_jpeg, left_out, write_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta><rdf:Description note="kept"/></x:xmpmeta>'
@@ -131,7 +131,16 @@ def test_pixels_that_are_not_square_are_told(tmp_path):
     data = bytearray(file.getvalue())
     data[data.index(b"JFIF\0") + 7] = 0  # no unit
     (tmp_path / "b.jpg").write_bytes(data)
-    assert densities(read_picture(tmp_path / "b.jpg")) == (2, 1, 1)
+    found = read_picture(tmp_path / "b.jpg")
+    assert densities(found) == (2, 1, 1)
+    for name in ("c.png", "c.jpg", "c.tif"):
+        write_image(tmp_path / name, found)
+        assert densities(read_picture(tmp_path / name)) == (2, 1, 1)
+    with Image.open(tmp_path / "c.png") as written:
+        assert written.info["aspect"] == (2, 1)
+    for file in (tmp_path / "c.jpg", io.BytesIO(empty_jpeg(found, np.full(64, 9)))):
+        with Image.open(file) as written:
+            assert (written.info["jfif_unit"], written.info["jfif_density"]) == (0, (2, 1))
 
 
 @pytest.mark.parametrize("dots", [(0, 0), (0, 5), (2**32 - 1, 2**32 - 1)])

@@ -182,15 +182,23 @@ def test_lab_becomes_srgb(tmp_path):
     found = read_picture(tmp_path / "a.tif")
     assert found.notes == ("LAB colours were converted to sRGB",)
     assert np.abs(found.pixels.astype(int) - a).mean() < 3
+    lab.save(tmp_path / "a.tif", icc_profile=SRGB)
+    assert read_picture(tmp_path / "a.tif").notes == (
+        "its colour profile is not one of such pixels, and is left out",
+        "LAB colours were converted to sRGB",
+    )
 
 
 def test_cmyk_is_a_guess_without_a_profile_of_its_own(tmp_path):
     a = Image.fromarray(pixels(8, 8, 3)).convert("CMYK")
-    a.save(tmp_path / "a.tif", icc_profile=SRGB)
-    found = read_picture(tmp_path / "a.tif")
-    np.testing.assert_array_equal(found.pixels, np.array(a.convert("RGB")))
-    assert found.metadata.icc is None
-    assert found.notes == ("CMYK without a colour profile: colours are a guess",)
+    guess = "CMYK without a colour profile: colours are a guess"
+    left = "its colour profile is not one of such pixels, and is left out"
+    for icc, notes in ((None, (guess,)), (SRGB, (left, guess))):
+        a.save(tmp_path / "a.tif", icc_profile=icc)
+        found = read_picture(tmp_path / "a.tif")
+        np.testing.assert_array_equal(found.pixels, np.array(a.convert("RGB")))
+        assert found.metadata.icc is None
+        assert found.notes == notes
 
 
 def cmyk_profile():

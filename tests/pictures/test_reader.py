@@ -327,12 +327,32 @@ def test_truncated_progressive_jpeg_is_refused(tmp_path):
     assert "truncated" in refusal(tmp_path / "b.jpg")
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"hello, this is text\n", bytes(1000), b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]
-)
+@pytest.mark.parametrize("data", [b"", b"hello, this is text\n", bytes(1000)])
 def test_what_is_no_picture_is_refused(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
     assert refusal(tmp_path / "a.png") == "not a picture of a known kind"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "reason"),
+    [
+        ("PNG", b"\x89PNG\r\n\x1a\n", ""),
+        (
+            "PNG",
+            b"\x89PNG\r\n\x1a\n\0\0\0\0tEXt" + bytes(4),
+            ": broken PNG file (bad header checksum in b'tEXt')",
+        ),
+        ("JPEG", b"\xff\xd8\xff\xd9", ""),
+        ("JPEG", b"\xff\xd8\xff\xc1\0\x0b\x0c\0\1\0\1\1\1\x11\0", ": cannot handle 12-bit layers"),
+        ("PSD", b"8BPS\0\1" + bytes(90), ""),
+        ("TIFF", b"II*\0" + bytes(9), ""),
+        ("TIFF", b"II*\0\x08\0\0\0\1", ": the directory of a TIFF file is damaged"),
+    ],
+)
+def test_a_damaged_picture_is_called_by_its_kind(tmp_path, kind, data, reason):
+    (tmp_path / "a").write_bytes(data)
+    wanted = f"a {kind} that is damaged or of a kind that is not handled{reason}"
+    assert refusal(tmp_path / "a") == wanted
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from imgcodec import files
 from imgcodec.errors import AicError, ImageError
 from imgcodec.pictures import writer
+from imgcodec.pictures.picture import Picture
 
 
 def pixels(height, width, channels=3, seed=0):
@@ -35,6 +36,14 @@ def test_lossless_formats_are_written_exactly(tmp_path, suffix, channels):
     if suffix == ".webp" and channels == 1:
         a = np.stack([a] * 3, axis=-1)
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_colours_that_nobody_sees_are_written_exactly(tmp_path, suffix):
+    a, alpha = pixels(7, 5), pixels(7, 5, 1) & 1
+    writer.write_image(tmp_path / f"a{suffix}", Picture(a, alpha))
+    _, b = opened(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(np.dstack([a, alpha]), b)
 
 
 def as_png(array, **options):

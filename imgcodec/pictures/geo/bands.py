@@ -41,7 +41,8 @@ def bands_of(dataset: "rasterio.DatasetReader") -> Bands:
     bits = _bits(dataset, colours[0])
     most = 2**bits - 1
     scale = ((np.arange(most + 1) * 255 + most // 2) // most).astype(np.uint8)
-    if names[colours[0] - 1] == "palette":
+    inverted = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    if names[colours[0] - 1] == "palette" and not inverted:  # GDAL makes one of inverted grey
         table, alpha_table = _palette(dataset, colours[0])
         if alpha is None and alpha_table.min() < 255:
             return Bands(colours, table, colours[0], alpha_table, ())
@@ -51,7 +52,6 @@ def bands_of(dataset: "rasterio.DatasetReader") -> Bands:
             f"samples 0..{most} were scaled to 0..255; another range is chosen by"
             " gdal_translate -ot Byte -scale MIN MAX 0 255"
         )
-    inverted = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     return Bands(colours, scale[::-1] if inverted else scale, alpha, scale, tuple(notes))
 
 

@@ -4,12 +4,12 @@ import base64
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from imgcodec.errors import ImageError
 from imgcodec.format.container import Chunk
@@ -17,8 +17,8 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.geo.bands import bands_of, left_out
 from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
-from imgcodec.pictures.headers.depth import reference_notes
-from imgcodec.pictures.headers.tiff_tags import num_inside, others_left_out
+from imgcodec.pictures.headers.depth import palette_notes, reference_notes
+from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 _STRIP = 256  # rows of alpha that are read at a time
 _EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC = 338, 274, 262  # tags that GDAL does not tell
-_TOLD_BY_GDAL = (34665, 34853, 42112, 42113)  # EXIF, GPS and its own
+_TOLD_BY_GDAL = {34665, 34853, 42112, 42113, 50674}  # EXIF, GPS, its own, and how LERC packs
 _LOST_BY_GDAL = (271, 272, 285, 18246, 18249, *range(40091, 40096), 50341)
-_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 529, 532, KEYS, NUMBERS)
+_HEEDED = (_EXTRA_SAMPLES, _ORIENTATION, _PHOTOMETRIC, 320, 529, 532, KEYS, NUMBERS)
 _SPACES = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}  # of _PHOTOMETRIC
 _PREMULTIPLIED = 1
+_MOST_OTHERS = 100  # further pictures that are counted: hostile files have any number
 _HIDDEN = 128  # samples where a window has nothing to be seen
 _Window = tuple[slice, slice]
 
@@ -76,12 +77,16 @@ class Raster:
         self._premultiplied = _PREMULTIPLIED in np.atleast_1d(tags.get(_EXTRA_SAMPLES, 0))
         self._transparent = self._has_mask or self._nodata is not None or bands.alpha is not None
         self._background: tuple[int, int, int] | None = None
+        self._filled = False
         self.metadata, notes = _metadata(dataset, b"GRAY" if self.ndim == 2 else b"RGB ")
         if lost := list(tag_names(tags, _LOST_BY_GDAL)):
             notes.append(listed(lost))
         if (space := tags.get(_PHOTOMETRIC)) in _SPACES:
+            if _EXTRA_SAMPLES in tags or dataset.colorinterp[0].name != "red":
+                what = "with alpha, or of more than 8 bits,"  # GDAL drops alpha
+                raise ImageError(f"{_SPACES[space]} {what} is not handled")
             notes.append(f"{_SPACES[space]} colours were converted by GDAL: they are a guess")
-        notes += reference_notes(tags)
+        notes += palette_notes(tags) + reference_notes(tags)
         if tags.get(_ORIENTATION, 1) != 1:
             notes.append("without its orientation, which GDAL does not heed")
         told = self._has_mask or any(dataset.overviews(band) for band in bands.colours)
@@ -116,8 +121,10 @@ class Raster:
         return found
 
     def coded(self) -> "Raster":
-        """Return what is read as the pixels that are worth their bits."""
-        return self
+        """Return what is read as the pixels that are worth their bits, see `Picture.coded`."""
+        found = copy(self)
+        found._filled = True
+        return found
 
     def picture(self) -> Picture:
         """Return all of it as a picture, which has no georeference."""
@@ -161,10 +168,12 @@ class Raster:
         return np.ascontiguousarray(pixels)
 
     def _seen(self, pixels: ByteArray, alpha: ByteArray) -> ByteArray:
-        """Return pixels over the background; without one, what nobody sees is filled smoothly."""
+        """Return pixels over the background; without one, filled where nobody sees them."""
         if self._background is not None:
             pixels = composed(pixels, alpha, self._background)
             return pixels if pixels.ndim == self.ndim else as_colour(pixels)
+        if not self._filled:
+            return pixels
         return fill_invisible(pixels, alpha) if alpha.any() else np.full_like(pixels, _HIDDEN)
 
     def _read(self, window: _Window) -> tuple[NDArray[Any], ByteArray | None]:
@@ -237,15 +246,12 @@ def _tags(path: Path) -> tuple[dict[int, Any], int]:
 
     None is a value of no use.
     """
-    tags: dict[int, Any] = {}
-    num_others = 0
-    with unlimited(), suppress(ImageError), refusing(), Image.open(path, formats=["TIFF"]) as tiff:
-        found = tiff.tag_v2  # type: ignore[attr-defined]
-        tags = {tag: found[tag] if tag in _HEEDED else None for tag in found}
-        for tag in _TOLD_BY_GDAL:
-            tags.pop(tag, None)
-        num_others = num_inside(found) + getattr(tiff, "n_frames", 1) - 1
-    return tags, num_others
+    with unlimited(), refusing(), open(path, "rb") as file:
+        found = directories(file)
+        first = next(found)
+        named = first.keys() - _TOLD_BY_GDAL
+        tags = {tag: first[tag] if tag in _HEEDED else None for tag in named}
+        return tags, num_inside(first) + sum(1 for _ in islice(found, _MOST_OTHERS))
 
 
 def _metadata(dataset: "rasterio.DatasetReader", space: bytes) -> tuple[Metadata, list[str]]:

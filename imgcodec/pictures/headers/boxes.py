@@ -6,12 +6,12 @@ from typing import IO, Any
 
 from PIL import Image
 
-_MOST_BOXES = 1000  # what is behind them is not looked at
-_UUIDS = {
+MOST_BOXES = 1000  # what is behind them is not looked at
+UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     b"JpgTiffExif->JP2": "exif",
 }
-_BMP_HEADER = 14  # bytes before it
+BMP_HEADER = 14  # bytes before it
 _RESOURCES = {1058: "exif", 1060: "xmp"}  # of Photoshop
 _RESOLUTION = 1005  # across and down, dots an inch in 1/65536; how it is shown stands between
 _ICC_METHODS = (b"\2", b"\3")  # of a colr box: a profile follows
@@ -52,11 +52,11 @@ def _of_gif(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
 
 def _of_bmp(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     """Yield the profile that version 5 of the header speaks of."""
-    file.seek(_BMP_HEADER)
+    file.seek(BMP_HEADER)
     head = file.read(124)
     if len(head) == head[0] == 124 and head[56:60] == b"DEBM":
         start, length = struct.unpack_from("<II", head, 112)
-        file.seek(_BMP_HEADER + start)
+        file.seek(BMP_HEADER + start)
         yield "icc_profile", file.read(length) or b"cut off"
 
 
@@ -72,7 +72,7 @@ def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, byte
             yield from _metadata(file, first, last)
         elif kind == b"xml ":
             yield "xmp", file.read(last - first)
-        elif kind == b"uuid" and (name := _UUIDS.get(file.read(16))):
+        elif kind == b"uuid" and (name := UUIDS.get(file.read(16))):
             yield name, file.read(last - first - 16)
         elif kind == b"colr" and file.read(3)[:1] in _ICC_METHODS:
             yield "icc_profile", file.read(last - first - 3)
@@ -80,7 +80,7 @@ def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, byte
 
 def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the kind of each box, and where its data start and end."""
-    for _ in range(_MOST_BOXES):
+    for _ in range(MOST_BOXES):
         file.seek(start)
         head = file.read(16)
         if len(head) < 8:

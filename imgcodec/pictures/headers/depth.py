@@ -12,12 +12,16 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImagePalette, TiffImagePlugin
+from PIL import Image, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
+from imgcodec.pictures.headers.tiff_tags import directories
+from imgcodec.pictures.pillow_guard import reason_of
 
 MOST = 65535  # in Pillow's modes of 16 bits
+_MARKED = ("PNG", "JPEG", "GIF", "WEBP", "JPEG2000", "PSD", "TIFF")  # by bytes at their start
+_NO_REASON = "not identified by this driver"  # as Pillow says it
 _GREY = ("I;16", "I;16B", "I;16L", "I;16N")
 _COLOURS = re.compile(r"(RGB[aAX]?|CMYK|LA);16([BLN])")  # Pillow's raw modes of 16 bits, cut to 8
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -27,6 +31,7 @@ _OLD_JPEG = 6  # a compression of TIFF whose strips may be named elsewhere
 _FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
+_PALETTE = 3  # what TIFF's samples mean
 _DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
 _REFERENCES: dict[int, tuple[str, dict[int, tuple[float, ...]]]] = {  # what TIFF's tags say mostly
@@ -89,19 +94,33 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
 def unknown(file: IO[bytes]) -> str:
     """Return one line on a file that Pillow cannot open."""
     file.seek(0)
-    try:
-        tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
-        file.seek(tags.next)
-        tags.load(file)
-        bits, signs, polarity = (
-            "/".join(map(str, np.unique(tags.get(tag, default))[:4]))
-            for tag, default in ((258, 1), (339, 1), (262, 0))
-        )
-    except Exception:  # of a TIFF that is damaged, or none
-        return "not a picture of a known kind"
+    start = file.read(16)
+    for name in _MARKED:
+        opens, accepts = Image.OPEN.get(name, (None, None))
+        if opens is None or accepts is None or accepts(start) is not True:
+            continue
+        what = f"a {name} that is damaged or of a kind that is not handled"
+        file.seek(0)
+        try:
+            if name != "TIFF":
+                opens(file, "")
+            elif tags := next(directories(file), None):
+                return f"{what}: {_samples_told(tags)}"
+        except Exception as error:  # of which `Image.open` says nothing
+            if error.__cause__ is None and str(error) != _NO_REASON:
+                return f"{what}: {reason_of(error)}"
+        return what
+    return "not a picture of a known kind"
+
+
+def _samples_told(tags: Any) -> str:
+    """Return in words which samples the tags of a TIFF speak of."""
+    bits, signs, polarity = (
+        "/".join(map(str, np.unique(tags.get(tag, default))[:4]))
+        for tag, default in ((258, 1), (339, 1), (262, 0))
+    )
     return (
-        f"a TIFF that is damaged or of a kind that is not handled: {bits} bits a sample,"
-        f" SampleFormat {signs}, PhotometricInterpretation {polarity},"
+        f"{bits} bits a sample, SampleFormat {signs}, PhotometricInterpretation {polarity},"
         f" {tags.get(277, 1)} samples a pixel"
     )
 
@@ -251,17 +270,28 @@ def reference_notes(tags: Any) -> tuple[str, ...]:
 
 def _tiff_palette(picture: Any) -> tuple[str, ...]:
     """Set a palette as its 16 bits mean it, and tell whether they fit into 8."""
-    words = np.array(picture.tag_v2.get(320, ()))
-    if words.size == 0 or not picture.tile:
+    eight, _ = _palette(picture.tag_v2)
+    if eight.size and picture.tile:
+        picture.palette = ImagePalette.raw("RGB;L", eight.astype(np.uint8).tobytes())
+    return palette_notes(picture.tag_v2)
+
+
+def palette_notes(tags: Any) -> tuple[str, ...]:
+    """Return a note where the palette of a TIFF with these tags has more than 8 bits."""
+    if tags.get(262) != _PALETTE or _palette(tags)[1]:
         return ()
-    if words.max() < 256:  # of programs that did not know better; libtiff takes it so, too
-        eight, fits = words, True
-    elif (words % 256 == 0).all():
-        eight, fits = words // 256, True
-    else:
-        eight, fits = (words + 128) // 257, bool((words % 257 == 0).all())
-    picture.palette = ImagePalette.raw("RGB;L", eight.astype(np.uint8).tobytes())
-    return () if fits else ("a palette of 16-bit colours was reduced to 8 bits",)
+    return ("a palette of 16-bit colours was reduced to 8 bits",)
+
+
+def _palette(tags: Any) -> tuple[NDArray[Any], bool]:
+    """Return in 8 bits the palette of a TIFF with these tags, and whether nothing is lost."""
+    words = np.array(tags.get(320, ()))
+    # of programs that did not know better; libtiff takes it so, too
+    if words.size == 0 or words.max() < 256:
+        return words, True
+    if (words % 256 == 0).all():
+        return words // 256, True
+    return (words + 128) // 257, bool((words % 257 == 0).all())
 
 
 def _left_out(more: int) -> tuple[str, ...]:

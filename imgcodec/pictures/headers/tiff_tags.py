@@ -1,11 +1,12 @@
 """Which of TIFF's tags describe a picture, as EXIF does; the others say how it is stored."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
@@ -21,6 +22,33 @@ _SUB_IFDS = 330
 _PADDING = 59932  # of Windows
 # Tags of TIFF itself; what does not describe the picture says how it is stored.
 _OWN = range(254, 533)
+
+
+def directories(file: IO[bytes]) -> Iterator[ImageFileDirectory_v2]:
+    """Yield the tags of each picture of a TIFF or BigTIFF file, also of kinds unknown to Pillow.
+
+    Pillow reads only now: it may raise anything.
+
+    Raises:
+        ImageError: a directory is damaged.
+    """
+    file.seek(0)
+    head = file.read(16)
+    order = head[:2]
+    # of which Pillow knows the little-endian one only
+    head = b"II+\0" + head[4:] if b"+" in head[2:4] else head[:8]
+    seen = {0}
+    start = ImageFileDirectory_v2(head, order).next
+    while start not in seen:
+        seen.add(start)
+        tags = ImageFileDirectory_v2(head, order)
+        tags.next = -1  # stays so where Pillow cannot read all of it
+        file.seek(start)
+        tags.load(file)
+        if tags.next < 0:
+            raise ImageError("the directory of a TIFF file is damaged")
+        yield tags
+        start = tags.next
 
 
 def num_inside(tags: Mapping[int, Any]) -> int:

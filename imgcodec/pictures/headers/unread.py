@@ -2,13 +2,16 @@
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+import zlib
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import IO, Any
 
 from PIL import Image
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK
 
-from imgcodec.pictures.headers.boxes import boxes
+from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {
@@ -16,7 +19,11 @@ _CHUNKS = {
     b"iTXt", b"hIST", b"pHYs", b"sBIT", b"sRGB", b"tEXt", b"zTXt", b"acTL", b"fcTL", b"fdAT",
 }  # fmt: skip
 _RIFF = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}  # same
-_BROTLI = {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG XL that may be compressed
+_BOXES = {  # same, of HEIF, AVIF, JPEG 2000 and JPEG XL
+    b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"jP  ", b"jp2h", b"jp2c", b"rreq",
+    b"jpch", b"jplh", b"JXL ", b"jxll", b"jxlc", b"jxlp", b"jxli", b"jbrd",
+}  # fmt: skip
+_METADATA = UUIDS | {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG 2000 and JPEG XL
 _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values exceed 255
     "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
 }  # fmt: skip
@@ -25,11 +32,19 @@ _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _PIECE = 2**20  # bytes looked at together
 _FILLING = b"\0\xff\r\n \x1a"
-_USED = {  # how segments of JPEG start that are kept, told elsewhere, or say how it is stored
-    "APP0": (b"JFIF\0", b"JFXX\0"), "APP1": (b"Exif\0", b"http://ns.adobe.com/"),
-    "APP2": (b"ICC_PROFILE\0", b"MPF\0"), "APP10": (b"aic half\0",),  # see jpeg/halves.py
-    "APP12": (b"Ducky",), "APP13": (b"Photoshop 3.0\0",), "APP14": (b"Adobe",),
+_COMMENT, _APPS = 0xFE, range(0xE0, 0xF0)
+_STORED = {  # how segments of JPEG start that say how it is stored
+    "APP0": (b"JFIF\0", b"JFXX\0"), "APP10": (b"aic half\0",),  # see jpeg/halves.py
+    "APP12": (b"Ducky",), "APP14": (b"Adobe",),
 }  # fmt: skip
+_USED = _STORED | {  # and of those that are kept, or told elsewhere, if they stand before a scan
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/"), "APP2": (b"ICC_PROFILE\0", b"MPF\0"),
+    "APP13": (b"Photoshop 3.0\0",),
+}  # fmt: skip
+_XMP_KEYWORD = b"XML:com.adobe.xmp"  # of PNG
+# Name, whether packed, how, language, the name in it, text.
+_ITXT = re.compile(rb"([^\0]*)\0(.)(.)([^\0]*)\0([^\0]*)\0(.*)", re.DOTALL)
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def passed_over(picture: Image.Image) -> list[str]:
@@ -39,81 +54,188 @@ def passed_over(picture: Image.Image) -> list[str]:
         picture: opened, not loaded yet.
     """
     file: Any = getattr(picture, "fp", None)
+    tiles = getattr(picture, "tile", ())
+    boxed, bare = (partial(_boxes, picture.info, names) for names in (_METADATA, {}))
     asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
-        "PNG": _png, "JPEG": _jpeg, "WEBP": _webp,
-        "PPM": partial(_pnm, getattr(picture, "tile", ())), "JXL": partial(_jxl, picture.info),
+        "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
+        "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
+        "JXL": boxed, "JPEG2000": boxed, "HEIF": bare, "AVIF": bare,
     }  # fmt: skip
     ask = asking.get(picture.format)
     if ask is None or file is None:
         return []
     before = file.tell()
     try:
-        found = list(ask(file))
+        return list(ask(file))
     finally:
         file.seek(before)
-    segments = {
-        name
-        for name, part in getattr(picture, "applist", ())
-        if name.startswith("APP") and not part.startswith(_USED.get(name, ()))
-    }
-    return [*(f"segment {name}" for name in sorted(segments)), *found]
 
 
 def _png(file: IO[bytes]) -> Iterator[str]:
     file.seek(8)
     told = set(_CHUNKS)
+    kept: dict[str, set[bytes]] = {"XMP": set(), "EXIF": set()}
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
-            return
-        size = struct.unpack_from(">I", head)[0] + 4
+            break
+        size = struct.unpack_from(">I", head)[0]
+        end = file.tell() + size + 4
         if head[4:] == b"IEND":
-            file.seek(size, 1)
-            yield from _behind(file, file.tell())
-            return
+            yield from _behind(file, end)
+            break
         yield from _chunk(head[4:], told)
-        file.seek(size, 1)
+        if head[4:] == b"eXIf":
+            kept["EXIF"].add(file.read(size))
+        elif head[4:] == b"iTXt":
+            text = file.read(size)
+            name = text.partition(b"\0")[0]
+            if not _is_read(text):
+                yield f"the text {name.decode('latin-1')!r}"
+            elif name == _XMP_KEYWORD:
+                kept["XMP"].add(text)
+        file.seek(end)
+    yield from (f"another {name}" for name, found in kept.items() if len(found) > 1)
+
+
+def _is_read(text: bytes) -> bool:
+    """Whether Pillow reads all of an iTXt chunk; of others, it says nothing."""
+    found = _ITXT.fullmatch(text)
+    if found is None:
+        return False
+    name, packed, method, *words = found.groups()
+    try:
+        if packed != b"\0":
+            stream = zlib.decompressobj()
+            words[-1] = stream.decompress(words[-1], MAX_TEXT_CHUNK)
+            if method != b"\0" or not stream.eof:
+                return False
+        if name != _XMP_KEYWORD:  # that is kept as it is
+            for word in words:
+                word.decode()
+    except (zlib.error, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _webp(file: IO[bytes]) -> Iterator[str]:
     file.seek(4)
     (size,) = struct.unpack("<I", file.read(4))
     end = 8 + size + size % 2
-    told = set(_RIFF)
+    told, num = set(_RIFF), Counter[bytes]()
     file.seek(12)
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or file.tell() > end:
             break
         yield from _chunk(head[:4], told)
+        num[head[:4]] += 1
         (size,) = struct.unpack_from("<I", head, 4)
         file.seek(size + size % 2, 1)
     yield from _behind(file, end)
+    yield from (f"another {name.decode().strip()}" for name in (b"EXIF", b"XMP ") if num[name] > 1)
 
 
-def _jxl(info: dict[Any, Any], file: IO[bytes]) -> Iterator[str]:
-    """Tell of boxes that are compressed by Brotli, where the plugin does not know better."""
+def _boxes(info: dict[Any, Any], names: dict[bytes, str], file: IO[bytes]) -> Iterator[str]:
+    """Tell of boxes, also of those compressed by Brotli where the plugin does not know better.
+
+    Args:
+        info: of the picture.
+        names: what boxes of some kinds, or of some UUIDs, hold that is kept.
+        file: to read.
+    """
     found = list(boxes(file, 0, file.seek(0, 2)))
-    for kind, start, _ in found:
+    told, end = set(_BOXES), 0
+    num = Counter[str]()
+    for kind, start, stop in found:
+        num["ftyp"] += kind == b"ftyp"
+        if kind == bytes(4) or num["ftyp"] > 1:  # filling, or another file
+            break
+        end = stop
+        file.seek(start)
+        name = names.get(file.read(16) if kind == b"uuid" else kind, "")
         if kind == b"brob":
-            file.seek(start)
-            name = _BROTLI.get(file.read(4), "")
-            if not info.get(name):
-                yield f"compressed {name.upper() or 'boxes'} of JPEG XL"
+            packed = names.get(file.read(4), "")
+            if not info.get(packed):
+                yield f"compressed {packed.upper() or 'boxes'} of JPEG XL"
         elif kind == b"jhgm":
             yield "the gain map of a brighter picture (HDR)"
+        elif not name:
+            yield from _chunk(kind, told, "box")
+        num[name] += 1
+    if 0 < len(found) < MOST_BOXES:
+        yield from _behind(file, end)
+    yield from (f"another {name.upper()}" for name in ("exif", "xmp") if num[name] > 1)
 
 
-def _chunk(name: bytes, told: set[bytes]) -> Iterator[str]:
+def _gif(file: IO[bytes]) -> Iterator[str]:
+    """Tell of what is behind the trailer."""
+    file.seek(10)
+    file.seek(13 + _gif_colours(file.read(1)))
+    while (kind := file.read(1)) in (b"!", b","):  # an extension, or a picture
+        skipped = 1 if kind == b"!" else 1 + _gif_colours(file.read(9)[8:])
+        file.seek(skipped, 1)
+        while size := int.from_bytes(file.read(1), "big"):
+            file.seek(size, 1)
+    if kind == b";":
+        yield from _behind(file, file.tell())
+
+
+def _gif_colours(flags: bytes) -> int:
+    """Return how many bytes a table of colours takes."""
+    return 6 << (flags[0] & 7) if flags > b"\x7f" else 0
+
+
+def _bmp(tiles: Any, file: IO[bytes]) -> Iterator[str]:
+    """Tell of what is behind what the headers speak of: the file, its pixels, and its profile."""
+    size = file.seek(0, 2)
+    file.seek(2)
+    ends = [int.from_bytes(file.read(4), "little")]
+    for coder, (_, _, _, height), offset, arguments in tiles:
+        ends += [offset + height * arguments[1]] if coder == "raw" else []
+    file.seek(BMP_HEADER)
+    head = file.read(124)
+    if len(head) == head[0] == 124:
+        ends.append(BMP_HEADER + sum(struct.unpack_from("<II", head, 112)))
+    if sane := [end for end in ends if BMP_HEADER < end <= size]:
+        yield from _behind(file, max(sane))
+
+
+def _chunk(name: bytes, told: set[bytes], word: str = "chunk") -> Iterator[str]:
     """Tell of a chunk that nothing speaks of yet."""
     if name not in told:
         told.add(name)
-        yield f"chunk {ascii(name.decode('latin-1'))[1:-1]}"
+        yield f"{word} {ascii(name.decode('latin-1'))[1:-1]}"
 
 
 def _jpeg(file: IO[bytes]) -> Iterator[str]:
+    end = yield from _segments(file)
+    yield from _behind(file, end)
+
+
+def _segments(file: IO[bytes]) -> Generator[str, None, int]:
+    """Tell of segments of JPEG, return where the picture ends."""
     file.seek(0)
-    yield from _behind(file, _end_of_jpeg(file.read()))
+    data = file.read()
+    end = len(data)
+    used, names, xmps = _USED, set(), set()
+    for marker, start, stop in _parts_of_jpeg(data):
+        if marker == _SOS:
+            used = _STORED
+        elif marker == _EOI:
+            end = stop
+        elif marker == _COMMENT and used is _STORED:
+            names.add("a comment behind pixels")
+        elif marker in _APPS:
+            name, body = f"APP{marker - _APPS[0]}", data[start:stop]
+            if not body.startswith(used.get(name, ())):
+                names.add(f"segment {name}")
+            elif body.startswith(_XMP):
+                xmps.add(body)
+    yield from sorted(names)
+    if len(xmps) > 1:
+        yield "another XMP"
+    return end
 
 
 def _behind(file: IO[bytes], end: int) -> Iterator[str]:
@@ -139,17 +261,23 @@ def _pnm(tiles: Any, file: IO[bytes]) -> Iterator[str]:
             yield from _behind(file, offset + height * -(-width * bits // 8))
 
 
-def _end_of_jpeg(data: bytes) -> int:
-    """Return where a file ends by its own words; where it is damaged, where all ends."""
+def _parts_of_jpeg(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment, and where its data start and end; the last is the EOI.
+
+    A scan belongs to its marker. Where a file is damaged, all else may.
+    """
     position = 2
     while 0 <= (position := data.find(b"\xff", position)):
         marker = data[position + 1 : position + 2]
+        start = position + 4
         if marker in (b"\xff", b""):
             position += 1
         elif marker[0] == _EOI:
-            return position + 2
+            yield _EOI, position, position + 2
+            return
         else:
-            end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-            found = _END_OF_SCAN.search(data, end) if marker[0] == _SOS else None
-            position = end if marker[0] != _SOS else found.start() if found else len(data)
-    return len(data)
+            position += 2 + int.from_bytes(data[position + 2 : start], "big")
+            if marker[0] == _SOS:
+                found = _END_OF_SCAN.search(data, position)
+                position = found.start() if found else len(data)
+            yield marker[0], start, position

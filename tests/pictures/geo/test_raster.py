@@ -15,7 +15,7 @@ from imgcodec.errors import ImageError
 from imgcodec.format import container
 from imgcodec.pictures.geo import geotiff
 from imgcodec.pictures.geo.georeference import CHUNK
-from imgcodec.pictures.picture import ALPHA_CHUNK, alpha_of
+from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.png import GreyPng
 from imgcodec.pictures.reader import read_picture
 
@@ -59,6 +59,17 @@ def test_white_is_zero(tmp_path):
     assert (alpha(raster), raster.notes) == (None, ())
     bits = write(tmp_path / "b.tif", grey & 1, photometric="miniswhite", nbits=1)
     assert np.array_equal(opened(bits)[ALL], 255 * (1 - (grey & 1)))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_is_zero_and_gdal_makes_a_palette_of_it(tmp_path, bits):
+    grey = RNG.integers(0, 2**bits, (40, 50, 1))
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(grey, bits, 0, more=INSIDE))
+    raster = opened(path)
+    wanted = np.floor((2**bits - 1 - grey[..., 0]) * (255 / (2**bits - 1)) + 0.5)
+    assert np.array_equal(raster[ALL], wanted)
+    assert ["samples 0..65535 were scaled" in note for note in raster.notes] == [True] * (bits > 8)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -129,6 +140,17 @@ def test_palettes(tmp_path):
     assert np.array_equal(greys[ALL], np.array([9, 1, 4, 0])[index])
 
 
+@pytest.mark.parametrize(("step", "told"), [(257, False), (256, False), (1, False), (201, True)])
+def test_palettes_of_16_bits_are_told(tmp_path, step, told):
+    path = tmp_path / "a.tif"
+    palette = ("H", [*range(0, 256 * step, step)] * 3)
+    path.write_bytes(tiff(COLOURS[..., :1], 8, 3, more=INSIDE | {320: palette}))
+    raster, plain = opened(path), read_picture(path)
+    assert raster.notes == ("a palette of 16-bit colours was reduced to 8 bits",) * told
+    assert plain.notes == (*raster.notes, "without its georeference")
+    assert np.abs(raster[ALL][..., None].astype(int) - plain.pixels).max() <= told
+
+
 # ---- depth
 
 
@@ -151,7 +173,7 @@ def test_negative_samples_are_refused_where_they_are_seen(tmp_path):
     with pytest.raises(ImageError, match=f"^{path}: samples below 0: choose"):
         opened(path)[ALL]
     raster = opened(write(path, deep, nodata=-9999))
-    assert (raster[ALL] == 255).all()
+    assert (raster.coded()[ALL] == 255).all()
     assert np.array_equal(alpha(raster), np.where(deep < 0, 0, 255))
 
 
@@ -171,11 +193,13 @@ def test_an_alpha_band_is_kept_and_what_it_hides_is_filled(tmp_path, channels):
     raster = opened(write(tmp_path / "a.tif", pixels, alpha="yes"))
     assert raster.shape == ((40, 50, 3) if channels == 3 else (40, 50))
     assert np.array_equal(alpha(raster), ALPHA)
-    found = raster[ALL].reshape(40, 50, channels)
+    assert np.array_equal(raster[ALL].reshape(40, 50, channels), pixels[..., :channels])
+    coded = raster.coded()
+    found = coded[ALL].reshape(40, 50, channels)
     assert np.array_equal(found[ALPHA > 0], pixels[ALPHA > 0][:, :channels])
     hidden = (ALPHA == 0) & (COLOURS[..., 0] < 30)
     assert not np.array_equal(found[hidden], pixels[hidden][:, :channels])
-    assert (raster[0:2, 0:3] == 128).all()  # nothing to be seen
+    assert (coded[0:2, 0:3] == 128).all()  # nothing to be seen
     white = raster.flattened((255, 255, 255))
     assert (white[0:2, 0:3] == 255).all()
     assert white.chunks() == raster.flattened(None).chunks() == raster.chunks()[1:]
@@ -194,6 +218,33 @@ def test_deep_and_premultiplied_alpha(tmp_path):
     raster = opened(write(tmp_path / "b.tif", pixels, photometric="rgb", alpha="premultiplied"))
     solid = ALPHA > 200
     assert np.abs(raster[ALL][solid].astype(int) - COLOURS[solid]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind", "words"),
+    [
+        (3, np.uint8, {"compress": "lerc"}),
+        (3, np.uint8, {"bigtiff": "yes", "endianness": "big"}),
+        (1, np.uint16, {}),
+    ],
+)
+def test_premultiplied_alpha_of_files_that_pillow_does_not_open(tmp_path, channels, kind, words):
+    dark = np.round(COLOURS[..., :channels] * (ALPHA[..., None] / 255)).astype(np.uint8)
+    pixels = np.dstack([dark, ALPHA])
+    kept = {"alpha": "premultiplied"} | ({"photometric": "rgb"} if channels == 3 else {})
+    plain = opened(write(tmp_path / "a.tif", pixels, **kept))
+    deep = pixels.astype(kind) * kind(np.iinfo(kind).max // 255)
+    found = opened(write(tmp_path / "b.tif", deep, **kept, **words))
+    assert np.array_equal(found[ALL], plain[ALL])
+
+
+def test_alpha_of_cmyk_is_refused(tmp_path):
+    pixels = np.dstack([COLOURS, ALPHA])
+    note = "CMYK colours were converted by GDAL: they are a guess"
+    assert opened(write(tmp_path / "a.tif", pixels, photometric="cmyk")).notes == (note,)
+    path = write(tmp_path / "a.tif", np.dstack([pixels, ALPHA]), photometric="cmyk", alpha="yes")
+    with pytest.raises(ImageError, match=f"^{path}: CMYK with alpha, .* is not handled"):
+        opened(path)
 
 
 def test_nodata_hides_pixels_that_have_it_in_all_bands(tmp_path):
@@ -425,14 +476,23 @@ def test_strict_refuses_what_is_said_otherwise(aic, tmp_path):  # noqa: F811
     assert (result.exit_code, "scaled to 0..255" in result.stderr) == (0, True)
 
 
+def test_what_is_kept_without_loss_is_what_a_picture_keeps(tiny_codec, tmp_path):
+    raster = opened(write(tmp_path / "a.tif", np.dstack([COLOURS, ALPHA])))
+    whole = tiny_codec.encode(Picture(COLOURS, ALPHA), lossless=True)
+    mapped = tiny_codec.encode(raster, lossless=True)
+    assert container.unpack(mapped)[1] == container.unpack(whole)[1]
+    assert np.array_equal(tiny_codec.decode(mapped), COLOURS)
+
+
 def test_hidden_noise_is_not_coded(tiny_codec, tmp_path, textured, monkeypatch):
     noise = RNG.integers(0, 256, (160, 200, 4), np.uint8)
     noise[..., 3] = 0
     noise[:100, :100, :3] = textured(100, 100)
     noise[:100, :100, 3] = 255
     raster = opened(write(tmp_path / "a.tif", noise))
-    assert np.ptp(raster[100:, 100:]) == 0
-    border = raster[:, 90:110].astype(int)  # no edge where the mosaic ends
+    coded = raster.coded()
+    assert np.ptp(coded[100:, 100:]) == 0
+    border = coded[:, 90:110].astype(int)  # no edge where the mosaic ends
     assert np.abs(border[:95, 10] - border[:95, 9]).mean() < 25  # of the noise it is 85
     monkeypatch.setattr("imgcodec.format.tiles.SQUARE", 64)  # tiles see little around them
     flat = tiny_codec.encode(np.full((160, 200, 3), 128, np.uint8), tile=64)
@@ -585,6 +645,21 @@ def test_tags_that_gdal_does_not_tell_are_named(tmp_path):
     with_tags(path, {285: short, 33723: short, 50838: short, 318: short})
     wanted = "not kept: the page's name, the white point, IPTC, tag 50838"
     assert opened(path).notes == (wanted,)
+
+
+def test_tags_of_files_that_pillow_does_not_open_are_named(tmp_path):
+    path = write(tmp_path / "a.tif", COLOURS, compress="lerc")
+    assert opened(path).notes == ()
+    turned = struct.pack("<HIHH", 3, 1, 6, 0)
+    with_tags(path, {274: turned, 33723: struct.pack("<HI", 2, 4) + b"abc\0"})
+    wanted = ("not kept: IPTC", "without its orientation, which GDAL does not heed")
+    assert opened(path).notes == wanted
+
+
+def test_a_damaged_directory_is_refused(tmp_path):
+    path = with_tags(write(tmp_path / "a.tif", COLOURS), {33723: struct.pack("<HII", 7, 9, 10**6)})
+    with pytest.raises(ImageError, match=f"^{path}: the directory .* is damaged"):
+        opened(path)
 
 
 def test_other_colours_of_a_map_are_told(tmp_path):

@@ -15,17 +15,26 @@ from imgcodec.pictures.headers.unread import _PIECE, passed_over
 from imgcodec.pictures.reader import from_pil, read_picture
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(4, 8, 3)
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def saved(name, **words):
+    if name in ("HEIF", "JXL"):
+        plugin = pytest.importorskip({"HEIF": "pillow_heif", "JXL": "pillow_jxl"}[name])
+        getattr(plugin, "register_heif_opener", lambda: None)()
+    more = {"WEBP": {"lossless": True}, "JXL": {"use_container": True}}.get(name, {})
     file = io.BytesIO()
-    Image.fromarray(PIXELS).save(file, name, **words)
+    Image.fromarray(PIXELS).save(file, name, **more | words)
     return file.getvalue()
 
 
 def with_segment(data, marker, body):
-    return data[:2] + bytes([255, marker]) + struct.pack(">H", 2 + len(body)) + body + data[2:]
+    return data[:2] + segment(marker, body) + data[2:]
+
+
+def segment(marker, body):
+    return bytes([255, marker]) + struct.pack(">H", 2 + len(body)) + body
 
 
 def with_chunks(data, *chunks, last=False):
@@ -67,13 +76,50 @@ def test_what_stands_behind_a_jpeg_file_is_counted(tmp_path, options):
     assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
 
 
-@pytest.mark.parametrize("name", ["PNG", "WEBP"])
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "BMP", "JPEG2000", "AVIF", "HEIF", "JXL"])
 def test_what_stands_behind_other_files_is_counted(tmp_path, name):
-    data = saved(name, lossless=True)
+    data = saved(name)
     assert notes(tmp_path, data) == notes(tmp_path, data + bytes(7)) == ()
+    assert notes(tmp_path, data + bytes(40)) == ()
     assert notes(tmp_path, data + b"PK\3\4") == ("not kept: 4 bytes behind its end",)
     far = bytes(_PIECE) + b"PK"
     assert notes(tmp_path, data + far) == (f"not kept: {len(far)} bytes behind its end",)
+
+
+@pytest.mark.parametrize("name", ["JPEG2000", "AVIF", "HEIF", "JXL"])
+def test_boxes_that_nobody_knows_are_named(tmp_path, name):
+    def box(kind, body):
+        return struct.pack(">I", 8 + len(body)) + kind + body
+
+    data = saved(name)
+    assert notes(tmp_path, data + box(b"free", b"free") + box(b"skip", b"")) == ()
+    more = box(b"mpvd", b"video") + box(b"free", b"") + box(b"uuid", bytes(16))
+    assert notes(tmp_path, data + more) == ("not kept: box mpvd, box uuid",)
+    twice = box(b"xml ", b"<x/>") + box(b"xml ", b"<y/>")
+    told = "another XMP" if name.startswith("J") else "box xml "
+    assert notes(tmp_path, data + twice) == (f"not kept: {told}",)
+    if name == "JPEG2000":  # which OpenJPEG refuses
+        return
+    video = box(b"ftyp", b"mp42") + box(b"moov", b"video")
+    assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_pictures_of_gif_end_where_they_say(tmp_path, local):
+    file = io.BytesIO()
+    picture = Image.fromarray(PIXELS).quantize(5)
+    picture.save(file, "GIF", comment=b";" * 300, include_color_table=local)
+    assert notes(tmp_path, file.getvalue()) == ("not kept: a comment",)
+    wanted = "not kept: a comment, 1 bytes behind its end"
+    assert notes(tmp_path, file.getvalue() + b";") == (wanted,)
+
+
+@pytest.mark.parametrize("told", [0, 1, 60, 54 + 96, 10**6])
+def test_a_bmp_file_ends_where_its_pixels_do(tmp_path, told):
+    data = saved("BMP")
+    data = data[:2] + struct.pack("<I", told) + data[6:]
+    assert notes(tmp_path, data) == ()
+    assert notes(tmp_path, data + b"more") == ("not kept: 4 bytes behind its end",)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +168,40 @@ def test_segments_that_say_how_a_file_is_made_are_not(tmp_path, marker, body):
     assert notes(tmp_path, with_segment(JPEG, marker, body)) == ()
 
 
+@pytest.mark.parametrize("between", [True, False])
+@pytest.mark.parametrize(
+    ("marker", "body", "told"),
+    [
+        (0xE1, XMP + b"<x/>", "segment APP1"),
+        (0xE1, b"Exif\0\0II*\0\x08" + bytes(9), "segment APP1"),
+        (0xE2, b"ICC_PROFILE\0\1\1", "segment APP2"),
+        (0xFE, b"late", "a comment behind pixels"),
+        (0xEE, b"Adobe\0d\0\0\0\0\1", ""),
+        (0xDB, b"\3" + bytes(range(1, 65)), ""),
+    ],
+)
+def test_segments_behind_pixels_are_named(tmp_path, between, marker, body, told):
+    data = saved("JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda") if between else len(data) - 2
+    data = data[:at] + segment(marker, body) + data[at:]
+    assert notes(tmp_path, data) == ((f"not kept: {told}",) if told else ())
+
+
+def test_only_one_xmp_of_jpeg_is_kept(tmp_path):
+    one = with_segment(JPEG, 0xE1, XMP + b"<x/>")
+    assert notes(tmp_path, with_segment(one, 0xE1, XMP + b"<x/>")) == ()
+    assert notes(tmp_path, with_segment(one, 0xE1, XMP + b"<y/>")) == ("not kept: another XMP",)
+
+
+def test_segments_of_several_pictures_are_named(tmp_path):
+    picture, file = Image.fromarray(PIXELS), io.BytesIO()
+    picture.save(file, "MPO", save_all=True, append_images=[picture])
+    wanted = "1 further picture left out"
+    assert notes(tmp_path, file.getvalue()) == (wanted,)
+    data = with_segment(file.getvalue(), 0xEB, b"JP\0\0")
+    assert notes(tmp_path, data) == (wanted, "not kept: segment APP11")
+
+
 def test_chunks_of_png_are_named(tmp_path):
     data = saved("PNG")
     found = with_chunks(data, (b"tIME", bytes(7)), (b"sBIT", b"\5\6\5"), (b"bKGD", bytes(6)))
@@ -132,9 +212,41 @@ def test_chunks_of_png_are_named(tmp_path):
     assert notes(tmp_path, found) == ("not kept: chunk orNT, chunk vpAg",)
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"XML:com.adobe.xmp\0\0\0\0\0<x/>", ""),
+        (b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>"), ""),
+        (b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>")[::-1], "XML:com.adobe.xmp"),
+        (b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"<x/>")[:-2], "XML:com.adobe.xmp"),
+        (b"XML:com.adobe.xmp\0\1\7\0\0<x/>", "XML:com.adobe.xmp"),
+        (b"XML:com.adobe.xmp", "XML:com.adobe.xmp"),
+        (b"Title\0\0\0\0\0\xff\xfe", "Title"),
+        (b"Title\0\0\0\0\0by hand", "Title"),
+    ],
+)
+def test_texts_of_png_that_are_not_kept_are_named(tmp_path, text, told, last):
+    data = with_chunks(saved("PNG"), (b"iTXt", text), last=last)
+    assert notes(tmp_path, data) == ((f"not kept: the text {told!r}",) if told else ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "name"),
+    [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x>", "XMP"), (b"eXIf", b"II*\0\x08\0", "EXIF")],
+)
+def test_only_one_of_a_kind_is_kept_of_png(tmp_path, kind, start, name):
+    one, two = (kind, start + bytes(8) + b"a"), (kind, start + bytes(8) + b"b")
+    assert notes(tmp_path, with_chunks(saved("PNG"), one, one)) == ()
+    assert notes(tmp_path, with_chunks(saved("PNG"), one, two)) == (f"not kept: another {name}",)
+
+
 def test_chunks_of_webp_that_nobody_knows_are_named(tmp_path):
     data = saved("WEBP", lossless=True, icc_profile=SRGB, exif=b"Exif\0\0II*\0\x08" + bytes(9))
     assert notes(tmp_path, data) == ()
+    two = data + b"EXIF" + struct.pack("<I", 8) + b"II*\0\x08\0\0\0"
+    two = two[:4] + struct.pack("<I", len(two) - 8) + two[8:]
+    assert notes(tmp_path, two) == ("not kept: another EXIF",)
     data += b"odd\xff" + struct.pack("<I", 3) + b"abc\0" + b"XMPA" + bytes(4)
     data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
     assert notes(tmp_path, data) == (r"not kept: chunk odd\xff, chunk XMPA",)
@@ -188,7 +300,10 @@ def test_the_profile_of_a_bmp_file_is_kept(tmp_path):
     found = read_picture(tmp_path / "a", strict=True)
     assert found.metadata.icc == SRGB
     assert np.array_equal(found.pixels, PIXELS)
-    assert notes(tmp_path, bmp(SRGB, 10**6)) == ("its colour profile is damaged, and is left out",)
+    assert notes(tmp_path, bmp(SRGB, 10**6)) == (
+        "its colour profile is damaged, and is left out",
+        f"not kept: {len(SRGB)} bytes behind its end",
+    )
 
 
 def test_comments_of_netpbm_and_targa_are_told(tmp_path):
