@@ -178,7 +178,8 @@ class Encoding:
                 else f" inside the region, {outside:.2f} outside"
             )
         if self.measure:
-            told = in_words(self.measure, picture.coded(), codec.decode(data))
+            original = picture.pixels if report.lossless else picture.coded()
+            told = in_words(self.measure, original, codec.decode(data))
             line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:
             line += f"\n  asked: {'no loss' if self.lossless else report.target}"

@@ -60,6 +60,8 @@ def test_invisible_pixels_do_not_count(aic, tmp_path):
     coded = read_picture(path).coded()
     wanted = metrics.psnr(coded, back_pixels(aic, tmp_path / "a.aic"))
     assert f"PSNR {wanted:.2f} dB" in result.stdout
+    words = ("--lossless", "--force", "--measure", "psnr")
+    assert "PSNR inf dB" in aic("encode", path, tmp_path / "a.aic", *words).stdout
 
 
 def back_pixels(aic, path):
