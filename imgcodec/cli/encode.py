@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,7 +50,7 @@ class RoiWords(NamedTuple):
 
 
 class _Roi(click.ParamType):  # type: ignore[type-arg]
-    """A box X,Y,W,H or the path of a mask, either with :WEIGHT behind it."""
+    """A box X,Y,W,H or the path of a mask, either with :WEIGHT behind it, as 8, 0.5 or 1/2."""
 
     name = "roi"
 
@@ -61,8 +62,8 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
             return value
         place, colon, number = str(value).rpartition(":")
         weight = None
-        if colon and re.fullmatch(r"\d+(\.\d+)?|\.\d+", number):
-            weight = float(number)
+        if colon and re.fullmatch(r"\d+(\.\d+)?|\.\d+|\d+/0*[1-9]\d*", number, re.ASCII):
+            weight = float(Fraction(number))
         else:
             place = str(value)
         if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):

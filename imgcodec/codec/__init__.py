@@ -171,8 +171,8 @@ class Codec:
             lossless: whether every pixel is kept; entropy, effort and roi mean nothing then.
                 None: of a picture that looks drawn by a program, or has detail that the codec
                 keeps badly, where it takes no more bytes than what is asked, or fits rate or
-                size. What is drawn may come in fewer colours, see `few_colours`. False: the
-                networks make the file.
+                size. What is drawn may come in fewer colours, see `few_colours`, where a region
+                of interest is no worse for it. False: the networks make the file.
             **target: size, the most bytes that the file may take; quality, 0..100, the same
                 trade-off of bits against errors in all pictures; psnr, dB; ms_ssim, 0..1;
                 ssimulacra2, the score, 0..100.
@@ -194,8 +194,7 @@ class Codec:
         height, width = source.shape[:2]
         if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
             raise AicError("the region of interest is that of a picture of another size")
-        free = lossless is None and roi is None and entropy == "range"
-        free = free and isinstance(pixels, np.ndarray)
+        free = lossless is None and entropy == "range" and isinstance(pixels, np.ndarray)
         lossless_file = None
         drawn = free and is_drawn(np.asarray(pixels))
         if lossless or drawn:
@@ -218,8 +217,16 @@ class Codec:
                 np.asarray(pixels), chunks, tile, self.tune, lossy_file, best, self.decode,
                 started,
             )  # fmt: skip
-            return best if joined is None else joined
+            if joined is not None and (
+                roi is None
+                or self._inside(roi, pixels, joined) >= self._inside(roi, pixels, lossy_file)
+            ):
+                return joined
         return best
+
+    def _inside(self, roi: Roi, pixels: Any, data: Encoded) -> float:
+        """Return the PSNR of a region, dB, in the file of a picture."""
+        return roi.psnrs(pixels, self.decode(data))[0]
 
     def _by_networks(
         self, source: Source, chunks: Sequence[container.Chunk], tile: int | None,
@@ -330,7 +337,7 @@ class Codec:
         return Picture(pixels, alpha, Metadata.of(file.chunks))
 
     def inspect(self, data: bytes | mmap) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return levels, and about how many bits were spent, of each place of 8x8 pixels.
+        """Return levels, and bits that the range coder spends, of each place of 8x8 pixels.
 
         Both float32 (ceil(H/8), ceil(W/8)). Raises as `decode`.
         """

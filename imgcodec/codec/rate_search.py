@@ -16,7 +16,7 @@ AIM = 0.996  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding
 MAX_PLANS = 32
 BEST_DB = 100.0  # that of equal pictures counts as this
-AROUND, APART = 4, 37  # places tried each way where a quality jumps, and steps of u between them
+AROUND, APART = 8, 37  # places tried each way where there is a jump, and steps of u between them
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
 # Octaves from an estimate to what is wanted that need no other: so many for each bit of an
@@ -90,11 +90,10 @@ def search(
     """
     low, high = -1, MAX_U + 1  # fits, does not fit
     points: list[Point] = []  # u, log2 of the size
-    best: tuple[int, Planned, Sequence[bytes] | None] | None = None
-    u, slope = start.u, start.slope
-    tried = 0
-    while tried < MAX_PLANS and high - low > 1:
-        tried += 1
+    best: tuple[float, int, Planned, Sequence[bytes] | None] | None = None
+
+    def size_at(u: int) -> float:
+        nonlocal best
         chosen = plan(u)
         payloads = None
         size = chosen.estimated_bytes
@@ -102,20 +101,35 @@ def search(
             payloads = chosen.write()
             size = sum(map(len, payloads))
         points.append((u, math.log2(max(size, 1))))
+        # a finer setting is worse where it takes far less
+        if size <= room and (best is None or size > best[0] - TOLERANCE * room):
+            best = size, u, chosen, payloads
+        return size
+
+    def is_short() -> bool:
+        return best is not None and best[0] < (1 - TOLERANCE) * room
+
+    u, slope = start.u, start.slope
+    while len(points) < MAX_PLANS and high - low > 1:
+        size = size_at(u)
         if size > room:
             high = u
         else:
-            low, best = u, (u, chosen, payloads)
-            words = 1 if tried <= PATIENCE else 2
+            low = u
+            words = 1 if len(points) <= PATIENCE else 2
             if size >= GOOD * room or size > room - words * WORD_BYTES or u == MAX_U:
                 break
         aim = math.log2(max(AIM * room, 1))
-        u = _secant(points, told, aim, slope) if tried < MAX_SECANTS else -1
+        u = _secant(points, told, aim, slope) if len(points) < MAX_SECANTS else -1
         if not low < u < high:
             u = _between(points, low, high, aim, slope)
+    if high - low == 1:
+        for u in _around(low, high):
+            if is_short() and u not in dict(points) and len(points) < MAX_PLANS:
+                size_at(u)
     if best is None:
         return None
-    u, chosen, payloads = best
+    _, u, chosen, payloads = best
     payloads = chosen.write() if payloads is None else payloads
     short = sum(map(len, payloads)) < (1 - TOLERANCE) * room
     return Found(u, payloads, limited=u == MAX_U and short)
@@ -147,15 +161,22 @@ def reach(
         u = _secant(points, [], wanted, slope) if len(points) < MAX_SECANTS else -1
         if not low < u < high:
             u = min(max((low + high) // 2, 0), MAX_U)
-    if abs(points[-1][1] - wanted) > close and 0 <= low and high <= MAX_U:
-        # the quality jumps over what is wanted here, but around it is as uneven
-        for offset in range(1, AROUND + 1):
-            for u in (low - offset * APART, high + offset * APART):
-                if 0 <= u <= MAX_U and abs(points[-1][1] - wanted) > close:
-                    points.append((u, min(measure(u), BEST_DB)))
+    if abs(points[-1][1] - wanted) > close:
+        for u in _around(low, high):
+            if abs(points[-1][1] - wanted) > close:
+                points.append((u, min(measure(u), BEST_DB)))
     u, nearest = min(points, key=lambda point: abs(point[1] - wanted))
     best = max(quality for _, quality in points)
     return Reached(u, abs(nearest - wanted) > close, best < wanted - close)
+
+
+def _around(low: int, high: int) -> list[int]:
+    """Return places around a jump over what is wanted: sizes and qualities are as uneven there."""
+    if low < 0 or high > MAX_U:
+        return []
+    offsets = range(APART, (AROUND + 1) * APART, APART)
+    places = [u for offset in offsets for u in (low - offset, high + offset)]
+    return [u for u in places if 0 <= u <= MAX_U]
 
 
 def better_guess(

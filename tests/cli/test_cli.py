@@ -698,14 +698,21 @@ def test_targets_that_are_none(aic, photo, tmp_path, words):
 def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
     mask = tmp_path / "mask:4.png"  # not every colon is one before a weight
     Image.fromarray(np.eye(2, dtype=np.uint8).repeat(8, 1).repeat(8, 0)[:12] * 255).save(mask)
-    for words in ("0,0,8,8", "0,0,8,8:4", "0,0,8,8:0.5", mask, f"{mask}:2"):
+    for words in ("0,0,8,8", "0,0,8,8:4", "0,0,8,8:1/2", mask, f"{mask}:2"):
         result = aic("encode", photo, tmp_path / "a.aic", "--force", "--roi", words)
         assert result.exit_code == 0, result.stderr
         assert "inside the region" in result.stdout
     assert [roi.shifts.max() - roi.shifts.min() for roi in FakeCodec.rois[:3]] == [3, 2, 1]
     result = aic("encode", photo, tmp_path / "a.aic", "--force", "--roi", "0,0,16,12")
     assert result.stdout.endswith("PSNR inf dB; no region stands out\n")
-    for words in ("0,0,8", "8,8,9,9", "0,0,8,8:0", tmp_path / "none.png", photo.parent):
+    for words in (
+        "0,0,8",
+        "8,8,9,9",
+        "0,0,8,8:0",
+        "0,0,8,8:1/0",
+        tmp_path / "none.png",
+        photo.parent,
+    ):
         result = aic("encode", photo, tmp_path / "b.aic", "--roi", words)
         assert result.exit_code in (1, 2)
     assert not (tmp_path / "b.aic").exists()

@@ -8,9 +8,11 @@ from imgcodec.codec import Codec, few_colours
 from imgcodec.errors import FormatError
 from imgcodec.format import container
 from imgcodec.format.joined import KIND, Joined
+from imgcodec.format.tiles import Box
 from imgcodec.metrics import psnr, ssimulacra2
 from imgcodec.pictures.palette import Palette
 from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.roi import Roi
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,16 @@ def test_it_is_smaller_than_the_others_and_as_good(codec, drawing, few):
     assert len(few) < min(len(lossy), len(codec.encode(drawing, lossless=True)))
     least = max(ssimulacra2(drawing, codec.decode(lossy)), 68)  # of photographs at quality 69
     assert ssimulacra2(drawing, decoded) >= least
+
+
+def test_a_region_is_no_worse(codec, drawing):
+    roi = Roi.box(192, 192, Box(16, 16, 48, 120), 4)
+    found = codec.encode(drawing, roi=roi)
+    lossy = codec.encode(drawing, roi=roi, lossless=False)
+    assert found.report.colours is not None
+    assert len(found) < len(lossy)
+    inside = [roi.psnrs(drawing, codec.decode(data))[0] for data in (found, lossy)]
+    assert inside[0] >= inside[1]
 
 
 def test_the_file_tells(few):

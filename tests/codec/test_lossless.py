@@ -9,6 +9,7 @@ from tiny import drawn_page
 from imgcodec.codec import Codec
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
+from imgcodec.format.tiles import Box
 from imgcodec.pictures import vp8l
 from imgcodec.pictures.drawn import is_drawn
 from imgcodec.pictures.picture import Picture
@@ -105,9 +106,21 @@ def test_drawings_are_kept_where_that_is_smaller(codec, drawing, lossless):
 
 
 def test_drawings_are_not_kept_where_that_is_not_asked(tiny_codec, drawing):
-    roi = Roi(np.zeros((16, 16), np.float32))
-    for asked in ({"lossless": False}, {"entropy": "none"}, {"roi": roi}):
+    for asked in ({"lossless": False}, {"entropy": "none"}):
         assert not tiny_codec.encode(drawing, quality=100, **asked).report.lossless
+
+
+def test_a_region_of_a_drawing_is_kept_with_it(tiny_codec, drawing):
+    roi = Roi.box(*drawing.shape[:2], Box(0, 0, 16, 16))
+    assert tiny_codec.encode(drawing, 24, roi=roi).report.lossless
+
+
+def test_one_colour_is_kept_where_it_fits(tiny_codec):
+    flat = np.full((40, 56, 3), (90, 140, 200), np.uint8)
+    assert tiny_codec.encode(flat, 0.5).report.lossless
+    gradient = np.repeat(np.arange(40, dtype=np.uint8)[:, None], 56, 1)
+    for other in (gradient, gradient.T):
+        assert not is_drawn(other)
 
 
 def test_photographs_are_not_kept(tiny_codec, textured):

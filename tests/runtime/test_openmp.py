@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from imgcodec.runtime.openmp import SPINS
+from imgcodec.runtime.limits import is_limited
+from imgcodec.runtime.openmp import SPINS, take_threads
 
 SHOW = "import os; print(*(os.environ.get(name) for name in ('GOMP_SPINCOUNT', 'KMP_BLOCKTIME')))"
 
@@ -66,24 +68,21 @@ def test_the_library_has_heard_it():
     assert any(f"GOMP_SPINCOUNT = '{spins}'" in told for spins in (1000, 8000))
 
 
-@pytest.mark.parametrize(("limit", "threads"), [("", 2), ("RLIMIT_AS", 1), ("RLIMIT_DATA", 1)])
-@pytest.mark.parametrize("asked", [2, None])
-def test_one_thread_where_memory_is_limited(limit, asked, threads):
+@pytest.mark.parametrize(
+    ("limits", "limited"),
+    [
+        ((-1, -1), False), ((4 << 30, -1), True), ((-1, 4 << 30), True),
+        ((1 << 40, 1 << 40), False),
+    ],
+)  # fmt: skip
+def test_one_thread_where_memory_is_limited(monkeypatch, limits, limited):
     """Products of several lack what a thread got no memory for."""
-    limited = f"import resource as r; r.setrlimit(r.{limit}, (4 << 30, r.RLIM_INFINITY))\n"
-    code = f"""import torch
-from imgcodec.runtime.openmp import take_threads
-torch.set_num_threads(2)
-{limited if limit else ""}
-take_threads({asked})
-print(torch.get_num_threads())"""
-    assert run(code).stdout.split() == [str(threads)]
-
-
-def test_plenty_is_no_limit():
-    code = """import resource as r, torch
-from imgcodec.runtime.openmp import take_threads
-r.setrlimit(r.RLIMIT_AS, (1 << 40, r.RLIM_INFINITY))
-take_threads(2)
-print(torch.get_num_threads())"""
-    assert run(code).stdout.split() == ["2"]
+    resource = pytest.importorskip("resource")
+    of_kind = dict(zip((resource.RLIMIT_AS, resource.RLIMIT_DATA), limits, strict=True))
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (of_kind[kind], -1))
+    assert is_limited() == limited
+    taken = []
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    for threads in (2, None):
+        take_threads(threads)
+    assert taken == ([1, 1] if limited else [2])
