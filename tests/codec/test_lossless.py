@@ -115,14 +115,6 @@ def test_a_region_of_a_drawing_is_kept_with_it(tiny_codec, drawing):
     assert tiny_codec.encode(drawing, 24, roi=roi).report.lossless
 
 
-def test_one_colour_is_kept_where_it_fits(tiny_codec):
-    flat = np.full((40, 56, 3), (90, 140, 200), np.uint8)
-    assert tiny_codec.encode(flat, 0.5).report.lossless
-    gradient = np.repeat(np.arange(40, dtype=np.uint8)[:, None], 56, 1)
-    for other in (gradient, gradient.T):
-        assert not is_drawn(other)
-
-
 def test_photographs_are_not_kept(tiny_codec, textured):
     assert not tiny_codec.encode(textured(64, 64), quality=100).report.lossless
 

@@ -79,11 +79,8 @@ def test_a_noisy_scan_of_a_page_is_not_drawn():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (1, 1, 3), (8, 8, 3), (3, 200_000)])
-def test_plain_pictures_of_any_size_are_drawn(shape):
-    plain = np.full(shape, 7, np.uint8)
-    assert is_drawn(plain)
-    plain[-1:] += 1
-    assert is_drawn(plain) == (shape[0] == 1)
+def test_plain_pictures_of_any_size_are_not_drawn(shape):
+    assert not is_drawn(np.full(shape, 7, np.uint8))
 
 
 def test_large_pictures_are_looked_at_in_parts():
