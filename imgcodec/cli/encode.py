@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +62,8 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
         place, colon, number = str(value).rpartition(":")
         weight = None
         if colon and re.fullmatch(r"\d+(\.\d+)?|\.\d+|\d+/0*[1-9]\d*", number, re.ASCII):
-            weight = float(Fraction(number))
+            top, _, bottom = number.partition("/")
+            weight = float(top) / float(bottom or 1)
         else:
             place = str(value)
         if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):

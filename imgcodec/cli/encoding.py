@@ -178,7 +178,8 @@ class Encoding:
                 else f" inside the region, {outside:.2f} outside"
             )
         if self.measure:
-            original = picture.pixels if report.lossless else picture.coded()
+            by_networks = not report.lossless and report.colours is None
+            original = picture.coded() if by_networks else picture.pixels
             told = in_words(self.measure, original, codec.decode(data))
             line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:

@@ -46,7 +46,7 @@ def compress_at(compressor: Compressor, target: Target, effort: int) -> Found:
         start = round((0.5 + (target.decibels - middle) / growth) * MAX_U)
         slope = growth / MAX_U
         found = reach(measure, target.decibels, start, slope, target.close_db)
-        if found.missed:  # levels for another rate may bound the quality
+        if found.missed and (found.too_bad or not found.u):  # levels of another rate bound it
             compressor.renew(found.u, new_levels=True)
             found = reach(measure, target.decibels, found.u, slope, target.close_db)
     else:

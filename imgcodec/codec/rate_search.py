@@ -78,6 +78,8 @@ def search(
 ) -> Found | None:
     """Return the finest setting found whose payloads have at most `room` bytes, or None.
 
+    Where sizes jump over the room, places around the jump are tried, and the largest is taken.
+
     Settings are compared by estimates; the real coder runs on the chosen one, again only where
     the estimate was wrong.
 

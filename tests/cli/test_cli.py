@@ -710,6 +710,8 @@ def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
         "8,8,9,9",
         "0,0,8,8:0",
         "0,0,8,8:1/0",
+        f"0,0,8,8:{9**400}",
+        f"0,0,8,8:1/{9**400}",
         tmp_path / "none.png",
         photo.parent,
     ):

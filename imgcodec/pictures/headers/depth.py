@@ -8,7 +8,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,8 @@ from PIL import Image, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
-from imgcodec.pictures.headers.tiff_tags import directories
-from imgcodec.pictures.pillow_guard import reason_of
 
 MOST = 65535  # in Pillow's modes of 16 bits
-_MARKED = ("PNG", "JPEG", "GIF", "WEBP", "JPEG2000", "PSD", "TIFF")  # by bytes at their start
-_NO_REASON = "not identified by this driver"  # as Pillow says it
 _GREY = ("I;16", "I;16B", "I;16L", "I;16N")
 _COLOURS = re.compile(r"(RGB[aAX]?|CMYK|LA);16([BLN])")  # Pillow's raw modes of 16 bits, cut to 8
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -89,40 +85,6 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
     eight = Image.frombytes(mode, picture.size, pixels.tobytes())
     eight.info = {name: value for name, value in picture.info.items() if name != "transparency"}
     return eight
-
-
-def unknown(file: IO[bytes]) -> str:
-    """Return one line on a file that Pillow cannot open."""
-    file.seek(0)
-    start = file.read(16)
-    for name in _MARKED:
-        opens, accepts = Image.OPEN.get(name, (None, None))
-        if opens is None or accepts is None or accepts(start) is not True:
-            continue
-        what = f"a {name} that is damaged or of a kind that is not handled"
-        file.seek(0)
-        try:
-            if name != "TIFF":
-                opens(file, "")
-            elif tags := next(directories(file), None):
-                return f"{what}: {_samples_told(tags)}"
-        except Exception as error:  # of which `Image.open` says nothing
-            if error.__cause__ is None and str(error) != _NO_REASON:
-                return f"{what}: {reason_of(error)}"
-        return what
-    return "not a picture of a known kind"
-
-
-def _samples_told(tags: Any) -> str:
-    """Return in words which samples the tags of a TIFF speak of."""
-    bits, signs, polarity = (
-        "/".join(map(str, np.unique(tags.get(tag, default))[:4]))
-        for tag, default in ((258, 1), (339, 1), (262, 0))
-    )
-    return (
-        f"{bits} bits a sample, SampleFormat {signs}, PhotometricInterpretation {polarity},"
-        f" {tags.get(277, 1)} samples a pixel"
-    )
 
 
 def _raw_mode(picture: Image.Image) -> str:
