@@ -1,5 +1,6 @@
 """The training loop: one command, resumable, seeded."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,9 @@ from imgcodec.train.checkpoint import load_checkpoint, load_start
 from imgcodec.train.run import Run
 from imgcodec.train.schedule import LEARNING_RATE
 
-STEP_LIMIT_S = 5.0  # a longer step means that the process was suspended; it counts as this much
+# A step that takes longer than the first, and than so many times the quickest one, means that the
+# process was suspended; it counts as this much.
+STEP_LIMIT_S, STEP_LIMIT = 5.0, 5
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
 PAGES = 0.1  # share of rendered pages
@@ -139,6 +142,7 @@ def train(
         if resume is None or not (run.target.exists() and run.target.samefile(resume)):
             files.remove(run.log)  # of another run
     ends = schedule.ends(fresh, final_crop is not None)
+    quickest = math.inf
     while (progress := share_done()) < 1:
         started = time.perf_counter()
         step += 1
@@ -160,7 +164,8 @@ def train(
         for run in runs:
             run.trainee.join()
         taken = time.perf_counter() - started
-        elapsed += taken if seconds else min(taken, STEP_LIMIT_S)
+        quickest = min(quickest, taken)
+        elapsed += taken if seconds else min(taken, max(STEP_LIMIT_S, STEP_LIMIT * quickest))
         done = share_done() >= 1
         if elapsed - saved >= CHECKPOINT_EVERY_S or done:
             resting = time.perf_counter() if seconds else 0.0

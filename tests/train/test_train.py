@@ -13,6 +13,7 @@ import sys
 import tarfile
 import zlib
 from dataclasses import replace
+from itertools import accumulate
 from types import SimpleNamespace
 
 import numpy as np
@@ -728,11 +729,17 @@ def test_a_size_that_was_validated_can_be_trained_on():
     assert model.code_context.pyramid.lows.last.weight.grad.abs().max() > 0
 
 
-def test_a_step_that_was_suspended_counts_as_five_seconds(monkeypatch, pictures, tmp_path):
-    set_clock(monkeypatch, 1000.0)
+@pytest.mark.parametrize(("usual", "counted"), [(1, 5), (8, 40)])
+def test_a_step_that_was_suspended_counts_as_a_long_one(
+    usual, counted, monkeypatch, pictures, tmp_path
+):
+    # the clock is read at the begin and at the end of each step; the second one is suspended
+    readings = accumulate([0, usual, 0, 1000, *[0, usual] * 99])
+    set_clock(monkeypatch)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
     monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
-    state = load(short(pictures, tmp_path / "run", 0.25))
-    assert (state["step"], state["elapsed_s"]) == (3, 15.0)
+    state = load(short(pictures, tmp_path / "run", (2 * usual + counted) / 60))
+    assert (state["step"], state["elapsed_s"]) == (3, 2 * usual + counted)
 
 
 def test_models_side_by_side_learn_what_each_alone_does(clock, watch, pictures, tmp_path):
