@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from imgcodec.cli.options import (
     QUIET,
     RATE,
     READ_AGAIN,
+    SIZE,
     VERBOSE,
     WEIGHTS,
     Number,
@@ -119,25 +119,6 @@ class _Edge(click.IntRange):
         return number
 
 
-class _Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes: k, M and G are thousands, millions and billions, KiB, MiB and GiB powers of 1024."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse a value."""
-        found = re.fullmatch(
-            r"(\d+(?:\.\d+)?) ?(?:([kMG])(i?))?B?", str(value), re.ASCII | re.IGNORECASE
-        )
-        size = 0.0
-        if found:
-            power = " kmg".index((found[2] or " ").lower())
-            size = float(found[1]) * (1024 if found[3] else 1000) ** power
-        if not 1 <= size <= sys.maxsize:
-            self.fail(f"{value!r} is not a size like 150000, 150k or 1.5M.", param, ctx)
-        return int(size)
-
-
 ENCODE_EXAMPLES = """
 \b
 Examples:
@@ -157,7 +138,7 @@ TARGET = combine(
         help="Most bits per pixel that the whole file may take.",
     ),
     click.option(
-        "--size", type=_Size(), metavar="BYTES",
+        "--size", type=SIZE, metavar="BYTES",
         help="Most bytes that the file may take, like 150000 or 150k.",
     ),
     click.option(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,25 @@ class Number(click.FloatRange):
         return number
 
 
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes: k, M and G are thousands, millions and billions, KiB, MiB and GiB powers of 1024."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse a value."""
+        found = re.fullmatch(
+            r"(\d+(?:\.\d+)?) ?(?:([kMG])(i?))?B?", str(value), re.ASCII | re.IGNORECASE
+        )
+        size = 0.0
+        if found:
+            power = " kmg".index((found[2] or " ").lower())
+            size = float(found[1]) * (1024 if found[3] else 1000) ** power
+        if not 1 <= size <= sys.maxsize:
+            self.fail(f"{value!r} is not a size like 150000, 150k or 1.5M.", param, ctx)
+        return int(size)
+
+
 class _Kinds(click.ParamType):  # type: ignore[type-arg]
     """Kinds of metadata: all, none, or some of them separated by commas."""
 
@@ -90,6 +111,7 @@ PICTURES = (
     ".avif", ".heic", ".heif", ".jxl",
 )  # fmt: skip
 RATE = Number(24)  # bits per pixel; 24 = uncompressed
+SIZE = _Size()
 
 
 def given() -> dict[str, str]:

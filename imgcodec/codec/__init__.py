@@ -255,25 +255,31 @@ class Codec:
                 compressor = Tiled(tile_codec, source, header, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started, stages)
 
-    def trim(self, data: bytes | mmap, rate: float) -> Encoded:
+    def trim(
+        self, data: bytes | mmap, rate: float | None = None, size: int | None = None
+    ) -> Encoded:
         """Return a smaller file of the same picture, made from the file alone.
 
         Args:
             data: an .aic file.
             rate: most bits per pixel that the new file may take.
+            size: the same in bytes, in place of the rate.
 
         Raises:
             FormatError: the file is damaged or not an .aic file.
             ModelMismatchError: it was written with weights that are not here.
-            AicError: it is as small already, or the rate is too low for this picture.
+            AicError: neither or both are given, the file is as small already, or what is asked is
+                too low for this picture.
         """
         started = time.perf_counter()
-        goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate)
+        goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate, size=size)
+        if not goal.limits:
+            raise AicError("a rate or a size is needed")
         header, tiles, chunks = container.unpack(data)
-        had = memoryview(data).nbytes
-        bpp = 8 * had / (header.width * header.height)
-        if bpp <= rate:
-            raise AicError(f"the file has {bpp:.4f} bpp already, {rate:g} asked")
+        had, num_pixels = memoryview(data).nbytes, header.width * header.height
+        if goal.allows(had, num_pixels):
+            has = f"{had} bytes" if goal.kind == "size" else f"{8 * had / num_pixels:.4f} bpp"
+            raise AicError(f"the file has {has} already, {goal.value:.15g} asked")
         if header.lossless:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
         tile_codec = self._tile_codec_for(header, chunks)
@@ -285,8 +291,9 @@ class Codec:
             coded = [
                 work.dequantised(row, column) for row in range(rows) for column in range(columns)
             ]
-            size = sum(map(len, tiles))
-            compressor = Recoded(tile_codec, coded, header.u, size, rate, raw)
+            bpp = 8 * goal.num_bytes(num_pixels) / num_pixels
+            coded_bytes = sum(map(len, tiles))
+            compressor = Recoded(tile_codec, coded, header.u, coded_bytes, bpp, raw)
             return self._compress(compressor, header, chunks, goal, 1, started, stages, had)
 
     def decode(

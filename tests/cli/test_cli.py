@@ -96,10 +96,11 @@ class FakeCodec:
         )
         return Encoded(data, report)
 
-    def trim(self, data, rate):
+    def trim(self, data, rate=None, size=None):
         header, tiles, _ = container.unpack(data)
         data = container.pack(replace(header, u=0), tiles)
-        return Encoded(data, types.SimpleNamespace(bpp=rate, limited=False, total_s=0.5))
+        bpp = rate or 8 * size / (header.width * header.height)
+        return Encoded(data, types.SimpleNamespace(bpp=bpp, limited=False, total_s=0.5))
 
     def decode(self, data):
         parts = []
@@ -391,10 +392,14 @@ def test_trim(aic, coded, tmp_path):
     target = tmp_path / "small.aic"
     result = aic("trim", coded, target, "--rate", "0.25")
     assert (result.exit_code, "0.2500 bpp" in result.stdout) == (0, True)
+    result = aic("trim", coded, target, "--size", "6", "--force")
+    assert (result.exit_code, "0.2500 bpp" in result.stdout) == (0, True)
     assert container.unpack(target.read_bytes())[0].u == 0
     assert_refused(aic("trim", coded, target, "--rate", "0.25"), "exists")
     assert_refused(aic("trim", coded, coded, "--rate", "0.25", "--force"), "input and output")
-    assert_usage(aic("trim", coded, target), "--rate")
+    assert_usage(aic("trim", coded, target), "one of --rate and --size is needed")
+    words = ("--rate", "1", "--size", "1k")
+    assert_usage(aic("trim", coded, target, *words), "one of --rate and --size is needed")
     coded.write_bytes(coded.read_bytes()[:-1])
     assert_refused(aic("trim", coded, tmp_path / "b.aic", "--rate", "1"), "the header claims")
     assert not (tmp_path / "b.aic").exists()

@@ -63,6 +63,27 @@ def test_files_that_are_small_already_are_refused(tiny_codec, image):
             tiny_codec.trim(data, rate)
 
 
+def test_a_size_is_asked_like_a_rate(tiny_codec, image):
+    data = tiny_codec.encode(image, 1.0)
+    size = len(data) * 2 // 3
+    trimmed = tiny_codec.trim(data, size=size)
+    assert 0.95 * size < len(trimmed) <= size
+    assert trimmed == tiny_codec.trim(data, 8 * size / image[..., 0].size)
+    for size in (len(data), 10**12):
+        with pytest.raises(
+            AicError, match=rf"^the file has {len(data)} bytes already, {size} asked$"
+        ):
+            tiny_codec.trim(data, size=size)
+    with pytest.raises(AicError, match=r"^size 20 is too low for this picture, which needs \d+$"):
+        tiny_codec.trim(data, size=20)
+    with pytest.raises(AicError, match="wanted more than 0 bytes"):
+        tiny_codec.trim(data, size=0)
+    with pytest.raises(AicError, match="^a rate or a size is needed$"):
+        tiny_codec.trim(data)
+    with pytest.raises(AicError, match="^rate and size are asked at once"):
+        tiny_codec.trim(data, 0.5, 2000)
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_rates_that_are_none(tiny_codec, image, rate):
     with pytest.raises(AicError, match="wanted more than 0 bits per pixel"):
