@@ -25,7 +25,10 @@ from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
+    from imgcodec.codec.results import EncodeReport
+    from imgcodec.pictures.arrays import ByteArray
     from imgcodec.pictures.frame import Frame
+    from imgcodec.pictures.picture import Picture
 
 GOALS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")  # `target.KINDS`
 
@@ -170,7 +173,7 @@ class Encoding:
                 f" {report.detail_limit_db:.0f} dB; --lossless keeps it",
             )
         if roi is not None and isinstance(picture, Picture):
-            inside, outside = roi.psnrs(picture.pixels, codec.decode(data))
+            inside, outside = roi.psnrs(_made_of(picture, report), codec.decode(data))
             line += f"\n{target}: PSNR {inside:.2f} dB"
             line += (
                 "; no region stands out"
@@ -178,9 +181,7 @@ class Encoding:
                 else f" inside the region, {outside:.2f} outside"
             )
         if self.measure:
-            by_networks = not report.lossless and report.colours is None
-            original = picture.coded() if by_networks else picture.pixels
-            told = in_words(self.measure, original, codec.decode(data))
+            told = in_words(self.measure, _made_of(picture, report), codec.decode(data))
             line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:
             line += f"\n  asked: {'no loss' if self.lossless else report.target}"
@@ -188,3 +189,9 @@ class Encoding:
                 line += f", found: rate parameter {report.u / MAX_U:.4f}"
             line += details(data, codec, stages)
         return line
+
+
+def _made_of(picture: Picture, report: EncodeReport) -> ByteArray:
+    """Return the pixels that a file was made of: the networks' leave out what nobody sees."""
+    by_networks = not report.lossless and report.colours is None
+    return picture.coded() if by_networks else picture.pixels

@@ -48,11 +48,24 @@ class _Existing(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _New(click.Path):
+    """A path to write; the empty name, of a shell's variable that is not set, is no folder."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(path_type=Path, **words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check a value."""
+        if not os.fspath(value):
+            self.fail("The name is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 READ = _Existing(dir_okay=False)
 READ_AGAIN = _Existing(again=True, dir_okay=False)
 READ_DIR = _Existing(file_okay=False)
-WRITE = click.Path(dir_okay=False, path_type=Path)
-WRITE_DIR = click.Path(file_okay=False, path_type=Path)
+WRITE = _New(dir_okay=False)
+WRITE_DIR = _New(file_okay=False)
 
 
 class Number(click.FloatRange):

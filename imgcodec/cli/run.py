@@ -47,6 +47,8 @@ def run(
     """
     if not sources:
         raise click.UsageError("Missing argument: a file that is read, and one that is written.")
+    if "" in (*sources, target):  # a shell's variable that is not set
+        raise click.UsageError("The name of a file is empty.")
     if report is not None and cluster is None:
         raise click.UsageError("--report is for --cluster.")
     if cluster is not None:

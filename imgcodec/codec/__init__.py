@@ -44,7 +44,7 @@ from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.drawn import is_drawn
-from imgcodec.pictures.picture import Canvas, Picture, alpha_of
+from imgcodec.pictures.picture import Canvas, Picture, alpha_of, as_seen
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES, find, needed, newest
 from imgcodec.runtime import openmp
@@ -219,14 +219,18 @@ class Codec:
             )  # fmt: skip
             if joined is not None and (
                 roi is None
-                or self._inside(roi, pixels, joined) >= self._inside(roi, pixels, lossy_file)
+                or self._inside(roi, pixels, chunks, joined)
+                >= self._inside(roi, pixels, chunks, lossy_file)
             ):
                 return joined
         return best
 
-    def _inside(self, roi: Roi, pixels: Any, data: Encoded) -> float:
-        """Return the PSNR of a region, dB, in the file of a picture."""
-        return roi.psnrs(pixels, self.decode(data))[0]
+    def _inside(
+        self, roi: Roi, pixels: Any, chunks: Sequence[container.Chunk], data: Encoded
+    ) -> float:
+        """Return the PSNR of a region, dB, in the file of a picture, where it is seen."""
+        alpha = alpha_of(chunks, *pixels.shape[:2])
+        return roi.psnrs(pixels, as_seen(self.decode(data), pixels, alpha))[0]
 
     def _by_networks(
         self, source: Source, chunks: Sequence[container.Chunk], tile: int | None,

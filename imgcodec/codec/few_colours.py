@@ -21,6 +21,7 @@ from imgcodec.format.joined import Joined
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.palette import Palette
+from imgcodec.pictures.picture import alpha_of, as_seen
 from imgcodec.target import KIND_OF_TUNE, Target
 
 # A picture that has no more is kept as it is, so that what aic decoded loses nothing once more.
@@ -50,7 +51,7 @@ def in_fewer_colours(
 ) -> Encoded | None:
     """Return a file that is smaller than the best and as good as asked, None: there is none.
 
-    Within a rate or a size, one that is better than the lossy file.
+    Within a rate or a size, one that is better than the lossy file, where it is seen.
 
     Args:
         pixels: uint8 (H, W, 3) or (H, W), of a drawn picture.
@@ -73,11 +74,13 @@ def in_fewer_colours(
         return None
     windows = _windows(pixels.shape[0], pixels.shape[1], target.measured)
 
+    alpha = alpha_of(chunks, *pixels.shape[:2]) if target.limits else None
+
     def decibels(other: ByteArray) -> float:
+        seen = as_seen(other, pixels, alpha)  # the networks were given others where it is not
         quality = Quality(kind, pixels.shape)
         for window in windows:
-            seen = other[window]
-            quality.add(pixels[window], seen if seen.ndim == pixels.ndim else seen[..., 0])
+            quality.add(pixels[window], seen[window])
         return quality.decibels
 
     @cache

@@ -81,6 +81,20 @@ class Picture:
         return self.pixels if self.alpha is None else fill_invisible(self.pixels, self.alpha)
 
 
+def as_seen(decoded: ByteArray, pixels: ByteArray, alpha: ByteArray | None) -> ByteArray:
+    """Return a decoded picture with the original's pixels where nobody sees any, and its shape.
+
+    Args:
+        decoded: uint8 (H, W, 3), or as the next.
+        pixels: uint8 (H, W, 3) or (H, W), of the original.
+        alpha: uint8 (H, W), None where all is opaque.
+    """
+    found = decoded if decoded.ndim == pixels.ndim else decoded[..., 0]
+    if alpha is None:
+        return found
+    return np.where(np.expand_dims(alpha == 0, tuple(range(2, pixels.ndim))), pixels, found)
+
+
 def alpha_of(chunks: Sequence[Chunk], height: int, width: int) -> ByteArray | None:
     """Return the alpha channel among the chunks of a file, uint8 (height, width), or None.
 

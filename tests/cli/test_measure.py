@@ -73,6 +73,17 @@ def test_invisible_pixels_do_not_count(aic, tmp_path, monkeypatch):
     assert "PSNR inf dB" in aic(*words).stdout
 
 
+def test_invisible_pixels_do_not_count_in_a_region(aic, tmp_path, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 4), np.uint8)
+    image[:8, :, 3] = 0
+    path = tmp_path / "glass.png"
+    Image.fromarray(image).save(path)
+    coded = read_picture(path).coded()
+    monkeypatch.setattr(FakeCodec, "decode", lambda *_: coded)
+    result = aic("encode", path, tmp_path / "a.aic", "--roi", "0,0,16,8", "--tune", "eye")
+    assert "PSNR inf dB inside the region, inf outside" in result.stdout
+
+
 def back_pixels(aic, path):
     return FakeCodec().decode(path.read_bytes())
 

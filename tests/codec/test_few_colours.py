@@ -10,6 +10,7 @@ from imgcodec.format import container
 from imgcodec.format.joined import KIND, Joined
 from imgcodec.format.tiles import Box
 from imgcodec.metrics import psnr, ssimulacra2
+from imgcodec.pictures.modes import composed
 from imgcodec.pictures.palette import Palette
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.roi import Roi
@@ -52,6 +53,24 @@ def test_a_region_is_no_worse(codec, drawing):
     assert len(found) < len(lossy)
     inside = [roi.psnrs(drawing, codec.decode(data))[0] for data in (found, lossy)]
     assert inside[0] >= inside[1]
+
+
+def test_what_nobody_sees_does_not_count_against_the_networks(codec):
+    """They are given other pixels there: with those of the picture, fewer colours always won."""
+    random = np.random.default_rng(3)
+    pixels, alpha = np.zeros((128, 192, 3), np.uint8), np.zeros((128, 192), np.uint8)
+    for _ in range(150):
+        top, left = random.integers(10, (80, 120))
+        part = np.s_[top : top + random.integers(2, 20), left : left + random.integers(2, 60)]
+        shades = random.integers(0, 256, (len(alpha[part]), 1, 3))
+        pixels[part], alpha[part] = shades, 255
+    picture = Picture(pixels, alpha)
+    files = [codec.encode(picture, size=1300, lossless=lossless) for lossless in (None, False)]
+    seen = composed(pixels, alpha, (255,) * 3)
+    found, lossy = (
+        ssimulacra2(seen, composed(codec.decode(file), alpha, (255,) * 3)) for file in files
+    )
+    assert found > lossy - 2
 
 
 def test_the_file_tells(few):

@@ -217,8 +217,7 @@ def _of_word(
     elif os.path.isfile(word):
         yield Path(word), Path(Path(word).name)
     else:
-        there = os.path.lexists(word)
-        listing.failed.append((Path(word), "is not a regular file" if there else "is not there"))
+        listing.failed.append((Path(word), _why_no_file(word)))
 
 
 def _of_url(
@@ -310,6 +309,17 @@ def _fits(names: Sequence[str], pattern: Sequence[str], partly: bool = False) ->
 def _may_be_read(path: Path) -> bool:
     """Whether a path is a file, or something that has to be told when it is read."""
     return os.path.isfile(path) or not os.path.exists(path)
+
+
+def _why_no_file(path: str) -> str:
+    """Say what a path is, or why that is not to be known, that is neither a file nor a folder."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "leads to nothing" if os.path.islink(path) else "is not there"
+    except OSError as error:
+        return reason(error)
+    return "is not a regular file"
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -256,7 +256,14 @@ def _check_whole(written: Path, path: str | os.PathLike[str], place: Mapping[str
 
     As it closes, GDAL does not tell of a full disk.
     """
-    with _open(written) as dataset:
+    import rasterio
+
+    cut = AicError(f"{path}: not all of it was written, the disk may be full")
+    try:
+        found = _open(written)
+    except rasterio.errors.RasterioError as error:
+        raise cut from error
+    with found as dataset:
         num_bytes = written.stat().st_size
         for band in dataset.indexes:
             for (row, column), _ in dataset.block_windows(band):
@@ -265,7 +272,7 @@ def _check_whole(written: Path, path: str | os.PathLike[str], place: Mapping[str
                     for kind in ("OFFSET", "SIZE")
                 )
                 if not start or not size or int(start) + int(size) > num_bytes:
-                    raise AicError(f"{path}: not all of it was written, the disk may be full")
+                    raise cut
         points, system = dataset.gcps
         if (
             (place.get("crs") and not (dataset.crs or system))

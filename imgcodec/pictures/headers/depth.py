@@ -184,6 +184,7 @@ def _tiff(picture: Any) -> Layout:
         wrong = picture.mode in ("LA", "La", "PA") or (bits > 8 and picture.mode not in _GREY)
         if compression == 1:
             wrong |= bits != 8 or polarity in (0, 6) or tags.get(266, 1) != 1
+            wrong |= not {0, 1}.isdisjoint(tags.get(338, ()))
         if wrong:
             what = "more than 8 bits a sample" if bits > 8 else "such samples"
             raise ImageError(f"{what} in separate planes are not handled")

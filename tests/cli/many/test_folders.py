@@ -155,6 +155,29 @@ def test_words_that_cannot_be_meant(aic, photo, coded, tmp_path):
     assert result.stderr.startswith(f"{tmp_path / 'no.png'}: is not there\n")
 
 
+def test_words_that_are_no_files_are_told_what_they_are(aic, photo, tmp_path):
+    (tmp_path / "lost.png").symlink_to("nowhere.png")
+    (tmp_path / "round.png").symlink_to("round.png")
+    for name, why in [
+        ("lost.png", "leads to nothing"),
+        ("round.png", "too many levels of symbolic links"),
+        ("x" * 300, "file name too long"),
+        ("photo.png/a.png", "not a directory"),
+    ]:
+        result = aic("encode", tmp_path / name, photo, tmp_path / "out")
+        assert f"{tmp_path / name}: {why}\n" in result.stderr
+
+
+def test_an_empty_name_is_not_the_folder_at_hand(aic, photo, coded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = names(tmp_path)
+    for words in (["encode", tmp_path, ""], ["encode", "", photo, "out"], ["decode", coded, ""]):
+        assert_usage(aic(*words), "is empty")
+    assert_usage(aic("trim", coded, "", "--rate", "1"), "is empty")
+    assert_usage(aic("bench", ".", "--codec", "jpeg", "--cache", ""), "is empty")
+    assert names(tmp_path) == before
+
+
 @pytest.mark.parametrize("name", ["victim.png", "victim", "victim.aic.bak"])
 @pytest.mark.parametrize("command", ["encode", "trim"])
 def test_only_aic_files_are_replaced_by_aic_files(aic, command, name, photo, coded, tmp_path):

@@ -425,6 +425,22 @@ def test_a_file_that_a_full_disk_cut_is_refused(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_empty_is_told_by_its_own_name(tmp_path, monkeypatch):
+    check = geotiff._check_whole
+
+    def emptied(written, *others):
+        os.truncate(written, 0)
+        check(written, *others)
+
+    monkeypatch.setattr(geotiff, "_check_whole", emptied)
+    whole = r"a\.tif: not all of it was written, the disk may be full$"
+    with pytest.raises(AicError, match=whole) as refused:
+        with geotiff.writing(tmp_path / "a.tif", 8, 8, 3, None) as take:
+            take(np.zeros((8, 8, 3), np.uint8))
+    assert ".tmp" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_write_that_fails_says_what_it_may_be(tmp_path, monkeypatch):
     from rasterio.io import DatasetWriter
 

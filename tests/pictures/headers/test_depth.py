@@ -175,6 +175,7 @@ def test_what_pillow_saves_as_rgbx_has_a_further_sample(tmp_path):
     [
         (16, 2, (), None), (8, 2, (), {266: ("H", [2])}), (12, 1, (), None),
         (16, 1, (), None), (8, 0, (), None), (8, 6, (), {530: ("H", [1, 1])}), (4, 1, (), None),
+        (8, 2, (1,), None), (8, 2, (2, 0), None),
     ],
 )  # fmt: skip
 def test_planes_that_pillow_would_mix_up_are_refused(tmp_path, bits, photometric, extra, more):
