@@ -17,7 +17,7 @@ SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be c
 MAX_PLANS = 32
 BEST_DB = 100.0  # that of equal pictures counts as this
 AROUND, APART = 8, 37  # places tried each way where there is a jump, and steps of u between them
-UNEVEN = 3  # times what a quality may be off: a miss at an end of the scale that may be such a jump
+UNEVEN = 3  # times what a quality may be off: a miss at an end of the scale that may be a jump
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
 # Octaves from an estimate to what is wanted that need no other: so many for each bit of an
