@@ -108,6 +108,13 @@ def test_released_weights_come_closer_to_the_original(released, quality, subsamp
     assert psnr(pixels, released.restore(data)) > psnr(pixels, usual(data)) + 0.3
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_the_finest_steps_leave_nothing_to_guess(released, subsampling):
+    pixels = photograph(104, 120)
+    data = jpeg(pixels, quality=100, subsampling=subsampling)
+    assert psnr(pixels, released.restore(data)) > psnr(pixels, usual(data)) - 0.1
+
+
 def test_grey_stays_grey(released):
     pixels = photograph(90, 130)[..., 0]
     data = jpeg(pixels, quality=20)

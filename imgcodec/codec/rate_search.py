@@ -17,6 +17,7 @@ SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be c
 MAX_PLANS = 32
 BEST_DB = 100.0  # that of equal pictures counts as this
 AROUND, APART = 8, 37  # places tried each way where there is a jump, and steps of u between them
+UNEVEN = 3  # times what a quality may be off: a miss at an end of the scale that may be a jump
 MAX_SECANTS = 10  # then bisection
 MAX_ESTIMATES = 2
 # Octaves from an estimate to what is wanted that need no other: so many for each bit of an
@@ -125,7 +126,7 @@ def search(
         u = _secant(points, told, aim, slope) if len(points) < MAX_SECANTS else -1
         if not low < u < high:
             u = _between(points, low, high, aim, slope)
-    if high - low == 1:
+    if 0 <= low == high - 1 < MAX_U:
         for u in _around(low, high):
             if is_short() and u not in dict(points) and len(points) < MAX_PLANS:
                 size_at(u)
@@ -163,7 +164,8 @@ def reach(
         u = _secant(points, [], wanted, slope) if len(points) < MAX_SECANTS else -1
         if not low < u < high:
             u = min(max((low + high) // 2, 0), MAX_U)
-    if abs(points[-1][1] - wanted) > close:
+    bracketed = 0 <= low and high <= MAX_U
+    if bracketed or abs(points[-1][1] - wanted) <= UNEVEN * close:
         for u in _around(low, high):
             if abs(points[-1][1] - wanted) > close:
                 points.append((u, min(measure(u), BEST_DB)))
@@ -174,8 +176,6 @@ def reach(
 
 def _around(low: int, high: int) -> list[int]:
     """Return places around a jump over what is wanted: sizes and qualities are as uneven there."""
-    if low < 0 or high > MAX_U:
-        return []
     offsets = range(APART, (AROUND + 1) * APART, APART)
     places = [u for offset in offsets for u in (low - offset, high + offset)]
     return [u for u in places if 0 <= u <= MAX_U]

@@ -8,7 +8,7 @@ As RecCNN (Jiang et al. 2017) restores what a standard codec decoded, but on the
 8-bit step comes first, and what the file says holds. A luma coefficient moves by at most half a
 step. Colours are corrected at the resolution of luma; then what their means over the pixels that
 samples cover would have beyond half a step is taken off, exactly. What the means do not show is
-free.
+free. Where all steps are 1 (quality 100), nothing is corrected.
 """
 
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ MIDDLE = 128.0  # what JPEG takes from samples before their DCT
 FULL = (1, 1)
 # Red, green and blue of luma and of both colours less `MIDDLE`, as JFIF has them.
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
+FINEST = 1.0  # step: where all are of it, there is nothing to guess, and the trunk was not taught
 STEP_UNIT = 4.0  # octaves of a step that the network sees as 1
 
 
@@ -95,7 +96,8 @@ class Restorer(nn.Module):
         device = coefficients.device.type
         with torch.autocast(device, torch.bfloat16, bfloat16, cache_enabled=False):
             found = self.corrections(coefficients, coded.steps, coded.factors)
-        own, others = found.split(PLANES, 1)
+        guessed = coded.steps.amax(1) > FINEST
+        own, others = (guessed[:, None, None, None] * found).split(PLANES, 1)
         luma = luma + luma_steps * (0.5 * torch.tanh(2 * own))
         wide = wide + self.pixels(self.spread[FREQUENCIES:, None, None] * others)
         found = self.frequencies(F.avg_pool2d(wide, coded.factors))

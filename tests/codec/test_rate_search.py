@@ -378,3 +378,16 @@ def test_where_a_quality_jumps_what_is_wanted_is_looked_for_around():
     assert measure(found.u) == 30.2
     assert not found.missed
     assert {19_999, 20_000} <= set(tried)  # nothing in between
+
+
+def test_the_best_setting_need_not_be_the_finest():
+    tried = []
+
+    def measure(u):
+        tried.append(u)
+        return 30.0 if u > MAX_U - 50 else 30.6
+
+    assert not reach(measure, 30.8, 60_000, 1e-3, 0.3).missed
+    tried.clear()
+    assert reach(measure, 40.0, 60_000, 1e-3, 0.3).missed  # far away, so nothing is looked for
+    assert len(tried) == 2

@@ -333,6 +333,12 @@ def test_what_is_no_picture_is_refused(tmp_path, data):
     assert refusal(tmp_path / "a.png") == "not a picture of a known kind"
 
 
+@pytest.mark.parametrize(("method", "command"), [(0, "decode"), (1, "unpack"), (2, "decode")])
+def test_files_of_ours_are_told(tmp_path, method, command):
+    (tmp_path / "a.aic").write_bytes(container.MAGIC + bytes([1, method]) + bytes(50))
+    assert f"`aic {command}`" in refusal(tmp_path / "a.aic")
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "reason"),
     [

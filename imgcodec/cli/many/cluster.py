@@ -250,6 +250,7 @@ def reporting(rows: Iterable[Row], path: Path, force: bool) -> Iterator[Row]:
                 )
                 yield row
         except AicError as error:
-            refused = error
+            kept = "" if force else f"; the next --report needs another name, {path} is kept"
+            refused = AicError(f"{error}{kept}")
     if refused is not None:
         raise refused

@@ -172,11 +172,12 @@ def test_a_worker_that_dies_costs_what_it_had_not_made(real, two, album, alone, 
 
 
 def test_a_scheduler_that_goes_leaves_whole_files(tiny_weights, real, two, album, alone, tmp_path):
-    source, out = album / "sub", tmp_path / "out"
+    source, out, report = album / "sub", tmp_path / "out", tmp_path / "report.csv"
     words = ["encode", source, out, "--quality", "60", "--weights", tiny_weights, "--cluster"]
     with start(1) as doomed:
         process = subprocess.Popen(
-            [sys.executable, "-m", "imgcodec", *map(str, words), doomed.scheduler_address],
+            [sys.executable, "-m", "imgcodec", *map(str, words), doomed.scheduler_address,
+             "--report", str(report)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         wait_for(out, 10)
@@ -185,6 +186,8 @@ def test_a_scheduler_that_goes_leaves_whole_files(tiny_weights, real, two, album
     assert process.returncode == 1
     (line,) = (line for line in told.splitlines() if "has fine detail" not in line)
     assert line.startswith("Error: cluster: the scheduler is gone")
+    assert line.endswith(f"; the next --report needs another name, {report} is kept")
+    assert report.is_file()
     made = names(out)
     assert 10 <= len(made) < PICTURES / 2
     for name in made:
