@@ -254,7 +254,7 @@ class Codec:
         compressor: Compressor
         with timing() as stages, exact():
             if len(grid) == 1:
-                compressor = Whole(tile_codec, source, raw, roi)
+                compressor = Whole(tile_codec, source, raw, roi, effort)
             else:
                 compressor = Tiled(tile_codec, source, header, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started, stages)

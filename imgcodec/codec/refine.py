@@ -1,8 +1,11 @@
 """Latents of pictures, refined through the frozen decoder.
 
-The encoder was fitted to all pictures, and does not know how its latents will be rounded. Once
-they are, the decoder shows what is wrong, and the latents go a part of the way to where the error
-should be least if it were quadratic. Files stay ordinary files.
+The encoder was fitted to all pictures. Before anything is rounded, the decoder shows what it would
+make of its latents, and they go a part of the way to those of which it makes the picture itself.
+
+Nor does the encoder know how its latents will be rounded. Once they are, the decoder shows what is
+wrong, and the latents go a part of the way to where the error should be least if it were
+quadratic. Files stay ordinary files.
 
 The first round takes codes that hide no signs, and may go further; under the squared error it
 follows the slope through the decoder's linear skip alone, which takes no more than a decoding and
@@ -25,6 +28,21 @@ from imgcodec.model.tables import Costs
 from imgcodec.model.visitors import KnownBits
 from imgcodec.perceptual.distortion import distortion
 from imgcodec.runtime.forks import undivided
+
+
+class Approach(NamedTuple):
+    """How far latents go before they are rounded, and whether they do."""
+
+    means: float  # share of the way to those of which the decoder makes the picture: block means
+    others: float  # the same of other latents
+    effort: int  # the least at which it is worth a decoding
+
+
+APPROACH = {
+    "mse": Approach(0.5, 0.5, 2),
+    "ms-ssim": Approach(0.5, 0.25, 1),
+    "eye": Approach(0.3, 0.15, 2),
+}
 
 
 class Shares(NamedTuple):

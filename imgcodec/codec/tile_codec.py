@@ -17,7 +17,7 @@ from torch import Tensor
 from imgcodec.codec.level_choice import choose_levels
 from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
-from imgcodec.codec.refine import by_skip, refine
+from imgcodec.codec.refine import APPROACH, by_skip, refine
 from imgcodec.codec.tile_visitors import (
     BeyondLimit,
     IntegerCodes,
@@ -219,6 +219,19 @@ class TileCodec:
         if skip is None:
             return latents
         return latents._replace(y=with_skip(latents.y, skip, missing))
+
+    def approach(
+        self, prepared: Prepared, latents: Latents, u: int, effort: int
+    ) -> Latents | None:
+        """Return latents a part of the way to `closer`; None where they stay as they are."""
+        own = APPROACH[self.model.config.metric]
+        if self.refined_kind(prepared) is None or effort < own.effort:
+            return None
+        way = self.closer(prepared, latents, u).y - latents.y
+        means = self.model.config.lattice
+        way[:, :means] *= own.means
+        way[:, means:] *= own.others
+        return latents._replace(y=latents.y + way)
 
     @stage("codes")
     @undivided()

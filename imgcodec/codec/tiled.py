@@ -140,6 +140,7 @@ class Tiled:
     def _refined(self, number: int, square: Box, u: int) -> tuple[Prepared, Latents]:
         """Return what `_analysed` does, the latents refined as is asked."""
         prepared, latents = self._analysed(number, square, u)
+        latents = self._tile_codec.approach(prepared, latents, u, self._effort) or latents
         if self._tile_codec.refined_kind(prepared):
             for done in range(self._effort - 1 + self._tile_codec.corrects(prepared)):
                 choose = self._tile_codec.plan if done else self._tile_codec.roughly

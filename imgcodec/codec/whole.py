@@ -22,9 +22,11 @@ SAME_CODES = MAX_U // 40  # difference of u up to which codes tell the first rou
 class Whole:
     """A picture that is one tile: latents are kept while the rate is searched."""
 
-    def __init__(self, tile_codec: TileCodec, source: Source, raw: bool, roi: Roi | None) -> None:
+    def __init__(
+        self, tile_codec: TileCodec, source: Source, raw: bool, roi: Roi | None, effort: int
+    ) -> None:
         """Take the picture, whether bits are stored raw, and where they should go."""
-        self._tile_codec, self._raw, self._roi = tile_codec, raw, roi
+        self._tile_codec, self._raw, self._roi, self._effort = tile_codec, raw, roi, effort
         whole = slice(None), slice(None)
         self._pixels = source[whole]
         encoded = as_colour(to_encode(source, whole))
@@ -48,6 +50,9 @@ class Whole:
 
     def correct(self, u: int) -> None:
         """See `Compressor`."""
+        nearer = self._tile_codec.approach(self._prepared, self._kept(), u, self._effort)
+        if nearer is not None:
+            self._keep(nearer)
         if self._tile_codec.corrects(self._prepared):
             self.refine(u)
 

@@ -101,7 +101,7 @@ def pixels():
 @pytest.mark.parametrize("share", [0.96, 1.04])
 def test_plans_take_what_is_aimed_at(codec, pixels, u, share):
     with exact():
-        whole = Whole(codec._tile_codec, pixels, False, None)
+        whole = Whole(codec._tile_codec, pixels, False, None, 1)
         whole.renew(u)
         free = sum(map(len, whole.plan(u).write()))
         aim = Aim(whole.estimate(u), share * free)
@@ -129,7 +129,7 @@ def test_a_plan_at_its_pace_is_as_good_as_one_that_happens_to_fit(codec, pixels)
 
     def coded(u, aim=None):
         with exact():
-            whole = Whole(codec._tile_codec, pixels, False, None)
+            whole = Whole(codec._tile_codec, pixels, False, None, 1)
             whole.renew(u)
             size = sum(map(len, whole.plan(u, aim).write()))
             return size, whole.estimate(u), whole.quality(u, "psnr")
@@ -147,7 +147,7 @@ def test_a_plan_tells_what_it_would_take_without_its_pace(codec, pixels):
     """So the next one is not misled as it was."""
     u = 35_000
     with exact():
-        whole = Whole(codec._tile_codec, pixels, False, None)
+        whole = Whole(codec._tile_codec, pixels, False, None, 1)
         whole.renew(u)
         plan = whole.plan(u)
         size, usual = plan.estimated_bytes, plan.profiles[0].bits
