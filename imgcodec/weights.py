@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from imgcodec import files
-from imgcodec.entropy.digits import LEVEL_EIGHTHS
+from imgcodec.entropy.digits import LEVEL_EIGHTHS, MAX_DIGITS
 from imgcodec.errors import AicError, lacks_memory
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.restorer import Restorer, RestorerConfig
-from imgcodec.model.tables import LOGIT_LIMIT, MAX_MAGNITUDE, NUM_SCALES, RATE_INDICES
+from imgcodec.model.tables import LOGIT_LIMIT, MASS_BITS, MAX_MAGNITUDE, NUM_SCALES, RATE_INDICES
 from imgcodec.releases import MODEL_ID_BYTES, RELEASES, RESTORING, Release
 
 OWN = ("tables.", "code_context.", "level_context.")  # what all files hold, how names begin
@@ -201,16 +201,21 @@ class _Within(TorchFunctionMode):
 
 
 def _check(tables: Tables, config: ModelConfig) -> None:
-    """Refuse by `ValueError` tables of another size than the coder takes."""
+    """Refuse by `ValueError` tables that the coder does not take."""
     rows = RATE_INDICES + 1 + LEVEL_EIGHTHS * (config.levels - 1)
-    wanted = {
-        "masses": (NUM_SCALES, MAX_MAGNITUDE + 1),
-        "probabilities": (2 * LOGIT_LIMIT + 1,),
-        "digits": (rows, sum(config.parts)),
+    wanted = {  # shape, type, least and largest value
+        "masses": ((NUM_SCALES, MAX_MAGNITUDE + 1), torch.int32, 0, 2**MASS_BITS),
+        "probabilities": ((2 * LOGIT_LIMIT + 1,), torch.int32, 1, 65535),
+        "digits": ((rows, sum(config.parts)), torch.uint8, 0, MAX_DIGITS),
     }
-    for name, shape in wanted.items():
-        if tuple(getattr(tables, name).shape) != shape:
-            raise ValueError(f"a table of {name} of another size than {shape}")
+    for name, (shape, dtype, least, largest) in wanted.items():
+        table = getattr(tables, name)
+        if (tuple(table.shape), table.dtype) != (shape, dtype):
+            raise ValueError(f"a table of {name} of another kind than {dtype} {shape}")
+        if table.min() < least or table.max() > largest:
+            raise ValueError(f"a table of {name} beyond {least}..{largest}")
+    if tables.masses.diff(dim=1).min() < 0:
+        raise ValueError("masses that fall")
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:

@@ -196,6 +196,13 @@ def repacked(path, change):
         lambda config, tensors: tensors.update(
             {"tables.probabilities": tensors["tables.probabilities"][:9]}
         ),
+        lambda config, tensors: tensors["tables.masses"].neg_(),
+        lambda config, tensors: tensors["tables.masses"].mul_(2),
+        lambda config, tensors: tensors["tables.masses"][5, 5].zero_(),
+        lambda config, tensors: tensors["tables.probabilities"][3].zero_(),
+        lambda config, tensors: tensors["tables.probabilities"][3].fill_(65536),
+        lambda config, tensors: tensors["tables.digits"][3, 3].fill_(14),
+        lambda config, tensors: tensors.update({"tables.digits": tensors["tables.digits"] > 0}),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(saved, change):
