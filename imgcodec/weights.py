@@ -8,22 +8,23 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from imgcodec import files
-from imgcodec.entropy.digits import LEVEL_EIGHTHS
+from imgcodec.entropy.digits import LEVEL_EIGHTHS, MAX_DIGITS
 from imgcodec.errors import AicError, lacks_memory
 from imgcodec.model import Model, ModelConfig
 from imgcodec.model.context import check
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.restorer import Restorer, RestorerConfig
-from imgcodec.model.tables import LOGIT_LIMIT, MAX_MAGNITUDE, NUM_SCALES, RATE_INDICES
+from imgcodec.model.tables import LOGIT_LIMIT, MASS_BITS, MAX_MAGNITUDE, NUM_SCALES, RATE_INDICES
 from imgcodec.releases import MODEL_ID_BYTES, RELEASES, RESTORING, Release
 
 OWN = ("tables.", "code_context.", "level_context.")  # what all files hold, how names begin
@@ -58,9 +59,10 @@ def load(path: Path) -> Weights:
         tensors = _finite(load_tensors(data))
         if "transforms" in metadata:
             tensors |= _transforms(metadata["transforms"])
-        model = Model(config)
         tables = Tables(*(tensors.pop(f"tables.{name}") for name in Tables._fields))
-        _check(tables, model)
+        _check(tables, config)
+        with _Within(tensors):
+            model = Model(config)
         _restore(model, tensors)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if lacks_memory(error):
@@ -150,8 +152,10 @@ def load_restorer(path: Path) -> Restorer:
     """
     data, _ = _read(path)
     try:
-        model = Restorer(RestorerConfig(**json.loads(_metadata(data)["config"])))
+        config = RestorerConfig(**json.loads(_metadata(data)["config"]))
         tensors = _finite(load_tensors(data))
+        with _Within(tensors):
+            model = Restorer(config)
         model.load_state_dict({name: value.float() for name, value in tensors.items()})
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         if lacks_memory(error):
@@ -174,17 +178,44 @@ def save_restorer(path: Path, model: Restorer) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _check(tables: Tables, model: Model) -> None:
-    """Refuse by `ValueError` tables of another size than the coder takes."""
-    rows = RATE_INDICES + 1 + LEVEL_EIGHTHS * (model.config.levels - 1)
-    wanted = {
-        "masses": (NUM_SCALES, MAX_MAGNITUDE + 1),
-        "probabilities": (2 * LOGIT_LIMIT + 1,),
-        "digits": (rows, sum(model.config.parts)),
+class _Within(TorchFunctionMode):
+    """Where networks are built of little more than a file has; far more is a `ValueError`.
+
+    So what a file claims takes no memory.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        """Take what the file has; not all numbers that are drawn for a network are kept."""
+        super().__init__()
+        self._left = 2 * sum(tensor.numel() for tensor in tensors.values())
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Count what a layer is about to draw."""
+        if func in (torch.empty, torch.randn):
+            self._left -= torch.empty(*args, device="meta").numel()
+            if self._left < 0:
+                raise ValueError("a network of more numbers than the file has")
+        return func(*args, **(kwargs or {}))
+
+
+def _check(tables: Tables, config: ModelConfig) -> None:
+    """Refuse by `ValueError` tables that the coder does not take."""
+    rows = RATE_INDICES + 1 + LEVEL_EIGHTHS * (config.levels - 1)
+    wanted = {  # shape, type, least and largest value
+        "masses": ((NUM_SCALES, MAX_MAGNITUDE + 1), torch.int32, 0, 2**MASS_BITS),
+        "probabilities": ((2 * LOGIT_LIMIT + 1,), torch.int32, 1, 65535),
+        "digits": ((rows, sum(config.parts)), torch.uint8, 0, MAX_DIGITS),
     }
-    for name, shape in wanted.items():
-        if tuple(getattr(tables, name).shape) != shape:
-            raise ValueError(f"a table of {name} of another size than {shape}")
+    for name, (shape, dtype, least, largest) in wanted.items():
+        table = getattr(tables, name)
+        if (tuple(table.shape), table.dtype) != (shape, dtype):
+            raise ValueError(f"a table of {name} of another kind than {dtype} {shape}")
+        if table.min() < least or table.max() > largest:
+            raise ValueError(f"a table of {name} beyond {least}..{largest}")
+    if tables.masses.diff(dim=1).min() < 0:
+        raise ValueError("masses that fall")
 
 
 def _read(path: Path) -> tuple[bytes, bytes]:

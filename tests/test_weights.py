@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -183,11 +184,25 @@ def repacked(path, change):
         lambda config, tensors: config.update(context_ranks=[2.5]),
         lambda config, tensors: config.update(metric="beauty"),
         lambda config, tensors: config.update(attention_heads=3),
+        lambda config, tensors: config.update(digits=1.5),
+        lambda config, tensors: config.update(skip="yes"),
+        lambda config, tensors: config.update(lattice=1),
+        lambda config, tensors: config.update(groups=[]),
+        lambda config, tensors: config.update(groups=[0]),
+        lambda config, tensors: config.update(groups=[4, 6]),
+        lambda config, tensors: config.update(context_phases=4),
         lambda config, tensors: tensors.update({"tables.masses": tensors["tables.masses"][:3]}),
         lambda config, tensors: tensors.update({"tables.digits": tensors["tables.digits"][:3]}),
         lambda config, tensors: tensors.update(
             {"tables.probabilities": tensors["tables.probabilities"][:9]}
         ),
+        lambda config, tensors: tensors["tables.masses"].neg_(),
+        lambda config, tensors: tensors["tables.masses"].mul_(2),
+        lambda config, tensors: tensors["tables.masses"][5, 5].zero_(),
+        lambda config, tensors: tensors["tables.probabilities"][3].zero_(),
+        lambda config, tensors: tensors["tables.probabilities"][3].fill_(65536),
+        lambda config, tensors: tensors["tables.digits"][3, 3].fill_(14),
+        lambda config, tensors: tensors.update({"tables.digits": tensors["tables.digits"] > 0}),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(saved, change):
@@ -195,6 +210,36 @@ def test_files_that_do_not_fit_together_are_refused(saved, change):
     weights.load(saved)
     repacked(saved, change)
     assert "is not a weights file of this codec" in refusal(saved)
+
+
+@pytest.mark.filterwarnings("error")  # torch warns of layers without channels
+@pytest.mark.parametrize(
+    "name",
+    [
+        "latents", "levels", "width", "attention_width", "attention_heads", "attention_window",
+        "context_width", "context_hidden", "coarse_width",
+    ],
+)  # fmt: skip
+def test_networks_without_channels_are_refused(saved, name):
+    repacked(saved, lambda config, tensors: config.update({name: 0}))
+    assert "is not a weights file of this codec" in refusal(saved)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"width": 2048},
+        {"coarse_blocks": 128, "coarse_width": 2048},
+        {"context_width": 2048, "context_hidden": 2048, "context_layers": 128},
+        {"attention_window": 2048, "attention_width": 2048},
+        {"context_radius": 128},
+    ],
+)
+def test_networks_far_larger_than_their_file_take_no_memory(saved, claim):
+    repacked(saved, lambda config, tensors: config.update(claim))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "is not a weights file of this codec" in refusal(saved)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
 @pytest.mark.parametrize("config", ["[1]", "null", "3", '"ab"', '[["width", "8"]]', "{"])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from imgcodec.target import Target
 
+MOST_NAMED = 20  # damaged tiles that a line tells of
+
 
 @dataclass(frozen=True, slots=True)
 class _Report:
@@ -43,7 +45,10 @@ class DecodeReport(_Report):
     @property
     def damage(self) -> str:
         """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
-        reasons = "; ".join(self.damaged[number] for number in sorted(self.damaged))
+        named = sorted(self.damaged)[:MOST_NAMED]
+        reasons = "; ".join(_of_tile(number, self.damaged[number]) for number in named)
+        if len(self.damaged) > len(named):
+            reasons += f"; and {len(self.damaged) - len(named)} more"
         one = len(self.damaged) == 1
         tiles = "1 damaged tile is" if one else f"{len(self.damaged)} damaged tiles are"
         found = [f"{tiles} filled in: {reasons}"] if reasons else []
@@ -51,6 +56,11 @@ class DecodeReport(_Report):
             number = "1 byte" if self.excess == 1 else f"{self.excess} bytes"
             found.append(f"{number} after the end left out")
         return "; ".join(found)
+
+
+def _of_tile(number: int, reason: str) -> str:
+    """Return what is wrong with a tile, with its number, which only the container tells."""
+    return reason if f"tile {number}" in reason else f"tile {number}: {reason}"
 
 
 class Encoded(bytes):

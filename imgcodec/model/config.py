@@ -1,12 +1,14 @@
 """Sizes of a model, stored with its weights."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from imgcodec.model import pyramid
 
 METRICS = ("mse", "ms-ssim", "eye")  # see `perceptual.distortion`
-MOST = 2048  # of channels, blocks and the like
+MOST = 2048  # channels and the like
+MOST_LAYERS = 128  # blocks and layers one after the other, groups, places seen each way
+PHASES = (3, 6)
 COARSE = (1, 2)  # octaves below the decoder's resolution of its coarse blocks
 
 
@@ -29,7 +31,7 @@ class ModelConfig:
     groups: tuple[int, ...] = (4, 5, 12, 24, 48)  # the other latents, in coding order
     context_width: int = 96
     context_hidden: int = 96
-    context_phases: int = 3  # or 6, in which the places of a map take turns
+    context_phases: int = 3  # or 6, see PHASES, in which the places of a map take turns
     context_radius: int = 1  # places that later phases see each way
     context_deep: bool = False  # whether a layer before each group looks at all before it
     context_layers: int = 0  # of each group's network, besides the first and the last
@@ -41,13 +43,35 @@ class ModelConfig:
     metric: str = "mse"  # what the weights are fitted to, see `distortion`
 
     def __post_init__(self) -> None:
-        """Refuse by `ValueError` what no model is made of, as a forged file may say."""
-        sizes = [size for size in asdict(self).values() if isinstance(size, int)]
-        if not all(0 <= size <= MOST for size in (*sizes, *self.groups, *self.context_ranks)):
-            raise ValueError(f"sizes of a model beyond 0..{MOST}")
-        if 0 in self.context_ranks:
-            raise ValueError("layers that let nothing through")
-        if not self.attention_heads or self.attention_width % self.attention_heads:
+        """Refuse by `ValueError` what no model is made of, as a forged file may say.
+
+        What is of another type is refused by `TypeError`.
+        """
+        for field in fields(self):
+            if type(getattr(self, field.name)) is not type(field.default):
+                raise TypeError(f"{field.name} is of another type")
+        lists = (*self.groups, *self.context_ranks)
+        if any(type(size) is not int for size in lists):
+            raise TypeError("channels that are no whole numbers")
+        channels = (
+            self.latents, self.levels, self.width, self.attention_width, self.attention_heads,
+            self.attention_window, self.context_width, self.context_hidden, self.coarse_width,
+        )  # fmt: skip
+        if not all(1 <= size <= MOST for size in (*channels, *lists)):
+            raise ValueError(f"sizes of a model beyond 1..{MOST}")
+        layers = (
+            self.encoder_blocks, self.decoder_blocks, self.attention_blocks, self.context_layers,
+            self.context_radius, self.coarse_blocks, self.digits, len(self.groups),
+        )  # fmt: skip
+        if not all(0 <= count <= MOST_LAYERS for count in layers):
+            raise ValueError(f"layers of a model beyond 0..{MOST_LAYERS}")
+        if not self.groups or self.lattice + sum(self.groups) != self.latents:
+            raise ValueError("groups that are not all latents")
+        if self.lattice < 0 or self.lattice == 1:
+            raise ValueError("a pyramid of one plane")
+        if self.context_phases not in PHASES:
+            raise ValueError(f"{self.context_phases} phases")
+        if self.attention_width % self.attention_heads:
             raise ValueError("attention that its heads cannot share")
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric}")

@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Mapping, Set
-from dataclasses import fields
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -79,7 +78,7 @@ def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
         if state.keys() >= WEIGHTS:
             if not state.keys() >= parts:
                 raise AicError(f"{path} holds averaged weights alone: start from it, or export it")
-            config = _config(state["config"])
+            config = ModelConfig.from_json(state["config"])
             _check(state, config)
             whole = {name: tensor.float() for name, tensor in state["average"].items()}
             return dict(state) | {"config": config.as_dict(), "average": whole}
@@ -90,15 +89,6 @@ def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
         if lacks_memory(error):
             raise
     raise AicError(f"{path} is not a checkpoint of this program")
-
-
-def _config(sizes: dict[str, Any]) -> ModelConfig:
-    """Return the sizes of a model; those of another type are refused by `TypeError`."""
-    config = ModelConfig.from_json(sizes)
-    for field in fields(config):
-        if type(getattr(config, field.name)) is not type(field.default):
-            raise TypeError(f"{field.name} is of another type")
-    return config
 
 
 def _check(state: dict[str, Any], config: ModelConfig) -> None:

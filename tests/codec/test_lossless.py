@@ -72,6 +72,16 @@ def test_regions_read_their_own_tiles_alone(tiny_codec):
     assert np.array_equal(found, pixels)
 
 
+def test_damaged_tiles_are_named_whatever_is_wrong_and_however_many(tiny_codec):
+    data = tiny_codec.encode(np.zeros((64, 64 * 25, 3), np.uint8), tile=64, lossless=True)
+    header, tiles, _ = container.unpack(data)
+    one = container.pack(header, [*tiles[:7], b"", *tiles[8:]])
+    with pytest.warns(Warning, match="1 damaged tile is filled in: tile 7: 0 bytes are no "):
+        tiny_codec.decode(one, keep_going=True)
+    with pytest.warns(Warning, match="25 damaged tiles .*tile 19: [^;]*; and 5 more$"):
+        tiny_codec.decode(container.pack(header, [b""] * 25), keep_going=True)
+
+
 def test_a_side_too_long_for_one_tile(tiny_codec):
     pixels = noise(2, vp8l.MAX_SIDE + 1, 1)
     data = tiny_codec.encode(pixels, lossless=True)
