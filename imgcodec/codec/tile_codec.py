@@ -224,8 +224,8 @@ class TileCodec:
         self, prepared: Prepared, latents: Latents, u: int, effort: int
     ) -> Latents | None:
         """Return latents a part of the way to `closer`; None where they stay as they are."""
-        own = APPROACH[self.model.config.metric]
-        if self.refined_kind(prepared) is None or effort < own.effort:
+        own = APPROACH.get(self.model.config.metric)
+        if own is None or effort < own.effort or self.refined_kind(prepared) is None:
             return None
         way = self.closer(prepared, latents, u).y - latents.y
         means = self.model.config.lattice

@@ -117,6 +117,34 @@ def test_others_have_it_from_effort_2_on(monkeypatch, photograph):
     assert rounds == [0, 0, 1]
 
 
+@pytest.mark.parametrize(("tune", "effort"), [("psnr", 2), ("ms-ssim", 1)])
+def test_latents_approach_those_of_the_picture(photograph, tune, effort):
+    codec = Codec("cpu", tune=tune)._tile_codec
+    prepared = codec.analyse(photograph[None])
+    latents = codec.latents(prepared, 40000)
+    assert codec.approach(prepared, latents, 40000, effort - 1) is None
+    errors = []
+    for found in (latents, codec.approach(prepared, latents, 40000, effort)):
+        assert found.levels is latents.levels
+        decoded = codec.synthesise(Dequantised(found.levels, found.y), 40000)[0]
+        errors.append(psnr(photograph, decoded))
+    assert errors[1] > errors[0] + 0.5
+
+
+def test_pictures_approach_in_squares_as_whole_ones_do(monkeypatch, photograph):
+    codec, calls = Codec("cpu", tune="ms-ssim"), []
+    approach = tile_codec.TileCodec.approach
+
+    def spy(*arguments):
+        calls.append(arguments[-1])
+        return approach(*arguments)
+
+    monkeypatch.setattr(tile_codec.TileCodec, "approach", spy)
+    for tile in (None, 128):
+        codec.encode(photograph, quality=50, tile=tile)
+    assert calls == [1, 1]
+
+
 @pytest.mark.parametrize("size", [(5, 7), (1, 1), (8, 8), (7, 40)])
 @pytest.mark.parametrize("tune", TUNES)
 def test_pictures_of_few_places_have_files(textured, size, tune):
