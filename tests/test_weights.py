@@ -191,6 +191,8 @@ def repacked(path, change):
         lambda config, tensors: config.update(groups=[0]),
         lambda config, tensors: config.update(groups=[4, 6]),
         lambda config, tensors: config.update(context_phases=4),
+        lambda config, tensors: config.update(context_radius=None),
+        lambda config, tensors: config.update(coarse_blocks="2"),
         lambda config, tensors: tensors.update({"tables.masses": tensors["tables.masses"][:3]}),
         lambda config, tensors: tensors.update({"tables.digits": tensors["tables.digits"][:3]}),
         lambda config, tensors: tensors.update(
