@@ -31,15 +31,15 @@ from imgcodec.runtime.forks import undivided
 
 
 class Approach(NamedTuple):
-    """How far latents go before they are rounded, and whether they do."""
+    """How far latents go before they are rounded."""
 
     means: float  # share of the way to those of which the decoder makes the picture: block means
     others: float  # the same of other latents
-    effort: int  # the least at which it is worth a decoding
 
 
-# By metric. For the eye it gains nothing from effort 2 on, and takes too long for effort 1.
-APPROACH = {"mse": Approach(0.5, 0.5, 2), "ms-ssim": Approach(0.3, 0.15, 1)}
+# By metric; for the eye it gains nothing. It takes a decoding, too long for effort 1.
+APPROACH = {"mse": Approach(0.5, 0.5), "ms-ssim": Approach(0.3, 0.15)}
+APPROACH_EFFORT = 2
 
 
 class Shares(NamedTuple):

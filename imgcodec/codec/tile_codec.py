@@ -17,7 +17,7 @@ from torch import Tensor
 from imgcodec.codec.level_choice import choose_levels
 from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
-from imgcodec.codec.refine import APPROACH, by_skip, refine
+from imgcodec.codec.refine import APPROACH, APPROACH_EFFORT, by_skip, refine
 from imgcodec.codec.tile_visitors import (
     BeyondLimit,
     IntegerCodes,
@@ -225,7 +225,7 @@ class TileCodec:
     ) -> Latents | None:
         """Return latents a part of the way to `closer`; None where they stay as they are."""
         own = APPROACH.get(self.model.config.metric)
-        if own is None or effort < own.effort or self.refined_kind(prepared) is None:
+        if own is None or effort < APPROACH_EFFORT or self.refined_kind(prepared) is None:
             return None
         way = self.closer(prepared, latents, u).y - latents.y
         means = self.model.config.lattice
