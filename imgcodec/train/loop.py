@@ -18,8 +18,8 @@ from imgcodec.train.checkpoint import load_checkpoint, load_start
 from imgcodec.train.run import Run
 from imgcodec.train.schedule import LEARNING_RATE
 
-# A step that takes longer than the first, and than so many times the quickest one, means that the
-# process was suspended; it counts as this much.
+# A step of more seconds than this, and of more than so many times the quickest one, means that the
+# process was suspended; it counts as the larger of the two.
 STEP_LIMIT_S, STEP_LIMIT = 5.0, 5
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
