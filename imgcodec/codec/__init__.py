@@ -289,15 +289,11 @@ class Codec:
         tile_codec = self._tile_codec_for(header, chunks)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
-        rows, columns = header.grid
         raw = container.ENTROPIES[header.entropy] == "none"
         with timing() as stages, exact():
-            coded = [
-                work.dequantised(row, column) for row in range(rows) for column in range(columns)
-            ]
             bpp = 8 * goal.num_bytes(num_pixels) / num_pixels
             coded_bytes = sum(map(len, tiles))
-            compressor = Recoded(tile_codec, coded, header.u, coded_bytes, bpp, raw)
+            compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, raw)
             return self._compress(compressor, header, chunks, goal, 1, started, stages, had)
 
     def decode(

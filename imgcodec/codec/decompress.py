@@ -1,7 +1,7 @@
 """Tiles' payloads -> pixels: rows of tiles, without seams, bounded in memory."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -65,7 +65,18 @@ class Decompressor:
         _, box, pixels = self._last
         return pixels[self._grid.box(row, 0).common(box).within(box)[0]]
 
-    def dequantised(self, row: int, column: int) -> Dequantised:
+    def tiles(self) -> Iterator[tuple[list[int], Dequantised]]:
+        """Yield the codes of all tiles, of equal ones several at once, and their numbers.
+
+        Raises:
+            FormatError: a tile is damaged.
+        """
+        for keys, size in self._alike(range(self._grid.rows), range(self._grid.columns)):
+            numbers = [self._grid.number(*key) for key in keys]
+            codes = self._read([self._tile(number) for number in numbers], size)
+            yield numbers, self._tile_codec.dequantise(codes, self._header.u)
+
+    def _dequantised(self, row: int, column: int) -> Dequantised:
         """Return the codes of a tile; FormatError where it is damaged."""
         return self._of_tile(row, column) or self._fill(row, column)
 
@@ -111,7 +122,7 @@ class Decompressor:
         found: Dequantised | None = None
         for row in rows:
             for column in columns:
-                tile = self.dequantised(row, column)
+                tile = self._dequantised(row, column)
                 own = self._grid.box(row, column).places(STRIDE)
                 if own == places:
                     return tile
@@ -136,6 +147,13 @@ class Decompressor:
 
     def _read_tiles(self, rows: Sequence[int], columns: Sequence[int]) -> None:
         """Decode the codes of those tiles that are not kept, of equal ones several at once."""
+        for keys, size in self._alike(rows, columns):
+            self._read_alike(keys, size)
+
+    def _alike(
+        self, rows: Sequence[int], columns: Sequence[int]
+    ) -> Iterator[tuple[Sequence[tuple[int, int]], tuple[int, int]]]:
+        """Yield tiles that are not kept, those of equal size together, and how many places."""
         alike = defaultdict(list)
         for key in ((row, column) for row in rows for column in columns):
             if key not in self._kept:
@@ -146,7 +164,7 @@ class Decompressor:
         most = self._side**2 if whole else 1
         for size, keys in alike.items():
             for start in range(0, len(keys), most):
-                self._read_alike(keys[start : start + most], size)
+                yield keys[start : start + most], size
 
     def _read_alike(self, keys: Sequence[tuple[int, int]], size: tuple[int, int]) -> None:
         """Decode the codes of tiles of so many places; where that fails, one by one."""

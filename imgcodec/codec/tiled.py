@@ -195,15 +195,18 @@ class Recoded:
     def __init__(
         self,
         tile_codec: TileCodec,
-        tiles: Sequence[Dequantised],
+        tiles: Iterable[tuple[list[int], Dequantised]],
         u: int,
         size: int,
         rate: float,
         raw: bool,
     ) -> None:
-        """Take the codes of each tile, and their file's u and size in bytes; rate is asked."""
+        """Take the codes of tiles, and their file's u and size in bytes; rate is asked.
+
+        Those of one size may come together, with their numbers.
+        """
         self._tile_codec, self._raw = tile_codec, raw
-        self._tiles = [Latents(tile.y_hat, tile.levels) for tile in tiles]
+        self._tiles = [(numbers, Latents(tile.y_hat, tile.levels)) for numbers, tile in tiles]
         self._u, self._size, self._rate = u, size, rate
 
     def guess(self, room: int) -> Guess:
@@ -226,15 +229,15 @@ class Recoded:
     def estimate(self, u: int) -> Forecast:
         """See `Compressor`."""
         tiles: list[Profile] = []
-        for tile in self._tiles:
-            tiles += _forecasts(self._tile_codec, tile, u, self._raw)
+        for _, some in self._tiles:
+            tiles += _forecasts(self._tile_codec, some, u, self._raw)
         return Forecast(u, tiles)
 
     def plan(self, u: int, aim: Aim | None = None) -> "_Written":
         """See `Compressor`."""
         made = _Written(self._tile_codec, u, self._raw, aim)
-        for number, tile in enumerate(self._tiles):
-            made.add(tile, [number])
+        for numbers, some in self._tiles:
+            made.add(some, numbers)
         return made
 
     def quality(self, u: int, kind: str) -> float:
