@@ -213,6 +213,6 @@ def _picture(image: Any) -> Picture:
     picture.check()
     if picture.alpha is not None and picture.alpha.min() < 255:
         raise ImageError("a JPEG file cannot be transparent")
-    if lost := left_out("a.jpg", picture.metadata):
+    if lost := left_out("a.jpg", picture.metadata, picture.georeference):
         warn_of([f"without {', '.join(lost)}"])
     return replace(picture, alpha=None)

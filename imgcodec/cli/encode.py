@@ -279,8 +279,8 @@ def encode(
 
     IN is of any format that Pillow opens; 8-bit RGB and grey are coded, what lies beyond is
     reduced to them with a warning. With the extra "geo", a GeoTIFF is read piece by piece, and its
-    georeference kept. At most one of --rate, --size, --quality, --psnr, --ms-ssim and
-    --ssimulacra2 is given.
+    georeference kept, like that in a world file beside a picture. At most one of --rate, --size,
+    --quality, --psnr, --ms-ssim and --ssimulacra2 is given.
 
     Encoding is lossy. `aic pack` makes JPEG files smaller without loss: take it where the file
     itself has to come back, and `aic encode` where a much smaller one that looks the same will do.

@@ -140,7 +140,7 @@ class IntoJpeg:
             raise AicError(
                 f"{target}: cannot be transparent, as {source} is: --alpha drop or --alpha white"
             )
-        lost = writer.left_out(target, picture.metadata)
+        lost = writer.left_out(target, picture.metadata, picture.georeference)
         if lost and self.strict:
             raise AicError(f"{target}: cannot have {', '.join(lost)}")
         if lost:

@@ -102,7 +102,7 @@ class Restoring:
             raise AicError(f"{source}: {notes[0]}")
         for note in notes:
             self.warn(source, note)
-        lost = writer.left_out(target, picture.metadata)
+        lost = writer.left_out(target, picture.metadata, picture.georeference)
         if lost and self.strict:
             raise AicError(f"{target}: cannot have {', '.join(lost)}")
         if lost:

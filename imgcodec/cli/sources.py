@@ -170,6 +170,11 @@ def _framed(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:
         found = work.frame.applied(picture)
     except AicError as error:
         raise ImageError(f"{source}: {error}") from error
+    if picture.georeference is not None and found is not picture:
+        lost = "without its georeference, which is that of all of it at its own size"
+        if work.strict:
+            raise ImageError(f"{source}: {lost}")
+        work.warn(source, lost)
     if work.frame.distorts(height, width):
         work.warn(source, f"its proportions change, {new_width}x{new_height} pixels are asked")
     return found

@@ -44,6 +44,7 @@ from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.drawn import is_drawn
+from imgcodec.pictures.geo import georeference
 from imgcodec.pictures.picture import Canvas, Picture, alpha_of, as_seen
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES, find, needed, newest
@@ -341,7 +342,8 @@ class Codec:
         if file.header.channels == 1:
             pixels = np.ascontiguousarray(pixels[..., 0])
         alpha = alpha_of(file.chunks, file.header.height, file.header.width)
-        return Picture(pixels, alpha, Metadata.of(file.chunks))
+        place = dict(file.chunks).get(georeference.CHUNK)
+        return Picture(pixels, alpha, Metadata.of(file.chunks), georeference=place)
 
     def inspect(self, data: bytes | mmap) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return levels, and bits that the range coder spends, of each place of 8x8 pixels.

@@ -1,6 +1,5 @@
 """Which part of a picture is coded, and at which size."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +48,7 @@ class Frame(NamedTuple):
         return new_height, new_width
 
     def applied(self, picture: Picture) -> Picture:
-        """Return the part at its size, resampled by Pillow's Lanczos filter.
+        """Return the part at its size, resampled by Pillow's Lanczos filter; its place is lost.
 
         Raises:
             ImageError: see `shape`.
@@ -79,7 +78,7 @@ class Frame(NamedTuple):
             return picture
         part = self.crop or (0, 0, picture.shape[1], picture.shape[0])
         metadata = picture.metadata.framed(part, height, width)
-        return replace(picture, pixels=pixels, alpha=alpha, metadata=metadata, unrounded=None)
+        return Picture(pixels, alpha, metadata, picture.notes)
 
     def distorts(self, height: int, width: int) -> bool:
         """Whether the proportions change, by more than whole pixels need."""

@@ -12,6 +12,7 @@ from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, HalfArray, as_array, check_samples
+from imgcodec.pictures.geo import georeference
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.pillow_guard import refusing
 
@@ -28,6 +29,7 @@ class Picture:
     notes: tuple[str, ...] = ()  # what was lost on the way here, to be told
     # the pixels before they were rounded, where they are known: what is encoded, in their place
     unrounded: HalfArray | None = None
+    georeference: bytes | None = None  # data of the chunk `geoR`, see docs/format.md
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,6 +57,8 @@ class Picture:
             raise ImageError("unrounded has samples that are nan or inf")
         if not isinstance(self.metadata, Metadata):
             raise ImageError(f"metadata are {type(self.metadata).__name__}, wanted a Metadata")
+        if self.georeference is not None and not isinstance(self.georeference, bytes):
+            raise ImageError(f"georeference is {type(self.georeference).__name__}, wanted bytes")
 
     def flattened(self, colour: tuple[int, int, int] | None) -> "Picture":
         """Return it without alpha: laid over a colour, or as if all were opaque."""
@@ -70,6 +74,8 @@ class Picture:
     def chunks(self) -> list[Chunk]:
         """Return as chunks of a file what is not pixels."""
         found = self.metadata.chunks()
+        if self.georeference is not None:
+            found.insert(0, (georeference.CHUNK, self.georeference))
         if self.alpha is not None:
             png = io.BytesIO()
             Image.fromarray(self.alpha).save(png, "PNG", optimize=True)

@@ -16,6 +16,7 @@ from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
 from imgcodec.pictures.arrays import ByteArray, HalfArray, Samples
+from imgcodec.pictures.geo.beside import Place, place_of_picture
 from imgcodec.pictures.geo.georeference import lost_without_rasterio
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import Shape, shape_told
@@ -68,7 +69,7 @@ def read_picture(
         try:
             # By name, Pillow 13 maps grey TIFFs to memory and scrambles those turned by 90 degrees
             with refusing(), open(path, "rb") as file, _open(file, max_pixels) as picture:
-                return _picture(picture, strict, max_pixels, kinds, decoded=decoded)
+                return _picture(picture, strict, max_pixels, kinds, decoded=decoded, path=path)
         except AicError as error:
             raise ImageError(f"{path}: {error}") from error
 
@@ -185,6 +186,7 @@ def _picture(
     kinds: Collection[str] = KINDS,
     given: Mapping[str, Any] = MappingProxyType({}),
     decoded: ByteArray | HalfArray | None = None,
+    path: Path | None = None,
 ) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
     _check_size(*picture.size, max_pixels)
@@ -224,19 +226,26 @@ def _picture(
     notes += lost if set(kinds) >= set(KINDS) else ()
     if strict and notes:
         raise ImageError(notes[0])
-    if place := lost_without_rasterio(getattr(picture, "tag_v2", {})):
-        notes += (place,)
+    turn = None if turned is not None else _TURNS.get(metadata.orientation)
+    place = Place(lost=lost_without_rasterio(getattr(picture, "tag_v2", {})))
+    if path is not None and place.lost is None:
+        is_turned = turned in _TURNS or turn is not None
+        place = place_of_picture(
+            path, picture.format or "", (picture.height, picture.width), is_turned
+        )
+    notes += () if place.lost is None else (place.lost,)
     pixels, alpha = found.pixels, found.alpha
     height, width = pixels.shape[:2]
     size = (width, height) if turned in range(5, 9) else (height, width)
     unrounded: HalfArray | None = None
     if decoded is not None and decoded.dtype == np.float16:
         unrounded = decoded.astype(np.float16, copy=False)
-    if turned is None and (turn := _TURNS.get(metadata.orientation)) is not None:
+    if turn is not None:
         pixels = _turned(pixels, turn)
         alpha = None if alpha is None else _turned(alpha, turn)
         unrounded = None if unrounded is None else _turned(unrounded, turn)
-    return Picture(pixels, alpha, metadata.upright(turned, size), notes, unrounded)
+    upright = metadata.upright(turned, size)
+    return Picture(pixels, alpha, upright, notes, unrounded, place.georeference)
 
 
 def _num_frames(picture: Image.Image) -> int:

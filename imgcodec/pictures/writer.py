@@ -88,14 +88,16 @@ def holds_alpha(path: str | os.PathLike[str]) -> bool:
     return _format(path) in _WITH_ALPHA
 
 
-def left_out(path: str | os.PathLike[str], metadata: Metadata) -> list[str]:
-    """Name the kinds of metadata that a file of this suffix cannot have, and why."""
+def left_out(
+    path: str | os.PathLike[str], metadata: Metadata, georeference: bytes | None = None
+) -> list[str]:
+    """Name what `write_image` cannot put into a file of this suffix, and why."""
     found = {kind: kind + why for kind, why in _refused(_format(path), metadata)}
     if _format(path) == "TIFF" and metadata.exif is not None and "exif" not in found:
         if tags := lost_tags(metadata.exif):
             found["exif"] = f"EXIF's tags {' '.join(map(str, tags[:_MOST_TAGS]))}"
             found["exif"] += " and others" * (len(tags) > _MOST_TAGS)
-    return list(found.values())
+    return [*found.values(), *["georeference"] * (georeference is not None)]
 
 
 @stage("write")

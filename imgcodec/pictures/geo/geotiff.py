@@ -2,24 +2,22 @@
 
 import base64
 import os
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.files import read_bytes, reason, replacing
+from imgcodec.files import read_bytes, replacing
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.geo.dataset import name_for_gdal, open_dataset
 from imgcodec.pictures.geo.georeference import chunk_of, place_of
 from imgcodec.pictures.geo.raster import Raster, has_mask, line_of, telling
 from imgcodec.pictures.modes import composed
-from imgcodec.pictures.pillow_guard import PROCESS_LOCK
 from imgcodec.pictures.writer import REST, TakeRows, check_target, drop_rests, rests
 from imgcodec.runtime.stopwatch import stage
 
@@ -51,10 +49,10 @@ def open_raster(path: str | os.PathLike[str]) -> Raster | None:
     except (OSError, ImportError):
         return None
     links = ExitStack()
-    named = _named(path, links)
+    named = name_for_gdal(path, links)
     try:
         with rasterio.Env():  # which keeps GDAL from talking to the user
-            dataset = links.enter_context(_open(named, driver="GTiff"))
+            dataset = links.enter_context(open_dataset(named, driver="GTiff"))
     except rasterio.errors.RasterioError:
         links.close()
         return None  # `reader.read_picture` says what is wrong with it
@@ -129,11 +127,11 @@ def writing(
         replacing(path, force) as temporary,
         ExitStack() as links,
     ):
-        named = _named(temporary, links)
+        named = name_for_gdal(temporary, links)
         try:
             with (
                 rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, **options),
-                _open(named, "w", **profile, **place) as dataset,
+                open_dataset(named, "w", **profile, **place) as dataset,
             ):
                 dataset.update_tags(**tags)
 
@@ -204,53 +202,6 @@ def _profile(height: int, width: int, channels: int, transparent: bool) -> dict[
     return profile
 
 
-def _named(path: Path, links: ExitStack) -> Path:
-    """Return a name of a file that GDAL can have: in UTF-8, and no word of its own.
-
-    Elsewhere, links in a temporary folder: to the file's folder, or to the file and those beside
-    it that belong to it, like b.tif.aux.xml, b.tfw and b_RPC.TXT to b.tif.
-
-    Args:
-        path: of the file.
-        links: what removes the links.
-
-    Raises:
-        AicError: there is no such name.
-    """
-    path = path.absolute()  # `link/..` stays what it is
-    if _is_utf8(str(path)):
-        return path
-    try:
-        if not _is_utf8(gettempdir()):
-            raise AicError(f"{path}: its name is not UTF-8, nor is that of {gettempdir()}")
-        folder = Path(links.enter_context(TemporaryDirectory(prefix="aic-")))
-        if _is_utf8(path.name):
-            (folder / "of").symlink_to(path.parent)
-            return folder / "of" / path.name
-        for name in os.listdir(path.parent):
-            rest = name.removeprefix(path.stem)
-            if len(rest) < len(name) and rest[:1] in (".", "_") and _is_utf8(rest):
-                (folder / f"of{rest}").symlink_to(path.parent / name)
-        return folder / f"of{path.suffix}"
-    except OSError as error:
-        raise AicError(
-            f"{path}: its name is not UTF-8, and has no link: {reason(error)}"
-        ) from error
-
-
-def _is_utf8(name: str) -> bool:
-    return not any("\udc80" <= letter <= "\udcff" for letter in name)
-
-
-def _open(path: Path, mode: str = "r", **words: Any) -> Any:
-    """Open a dataset, without the warning that it has no georeference."""
-    import rasterio
-
-    with PROCESS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        return rasterio.open(path, mode, **words)
-
-
 def _check_whole(written: Path, path: str | os.PathLike[str], place: Mapping[str, Any]) -> None:
     """Refuse a written file that lacks blocks, or its place, as `place_of` has it.
 
@@ -260,7 +211,7 @@ def _check_whole(written: Path, path: str | os.PathLike[str], place: Mapping[str
 
     cut = AicError(f"{path}: not all of it was written, the disk may be full")
     try:
-        found = _open(written)
+        found = open_dataset(written)
     except rasterio.errors.RasterioError as error:
         raise cut from error
     with found as dataset:

@@ -11,6 +11,10 @@ UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     b"JpgTiffExif->JP2": "exif",
 }
+_PLACES = {  # of JPEG 2000: a small GeoTIFF, and a world file
+    bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03"),
+    bytes.fromhex("96a9f1f1dc98402da7aed68e34451809"),
+}
 BMP_HEADER = 14  # bytes before it
 _RESOURCES = {1058: "exif", 1060: "xmp"}  # of Photoshop
 _RESOLUTION = 1005  # across and down, dots an inch in 1/65536; how it is shown stands between
@@ -95,3 +99,14 @@ def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, i
             return
         yield kind, first, last
         start = last
+
+
+def tells_place(file: IO[bytes], kind: bytes, first: int) -> bool:
+    """Whether a box, whose data start there, says where the picture lies on Earth."""
+    file.seek(first)
+    return file.read(16) in _PLACES if kind == b"uuid" else kind == b"asoc" and _is_gml(file)
+
+
+def _is_gml(file: IO[bytes]) -> bool:
+    """Whether a box of boxes begins with the name of those in GML."""
+    return file.read(12)[4:] == b"lbl gml."

@@ -11,7 +11,7 @@ from typing import IO, Any
 from PIL import Image
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK
 
-from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes
+from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes, tells_place
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {
@@ -160,7 +160,7 @@ def _boxes(info: dict[Any, Any], names: dict[bytes, str], file: IO[bytes]) -> It
                 yield f"compressed {packed.upper() or 'boxes'} of JPEG XL"
         elif kind == b"jhgm":
             yield "the gain map of a brighter picture (HDR)"
-        elif not name:
+        elif not name and not tells_place(file, kind, start):
             yield from _chunk(kind, told, "box")
         num[name] += 1
     if 0 < len(found) < MOST_BOXES:

@@ -410,14 +410,14 @@ def test_nothing_is_left_of_a_picture_that_ends_early(tmp_path):
 
 def test_a_file_that_a_full_disk_cut_is_refused(tmp_path, monkeypatch):
     """As it closes, GDAL keeps that to itself."""
-    opened = geotiff._open
+    opened = geotiff.open_dataset
 
     def cut(path, mode="r", **words):
         if mode == "r":  # the file is written, and looked at
             os.truncate(path, path.stat().st_size - 5000)
         return opened(path, mode, **words)
 
-    monkeypatch.setattr(geotiff, "_open", cut)
+    monkeypatch.setattr(geotiff, "open_dataset", cut)
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     with pytest.raises(AicError, match=r"a\.tif: .*disk"):
         with geotiff.writing(tmp_path / "a.tif", 300, 300, 3, None) as take:
