@@ -738,6 +738,12 @@ def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
     assert not (tmp_path / "b.aic").exists()
 
 
+@pytest.mark.parametrize("words", ["0,0,8", "-1,0,8,8", "0,0,8,8:nan", "0,0,8,8:-1", "0.5,0,8,8"])
+def test_a_box_that_is_none_is_not_looked_for_as_a_file(aic, photo, tmp_path, words):
+    result = aic("encode", photo, tmp_path / "a.aic", "--roi", words)
+    assert_usage(result, "is neither X,Y,W,H in pixels, or that and :WEIGHT, nor a file")
+
+
 @pytest.fixture
 def glass(tmp_path):
     """A transparent picture with EXIF."""
