@@ -8,6 +8,7 @@ import click
 from imgcodec import files, releases
 from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ, WEIGHTS
+from imgcodec.cli.streams import check_stdout
 
 
 @click.command()
@@ -16,6 +17,7 @@ from imgcodec.cli.options import READ, WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(source: Path, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
+    check_stdout()
     from imgcodec.format import container, packed
     from imgcodec.format.joined import Joined
 
