@@ -11,19 +11,20 @@ from imgcodec.files import reason
 from imgcodec.runtime.forks import Lock
 
 PROCESS_LOCK = Lock()  # Pillow's limits and warning filters are the process's
+_MOST_TEXT = 2**24  # bytes: a JPEG file may have a colour profile of nearly as many
 
 
 @contextmanager
 def unlimited() -> Iterator[None]:
     """Put Pillow's limit of pixels out of force, ours is checked; and its warnings.
 
-    And that of 1 MiB a text or profile of PNG: their sum stays limited.
+    And raise that of texts and profiles of PNG, 1 MiB each.
     """
     with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata that nobody reads here
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         text = PngImagePlugin.MAX_TEXT_CHUNK
-        PngImagePlugin.MAX_TEXT_CHUNK = max(text, PngImagePlugin.MAX_TEXT_MEMORY)
+        PngImagePlugin.MAX_TEXT_CHUNK = max(text, _MOST_TEXT)
         try:
             yield
         finally:
