@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,8 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
             place = str(value)
         if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):
             return RoiWords(None, tuple(map(int, place.split(","))), weight)
+        if "," in place and not os.path.lexists(place):
+            self.fail(f"{value!r} is neither X,Y,W,H in pixels, or that and :WEIGHT, nor a file.")
         return RoiWords(READ_AGAIN.convert(place, param, ctx), None, weight)
 
 

@@ -18,6 +18,7 @@ from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.container import MAX_PIXELS, MAX_U, check_pixels
+from imgcodec.format.joined import Joined
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, find, id_of, newest
 from imgcodec.runtime.light import import_torch
 from imgcodec.runtime.lockstep import Member
@@ -109,6 +110,7 @@ class Encoding:
         try:
             file = container.File(files.stored(target))
             file.check_length()
+            Joined.of(file.chunks)
         except FormatError as error:
             raise AicError(f"{target}: exists ({error}), and is kept without --force") from error
         made = file.header.height, file.header.width

@@ -8,6 +8,7 @@ import click
 from imgcodec import files, releases
 from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ, WEIGHTS
+from imgcodec.cli.streams import check_stdout
 
 
 @click.command()
@@ -16,12 +17,15 @@ from imgcodec.cli.options import READ, WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(source: Path, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic and show what it says about itself."""
+    check_stdout()
     from imgcodec.format import container, packed
     from imgcodec.format.joined import Joined
 
     with naming(source, source):
         data = files.read_bytes(source)
         facts = packed.info(data) if packed.is_packed(data) else container.info(data)
+        pixels = facts["method"] == container.LOSSLESS
+        joined = Joined.of(container.File(data).chunks) if pixels else None
     model_id = bytes.fromhex(facts["model_id"])
     release = releases.find(model_id)
     if weights is not None and releases.id_of(files.read_bytes(weights)) == model_id:
@@ -30,8 +34,6 @@ def info(source: Path, weights: Path | None, as_json: bool) -> None:
         facts |= {"weights": str(release), "tune": release.tune}
     else:
         facts |= {"weights": None, "tune": None}
-    pixels = facts["method"] == container.LOSSLESS
-    joined = Joined.of(container.File(data).chunks) if pixels else None
     if joined is not None:
         facts |= {"colours": joined.colours, "u": joined.u / container.MAX_U}
     if "u" in facts and (joined is not None or not pixels):

@@ -21,6 +21,12 @@ def is_stream(source: str) -> bool:
     return source == PIPE or (os.path.exists(source) and not os.path.isfile(source))
 
 
+def check_stdout() -> None:
+    """Refuse to work for a closed stdout."""
+    if sys.stdout is None:
+        raise AicError("stdout: is closed")
+
+
 @contextmanager
 def as_files(
     source: str, target: str, suffix: str, force: bool
@@ -32,8 +38,8 @@ def as_files(
     if not is_stream(source) and target != PIPE:
         yield Task(Path(source), Path(target), force), lambda text: text
         return
-    if target == PIPE and sys.stdout is None:
-        raise AicError("stdout: is closed")
+    if target == PIPE:
+        check_stdout()
     try:
         temporary = tempfile.TemporaryDirectory(prefix="aic-")
     except OSError as error:

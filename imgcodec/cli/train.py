@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,10 +214,31 @@ def train(
     sizes = {tune: replace(own, metric=METRIC_OF_TUNE[tune]) for tune in tunes}
     if len(sizes) == 1:
         sizes = {".": ModelConfig.paper() if config == "paper" else sizes[tunes[0]]}
-    for path in run(
-        data, out, resume=resume, start=start, device=device, configs=sizes, **settings
-    ):
+    with _bar() as told:
+        written = run(
+            data, out, resume=resume, start=start, device=device, configs=sizes, told=told,
+            **settings,
+        )  # fmt: skip
+    for path in written:
         click.echo(path)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[float, int], None]]:
+    """Yield what shows on a terminal how much of a run is done, and after how many steps."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=1.0,
+        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        disable=sys.stderr is None or not sys.stderr.isatty(),
+    ) as bar:
+
+        def told(share: float, step: int) -> None:
+            bar.set_postfix_str(f"{step} steps", refresh=False)
+            bar.update(min(share, 1.0) - bar.n)
+
+        yield told
 
 
 def _check_run(folder: Path, resume: Path | None, start: Path | None, force: bool) -> None:

@@ -115,20 +115,22 @@ class RawDecoder:
 
     def __init__(self, data: bytes) -> None:
         """Start at the beginning of a stream."""
-        self._bits = np.unpackbits(np.frombuffer(data, np.uint8)).astype(np.int32)
-        self._position = 0
+        self._bytes = np.frombuffer(data, np.uint8)
+        self._position = 0  # in bits
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
         """Return the stored bits; FormatError where there are too few."""
         start, self._position = self._position, self._position + p.size
-        if self._position > self._bits.size:
+        if self._position > 8 * self._bytes.size:
             raise FormatError("the stream of bits ends too early")
-        return self._bits[start : self._position]
+        first, skipped = divmod(start, 8)
+        found = np.unpackbits(self._bytes[first : -(-self._position // 8)])
+        return found[skipped : skipped + p.size].astype(np.int32)
 
     def finish(self) -> None:
         """Raise FormatError unless only padding is left."""
-        rest = self._bits[self._position :]
-        if rest.size >= 8 or rest.any():
+        num_left = 8 * self._bytes.size - self._position
+        if num_left >= 8 or np.unpackbits(self._bytes[-1:])[8 - num_left :].any():
             raise FormatError("the stream of bits goes on after its end")
 
 

@@ -59,6 +59,13 @@ def is_packed(data: bytes | mmap) -> bool:
     return len(data) >= 6 and data[:4] == MAGIC and data[5] == PACKED
 
 
+def kind_of(data: bytes) -> str | None:
+    """Return in words what kind of .aic file begins with these bytes, None: it is none."""
+    if is_packed(data):
+        return "a packed JPEG file, which `aic unpack` gives back as it was"
+    return "an .aic file, which `aic decode` decodes" if data.startswith(MAGIC) else None
+
+
 def pack(header: Header, frame: bytes, slices: Sequence[bytes]) -> bytes:
     """Return the file of these parts; `FormatError` for what `unpack` would refuse."""
     if not 1 <= len(slices) <= MAX_SLICES:

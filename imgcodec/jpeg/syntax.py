@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.errors import ImageError
+from imgcodec.format import packed
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.jpeg.huffman import Table
 
@@ -148,7 +149,7 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
         ImageError: it is damaged, or of a kind that is not read.
     """
     if data[:2] != b"\xff\xd8":
-        raise ImageError("not a JPEG file")
+        raise ImageError(packed.kind_of(data[:16]) or "not a JPEG file")
     state = _Reader()
     scans: list[Scan] = []
     skeleton: list[bytes] = []

@@ -4,25 +4,32 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.files import reason
 from imgcodec.runtime.forks import Lock
 
-PROCESS_LOCK = Lock()  # Pillow's pixel limit and warning filters are the process's
+PROCESS_LOCK = Lock()  # Pillow's limits and warning filters are the process's
+_MOST_TEXT = 2**24  # bytes: a JPEG file may have a colour profile of nearly as many
 
 
 @contextmanager
 def unlimited() -> Iterator[None]:
-    """Put Pillow's limit of pixels out of force, ours is checked; and its warnings."""
+    """Put Pillow's limit of pixels out of force, ours is checked; and its warnings.
+
+    And raise that of texts and profiles of PNG, 1 MiB each.
+    """
     with PROCESS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata that nobody reads here
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        text = PngImagePlugin.MAX_TEXT_CHUNK
+        PngImagePlugin.MAX_TEXT_CHUNK = max(text, _MOST_TEXT)
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+            PngImagePlugin.MAX_TEXT_CHUNK = text
 
 
 @contextmanager

@@ -43,6 +43,8 @@ class Roi:
         Raises:
             AicError: it does not lie in the picture, or the weight is out of range.
         """
+        if not (inner.left < inner.right and inner.top < inner.bottom):
+            raise AicError("the region of interest has no pixels")
         if not (
             0 <= inner.left < inner.right <= width and 0 <= inner.top < inner.bottom <= height
         ):

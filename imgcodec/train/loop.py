@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -47,6 +47,7 @@ def train(
     pages: float = PAGES,
     half: bool = False,
     only: str | None = None,
+    told: Callable[[float, int], None] | None = None,
 ) -> list[Path]:
     """Train models side by side, on the same patches, and return their last checkpoints.
 
@@ -81,6 +82,8 @@ def train(
         only: what learns: "contexts" for the context models alone. The transforms stay as they
             are, and with them what a decoder makes of latents. None for everything. A resumed
             run keeps its own.
+        told: is called with the share of the run that is done and the number of steps, at its
+            start and after each step.
 
     Raises:
         AicError: sizes that do not fit each other, a checkpoint that cannot be gone on from, or
@@ -143,6 +146,8 @@ def train(
             files.remove(run.log)  # of another run
     ends = schedule.ends(fresh, final_crop is not None)
     quickest = math.inf
+    if told is not None:
+        told(share_done(), step)
     while (progress := share_done()) < 1:
         started = time.perf_counter()
         step += 1
@@ -174,4 +179,6 @@ def train(
             if seconds:  # all of it counts
                 elapsed += time.perf_counter() - resting
             saved = elapsed
+        if told is not None:
+            told(share_done(), step)
     return [run.target for run in runs]

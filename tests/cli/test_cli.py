@@ -274,6 +274,19 @@ def test_info_in_fewer_colours(aic):
     assert (facts["method"], facts["colours"], facts["quality"]) == (2, 8, 69)
 
 
+def test_a_damaged_count_of_colours_is_told_of_its_file(aic, photo, tmp_path):
+    path = Path(__file__).parents[1] / "golden" / "v1.4" / "lossless.aic"
+    header, tiles, _ = container.unpack(path.read_bytes())
+    coded, out = tmp_path / "a.aic", tmp_path / "out"
+    coded.write_bytes(container.pack(header, tiles, [(b"coLs", b"123")]))
+    assert_refused(aic("info", coded), f"{coded}: chunk coLs has 3 bytes, not 4")
+    out.mkdir()
+    made = (out / photo.name).with_suffix(".aic")
+    coded.rename(made)
+    told = f"{made}: exists (chunk coLs has 3 bytes, not 4), and is kept without --force"
+    assert told in aic("encode", photo, out).stderr
+
+
 def test_settings_in_fewer_colours():
     path = Path(__file__).parents[1] / "golden" / "v1.5" / "few-colours.aic"
     file = container.File(path.read_bytes())
@@ -723,6 +736,12 @@ def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
         result = aic("encode", photo, tmp_path / "b.aic", "--roi", words)
         assert result.exit_code in (1, 2)
     assert not (tmp_path / "b.aic").exists()
+
+
+@pytest.mark.parametrize("words", ["0,0,8", "-1,0,8,8", "0,0,8,8:nan", "0,0,8,8:-1", "0.5,0,8,8"])
+def test_a_box_that_is_none_is_not_looked_for_as_a_file(aic, photo, tmp_path, words):
+    result = aic("encode", photo, tmp_path / "a.aic", "--roi", words)
+    assert_usage(result, "is neither X,Y,W,H in pixels, or that and :WEIGHT, nor a file")
 
 
 @pytest.fixture

@@ -63,6 +63,12 @@ def test_closed_streams_are_refused(aic, photo, tmp_path, monkeypatch):
     assert not target.exists()
 
 
+def test_what_only_tells_something_refuses_a_closed_stdout(coded, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(AicError, match="stdout: is closed"):
+        cli.info.info.callback(coded, None, False)
+
+
 @POSIX
 @pytest.mark.parametrize("command", ["encode", "decode", "info", "trim"])
 def test_pipes_with_names(aic, command, photo, coded, tmp_path):

@@ -1,5 +1,7 @@
 """Bits and integers through the coders: exact words, ideal cost, damage."""
 
+import tracemalloc
+
 import constriction
 import numpy as np
 import pytest
@@ -352,3 +354,17 @@ def test_every_flipped_bit_gives_other_values_or_a_refusal(kind):
             continue
         if kind == "none" or position < 8 * (len(data) - 4):  # the last word may be rounded
             assert found.tolist() != FIXED[0].tolist()
+
+
+def test_bits_as_they_are_take_no_more_memory_than_their_bytes():
+    """A file may claim a tile of any number of them."""
+    data = bytes(2**20)
+    tracemalloc.start()
+    coder = RawDecoder(data)
+    for size in (3, 8, 1, 0, 60):
+        assert coder.code(None, np.empty(size, np.int64)).tolist() == size * [0]
+    with pytest.raises(FormatError, match="goes on after its end"):
+        coder.finish()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < len(data)

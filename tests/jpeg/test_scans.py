@@ -150,6 +150,8 @@ def marked(data, old, new):
     [
         (b"", "not a JPEG file"),
         (b"\x89PNG", "not a JPEG file"),
+        (b"\x89AIC\1\1", "a packed JPEG file, which `aic unpack` gives back"),
+        (b"\x89AIC\1\0", "an .aic file, which `aic decode` decodes"),
         (jpeg()[:2], "no picture"),
         (jpeg()[:100], "segment is cut"),
         (marked(jpeg(), 0xC0, 0xC9), "arithmetic coding"),

@@ -31,6 +31,18 @@ def exif_of(orientation=1, **more):
     return exif.tobytes()
 
 
+def test_large_profiles_and_texts_of_png_are_read(tmp_path):
+    """Pillow by itself refuses the file; decoding writes such profiles."""
+    profile = (len(SRGB) + 2**21).to_bytes(4, "big") + SRGB[4:] + bytes(2**21)
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", XMP.decode() + 2**21 * " ", zip=True)
+    Image.fromarray(EIGHT).save(tmp_path / "a.png", icc_profile=profile, pnginfo=texts)
+    found = read_picture(tmp_path / "a.png")
+    assert found.notes == ()
+    assert found.metadata.icc == profile
+    assert found.metadata.xmp.rstrip() == XMP
+
+
 def raw(name, data):
     """A text as ImageMagick writes it."""
     digits = data.hex()

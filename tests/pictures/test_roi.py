@@ -97,7 +97,13 @@ def test_pictures_of_another_size(textured, size):
             roi.psnrs(*pair)
 
 
-@pytest.mark.parametrize("inner", [Box(0, 0, 65, 8), Box(-8, 0, 8, 8), Box(8, 8, 8, 16)])
+@pytest.mark.parametrize("inner", [Box(8, 8, 8, 16), Box(8, 8, 16, 8)])
+def test_boxes_without_pixels(inner):
+    with pytest.raises(AicError, match="has no pixels"):
+        Roi.box(64, 64, inner)
+
+
+@pytest.mark.parametrize("inner", [Box(0, 0, 65, 8), Box(-8, 0, 8, 8), Box(64, 8, 72, 16)])
 def test_boxes_that_leave_the_picture(inner):
     with pytest.raises(AicError, match="leaves the picture, 64x64 pixels"):
         Roi.box(64, 64, inner)

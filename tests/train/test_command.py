@@ -1,7 +1,9 @@
 """`aic train`: what it refuses before it works, and what it leaves."""
 
+import io
 import re
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -50,6 +52,23 @@ def test_a_tune_given_twice_counts_once(aic, runs, tmp_path):
     (tmp_path / "run" / "last.pt").write_bytes(b"weeks of work")
     assert_refused(aic(*twice), "run/last.pt: exists, is of another run")
     assert len(runs) == 1
+
+
+def test_a_terminal_shows_how_far_a_run_is(runs, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with cli.train._bar() as told:
+        told(0.5, 700)
+        told(1.2, 1400)
+    assert "100%" in sys.stderr.getvalue()
+    assert "1400 steps" in sys.stderr.getvalue()
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with cli.train._bar() as told:
+        told(0.5, 700)
+    assert sys.stderr.getvalue() == ""
 
 
 @pytest.mark.parametrize("name", ["last.pt", "log.jsonl", "curves.png"])

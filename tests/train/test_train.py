@@ -555,6 +555,15 @@ def equal(a, b, prefixes=("",)):
     return all(torch.equal(a[name], b[name]) for name in names)
 
 
+def test_a_run_tells_how_far_it_is(pictures, tmp_path, clock):
+    told = []
+    short(pictures, tmp_path / "run", told=lambda share, step: told.append((share, step)))
+    shares, steps = zip(*told, strict=True)
+    assert steps == tuple(range(len(steps)))
+    assert shares == tuple(sorted(shares))
+    assert (shares[0], shares[-1] >= 1) == (0, True)
+
+
 @pytest.fixture
 def watch(monkeypatch):
     """Record what every training step works with."""

@@ -75,17 +75,23 @@ def place_of(
         tags = {"AREA_OR_POINT": "Point"} if facts.get("area_or_point") == "Point" else {}
         options: dict[str, str] = {}
         if "gcps" in facts:
+            if "transform" in facts:
+                raise ValueError("a transform beside control points")
+            place.setdefault("crs", CRS())  # rasterio writes no points without one
             half = 0.0
             if tags:  # reading adds half a pixel, and writing should take it away but adds another
                 half, options["GTIFF_POINT_GEO_IGNORE"] = 0.5, "TRUE"
             place["gcps"] = [
                 GroundControlPoint(row - top - half, column - left - half, x, y, z)
-                for row, column, x, y, z in facts["gcps"]
+                for row, column, x, y, z in (map(float, point) for point in facts["gcps"])
             ]
         elif "transform" in facts or "rpcs" not in facts:
             a, b, c, d, e, f = map(float, facts["transform"])
             place["transform"] = Affine(a, b, a * left + b * top + c, d, e, d * left + e * top + f)
-    except (ValueError, TypeError, KeyError, RecursionError, AttributeError, RasterioError) as bad:
+    except (
+        ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AttributeError,
+        RasterioError,
+    ) as bad:  # fmt: skip
         raise FormatError(
             f"chunk geoR cannot be read: {' '.join(str(bad).split())[:200]}"
         ) from bad

@@ -5,7 +5,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from imgcodec.format import container, packed
+from imgcodec.format import packed
 from imgcodec.pictures.headers.tiff_tags import directories
 from imgcodec.pictures.pillow_guard import reason_of
 
@@ -17,10 +17,8 @@ def unknown(file: IO[bytes]) -> str:
     """Return one line on a file that Pillow cannot open."""
     file.seek(0)
     start = file.read(16)
-    if packed.is_packed(start):
-        return "a packed JPEG file, which `aic unpack` gives back as it was"
-    if start.startswith(container.MAGIC):
-        return "an .aic file, which `aic decode` decodes"
+    if (kind := packed.kind_of(start)) is not None:
+        return kind
     for name in _MARKED:
         opens, accepts = Image.OPEN.get(name, (None, None))
         if opens is None or accepts is None or accepts(start) is not True:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import IO, Any
 
-from PIL import Image
-from PIL.PngImagePlugin import MAX_TEXT_CHUNK
+from PIL import Image, PngImagePlugin
 
 from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes, tells_place
 
@@ -107,7 +106,7 @@ def _is_read(text: bytes) -> bool:
     try:
         if packed != b"\0":
             stream = zlib.decompressobj()
-            words[-1] = stream.decompress(words[-1], MAX_TEXT_CHUNK)
+            words[-1] = stream.decompress(words[-1], PngImagePlugin.MAX_TEXT_CHUNK)
             if method != b"\0" or not stream.eof:
                 return False
         if name != _XMP_KEYWORD:  # that is kept as it is

@@ -134,6 +134,18 @@ def test_control_points_come_back(tmp_path):
     ]  # fmt: skip
 
 
+def test_control_points_need_no_reference_system(aic, tmp_path):
+    from rasterio.control import GroundControlPoint
+
+    points = [(0, 0, 7, 50, 1), (0, 8, 8, 50, 0), (8, 0, 7, 49, 0)]
+    source, file, back = (tmp_path / name for name in ("a.tif", "a.aic", "b.tif"))
+    found = [GroundControlPoint(*point) for point in points]
+    write(source, np.zeros((9, 9), np.uint8), gcps=found, transform=None, crs=rasterio.crs.CRS())
+    assert aic("encode", source, file).exit_code == 0
+    assert aic("decode", file, back).exit_code == 0
+    assert points_of(back) == (points, None)
+
+
 def points_of(path):
     with rasterio.open(path) as dataset:
         points, system = dataset.gcps
@@ -380,8 +392,12 @@ def test_rows_of_any_height_make_the_picture(tmp_path, channels):
         b'{"transform": ["a", 0, 0, 0, 1, 0]}', b"[" * 5000, b'{"rpcs": 7}', b'{"rpcs": {}}',
         b'{"rpcs": {"line_off": 1, "samp_off": 1, "line_num_coeff": [1]}}',
         b'{"rpcs": {"line_off": 1, "samp_off": 1, "more": 1}}',
+        b'{"transform": [1%s, 0, 0, 0, 1, 0]}' % (b"0" * 400),
+        b'{"rpcs": {"a": 1%s}}' % (b"0" * 400),
+        b'{"gcps": [[1%s, 2, 3, 4, 5]]}' % (b"0" * 400), b'{"gcps": [[1, 2, 3, 4, null]]}',
+        b'{"gcps": [[1, 2, 3, 4, 5]], "transform": [1, 0, 0, 0, 1, 0]}',
     ],
-    ids=range(15),
+    ids=range(20),
 )  # fmt: skip
 def test_a_georeference_that_is_none_is_refused(tmp_path, data):
     path = tmp_path / "a.tif"
