@@ -48,13 +48,13 @@ def many(tiny_codec, textured):
     return tiny_codec.encode(textured(64 * 9, 64 * 9), quality=70, tile=64)
 
 
-@pytest.mark.parametrize("tile", [64, 192])
+@pytest.mark.parametrize("tile", [64, 128])
 @pytest.mark.parametrize(
     ("kind", "wanted", "close"),
     [("psnr", 30, 0.06), ("ms_ssim", 0.96, 0.001), ("ssimulacra2", 55, 0.5)],
 )
 def test_a_quality_holds_for_the_whole_picture(textured, tile, kind, wanted, close):
-    codec, image = Codec("cpu"), textured(301, 270)
+    codec, image = Codec("cpu"), textured(165, 162)
     data = codec.encode(image, tile=tile, lossless=False, **{kind: wanted})
     assert len(container.unpack(data)[1]) > 3
     assert not data.report.limited
@@ -98,15 +98,15 @@ def listening(codec, data, region):
 
 
 @pytest.mark.parametrize("entropy", container.ENTROPIES)
-@pytest.mark.parametrize("rate", [0.8, 1.2])
+@pytest.mark.parametrize("rate", [0.8, 1.15])
 def test_the_rate_holds_for_the_whole_file(tiny_codec, textured, entropy, rate):
-    data = tiny_codec.encode(textured(328, 392), rate, entropy, tile=192)
+    data = tiny_codec.encode(textured(200, 264), rate, entropy, tile=128)
     report = data.report
     header, tiles, _ = container.unpack(data)
-    assert (header.edge, len(tiles)) == (192, 6)
+    assert (header.edge, len(tiles)) == (128, 6)
     # raw bits grow by jumps: one a place for each latent that is sent from some u on
     assert (0.95 if entropy == "none" else 0.99) * rate <= report.bpp <= rate
-    assert report.bpp == 8 * len(data) / (328 * 392)
+    assert report.bpp == 8 * len(data) / (200 * 264)
 
 
 def test_round_trip_of_many_tiles(tiny_codec, picture, tiled):
@@ -180,7 +180,7 @@ def test_the_shipped_weights_leave_no_seams(tune, monkeypatch, side):
     monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)
     codec = Codec("cpu", tune=tune)
     photograph = read_image(Path(__file__).parents[2] / "docs" / "kodim23.png")
-    data = codec.encode(photograph[:172, 100:292], 0.5, tile=64)
+    data = codec.encode(photograph[:172, 100:292], quality=60, tile=64)
     assert largest_seam(codec, data) <= 1
 
 
