@@ -54,7 +54,7 @@ def many(tiny_codec, textured):
     [("psnr", 30, 0.06), ("ms_ssim", 0.96, 0.001), ("ssimulacra2", 55, 0.5)],
 )
 def test_a_quality_holds_for_the_whole_picture(textured, tile, kind, wanted, close):
-    codec, image = Codec("cpu"), textured(165, 162)
+    codec, image = Codec("cpu"), textured(168, 168)
     data = codec.encode(image, tile=tile, lossless=False, **{kind: wanted})
     assert len(container.unpack(data)[1]) > 3
     assert not data.report.limited
