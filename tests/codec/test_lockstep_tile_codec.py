@@ -62,7 +62,11 @@ def decoding(codec):
 
 @pytest.mark.parametrize(
     ("goal", "numbers"),
-    [({"quality": 40.0}, range(12)), ({"rate": 1.0}, (3, 4, 5, 9)), ({"psnr": 21.0}, (3, 4, 5, 9))],
+    [
+        ({"quality": 40.0}, range(12)),
+        ({"rate": 1.0}, (3, 4, 5, 9)),
+        ({"psnr": 21.0}, (3, 4, 5, 9)),
+    ],
 )
 def test_files_are_those_of_pictures_alone(pictures, tmp_path, tiny_codec, sizes, goal, numbers):
     for i in set(range(12)) - set(numbers):

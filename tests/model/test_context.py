@@ -466,7 +466,8 @@ def case(name):
     config = configs.get(name, ModelConfig())
     model = Model(config)
     context = model.level_context if name == "levels" else model.code_context
-    height, width = {"bits": (12, 28), "saturated": (9, 20)}.get(name, (17, 33))
+    sizes = {"levels": (17, 33), "codes": (17, 33), "bits": (12, 28), "saturated": (9, 20)}
+    height, width = sizes.get(name, (17, 20))
     for key, layer in context.named_modules():
         if not isinstance(layer, IntegerLayer):
             continue
