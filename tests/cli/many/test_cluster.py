@@ -181,7 +181,7 @@ def test_a_scheduler_that_goes_leaves_whole_files(tiny_weights, real, two, album
              "--report", str(report)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        wait_for(out, 10)
+        wait_for(out, 4)  # in the midst of a shard
         doomed.sync(doomed.scheduler.close)
         _, told = process.communicate(timeout=LIMIT_S)
         with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
@@ -192,7 +192,7 @@ def test_a_scheduler_that_goes_leaves_whole_files(tiny_weights, real, two, album
     assert line.endswith(f"; the next --report needs another name, {report} is kept")
     assert report.is_file()
     made = names(out)
-    assert 10 <= len(made) < PICTURES / 2
+    assert 4 <= len(made) < PICTURES / 2
     for name in made:
         assert (out / name).read_bytes() == (alone / "sub" / name).read_bytes()
     result = real(*words, two[0], "--quiet")
