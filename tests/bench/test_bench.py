@@ -1087,10 +1087,11 @@ def test_page_is_not_written_over_what_is_there(tmp_path):
         page.check(tmp_path / "precious", force=True)
 
 
-@pytest.fixture
-def site(tmp_path, tiny_codec):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, tiny_codec):
     """A report on two pictures, jpeg, webp and aic."""
-    folder = tmp_path / "pictures"
+    root = tmp_path_factory.mktemp("report")
+    folder = root / "pictures"
     folder.mkdir()
     for name, shape in (("a.png", (170, 200)), ("</script>.png", (180, 170))):
         name = name.replace("/", "")
@@ -1100,7 +1101,7 @@ def site(tmp_path, tiny_codec):
     rows = list(measure.run(used, folder, further=further))
     found = compare.compare(rows)
     result = report.as_result(rows, used, found, [], report.environment(1, None, 1, 1), RUN)
-    target = tmp_path / "site"
+    target = root / "site"
     page.check(target, force=False)
     paths = measure.find_pictures(folder)
     page.write(target, result, used, paths, [0.8, 2.0], further=further)
@@ -1131,6 +1132,98 @@ def test_page_holds_the_result_and_its_pictures(site):
             for kind in ("bits", "levels"):
                 with Image.open(site / unquote(ours[kind])) as heat:
                     assert heat.size == (-(-view["width"] // 8), -(-view["height"] // 8))
+
+
+def test_page_works_in_a_browser(site, tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium here")
+    words = [
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=3000",
+    ]  # fmt: skip
+    probe = """<script>
+    window.addEventListener("error", event => document.title = event.message);
+    const press = key =>
+      document.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+    press("d"); press("+"); press("+"); press("m");
+    const sheet = document.getElementById("sheet"), edge = document.getElementById("edge");
+    const box = () => sheet.getBoundingClientRect();
+    const off = () => {
+      const knob = document.getElementById("knob").getBoundingClientRect();
+      const middle = (knob.left + knob.right) / 2 - box().left;
+      return Math.abs(middle - box().width * edge.getAttribute("aria-valuenow") / 100);
+    };
+    press("d");
+    const offs = [];
+    for (const share of [0, 0.3, 0.85, 1]) {
+      const clientX = box().left + share * box().width;
+      sheet.dispatchEvent(new PointerEvent("pointerdown", {clientX, buttons: 1, bubbles: true}));
+      offs.push(edge.getAttribute("aria-valuenow"), off() < 1);
+    }
+    document.body.dataset.offs = offs;
+    document.body.dataset.focus = document.activeElement.id;
+    for (const key of ["Home", "PageUp", "PageUp", "ArrowRight", "ArrowLeft"])
+      edge.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+    press("d");
+    document.getElementById("picture").value = 1;
+    document.getElementById("picture").dispatchEvent(new Event("change"));
+    document.body.dataset.without = document.getElementById("sheet").className;
+    document.getElementById("two").value = "aic-eye";
+    document.getElementById("two").dispatchEvent(new Event("change"));
+    press("m");
+    document.body.dataset.bits = document.getElementById("heat").getAttribute("src");
+    press("i");
+    setTimeout(() => {
+      document.body.dataset.wide = document.documentElement.scrollWidth;
+      const told = [...document.querySelectorAll(".hint")];
+      document.body.dataset.hints = told.map(e => e.hidden);
+      document.body.dataset.firstHint = told[0].textContent;
+      document.querySelector(".tall").style.maxHeight = "60px";
+      hints();
+      document.body.dataset.lastHint = told[2].textContent;
+    }, 500);
+    </script></body>"""
+    path = site / "probe.html"
+    path.write_text((site / "index.html").read_text().replace("</body>", probe))
+    done = subprocess.run(
+        [*words, "--window-size=390,800", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    dom = done.stdout
+    assert "<title>aic bench</title>" in dom  # no error
+    assert 'id="difference" type="button" aria-pressed="true"' in dom
+    assert "--cut: 20%" in dom
+    assert re.search(r'<img id="left" [^>]*src="pictures/a\.png\.jpeg\.0\.8\.webp"', dom)
+    assert re.search(r'<img id="right" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.webp"', dom)
+    assert 'data-without="difference"' in dom  # neither of the two codecs has a map
+    assert 'data-bits="pictures/a.png.aic-eye.0.8.bits.png"' in dom
+    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.levels\.png"', dom)
+    assert 'id="bits" type="button" aria-pressed="false"' in dom
+    assert 'id="levels" type="button" aria-pressed="true"' in dom
+    assert 'data-offs="0,true,30,true,85,true,100,true"' in dom  # the knob is where it divides
+    assert 'data-focus="edge"' in dom
+    assert 'aria-valuenow="20"' in dom
+    assert 'data-hints="false,true,false"' in dom  # the table of commands is not shown
+    assert 'data-first-hint="The table scrolls: more columns to the right →"' in dom
+    both = "The table scrolls: more columns to the right →, more rows below ↓"
+    assert f'data-last-hint="{both}"' in dom
+    assert '<p id="outcome">It &amp; that.</p>' in dom
+    assert '<code id="command">aic bench &lt;a&gt;</code>' in dom
+    assert '<p id="machine">2026-11-05 09:30, ' in dom
+    assert re.search(r"<td>jpeg</td><td>quality 5</td><td>\d+</td><td>\d\.\d{4}</td><td>\d", dom)
+    assert len(re.findall(r"<svg ", dom)) == 6  # four metrics, two times
+    assert len(re.findall(r'<ul class="legend">(?:<li>.*?</li>){3}</ul>', dom)) == 6
+    assert re.search(r"<td>webp</td><td>libwebp [^<]+</td><td>-\d", dom)
+    assert re.search(
+        r'id="caption-one">jpeg: [^<]*, MS-SSIM 0[^<]*, SSIMULACRA 2 -?\d[^<]*, CVVDP \d', dom
+    )
+    difference = r"(as many|\d+\.\d % (more|fewer) than jpeg)"
+    assert re.search(rf'id="caption-two">aic-eye: \d+ bytes \({difference}\), PSNR \d', dom)
+    assert "width: 400px; height: 340px" in dom  # twice 200x170
+    wide = int(re.search(r'data-wide="(\d+)"', dom)[1])
+    assert wide <= 500  # a narrow window needs no scrolling sideways (chromium's least is 500)
 
 
 @pytest.mark.parametrize(
@@ -1246,98 +1339,6 @@ def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
     Image.fromarray(255 - textured(64, 64)).save(path)
     assert views() != first
     assert len(made) == 2
-
-
-def test_page_works_in_a_browser(site, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium here")
-    words = [
-        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=3000",
-    ]  # fmt: skip
-    probe = """<script>
-    window.addEventListener("error", event => document.title = event.message);
-    const press = key =>
-      document.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
-    press("d"); press("+"); press("+"); press("m");
-    const sheet = document.getElementById("sheet"), edge = document.getElementById("edge");
-    const box = () => sheet.getBoundingClientRect();
-    const off = () => {
-      const knob = document.getElementById("knob").getBoundingClientRect();
-      const middle = (knob.left + knob.right) / 2 - box().left;
-      return Math.abs(middle - box().width * edge.getAttribute("aria-valuenow") / 100);
-    };
-    press("d");
-    const offs = [];
-    for (const share of [0, 0.3, 0.85, 1]) {
-      const clientX = box().left + share * box().width;
-      sheet.dispatchEvent(new PointerEvent("pointerdown", {clientX, buttons: 1, bubbles: true}));
-      offs.push(edge.getAttribute("aria-valuenow"), off() < 1);
-    }
-    document.body.dataset.offs = offs;
-    document.body.dataset.focus = document.activeElement.id;
-    for (const key of ["Home", "PageUp", "PageUp", "ArrowRight", "ArrowLeft"])
-      edge.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
-    press("d");
-    document.getElementById("picture").value = 1;
-    document.getElementById("picture").dispatchEvent(new Event("change"));
-    document.body.dataset.without = document.getElementById("sheet").className;
-    document.getElementById("two").value = "aic-eye";
-    document.getElementById("two").dispatchEvent(new Event("change"));
-    press("m");
-    document.body.dataset.bits = document.getElementById("heat").getAttribute("src");
-    press("i");
-    setTimeout(() => {
-      document.body.dataset.wide = document.documentElement.scrollWidth;
-      const told = [...document.querySelectorAll(".hint")];
-      document.body.dataset.hints = told.map(e => e.hidden);
-      document.body.dataset.firstHint = told[0].textContent;
-      document.querySelector(".tall").style.maxHeight = "60px";
-      hints();
-      document.body.dataset.lastHint = told[2].textContent;
-    }, 500);
-    </script></body>"""
-    path = site / "index.html"
-    path.write_text(path.read_text().replace("</body>", probe))
-    done = subprocess.run(
-        [*words, "--window-size=390,800", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    dom = done.stdout
-    assert "<title>aic bench</title>" in dom  # no error
-    assert 'id="difference" type="button" aria-pressed="true"' in dom
-    assert "--cut: 20%" in dom
-    assert re.search(r'<img id="left" [^>]*src="pictures/a\.png\.jpeg\.0\.8\.webp"', dom)
-    assert re.search(r'<img id="right" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.webp"', dom)
-    assert 'data-without="difference"' in dom  # neither of the two codecs has a map
-    assert 'data-bits="pictures/a.png.aic-eye.0.8.bits.png"' in dom
-    assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.levels\.png"', dom)
-    assert 'id="bits" type="button" aria-pressed="false"' in dom
-    assert 'id="levels" type="button" aria-pressed="true"' in dom
-    assert 'data-offs="0,true,30,true,85,true,100,true"' in dom  # the knob is where it divides
-    assert 'data-focus="edge"' in dom
-    assert 'aria-valuenow="20"' in dom
-    assert 'data-hints="false,true,false"' in dom  # the table of commands is not shown
-    assert 'data-first-hint="The table scrolls: more columns to the right →"' in dom
-    both = "The table scrolls: more columns to the right →, more rows below ↓"
-    assert f'data-last-hint="{both}"' in dom
-    assert '<p id="outcome">It &amp; that.</p>' in dom
-    assert '<code id="command">aic bench &lt;a&gt;</code>' in dom
-    assert '<p id="machine">2026-11-05 09:30, ' in dom
-    assert re.search(r"<td>jpeg</td><td>quality 5</td><td>\d+</td><td>\d\.\d{4}</td><td>\d", dom)
-    assert len(re.findall(r"<svg ", dom)) == 6  # four metrics, two times
-    assert len(re.findall(r'<ul class="legend">(?:<li>.*?</li>){3}</ul>', dom)) == 6
-    assert re.search(r"<td>webp</td><td>libwebp [^<]+</td><td>-\d", dom)
-    assert re.search(
-        r'id="caption-one">jpeg: [^<]*, MS-SSIM 0[^<]*, SSIMULACRA 2 -?\d[^<]*, CVVDP \d', dom
-    )
-    difference = r"(as many|\d+\.\d % (more|fewer) than jpeg)"
-    assert re.search(rf'id="caption-two">aic-eye: \d+ bytes \({difference}\), PSNR \d', dom)
-    assert "width: 400px; height: 340px" in dom  # twice 200x170
-    wide = int(re.search(r'data-wide="(\d+)"', dom)[1])
-    assert wide <= 500  # a narrow window needs no scrolling sideways (chromium's least is 500)
 
 
 def test_whole_commands_take_turns(folder, monkeypatch):

@@ -44,17 +44,17 @@ def tiled(tiny_codec, picture):
 
 @pytest.fixture(scope="module")
 def many(tiny_codec, textured):
-    """A picture in 9 x 9 tiles."""
-    return tiny_codec.encode(textured(64 * 9, 64 * 9), quality=70, tile=64)
+    """A picture in 7 x 7 tiles."""
+    return tiny_codec.encode(textured(64 * 7, 64 * 7), quality=70, tile=64)
 
 
-@pytest.mark.parametrize("tile", [64, 192])
+@pytest.mark.parametrize("tile", [64, 128])
 @pytest.mark.parametrize(
     ("kind", "wanted", "close"),
     [("psnr", 30, 0.06), ("ms_ssim", 0.96, 0.001), ("ssimulacra2", 55, 0.5)],
 )
 def test_a_quality_holds_for_the_whole_picture(textured, tile, kind, wanted, close):
-    codec, image = Codec("cpu"), textured(301, 270)
+    codec, image = Codec("cpu"), textured(168, 168)
     data = codec.encode(image, tile=tile, lossless=False, **{kind: wanted})
     assert len(container.unpack(data)[1]) > 3
     assert not data.report.limited
@@ -98,15 +98,15 @@ def listening(codec, data, region):
 
 
 @pytest.mark.parametrize("entropy", container.ENTROPIES)
-@pytest.mark.parametrize("rate", [0.8, 1.2])
+@pytest.mark.parametrize("rate", [0.8, 1.15])
 def test_the_rate_holds_for_the_whole_file(tiny_codec, textured, entropy, rate):
-    data = tiny_codec.encode(textured(328, 392), rate, entropy, tile=192)
+    data = tiny_codec.encode(textured(200, 264), rate, entropy, tile=128)
     report = data.report
     header, tiles, _ = container.unpack(data)
-    assert (header.edge, len(tiles)) == (192, 6)
+    assert (header.edge, len(tiles)) == (128, 6)
     # raw bits grow by jumps: one a place for each latent that is sent from some u on
     assert (0.95 if entropy == "none" else 0.99) * rate <= report.bpp <= rate
-    assert report.bpp == 8 * len(data) / (328 * 392)
+    assert report.bpp == 8 * len(data) / (200 * 264)
 
 
 def test_round_trip_of_many_tiles(tiny_codec, picture, tiled):
@@ -132,17 +132,18 @@ def test_grey_in_many_tiles(tiny_codec, picture):
     assert np.abs(found[..., 0].astype(float) - grey).mean() < 20
 
 
-def test_more_effort_for_many_tiles(tiny_codec, picture):
-    errors = []
+def test_more_effort_for_many_tiles(tiny_codec, textured):
+    errors, picture = [], textured(100, 150)
     for effort in (1, 3):
-        data = tiny_codec.encode(picture, 1.0, effort=effort, tile=128)
+        data = tiny_codec.encode(picture, 1.0, effort=effort, tile=64)
         report = data.report
         assert report.bpp <= 1.0
         errors.append(np.mean((tiny_codec.decode(data).astype(float) - picture) ** 2))
     assert errors[1] < errors[0]
 
 
-def test_a_rate_too_low_for_many_tiles(tiny_codec, picture):
+def test_a_rate_too_low_for_many_tiles(tiny_codec, textured):
+    picture = textured(130, 136)
     with pytest.raises(AicError, match=r"^rate 0\.001 is too low .* needs 0\.\d+$") as caught:
         tiny_codec.encode(picture, 0.001, tile=64)
     least = float(str(caught.value).rsplit(maxsplit=1)[1])
@@ -180,7 +181,7 @@ def test_the_shipped_weights_leave_no_seams(tune, monkeypatch, side):
     monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)
     codec = Codec("cpu", tune=tune)
     photograph = read_image(Path(__file__).parents[2] / "docs" / "kodim23.png")
-    data = codec.encode(photograph[:172, 100:292], 0.5, tile=64)
+    data = codec.encode(photograph[:172, 100:292], quality=60, tile=64)
     assert largest_seam(codec, data) <= 1
 
 
@@ -323,11 +324,11 @@ def test_small_tiles_go_together(tiny_codec, picture, monkeypatch):
 @pytest.mark.parametrize("side", [64, 192, 1024])
 def test_no_tile_is_read_twice(tiny_codec, many, monkeypatch, side):
     monkeypatch.setattr("imgcodec.format.tiles.SQUARE", side)
-    decompressor, asked = listening(tiny_codec, many, Box(0, 0, 576, 576))
+    decompressor, asked = listening(tiny_codec, many, Box(0, 0, 448, 448))
     with exact():
         strips = [decompressor.strip(row) for row in decompressor.rows]
-    assert [strip.shape for strip in strips] == 9 * [(64, 576, 3)]
-    assert sorted(asked) == list(range(81))
+    assert [strip.shape for strip in strips] == 7 * [(64, 448, 3)]
+    assert sorted(asked) == list(range(49))
 
 
 # ---------------------------------------------------------------- regions
@@ -356,12 +357,12 @@ def test_regions_of_any_integers(tiny_codec, tiled, whole, kind):
 
 
 def test_a_region_reads_the_tiles_around_it_only(tiny_codec, many):
-    decompressor, asked = listening(tiny_codec, many, Box(260, 270, 300, 310))
-    assert list(decompressor.rows) == [4]
+    decompressor, asked = listening(tiny_codec, many, Box(196, 206, 236, 246))
+    assert list(decompressor.rows) == [3]
     with exact():
-        pixels = decompressor.strip(4)
+        pixels = decompressor.strip(3)
     assert pixels.shape == (40, 40, 3)
-    around = {9 * row + column for row in range(2, 7) for column in range(2, 7)}
+    around = {7 * row + column for row in range(1, 6) for column in range(1, 6)}
     assert set(asked) <= around  # a halo of at most two tiles
     assert len(asked) == len(set(asked))
 
@@ -419,7 +420,7 @@ def test_previews_get_better_with_their_rate(tiny_codec, picture, entropy):
 
 def test_a_preview_at_the_rate_of_the_file_is_all_of_it(tiny_codec, textured):
     below = 0
-    for width in range(30, 60):
+    for width in range(30, 36):
         data = tiny_codec.encode(textured(47, width), quality=60, lossless=False, entropy="none")
         below += data.report.bpp * width * 47 < 8 * len(data)  # as floats are rounded
         found = tiny_codec.decode(data, max_rate=data.report.bpp)
@@ -450,7 +451,7 @@ def test_every_flipped_bit_of_two_tiles_is_refused(tiny_codec, two_tiles):
         broken[position // 8] ^= 1 << position % 8
         with pytest.raises(AicError):
             container.unpack(bytes(broken))
-        if position % 61 == 0:  # through the whole decoder, which reads tile after tile
+        if position % 97 == 0:  # through the whole decoder, which reads tile after tile
             with pytest.raises(AicError):
                 tiny_codec.decode(bytes(broken))
 
@@ -543,7 +544,7 @@ def test_python_is_warned_of_what_is_filled_in(tiny_codec, tiled):
 def test_a_region_does_not_care_about_damage_elsewhere(tiny_codec, many):
     region = (0, 0, 64, 64)
     assert np.array_equal(
-        tiny_codec.decode(spoil(many, 80), region), tiny_codec.decode(many, region)
+        tiny_codec.decode(spoil(many, 48), region), tiny_codec.decode(many, region)
     )
 
 

@@ -466,7 +466,8 @@ def case(name):
     config = configs.get(name, ModelConfig())
     model = Model(config)
     context = model.level_context if name == "levels" else model.code_context
-    height, width = {"bits": (12, 28), "saturated": (9, 20)}.get(name, (17, 33))
+    sizes = {"levels": (17, 33), "codes": (17, 33), "bits": (12, 28), "saturated": (9, 20)}
+    height, width = sizes.get(name, (17, 20))
     for key, layer in context.named_modules():
         if not isinstance(layer, IntegerLayer):
             continue
@@ -780,9 +781,9 @@ def test_values_have_the_slopes_of_what_is_predicted_from_them():
         if isinstance(module, ContextModel):
             module.quantised = False
             module.squashing = 20 * torch.asinh(torch.arange(-4096, 4097) / 16)
-    levels, rate = torch.full((1, 1, 6, 7), 9.0), torch.tensor([30.0])
+    levels, rate = torch.full((1, 1, 4, 5), 9.0), torch.tensor([30.0])
     config = ModelConfig(latents=12, groups=(4, 5))
-    sizes = [(c, *config.part_size(part, 6, 7)) for part, c in enumerate(config.parts)]
+    sizes = [(c, *config.part_size(part, 4, 5)) for part, c in enumerate(config.parts)]
     generator = torch.Generator().manual_seed(1)
     signs = [torch.randn(1, h * w, c, generator=generator).sign() for c, h, w in sizes]
     values = [s * torch.randint(2, 90, s.shape, generator=generator) for s in signs]

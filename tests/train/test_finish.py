@@ -12,7 +12,8 @@ from tiny import build, write_weights
 from imgcodec.codec import Codec
 from imgcodec.format import container
 from imgcodec.model import ModelConfig
-from imgcodec.train import finish, loop
+from imgcodec.model.tables import mass_table
+from imgcodec.train import finish, loop, run
 from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.train.export import make_tables
 from imgcodec.weights import load
@@ -105,6 +106,13 @@ def test_a_decoder_learns_from_files(weights, pictures, tmp_path):
     assert load(tmp_path / "out" / "coarse.safetensors").model.config.coarse_blocks == 1
 
 
+@pytest.fixture
+def unfitted(monkeypatch):
+    """No time is spent on the table of masses, as in `test_train`."""
+    monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
+
+
+@pytest.mark.usefixtures("unfitted")
 def test_everything_may_learn_with_a_design_that_adds_to_the_start(weights, pictures, tmp_path):
     config = replace(FAR, coarse_blocks=1, coarse_width=8)
     (last,) = loop.train(
@@ -119,6 +127,7 @@ def test_everything_may_learn_with_a_design_that_adds_to_the_start(weights, pict
     assert any(".others." in name and tensor.any() for name, tensor in state["model"].items())
 
 
+@pytest.mark.usefixtures("unfitted")
 def test_context_models_may_learn_alone(weights, pictures, tmp_path):
     known = load(weights).model
     (last,) = loop.train(

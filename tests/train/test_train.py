@@ -747,6 +747,7 @@ def test_a_step_that_was_suspended_counts_as_a_long_one(
     set_clock(monkeypatch)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
     monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
+    monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
     state = load(short(pictures, tmp_path / "run", (2 * usual + counted) / 60))
     assert (state["step"], state["elapsed_s"]) == (3, 2 * usual + counted)
 

@@ -67,8 +67,8 @@ def test_a_raster_is_coded_as_its_pixels_are(tiny_codec, mosaic):
     alike = Picture(
         read_image(mosaic), None, Metadata(xmp=raster.chunks()[0][1])
     )  # takes as much room
-    for tile in (None, 64):
-        one, two = (tiny_codec.encode(picture, 1.0, tile=tile) for picture in (raster, alike))
+    for tile, asked in ((None, {"rate": 1.0}), (64, {"quality": 60})):
+        one, two = (tiny_codec.encode(picture, tile=tile, **asked) for picture in (raster, alike))
         assert container.unpack(one)[:2] == container.unpack(two)[:2]
 
 
