@@ -15,7 +15,9 @@ LEVEL_WEIGHT = 12.0  # bits that a level's squared error is worth
 LEVEL_BIAS = -0.3  # levels
 
 
-def choose_levels(model: Model, costs: Tensor, p: Tensor, u: Tensor) -> Tensor:
+def choose_levels(
+    model: Model, costs: Tensor, p: Tensor, u: Tensor, finer: Tensor | float = 0.0
+) -> Tensor:
     """Return the levels of an importance map; where they differ, those that cost little.
 
     Args:
@@ -23,6 +25,7 @@ def choose_levels(model: Model, costs: Tensor, p: Tensor, u: Tensor) -> Tensor:
         costs: (scales, magnitudes) bits, see `model.tables.cost_table`.
         p: (B, 1, h, w) importance map, float32.
         u: (B,) rate parameter, 0..1.
+        finer: by how many levels each place should be finer than the map says.
 
     Returns:
         (B, 1, h, w) float32 integers 0..L-1.
@@ -30,7 +33,7 @@ def choose_levels(model: Model, costs: Tensor, p: Tensor, u: Tensor) -> Tensor:
     num_levels = model.config.levels
     if not model.config.levelled:
         return quantize(p, num_levels).round()
-    wanted = (num_levels * p - 0.5 + LEVEL_BIAS).clamp(0, num_levels - 1)
+    wanted = (num_levels * p - 0.5 + LEVEL_BIAS + finer).clamp(0, num_levels - 1)
     values = model.walk_levels(u, p.shape[2:], _CheapLevels(wanted, costs))
     return (values / MEAN_UNIT).clamp(0, num_levels - 1)
 

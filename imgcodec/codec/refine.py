@@ -9,15 +9,17 @@ quadratic. Files stay ordinary files.
 
 The first round takes codes that hide no signs, and may go further; under the squared error it
 follows the slope through the decoder's linear skip alone, which takes no more than a decoding and
-gives no less. The later ones know the hidden signs, and under the squared error also what codes
-tell of those after them. All latents go at once, and answer for the same errors; so each later
-round goes less far than the last.
+gives no less. For the eye it moves levels, too: where errors cost more than it takes to make them
+less, a place gets finer steps, where they cost less it gets coarser ones. The later rounds know
+the hidden signs, and under the squared error also what codes tell of those after them. All latents
+go at once, and answer for the same errors; so each later round goes less far than the last.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from imgcodec.errors import AicError
@@ -67,15 +69,62 @@ LATER = 0.85
 FARTHEST = {"mse": 0.5, "ms-ssim": 0.5, "eye": 0.2}
 
 
+# Share of the way to where an octave of finer steps takes as much as the errors that it saves.
+LEVEL_SHARE = {"eye": 0.2}
+LEVEL_SIDE = 7  # places across and down that are looked at together: single ones tell little
+LEVEL_LEAST = 0.2  # of their means: what errors and bits count more than they are
+FARTHEST_LEVEL = 1.5
+LEAST = 1e-9  # of flat pictures, in which nothing costs anything
+
+
 def by_skip(model: Model) -> bool:
     """Return whether the first round of a model takes no more than a decoding."""
     return model.config.metric == "mse" and model.config.skip
 
 
 @undivided()
+def slope_of(model: Model, x: Tensor, coded: Dequantised, u: Tensor, number: int) -> Tensor:
+    """Return the slope of lambda times the distortion along the codes, of the shape of y_hat.
+
+    Args:
+        model: frozen, without gradients of its own.
+        x: (B, 3, H, W) pixels in 0..1, H and W multiples of 8.
+        coded: what files have of the latents, dequantised; in the first round, what one without
+            hidden signs has.
+        u: (B,) rate parameters.
+        number: of the round, from 0.
+    """
+    return (_slope if number or not by_skip(model) else _slope_by_skip)(model, x, coded, u)
+
+
+def finer_levels(model: Model, slope: Tensor, y: Tensor, coded: Dequantised, u: Tensor) -> Tensor:
+    """Return by how many levels each place should be finer, (B, 1, h, w).
+
+    Errors grow with the square of the steps: those of a place cost about half of what their slope
+    tells, and 2 ln 2 times that for each octave. An octave takes about a bit for each code that is
+    not 0. A level is half an octave.
+
+    Args:
+        model: as in `slope_of`.
+        slope: of the errors.
+        y: (B, latents, h, w) what the encoder puts out.
+        coded: what files have of it.
+        u: (B,) rate parameters.
+    """
+    means = model.config.lattice
+    cost = (slope * (coded.y_hat - y))[:, means:].sum(1, keepdim=True)
+    codes = (coded.y_hat / model.steps(coded.levels, u))[:, means:].abs().clamp(max=1)
+    cost, bits = (_smooth(of) for of in (cost, codes.sum(1, keepdim=True)))
+    levels = torch.log2(cost / bits)
+    usual = (bits * levels).sum((2, 3), keepdim=True) / bits.sum((2, 3), keepdim=True)
+    share = LEVEL_SHARE[model.config.metric]
+    return (share * (levels - usual)).clamp(-FARTHEST_LEVEL, FARTHEST_LEVEL)
+
+
+@undivided()
 def refine(
     model: Model,
-    x: Tensor,
+    slope: Tensor,
     y: Tensor,
     parts: Sequence[Tensor],
     coded: Dequantised,
@@ -86,18 +135,16 @@ def refine(
     """Return better latents, of the same shape as y.
 
     Args:
-        model: frozen, without gradients of its own.
-        x: (B, 3, H, W) pixels in 0..1, H and W multiples of 8.
+        model: as in `slope_of`.
+        slope: of the errors.
         y: (B, latents, h, w) what the encoder puts out.
-        parts: what files have of them, in steps; in the first round, what one without hidden
-            signs has.
+        parts: what files have of them, in steps.
         coded: the same, dequantised.
         u: (B,) rate parameters.
         costs: of codes.
         number: of the round, from 0.
     """
     metric = model.config.metric
-    slope = (_slope if number or not by_skip(model) else _slope_by_skip)(model, x, coded, u)
     steps = model.steps(coded.levels, u)
     weight = error_weight(coded.levels, model.config) / steps.square()  # of a squared error
     shares = SHARES[metric] if number else FIRST_SHARES[metric]
@@ -109,6 +156,13 @@ def refine(
     down = torch.clamp(less * slope / (2 * weight), -most, most)
     refined: Tensor = y + less * shares.codes * (coded.y_hat - y) - down
     return refined
+
+
+def _smooth(values: Tensor) -> Tensor:
+    """Return the means of squares around each place, (B, 1, h, w), none of them below a share."""
+    around = F.pad(values, (LEVEL_SIDE // 2,) * 4, mode="replicate")
+    found = F.avg_pool2d(around, LEVEL_SIDE, 1).clamp(min=0)
+    return found + LEVEL_LEAST * found.mean((2, 3), keepdim=True) + LEAST
 
 
 def _slope(model: Model, x: Tensor, coded: Dequantised, u: Tensor) -> Tensor:

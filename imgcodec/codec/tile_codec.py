@@ -17,7 +17,15 @@ from torch import Tensor
 from imgcodec.codec.level_choice import choose_levels
 from imgcodec.codec.pace import Pace, Profile
 from imgcodec.codec.plan import Chooser, CoderTables, Plan, Script
-from imgcodec.codec.refine import APPROACH, APPROACH_EFFORT, by_skip, refine
+from imgcodec.codec.refine import (
+    APPROACH,
+    APPROACH_EFFORT,
+    LEVEL_SHARE,
+    by_skip,
+    finer_levels,
+    refine,
+    slope_of,
+)
 from imgcodec.codec.tile_visitors import (
     BeyondLimit,
     IntegerCodes,
@@ -132,14 +140,20 @@ class TileCodec:
         with self._trunks():
             maps = prepared.t, prepared.features, fraction
             y = self._singly(self.model.g_a, *maps)
-            if levels is not None:
-                return Latents(y, levels)
-            p = self._singly(self.model.importance_map, *maps)
-        levels = choose_levels(self.model, self.tables.costs, p.float(), fraction)
+        if levels is not None:
+            return Latents(y, levels)
+        levels = self._levels(prepared, fraction)
         if shifts is not None:
             levels = levels + torch.from_numpy(shifts).to(self.device)
             levels = levels.clamp(0, self.model.config.levels - 1)
         return Latents(y, levels)
+
+    def _levels(self, prepared: Prepared, fraction: Tensor, finer: Tensor | float = 0.0) -> Tensor:
+        """Return the levels that the importance map asks for, and so many more at each place."""
+        with self._trunks():
+            maps = prepared.t, prepared.features, fraction
+            p = self._singly(self.model.importance_map, *maps)
+        return choose_levels(self.model, self.tables.costs, p.float(), fraction, finer)
 
     def refined_kind(self, prepared: Prepared) -> str | None:
         """Return the quality that `refine` raises, see `target`; None: it does nothing."""
@@ -157,7 +171,13 @@ class TileCodec:
 
     @stage("refinement")
     def refine(
-        self, prepared: Prepared, latents: Latents, plans: Sequence[Plan], u: Us, number: int
+        self,
+        prepared: Prepared,
+        latents: Latents,
+        plans: Sequence[Plan],
+        u: Us,
+        number: int,
+        levels_too: bool = False,
     ) -> Latents:
         """Return latents that suit the pictures better.
 
@@ -167,20 +187,28 @@ class TileCodec:
             plans: what files would hold of them; in the first round, roughly.
             u: rate parameter.
             number: of the round, from 0.
+            levels_too: whether the first round may move levels.
         """
-        codes = codes_of(latents, plans)
-        dequantised = self.dequantise(codes, u)
+        codes, fraction = codes_of(latents, plans), self._fraction(u)
+        levels, y_hat = self.dequantise(codes, u)
+
+        def sloping(x: Tensor, levels: Tensor, y_hat: Tensor, u: Tensor) -> Tensor:
+            return slope_of(self.model, x, Dequantised(levels, y_hat), u, number)
 
         def refined(
-            x: Tensor, y: Tensor, levels: Tensor, y_hat: Tensor, u: Tensor, *parts: Tensor
+            slope: Tensor, y: Tensor, levels: Tensor, y_hat: Tensor, u: Tensor, *parts: Tensor
         ) -> Tensor:
             coded = Dequantised(levels, y_hat)
-            return refine(self.model, x, y, parts, coded, u, self._costs, number)
+            return refine(self.model, slope, y, parts, coded, u, self._costs, number)
 
-        maps = prepared.x, latents.y, *dequantised, self._fraction(u), *codes.parts
         with self._trunks():
-            y = self._singly(refined, *maps)
-        return latents._replace(y=y)
+            slope = self._singly(sloping, prepared.x, levels, y_hat, fraction)
+            y = self._singly(refined, slope, latents.y, levels, y_hat, fraction, *codes.parts)
+        if number == 0 and levels_too and self.model.config.metric in LEVEL_SHARE:
+            coded = Dequantised(levels, y_hat)
+            finer = finer_levels(self.model, slope, latents.y, coded, fraction)
+            levels = self._levels(prepared, fraction, finer)
+        return Latents(y, levels)
 
     @stage("codes")
     @undivided()

@@ -145,7 +145,8 @@ class Tiled:
             for done in range(self._effort - 1 + self._tile_codec.corrects(prepared)):
                 choose = self._tile_codec.plan if done else self._tile_codec.roughly
                 plans = choose(latents, u, self._raw)
-                latents = self._tile_codec.refine(prepared, latents, plans, u, done)
+                levels_too = self._roi is None  # whose levels say what counts
+                latents = self._tile_codec.refine(prepared, latents, plans, u, done, levels_too)
         return prepared, latents
 
     def _analysed(self, number: int, square: Box, u: int) -> tuple[Prepared, Latents]:

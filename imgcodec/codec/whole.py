@@ -66,7 +66,8 @@ class Whole:
         """See `Compressor`."""
         u, plan = (u, self._planned(u)) if self._rounds else self._roughly(u)
         kept = self._prepared, self._kept()
-        self._keep(self._tile_codec.refine(*kept, [plan], u, self._rounds))
+        levels_too = self._roi is None  # whose levels say what counts
+        self._keep(self._tile_codec.refine(*kept, [plan], u, self._rounds, levels_too))
         self._rounds += 1
 
     def recognise(self, u: int) -> bool:

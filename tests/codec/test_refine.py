@@ -1,5 +1,6 @@
 """Latents that are moved: towards the least error, and never far."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def test_no_slope_moves_a_latent_far(monkeypatch, slope):
     )
     parts = model.split(e / model.steps(codes.levels, u), codes.levels)
     costs = Costs(model.costs, model.cost_slopes)
-    moved = [refine.refine(model, x, e, parts, codes, u, costs, n) - e for n in (1, 2, 3)]
+    slopes = refine.slope_of(model, x, codes, u, 1)
+    moved = [refine.refine(model, slopes, e, parts, codes, u, costs, n) - e for n in (1, 2, 3)]
     assert (moved[1].abs() <= moved[0].abs()).all()  # later ones less far
     if abs(slope) < 1:
         torch.testing.assert_close(moved[2], refine.LATER**2 * moved[0], rtol=1e-3, atol=1e-9)
@@ -55,7 +57,9 @@ def test_under_the_squared_error_later_rounds_follow_the_bits_of_others(monkeypa
     costs = Costs(model.costs, model.cost_slopes)
 
     def refined(number):
-        return refine.refine(model, x, e, parts, Dequantised(levels, e), u, costs, number)
+        codes = Dequantised(levels, e)
+        slope = refine.slope_of(model, x, codes, u, number)
+        return refine.refine(model, slope, e, parts, codes, u, costs, number)
 
     found = [refined(number) for number in (0, 1)]
     monkeypatch.setattr(refine, "_slope_of_bits", lambda *words: torch.zeros_like(e))
@@ -63,6 +67,42 @@ def test_under_the_squared_error_later_rounds_follow_the_bits_of_others(monkeypa
     moved = (refined(1) - found[1]).abs()
     assert moved[:, : TINY.lattice].max() == 0
     assert moved[:, TINY.lattice :].max() > 0
+
+
+@pytest.fixture(scope="module")
+def eyed():
+    """A model for the eye, and codes with errors of a tenth of a step."""
+    model = liven(build(replace(TINY, metric="eye"))).requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    levels, u = torch.full((1, 1, 12, 24), 8.0), torch.tensor([0.5])
+    steps = model.steps(levels, u)
+    y_hat = steps * torch.randint(-2, 3, (1, TINY.latents, 12, 24), generator=rng)
+    return model, y_hat - 0.1 * steps, Dequantised(levels, y_hat), u
+
+
+def finer(eyed, slope):
+    model, y, codes, u = eyed
+    return refine.finer_levels(model, slope * (codes.y_hat - y), y, codes, u)[0, 0]
+
+
+def test_levels_go_where_errors_cost_most(eyed):
+    slope = torch.ones(1, 1, 12, 24)
+    slope[..., 12:] = 16
+    found = finer(eyed, slope)
+    assert (found[:, :6] < -0.2).all()
+    assert (found[:, 18:] > 0.2).all()
+    assert torch.allclose(found[:, 18:].mean() - found[:, :6].mean(), torch.tensor(0.8), atol=0.2)
+    assert finer(eyed, 1e6 * slope).sub(found).abs().max() < 1e-4  # the sum of bits stays
+    slope[..., 12:] = 1e12
+    assert finer(eyed, slope).abs().max() <= refine.FARTHEST_LEVEL
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, -1.0])
+def test_levels_stay_where_no_place_stands_out(eyed, slope):
+    assert finer(eyed, slope).abs().max() < 0.3
+    model, y, codes, u = eyed
+    empty = Dequantised(codes.levels, torch.zeros_like(y))
+    assert refine.finer_levels(model, torch.zeros_like(y), y, empty, u).abs().max() == 0
 
 
 def test_the_first_slope_is_that_of_the_error_through_the_linear_skip():
