@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import TINY, build, liven
+from tiny import TINY, build, liven, write_weights
 
 from imgcodec.codec import Codec, refine, tile_codec
+from imgcodec.format.tiles import Box
 from imgcodec.metrics import psnr
 from imgcodec.model import Dequantised
 from imgcodec.model.tables import Costs
+from imgcodec.pictures.roi import Roi
 from imgcodec.releases import TUNES
 
 
@@ -91,7 +93,9 @@ def test_levels_go_where_errors_cost_most(eyed):
     found = finer(eyed, slope)
     assert (found[:, :6] < -0.2).all()
     assert (found[:, 18:] > 0.2).all()
-    assert torch.allclose(found[:, 18:].mean() - found[:, :6].mean(), torch.tensor(0.8), atol=0.2)
+    least = refine.LEVEL_LEAST * (1 + 16) / 2
+    told = refine.LEVEL_SHARE["eye"] * np.log2((16 + least) / (1 + least))
+    assert abs(found[:, 18:].mean() - found[:, :6].mean() - told) < 0.03
     assert finer(eyed, 1e6 * slope).sub(found).abs().max() < 1e-4  # the sum of bits stays
     slope[..., 12:] = 1e12
     assert finer(eyed, slope).abs().max() <= refine.FARTHEST_LEVEL
@@ -103,6 +107,21 @@ def test_levels_stay_where_no_place_stands_out(eyed, slope):
     model, y, codes, u = eyed
     empty = Dequantised(codes.levels, torch.zeros_like(y))
     assert refine.finer_levels(model, torch.zeros_like(y), y, empty, u).abs().max() == 0
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_levels_of_a_region_stay(tmp_path, photograph, tile):
+    weights = write_weights(tmp_path, replace(TINY, metric="eye"))
+    codec, pixels = Codec("cpu", weights=weights), photograph[:96, :128]
+    region = Roi.box(96, 128, Box(16, 16, 64, 64))
+
+    def levels(effort, roi):
+        return codec.inspect(
+            codec.encode(pixels, quality=60, effort=effort, tile=tile, roi=roi, lossless=False)
+        )[0]
+
+    assert np.array_equal(levels(2, region), levels(1, region))
+    assert not np.array_equal(levels(2, None), levels(1, None))
 
 
 def test_the_first_slope_is_that_of_the_error_through_the_linear_skip():
