@@ -14,6 +14,7 @@ import pickle
 import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -57,6 +58,7 @@ def connected(address: str, workers: int) -> Iterator[Any]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)  # we tell what matters, in one line
     own = client = None
+    gone = False
     try:
         try:
             with warnings.catch_warnings():
@@ -78,9 +80,13 @@ def connected(address: str, workers: int) -> Iterator[Any]:
         for worker, version in found.items():
             if version != __version__:
                 raise AicError(f"cluster {address}: {worker} has aic {version}, not {__version__}")
-        yield client
+        try:
+            yield client
+        except AicError:  # of `run`: the client may not know of it yet
+            gone = True
+            raise
     finally:
-        gone = client is None or client.status != "running"
+        gone = gone or client is None or client.status != "running"
         if client is not None:
             with suppress(TimeoutError):  # it still looks for a scheduler that is gone
                 client.close(  # type: ignore[no-untyped-call]
@@ -187,6 +193,10 @@ def run(
                 else:
                     for pair in left:  # so that one file costs no other
                         submit([pair])
+            except (OSError, CancelledError) as error:
+                if item.status == "error":  # its own
+                    raise
+                raise _gone(client) from error
             fill()
             if not working and suspects:
                 alone = submit([suspects.pop(0)])
@@ -203,7 +213,10 @@ def absolute(word: str) -> str:
 
 def _num_threads(client: Any) -> int:
     """Return how many files are worked on at a time."""
-    found: dict[str, int] = client.nthreads()  # by worker
+    try:
+        found: dict[str, int] = client.nthreads()  # by worker
+    except OSError as error:
+        raise _gone(client) from error
     return max(1, sum(found.values()))
 
 

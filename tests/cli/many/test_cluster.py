@@ -16,7 +16,9 @@ import dask
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 from moto.server import ThreadedMotoServer
 from PIL import Image
 from test_cli import assert_refused, assert_usage, names
@@ -198,6 +200,38 @@ def test_a_scheduler_that_goes_leaves_whole_files(tiny_weights, real, two, album
     result = real(*words, two[0], "--quiet")
     assert (result.exit_code, result.output) == (0, "")
     assert_same(alone / "sub", out, PICTURES // 2)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "error"),
+    [
+        (Client, "nthreads", CommClosedError("in TCP")),
+        (Future, "result", CommClosedError("in TCP")),
+        (Future, "result", FutureCancelledError("a-key", "scheduler-connection-lost")),
+    ],
+)
+def test_a_scheduler_that_goes_as_a_shard_ends_is_one_line(
+    real, two, album, tmp_path, monkeypatch, owner, method, error
+):
+    """What asks it next may know of that before the client does."""
+    out, report = tmp_path / "out", tmp_path / "report.csv"
+    before = getattr(owner, method)
+
+    def ask(*words):
+        if any(out.rglob("*.aic")):
+            raise error
+        return before(*words)
+
+    monkeypatch.setattr(owner, method, ask)
+    words = ("--quality", "60", "--cluster", two[0], "--report", report)
+    result = real("encode", album / "sub", out, *words)
+    assert result.exit_code == 1
+    (line,) = (line for line in result.stderr.splitlines() if "has fine detail" not in line)
+    assert line.startswith("Error: cluster: the scheduler is gone")
+    assert line.endswith(f"; the next --report needs another name, {report} is kept")
+    assert report.is_file()
+    assert logging.root.manager.disable == logging.CRITICAL  # dask would go on about it
+    logging.disable(logging.NOTSET)
 
 
 def test_pictures_of_a_store(real, two, store, tmp_path):
