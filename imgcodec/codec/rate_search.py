@@ -104,8 +104,12 @@ def search(
             payloads = chosen.write()
             size = sum(map(len, payloads))
         points.append((u, math.log2(max(size, 1))))
-        # a finer setting is worse where it takes far less
-        if size <= room and (best is None or size > best[0] - TOLERANCE * room):
+        # of two that take as much, the finer one; it is worse where it takes far less
+        if size <= room and (
+            best is None
+            or size > best[0]
+            or (u > best[1] and size > best[0] - TOLERANCE * room)
+        ):
             best = size, u, chosen, payloads
         return size
 

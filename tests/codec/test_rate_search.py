@@ -271,6 +271,12 @@ def test_sizes_that_jump(room, apart):
     assert total(picture.search(room, START)) >= 0.98 * room
 
 
+def test_of_places_around_a_jump_the_largest_is_kept():
+    """Those on the near side take less and less."""
+    picture = Picture(lambda u: 4850 * 2 ** ((u - 30_000) / 20_000) if u < 30_000 else 6000.0)
+    assert total(picture.search(5000)) >= 4849
+
+
 def test_real_coding_is_rare():
     """The estimate decides what is worth coding: nothing far above the room is written."""
     size = exponential(PHOTO)
