@@ -106,9 +106,7 @@ def search(
         points.append((u, math.log2(max(size, 1))))
         # of two that take as much, the finer one; it is worse where it takes far less
         if size <= room and (
-            best is None
-            or size > best[0]
-            or (u > best[1] and size > best[0] - TOLERANCE * room)
+            best is None or size > best[0] or (u > best[1] and size > best[0] - TOLERANCE * room)
         ):
             best = size, u, chosen, payloads
         return size
