@@ -45,9 +45,7 @@ class Roi:
         """
         if not (inner.left < inner.right and inner.top < inner.bottom):
             raise AicError("the region of interest has no pixels")
-        if not (
-            0 <= inner.left < inner.right <= width and 0 <= inner.top < inner.bottom <= height
-        ):
+        if min(inner.left, inner.top) < 0 or inner.right > width or inner.bottom > height:
             raise AicError(f"the region of interest leaves the picture, {width}x{height} pixels")
         shares = []
         for start, end, size in (

@@ -37,8 +37,8 @@ def place_of_picture(path: Path, kind: str, size: tuple[int, int], turned: bool)
         size: its height and width, before it is turned.
         turned: whether it is: then its place is lost, which is that of the file's own rows.
     """
-    told = next(_telling(path, kind), None)
-    if kind not in _DRIVERS or told is None:
+    told = next(_telling(path, kind), None) if kind in _DRIVERS else None
+    if told is None:
         return Place()
     named = "its georeference" if told == path else f"the georeference in {told.name}"
     if find_spec("rasterio") is None:
