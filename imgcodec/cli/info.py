@@ -7,22 +7,22 @@ import click
 
 from imgcodec import files, releases
 from imgcodec.cli.checks import naming
-from imgcodec.cli.options import READ, WEIGHTS
-from imgcodec.cli.streams import check_stdout
+from imgcodec.cli.options import READ_OR_STDIN, WEIGHTS
+from imgcodec.cli.streams import as_files, check_stdout
 
 
 @click.command()
-@click.argument("source", metavar="FILE.aic", type=READ)
+@click.argument("source", metavar="FILE.aic", type=READ_OR_STDIN)
 @WEIGHTS
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def info(source: Path, weights: Path | None, as_json: bool) -> None:
-    """Check FILE.aic and show what it says about itself."""
+def info(source: str, weights: Path | None, as_json: bool) -> None:
+    """Check FILE.aic, or - for stdin, and show what it says about itself."""
     check_stdout()
     from imgcodec.format import container, packed
     from imgcodec.format.joined import Joined
 
-    with naming(source, source):
-        data = files.read_bytes(source)
+    with as_files(source) as (task, _), naming(task.source, task.source):
+        data = files.read_bytes(task.source)
         facts = packed.info(data) if packed.is_packed(data) else container.info(data)
         pixels = facts["method"] == container.LOSSLESS
         joined = Joined.of(container.File(data).chunks) if pixels else None

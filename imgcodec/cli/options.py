@@ -23,9 +23,9 @@ from imgcodec.format.metadata import KINDS
 class _Existing(click.Path):
     """A path to read; that it is missing is wrong usage, that the system refuses it is not."""
 
-    def __init__(self, again: bool = False, **words: Any) -> None:
+    def __init__(self, again: bool = False, path_type: type = Path, **words: Any) -> None:
         """Take click's words; `again`: it is read more than once, so that no stream will do."""
-        super().__init__(exists=True, path_type=Path, **words)
+        super().__init__(exists=True, path_type=path_type, **words)
         self._again = again
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -51,8 +51,8 @@ class _Existing(click.Path):
 class _New(click.Path):
     """A path to write; the empty name, of a shell's variable that is not set, is no folder."""
 
-    def __init__(self, **words: Any) -> None:
-        super().__init__(path_type=Path, **words)
+    def __init__(self, path_type: type = Path, **words: Any) -> None:
+        super().__init__(path_type=path_type, **words)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check a value."""
@@ -63,8 +63,10 @@ class _New(click.Path):
 
 READ = _Existing(dir_okay=False)
 READ_AGAIN = _Existing(again=True, dir_okay=False)
+READ_OR_STDIN = _Existing(dir_okay=False, allow_dash=True, path_type=str)
 READ_DIR = _Existing(file_okay=False)
 WRITE = _New(dir_okay=False)
+WRITE_OR_STDOUT = _New(dir_okay=False, allow_dash=True, path_type=str)
 WRITE_DIR = _New(file_okay=False)
 
 

@@ -29,7 +29,7 @@ def check_stdout() -> None:
 
 @contextmanager
 def as_files(
-    source: str, target: str, suffix: str, force: bool
+    source: str, target: str = os.devnull, suffix: str = "", force: bool = False
 ) -> Iterator[tuple[Task, Callable[[str], str]]]:
     """Yield files in place of streams; the target then goes to stdout.
 

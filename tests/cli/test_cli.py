@@ -662,6 +662,26 @@ def test_pipes(aic, photo, coded, tmp_path):
     assert result.stderr.startswith("Error: stdin: 7 bytes")
 
 
+def test_pipes_of_what_takes_one_file(coded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    data = coded.read_bytes()
+    result = runner.invoke(cli.main, ["info", "-"], input=data)
+    assert result.stdout == runner.invoke(cli.main, ["info", str(coded)]).stdout
+    result = runner.invoke(cli.main, ["trim", "-", "-", "--rate", "0.25"], input=data)
+    assert container.unpack(result.stdout_bytes)[0].u == 0
+    assert result.stderr == f"stdout.aic: {len(data)} bytes, 0.2500 bpp, 0.50 s\n"
+    for words in (["info", "-"], ["trim", "-", "-", "--rate", "1"], ["inspect", "-", "a.png"]):
+        result = runner.invoke(cli.main, words, input=b"nothing")
+        assert (result.exit_code, result.stdout_bytes) == (1, b"")
+        assert result.stderr.startswith("Error: stdin: 7 bytes")
+    coded.rename("-")  # a file of that name is one all the same
+    assert runner.invoke(cli.main, ["info", "./-"]).exit_code == 0
+    words = ["trim", "./-", "./-", "--rate", "1", "--force"]
+    assert_refused(runner.invoke(cli.main, words), "is input and output at once")
+    assert sorted(os.listdir()) == ["-", "photo.png"]
+
+
 def test_what_is_no_picture_is_refused(aic, tmp_path):
     source = tmp_path / "a.png"
     source.write_bytes(b"not a picture")

@@ -75,3 +75,8 @@ def test_the_command_draws(tiny_codec, half_flat, tmp_path, monkeypatch):
     assert "bpp a place" in result.stdout
     assert read_image(tmp_path / "a.png").shape[1] == 240
     assert CliRunner().invoke(cli.main, words).exit_code == 1  # it exists
+    piped = CliRunner().invoke(
+        cli.main, ["inspect", "-", "-"], input=(tmp_path / "a.aic").read_bytes()
+    )
+    assert piped.stdout_bytes == (tmp_path / "a.png").read_bytes()
+    assert piped.stderr == result.stdout.replace(words[2], "stdout.png")
