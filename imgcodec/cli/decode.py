@@ -74,8 +74,8 @@ REGION = click.option(
 KEEP_GOING = click.option(
     "--keep-going",
     is_flag=True,
-    help="Fill damaged tiles from what lies around them, leave out what stands after the end, and "
-    "end with exit code 1, rather than write nothing.",
+    help="Fill damaged tiles from what lies around them, leave out damaged metadata, transparency "
+    "and what stands after the end, and end with exit code 1, rather than write nothing.",
 )
 MAX_RATE = click.option(
     "--max-rate",
@@ -136,7 +136,9 @@ class Decoding:
         data = files.stored(source)
         try:
             with timing() as stages:
-                return self._decode(task, data, container.File(data), member, stages)
+                return self._decode(
+                    task, data, container.File(data, self.keep_going), member, stages
+                )
         except FormatError as error:
             raise AicError(f"{source}: {error}") from error
 

@@ -311,8 +311,8 @@ class Codec:
             data: the file.
             region: left, top, width and height of the part that is wanted, pixels; None: all.
                 Only the tiles that it needs are read.
-            keep_going: fill damaged tiles from what lies around them, leave out bytes after the
-                end, and warn (`AicWarning`), rather than refuse.
+            keep_going: fill damaged tiles from what lies around them, leave out damaged chunks
+                and bytes after the end, and warn (`AicWarning`), rather than refuse.
             max_rate: bits per pixel after which the finer codes are left out, for a quick preview;
                 of a file without loss, none are.
             max_pixels: more than so many are refused before any work.
@@ -323,7 +323,7 @@ class Codec:
             AicError: the region does not lie in the picture, or is too large, or there is no such
                 rate.
         """
-        header = container.File(data).header
+        header = container.File(data, keep_going).header
         wanted = box_of(region, header.height, header.width)
         canvas = Canvas(wanted.height, wanted.width, 3)
         report = self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
@@ -338,7 +338,7 @@ class Codec:
         Grey pixels are (H, W) here. Raises as `decode`.
         """
         pixels = self.decode(data, keep_going=keep_going)
-        file = container.File(data)
+        file = container.File(data, keep_going)
         if file.header.channels == 1:
             pixels = np.ascontiguousarray(pixels[..., 0])
         alpha = alpha_of(file.chunks, file.header.height, file.header.width)
@@ -389,7 +389,7 @@ class Codec:
         started = time.perf_counter()
         if not max_rate >= 0:  # nan, too
             raise AicError(f"max_rate {max_rate}, wanted 0 or more")
-        file = container.File(data)
+        file = container.File(data, keep_going)
         if not keep_going:
             file.check_length()
         header = file.header
@@ -415,7 +415,7 @@ class Codec:
                     strip = work.strip(row)
                 take(strip)
         total_s = time.perf_counter() - started
-        return DecodeReport(stages, total_s, work.damaged, file.excess)
+        return DecodeReport(stages, total_s, work.damaged, file.excess, file.lost)
 
     def _compress(
         self,

@@ -1,10 +1,11 @@
 """What encoding and decoding give besides bytes and pixels: what it took, and what was reached."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imgcodec.target import Target
 
-MOST_NAMED = 20  # damaged tiles that a line tells of
+MOST_NAMED = 20  # damaged tiles, or chunks, that a line tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +42,28 @@ class DecodeReport(_Report):
 
     damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
     excess: int = 0  # bytes after the end of the file, which mean nothing
+    lost: Sequence[str] = ()  # what is wrong with each chunk that was left out
 
     @property
     def damage(self) -> str:
         """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
-        named = sorted(self.damaged)[:MOST_NAMED]
-        reasons = "; ".join(_of_tile(number, self.damaged[number]) for number in named)
-        if len(self.damaged) > len(named):
-            reasons += f"; and {len(self.damaged) - len(named)} more"
-        one = len(self.damaged) == 1
-        tiles = "1 damaged tile is" if one else f"{len(self.damaged)} damaged tiles are"
-        found = [f"{tiles} filled in: {reasons}"] if reasons else []
+        tiles = [_of_tile(number, self.damaged[number]) for number in sorted(self.damaged)]
+        found = _told(tiles, "tile", "filled in") + _told(self.lost, "chunk", "left out")
         if self.excess:
             number = "1 byte" if self.excess == 1 else f"{self.excess} bytes"
             found.append(f"{number} after the end left out")
         return "; ".join(found)
+
+
+def _told(reasons: Sequence[str], what: str, done: str) -> list[str]:
+    """Return a text on what is damaged, and what was done about it; none where nothing is."""
+    if not reasons:
+        return []
+    named = "; ".join(reasons[:MOST_NAMED])
+    if len(reasons) > MOST_NAMED:
+        named += f"; and {len(reasons) - MOST_NAMED} more"
+    number = f"1 damaged {what} is" if len(reasons) == 1 else f"{len(reasons)} damaged {what}s are"
+    return [f"{number} {done}: {named}"]
 
 
 def _of_tile(number: int, reason: str) -> str:

@@ -37,7 +37,7 @@ import struct
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from mmap import mmap
 from typing import Any, Protocol, runtime_checkable
 
@@ -61,6 +61,13 @@ _ENTRY = struct.Struct("<II")  # of the index: length, CRC
 _CHUNK = struct.Struct("<4sII")  # type, length, CRC
 _CRC_BYTES = 4  # of fixed header and index
 Chunk = tuple[bytes, bytes]  # type, data
+_HOLDS = {  # what chunks hold, for messages
+    b"alpH": "transparency",
+    b"iccP": "colour profile",
+    b"exiF": "EXIF",
+    b"xmpD": "XMP",
+    b"geoR": "georeference",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +164,13 @@ def as_bytes(data: bytes | bytearray | memoryview | mmap) -> bytes:
 class File:
     """A file whose header, index and chunks are whole; of its tiles nothing is known yet."""
 
-    def __init__(self, data: bytes | mmap | Stored) -> None:
-        """Read all but the tiles; `FormatError` where that is damaged or no .aic file."""
+    def __init__(self, data: bytes | mmap | Stored, keep_going: bool = False) -> None:
+        """Read all but the tiles; `FormatError` where that is damaged or no .aic file.
+
+        Args:
+            data: the file.
+            keep_going: whether chunks that are damaged are left out, see `lost`.
+        """
         self._data = data if isinstance(data, mmap | Stored) else as_bytes(data)
         if self.num_bytes < _FIXED.size:
             raise FormatError(f"{self.num_bytes} bytes, a header has at least {_FIXED.size}")
@@ -180,13 +192,23 @@ class File:
         head, crc = whole[:-_CRC_BYTES], whole[-_CRC_BYTES:]
         if zlib.crc32(head) != int.from_bytes(crc, "little"):
             raise FormatError("checksum mismatch in the header")
-        self.chunks: list[Chunk] = []
-        for _ in range(num_chunks):
-            self.chunks.append(self._chunk(position))
-            position += _CHUNK.size + len(self.chunks[-1][1])
-        _check_types(self.chunks)
         self._entries = list(_ENTRY.iter_unpack(head[_FIXED.size :]))
-        self._starts = list(accumulate((length for length, _ in self._entries), initial=position))
+        self.chunks: list[Chunk] = []
+        self.lost: list[str] = []  # what is wrong with each chunk that is left out
+        for _ in range(num_chunks):
+            try:
+                self.chunks.append(self._chunk(position))
+            except FormatError as error:
+                if not keep_going:
+                    raise
+                self.lost.append(str(error))
+            length = self._part(position + 4, position + 8)
+            position += _CHUNK.size + int.from_bytes(length, "little")
+        _check_types(self.chunks)
+        if self.lost:  # perhaps it was a length
+            total = sum(length for length, _ in self._entries)
+            position = max(position, max(self.num_bytes - total, 0), key=self._num_whole)
+        self._starts = self._starts_from(position)
 
     @property
     def num_bytes(self) -> int:
@@ -219,6 +241,18 @@ class File:
             raise FormatError(f"checksum mismatch in tile {number}")
         return tile
 
+    def _starts_from(self, position: int) -> list[int]:
+        """Where each tile starts, and the last one ends, if the first one starts there."""
+        return list(accumulate((length for length, _ in self._entries), initial=position))
+
+    def _num_whole(self, position: int) -> int:
+        """How many tiles are whole if the first one starts there."""
+        tiles = pairwise(self._starts_from(position))
+        return sum(
+            zlib.crc32(self._part(start, end)) == crc
+            for (start, end), (_, crc) in zip(tiles, self._entries, strict=True)
+        )
+
     def _chunk(self, position: int) -> Chunk:
         """Type and data of the chunk that starts at `position`."""
         start = position + _CHUNK.size
@@ -231,7 +265,8 @@ class File:
             raise FormatError(f"chunk {name} claims {length} bytes, {left} are left")
         chunk = self._part(start, start + length)
         if zlib.crc32(kind + chunk) != crc:
-            raise FormatError(f"checksum mismatch in chunk {name}")
+            holds = f" ({_HOLDS[kind]})" if kind in _HOLDS else ""
+            raise FormatError(f"checksum mismatch in chunk {name}{holds}")
         return kind, chunk
 
     def _part(self, start: int, end: int) -> bytes:

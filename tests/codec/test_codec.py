@@ -23,6 +23,7 @@ from imgcodec.codec.pace import Forecast
 from imgcodec.codec.rate_search import MAX_U, Found, Guess
 from imgcodec.errors import AicError, AicWarning, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container
+from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture, alpha_of
 from imgcodec.releases import DEFAULT_TUNE, RELEASES
 
@@ -681,6 +682,29 @@ def test_bytes_of_any_form_are_counted_as_bytes(tiny_codec, textured):
     np.testing.assert_array_equal(
         tiny_codec.decode(form, max_rate=10**400), tiny_codec.decode(data)
     )
+
+
+def test_damaged_chunks_cost_only_what_they_hold(tiny_codec, textured):
+    pixels, alpha = textured(64, 64), np.full((64, 64), 200, np.uint8)
+    picture = Picture(pixels, alpha, Metadata(icc=b"profile", exif=b"exif"), georeference=b"{}")
+    data = tiny_codec.encode(picture, quality=50)
+    whole = tiny_codec.decode_picture(data)
+    kinds = {"transparency": b"alpH", "colour profile": b"iccP", "EXIF": b"exiF"}
+    for number, (what, kind) in enumerate({**kinds, "georeference": b"geoR"}.items()):
+        broken = bytearray(data)
+        broken[data.index(kind) + 12] ^= 1
+        reason = re.escape(f"checksum mismatch in chunk {kind.decode()} ({what})")
+        with pytest.raises(FormatError, match=f"^{reason}$"):
+            tiny_codec.decode(broken)
+        with pytest.warns(AicWarning, match=f"^1 damaged chunk is left out: {reason}$"):
+            found = tiny_codec.decode_picture(broken, keep_going=True)
+        np.testing.assert_array_equal(found.pixels, whole.pixels)
+        parts = [
+            (one.alpha is not None, one.metadata.icc, one.metadata.exif, one.georeference)
+            for one in (found, whole)
+        ]
+        parts[1] = (*parts[1][:number], (None, False)[number == 0], *parts[1][number + 1 :])
+        assert parts[0] == parts[1]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device")

@@ -428,6 +428,50 @@ def test_every_flipped_bit_is_refused():
             unpack(bytes(damaged))
 
 
+def test_tiles_are_found_whatever_is_damaged_of_chunks():
+    """Of the chunks, those that are whole, up to one whose length is wrong."""
+    header, tiles, chunks = TWO_TILES_PARTS
+    first = len(pack(header, tiles)) - len(b"leftright")
+    second = first + len(chunk(*chunks[0]))
+    for bit in range(8 * first, 8 * (len(TWO_TILES) - len(b"leftright"))):
+        damaged = bytearray(TWO_TILES)
+        damaged[bit // 8] ^= 1 << bit % 8
+        found = container.File(bytes(damaged), keep_going=True)
+        assert [found.tile(number) for number in range(2)] == tiles
+        assert found.excess == 0
+        if bit // 8 - first in range(4, 8):
+            assert found.chunks == []
+        else:
+            assert found.chunks == [chunks[bit // 8 < second]]
+        assert len(found.lost) == 2 - len(found.chunks)
+
+
+def test_what_is_cut_or_too_long_has_its_chunks_all_the_same():
+    header, tiles, chunks = TWO_TILES_PARTS
+    lost = bytearray(TWO_TILES)
+    lost[TWO_TILES.index(b"hi")] ^= 1
+    for data in (lost[:-3], lost + b"extra"):
+        found = container.File(bytes(data), keep_going=True)
+        assert (found.tile(0), found.chunks) == (b"left", chunks[1:])
+        assert found.lost == ["checksum mismatch in chunk noTE"]
+    assert found.excess == 5
+    within = container.File(TWO_TILES[: TWO_TILES.index(b"hi")], keep_going=True)
+    assert (within.chunks, len(within.lost)) == ([], 2)
+    with pytest.raises(FormatError, match="tile 0 is cut: 0 of 4 bytes"):
+        within.tile(0)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 255))
+def test_any_bytes_after_the_index_have_a_place_of_the_tiles(body, chunks):
+    found = container.File(sealed(body=body, chunks=chunks), keep_going=True)
+    assert len(found.chunks) + len(found.lost) == chunks
+    try:
+        assert zlib.crc32(found.tile(0)) == 0x55BC801D
+    except FormatError:
+        pass
+
+
 LONGEST = 2**32 - 1
 
 
