@@ -20,6 +20,15 @@ class FormatError(AicError):
     """The bytes are not a valid `.aic` file, or would not become one."""
 
 
+class CutError(FormatError):
+    """Bytes end before what they are to say does."""
+
+    def __init__(self, reason: str, data: bytes = b"") -> None:
+        """Take what is to be told, and what there is of them."""
+        super().__init__(reason)
+        self.data = data
+
+
 class ModelMismatchError(AicError):
     """The file was written with other weights than those at hand."""
 

@@ -82,10 +82,11 @@ class LockstepTileCodec(TileCodec):
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
+        cut: bool = False,
     ) -> Codes:
         """See `TileCodec`."""
-        if share < 1 or len(data) > 1 or not self.model.config.expansion:
-            return super().read(data, u, size, raw, share)
+        if share < 1 or cut or len(data) > 1 or not self.model.config.expansion:
+            return super().read(data, u, size, raw, share, cut)
         found: Codes = self._share("read", (size, raw), data, u, size, raw)
         return found
 

@@ -19,15 +19,16 @@ from imgcodec.entropy.range_coder import (
     PROBABILITY_BITS,
     Bits,
     Coder,
+    Decoder,
     Integers,
     IntegerTables,
     RangeEncoder,
-    RawDecoder,
     RawEncoder,
     code_bits,
     code_integers,
     raw_bits,
 )
+from imgcodec.errors import CutError
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.tables import cost_table
 from imgcodec.runtime.stopwatch import stage
@@ -288,34 +289,43 @@ class Chooser:
 
 
 class Script:
-    """Reads what plans wrote."""
+    """Reads what plans wrote.
 
-    def __init__(self, tables: CoderTables, coders: Sequence[Coder]) -> None:
-        """Read from the coders of pictures of one size."""
+    Attributes:
+        ended: whether the limit of a stream is reached: all that follows is as it is predicted.
+    """
+
+    def __init__(self, tables: CoderTables, coders: Sequence[Decoder]) -> None:
+        """Read from the coders of pictures of one size; of a single one, if it has a limit."""
         self.tables, self.coders = tables, coders
+        self._limited, self.ended = False, False
+
+    def stop_after(self, bits: float) -> None:
+        """Leave out what goes beyond so many bits."""
+        self._limited = True
+        for coder in self.coders:
+            coder.limit = min(coder.limit, bits)
 
     def integers(
         self, wanted: Tensor | None, rows: Tensor, digits: Tensor, weight: Tensor | None
     ) -> Tensor:
         """Return the integers of one step, (B, N) float32; see `Chooser.integers`."""
         found = np.zeros(rows.shape, np.float32)
+        if self.ended:
+            return torch.from_numpy(found).to(rows.device)
         hides, tables = weight is not None, self.tables.integers
         for i, (coder, its_rows, its_digits) in enumerate(
             zip(self.coders, _host(rows), _host(digits), strict=True)
         ):
             index = np.flatnonzero(is_sent(its_rows, its_digits, hides))
             its_rows, its_digits = its_rows.take(index), its_digits.take(index)
-            found[i, index] = code_integers(coder, None, its_rows, its_digits, tables, hides)
+            try:
+                found[i, index] = code_integers(coder, None, its_rows, its_digits, tables, hides)
+            except CutError:
+                if not self._limited:
+                    raise
+                self.ended = True
         return torch.from_numpy(found).to(rows.device)
-
-    def spent(self, found: Tensor, rows: Tensor, digits: Tensor) -> float:
-        """Return about how many bits integers took that may hide signs, (1, N) each."""
-        costs = self.tables.costs
-        sent, size = is_sent(rows, digits, codes=True), found.abs().long()
-        hidden = int(hidden_signs(size[sent], rows[sent]).sum())
-        if isinstance(self.coders[0], RawDecoder):
-            return _raw_bits(found, digits) - hidden
-        return float(costs[rows, size.clamp_max(costs.shape[1] - 1)].sum()) - hidden
 
     def bits(self, wanted: Tensor | None, logits: Tensor) -> Tensor:
         """Return the single bits of one step of one picture, (N,) float32."""
@@ -346,7 +356,3 @@ def _host(values: Tensor) -> NDArray[Any]:
     """Return a tensor as an array; on a CPU they share memory."""
     found: NDArray[Any] = values.cpu().numpy()
     return found
-
-
-def _raw_bits(found: Tensor, digits: Tensor) -> float:
-    return float(raw_bits(_host(found.long()), _host(digits.long())))

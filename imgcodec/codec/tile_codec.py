@@ -35,7 +35,7 @@ from imgcodec.codec.tile_visitors import (
     SpentBits,
 )
 from imgcodec.entropy.digits import LEVEL_EIGHTHS
-from imgcodec.entropy.range_coder import RangeDecoder, RawDecoder
+from imgcodec.entropy.range_coder import WORD_BYTES, RangeDecoder, RawDecoder
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
@@ -324,6 +324,7 @@ class TileCodec:
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
+        cut: bool = False,
     ) -> Codes:
         """Decode what tiles' bytes say.
 
@@ -332,26 +333,32 @@ class TileCodec:
             u: rate parameter.
             size: of a tile, rows and columns of places.
             raw: whether bits are stored as they are.
-            share: of the bits of a single tile; groups of latents that begin or end beyond it are
-                left at zero. Levels and block means are always read.
+            share: of the bits of a single tile; what goes beyond it is not read, but levels and
+                block means always are.
+            cut: whether the bytes are only the first ones of a single tile.
 
         Raises:
             FormatError: that cannot be what was written.
         """
         for tile in data:
             # a level takes a bit, or a share of a word
-            if len(tile) < (-(-size[0] * size[1] // 8) if raw else 1):
+            if not cut and len(tile) < (-(-size[0] * size[1] // 8) if raw else 1):
                 raise FormatError(f"{len(tile)} bytes of data for {size[0] * size[1]} places")
-        coders = [RawDecoder(tile) if raw else RangeDecoder(tile) for tile in data]
+        if cut and not raw:
+            data = [tile[: len(tile) // WORD_BYTES * WORD_BYTES] for tile in data]
+        counts = cut or share < 1
+        coders = [RawDecoder(tile) if raw else RangeDecoder(tile, counts) for tile in data]
         limit = 8 * len(data[0]) * share if share < 1 else math.inf
         if limit < math.inf and not self.model.config.expansion:
             raise AicError("files of single bits have no preview")
         fraction = self._fraction(u)
         script = Script(self.tables, coders)
+        if cut:
+            script.stop_after(coders[0].sure)
         values = self.model.walk_levels(fraction, torch.Size(size), LevelCodes(script, None))
         levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
         found = Codes(levels, self._walk_codes(script, levels, fraction, None, limit))
-        if share >= 1:
+        if share >= 1 and not cut:
             for coder in coders:
                 coder.finish()
         return found

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from imgcodec.codec.plan import Chooser, Script, hidden_signs, is_sent
 from imgcodec.entropy.digits import LEVEL_DIGITS, prefix_length
+from imgcodec.errors import CutError
 from imgcodec.model import ModelConfig
 from imgcodec.model.context import to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES
@@ -79,10 +80,11 @@ class IntegerCodes:
     ) -> None:
         """Take for each part values in steps (B, C, h, w), digits (B, h w, C) and weights.
 
-        The walk ends at the first of the last `groups` parts that goes beyond `limit` bits.
+        Of the last `groups` parts, nothing is read beyond `limit` bits: what is left of the part
+        that goes beyond is as it is predicted, and those after it are 0.
         """
         self.script, self.digits = script, digits
-        self.limit, self.first_group, self.spent = limit, len(digits) - groups, 0.0
+        self.limit, self.first_group, self.part = limit, len(digits) - groups, -1
         self.wanted = None if wanted is None else [to_rows(values) for values in wanted]
         self.weights = [to_rows(weight) for weight in weights]
         self.found = [weights[0].new_zeros(d.shape) for d in digits]  # rows, in steps
@@ -91,6 +93,8 @@ class IntegerCodes:
         """See `imgcodec.model.context`."""
         digits = self.digits[part].index_select(1, places)
         weight = self.weights[part].index_select(1, places).expand(digits.shape).flatten(1)
+        if part > self.part and isinstance(self.script, Script):
+            self._begin(part, self.script)
         residual = None
         if self.wanted is not None:
             residual = self.wanted[part].index_select(1, places) - mean / MEAN_UNIT
@@ -99,12 +103,17 @@ class IntegerCodes:
         found = self.script.integers(residual, rows, digits, weight)
         values = MEAN_UNIT * found.view_as(mean) + mean
         self.found[part][:, places] = values / MEAN_UNIT
-        if self.limit < math.inf and isinstance(self.script, Script):
-            self.spent += self.script.spent(found, rows, digits)
-            if self.spent > self.limit and part >= self.first_group:
-                self.found[part].zero_()  # some of its places are not read yet
-                raise BeyondLimit
         return values
+
+    def _begin(self, part: int, script: Script) -> None:
+        """Go on to another part of what is read, or stop."""
+        self.part = part
+        if script.ended and part <= min(1, self.first_group):
+            raise CutError("the coarsest block means are not there")
+        if script.ended and part >= self.first_group:
+            raise BeyondLimit
+        if part == self.first_group and self.limit < math.inf:
+            script.stop_after(self.limit)
 
 
 class NearestMeans:

@@ -5,7 +5,8 @@ decoder ignores its argument and gives what was stored; so one function serves b
 Probabilities are integers k of k/65536, the probability of a 1, never 0 or 65536.
 """
 
-from typing import Protocol
+import math
+from typing import Protocol, TypeAlias
 
 import constriction
 import numpy as np
@@ -13,12 +14,16 @@ from numpy.typing import NDArray
 
 from imgcodec.entropy import sign_hiding
 from imgcodec.entropy.digits import MAX_DIGITS
-from imgcodec.errors import FormatError
+from imgcodec.errors import CutError, FormatError
 
 PROBABILITY_BITS = 16
 MASS_BITS = 24
+WORD_BYTES = 4  # of what the range coder writes
 _ONE = 1 << PROBABILITY_BITS
+_TOO_EARLY = "the entropy-coded data ends too early"
 FLAGS = 2  # magnitudes with a flag of their own
+# A decoder looks at 64 bits beyond those that it has used up, and rounds a little.
+AHEAD_BITS, ROUNDED = 64, 1e-4
 
 Bits = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -59,30 +64,45 @@ class RangeEncoder:
 class RangeDecoder:
     """The inverse of RangeEncoder."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, counts: bool = False) -> None:
         """Start at the beginning of a stream.
+
+        Args:
+            data: the stream.
+            counts: whether what is decoded is counted, so that there can be a `limit`.
 
         Raises:
             FormatError: the length is not that of whole words.
         """
-        if len(data) % 4:
+        if len(data) % WORD_BYTES:
             raise FormatError(f"a stream of {len(data)} bytes is not made of 32-bit words")
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self.limit = math.inf
+        self.sure = (1 - ROUNDED) * (32 * len(words) - AHEAD_BITS)
+        self._taken = 0.0 if counts else None
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
         """Return the stored bits.
 
         Raises:
+            CutError: they go beyond the limit.
             FormatError: the stream cannot have been written with these probabilities.
         """
         if not p.size:
             return np.zeros(0, np.int32)
         try:
-            found = self._decoder.decode(_MODEL, _PAIRS.take(p, 0))
+            found = np.asarray(self._decoder.decode(_MODEL, _PAIRS.take(p, 0)), np.int32)
         except AssertionError as error:
+            if self.limit < math.inf:
+                raise CutError(_TOO_EARLY) from error
             raise FormatError("the entropy-coded data is damaged") from error
-        return np.asarray(found, np.int32)
+        if self._taken is not None:
+            taken = PROBABILITY_BITS - np.log2(np.where(found != 0, p, _ONE - p))
+            self._taken += float(taken.sum())
+            if self._taken > self.limit:
+                raise CutError(_TOO_EARLY)
+        return found
 
     def finish(self) -> None:
         """Raise FormatError unless the stream ends here."""
@@ -117,12 +137,13 @@ class RawDecoder:
         """Start at the beginning of a stream."""
         self._bytes = np.frombuffer(data, np.uint8)
         self._position = 0  # in bits
+        self.limit = self.sure = 8.0 * len(data)
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
-        """Return the stored bits; FormatError where there are too few."""
+        """Return the stored bits; CutError where there are too few."""
         start, self._position = self._position, self._position + p.size
-        if self._position > 8 * self._bytes.size:
-            raise FormatError("the stream of bits ends too early")
+        if self._position > self.limit:
+            raise CutError("the stream of bits ends too early")
         first, skipped = divmod(start, 8)
         found = np.unpackbits(self._bytes[first : -(-self._position // 8)])
         return found[skipped : skipped + p.size].astype(np.int32)
@@ -132,6 +153,9 @@ class RawDecoder:
         num_left = 8 * self._bytes.size - self._position
         if num_left >= 8 or np.unpackbits(self._bytes[-1:])[8 - num_left :].any():
             raise FormatError("the stream of bits goes on after its end")
+
+
+Decoder: TypeAlias = RangeDecoder | RawDecoder
 
 
 class IntegerTables:

@@ -41,7 +41,7 @@ from itertools import accumulate, pairwise
 from mmap import mmap
 from typing import Any, Protocol, runtime_checkable
 
-from imgcodec.errors import AicError, FormatError
+from imgcodec.errors import AicError, CutError, FormatError
 
 MAGIC = b"\x89AIC"
 VERSION = 1
@@ -236,7 +236,8 @@ class File:
         start, end = self._starts[number : number + 2]
         tile = self._part(start, end)
         if len(tile) != end - start:
-            raise FormatError(f"tile {number} is cut: {len(tile)} of {end - start} bytes")
+            reason = f"tile {number} is cut: {len(tile)} of {end - start} bytes"
+            raise CutError(reason, tile)
         if zlib.crc32(tile) != self._entries[number][1]:
             raise FormatError(f"checksum mismatch in tile {number}")
         return tile

@@ -521,6 +521,47 @@ def test_a_cut_file_gives_what_there_is(tiny_codec, tiled):
     assert np.abs(found[:64].astype(int) - tiny_codec.decode(tiled)[:64]).max() <= 1
 
 
+@pytest.mark.parametrize("entropy", ["range", "none"])
+def test_a_tile_that_is_cut_is_decoded_as_far_as_it_goes(tiny_codec, picture, entropy):
+    data = tiny_codec.encode(picture, 2.0, entropy)
+    (tile,) = container.unpack(data)[1]
+    start = len(data) - len(tile)
+    errors = []
+    for share in (0.3, 0.6, 0.9, 0.99):
+        cut = data[: start + int(share * len(tile))]
+        found, report = decode_reporting(tiny_codec, cut, keep_going=True)
+        assert report.damaged == {0: f"tile 0 is cut: {len(cut) - start} of {len(tile)} bytes"}
+        errors.append(float(np.mean((found.astype(float) - picture) ** 2)))
+    errors.append(float(np.mean((tiny_codec.decode(data).astype(float) - picture) ** 2)))
+    assert errors == sorted(errors, reverse=True)
+    nothing, _ = decode_reporting(tiny_codec, data[: start + 5], keep_going=True)
+    assert nothing.std() < 1
+    assert errors[0] < 0.8 * np.mean((nothing.astype(float) - picture) ** 2)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_no_code_of_a_tile_that_is_cut_is_another(tiny_codec, picture, raw):
+    """Of the part in which it ends, codes are right or 0, and all are 0 after it."""
+    data = tiny_codec.encode(picture, 2.0, "none" if raw else "range")
+    header, (tile,), _ = container.unpack(data)
+    size = 25, 41
+    reader = tiny_codec._tile_codec
+    whole = reader.read([tile], [header.u], size, raw)
+    config = reader.model.config
+    known = set()
+    for num_bytes in range(len(tile) // 8, len(tile), len(tile) // 12):
+        found = reader.read([tile[:num_bytes]], [header.u], size, raw, cut=True)
+        assert torch.equal(found.levels, whole.levels)
+        alike = [torch.equal(*pair) for pair in zip(found.parts, whole.parts, strict=True)]
+        end = alike.index(False)
+        known.add(end)
+        assert not any(alike[end:])
+        if end >= config.pyramid_parts:
+            assert (found.parts[end] == whole.parts[end]).any()
+            assert not any(part.any() for part in found.parts[end + 1 :])
+    assert len(known) > 2
+
+
 def test_bytes_after_the_end_are_told(tiny_codec, tiled):
     with pytest.raises(FormatError, match="the header claims"):
         tiny_codec.decode(tiled + b"extra")

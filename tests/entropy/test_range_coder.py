@@ -1,6 +1,7 @@
 """Bits and integers through the coders: exact words, ideal cost, damage."""
 
 import tracemalloc
+from contextlib import suppress
 
 import constriction
 import numpy as np
@@ -18,7 +19,7 @@ from imgcodec.entropy.range_coder import (
     code_integers,
     raw_bits,
 )
-from imgcodec.errors import FormatError
+from imgcodec.errors import CutError, FormatError
 
 ONE = 1 << 24
 CODERS = {"range": (RangeEncoder, RangeDecoder), "none": (RawEncoder, RawDecoder)}
@@ -53,6 +54,52 @@ def test_the_words_are_those_of_bernoulli(seed):
     data = ours.finish()
     assert data == encoder.get_compressed().astype("<u4").tobytes()
     assert np.array_equal(RangeDecoder(data).code(None, p), bits)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", CODERS)
+def test_what_is_sure_of_a_stream_that_is_cut(name, seed):
+    """All of it is right, and hardly anything is left out that would be."""
+    rng = np.random.default_rng(seed)
+    steps, taken = [], [0.0]
+    encoder, decoder = CODERS[name]
+    encoder = encoder()
+    for size in rng.integers(0, 60, 40):
+        p = rng.integers(1, 65536, size) ** 2 // 65536 + 1
+        bits = (rng.random(size) < p / 65536).astype(np.int32)
+        share = np.where(bits, p, 65536 - p) / 65536
+        taken.append(taken[-1] + (size if name == "none" else -np.log2(share).sum()))
+        steps.append((encoder.code(bits, p), p))
+    data = encoder.finish()
+    for num_bytes in range(0, len(data), 4):
+        words = (True,) if name == "range" else ()
+        reader = decoder(data[:num_bytes], *words)
+        reader.limit = reader.sure
+        known = 0
+        with suppress(CutError):
+            for bits, p in steps:
+                assert np.array_equal(reader.code(None, p), bits)
+                known += 1
+        assert known < len(steps)
+        assert taken[known + 1] > 8 * num_bytes - 65
+
+
+def test_a_stream_ends_at_its_limit():
+    encoder = RangeEncoder()
+    half = np.full(40, 32768)
+    for _ in range(5):
+        encoder.code(np.ones(40, np.int32), half)
+    data = encoder.finish()
+    for limit, wanted in ((39, 0), (40, 1), (159, 3), (200, 5)):
+        reader, known = RangeDecoder(data, True), 0
+        reader.limit = limit
+        for _ in range(5):
+            try:
+                reader.code(None, half)
+            except CutError:
+                break
+            known += 1
+        assert known == wanted
 
 
 class Ideal:
