@@ -311,9 +311,9 @@ class Codec:
             data: the file.
             region: left, top, width and height of the part that is wanted, pixels; None: all.
                 Only the tiles that it needs are read.
-            keep_going: decode a tile that is cut as far as it goes, fill other damaged ones from
-                what lies around them, leave out damaged chunks and bytes after the end, and warn
-                (`AicWarning`), rather than refuse.
+            keep_going: decode a tile that is cut as far as it goes, set a single wrong bit right,
+                fill other damaged tiles from what lies around them, leave out damaged chunks and
+                bytes after the end, and warn (`AicWarning`), rather than refuse.
             max_rate: bits per pixel after which the finer codes are left out, for a quick preview;
                 of a file without loss, none are.
             max_pixels: more than so many are refused before any work.
@@ -416,7 +416,10 @@ class Codec:
                     strip = work.strip(row)
                 take(strip)
         total_s = time.perf_counter() - started
-        return DecodeReport(stages, total_s, work.damaged, file.excess, file.lost)
+        damaged = work.damaged | {
+            number: why for number, why in file.mended.items() if isinstance(number, int)
+        }
+        return DecodeReport(stages, total_s, damaged, file.excess, file.lost, file.mended)
 
     def _compress(
         self,

@@ -1,7 +1,7 @@
 """What encoding and decoding give besides bytes and pixels: what it took, and what was reached."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from imgcodec.target import Target
 
@@ -43,12 +43,16 @@ class DecodeReport(_Report):
     damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
     excess: int = 0  # bytes after the end of the file, which mean nothing
     lost: Sequence[str] = ()  # what is wrong with each chunk that was left out
+    # damaged tiles, and chunks by their types, that are as they were: a single bit was wrong
+    mended: Mapping[int | bytes, str] = field(default_factory=dict)
 
     @property
     def damage(self) -> str:
         """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
-        tiles = [_of_tile(number, self.damaged[number]) for number in sorted(self.damaged)]
+        filled = sorted(set(self.damaged) - set(self.mended))
+        tiles = [_of_tile(number, self.damaged[number]) for number in filled]
         found = _told(tiles, "tile", "filled in") + _told(self.lost, "chunk", "left out")
+        found += _told(list(self.mended.values()), "part", "set right")
         if self.excess:
             number = "1 byte" if self.excess == 1 else f"{self.excess} bytes"
             found.append(f"{number} after the end left out")
@@ -59,11 +63,14 @@ def _told(reasons: Sequence[str], what: str, done: str) -> list[str]:
     """Return a text on what is damaged, and what was done about it; none where nothing is."""
     if not reasons:
         return []
-    named = "; ".join(reasons[:MOST_NAMED])
-    if len(reasons) > MOST_NAMED:
-        named += f"; and {len(reasons) - MOST_NAMED} more"
     number = f"1 damaged {what} is" if len(reasons) == 1 else f"{len(reasons)} damaged {what}s are"
-    return [f"{number} {done}: {named}"]
+    return [f"{number} {done}: {_named(reasons, '; ')}"]
+
+
+def _named(parts: Sequence[str], between: str) -> str:
+    """Return the first of them, and how many more there are."""
+    more = [f"and {len(parts) - MOST_NAMED} more"] if len(parts) > MOST_NAMED else []
+    return between.join([*parts[:MOST_NAMED], *more])
 
 
 def _of_tile(number: int, reason: str) -> str:

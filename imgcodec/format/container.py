@@ -42,6 +42,7 @@ from mmap import mmap
 from typing import Any, Protocol, runtime_checkable
 
 from imgcodec.errors import AicError, CutError, FormatError
+from imgcodec.format.mending import mended
 
 MAGIC = b"\x89AIC"
 VERSION = 1
@@ -169,8 +170,10 @@ class File:
 
         Args:
             data: the file.
-            keep_going: whether chunks that are damaged are left out, see `lost`.
+            keep_going: whether a wrong bit of a chunk or tile is set right, see `mended`, and
+                chunks that are damaged otherwise are left out, see `lost`.
         """
+        self._keep_going = keep_going
         self._data = data if isinstance(data, mmap | Stored) else as_bytes(data)
         if self.num_bytes < _FIXED.size:
             raise FormatError(f"{self.num_bytes} bytes, a header has at least {_FIXED.size}")
@@ -195,6 +198,8 @@ class File:
         self._entries = list(_ENTRY.iter_unpack(head[_FIXED.size :]))
         self.chunks: list[Chunk] = []
         self.lost: list[str] = []  # what is wrong with each chunk that is left out
+        # a tile's number, or a chunk's type, of which a single bit was set right -> what was wrong
+        self.mended: dict[int | bytes, str] = {}
         for _ in range(num_chunks):
             try:
                 self.chunks.append(self._chunk(position))
@@ -238,9 +243,7 @@ class File:
         if len(tile) != end - start:
             reason = f"tile {number} is cut: {len(tile)} of {end - start} bytes"
             raise CutError(reason, tile)
-        if zlib.crc32(tile) != self._entries[number][1]:
-            raise FormatError(f"checksum mismatch in tile {number}")
-        return tile
+        return self._checked(tile, self._entries[number][1], number, f"tile {number}")
 
     def _starts_from(self, position: int) -> list[int]:
         """Where each tile starts, and the last one ends, if the first one starts there."""
@@ -265,10 +268,19 @@ class File:
             left = self.num_bytes - start
             raise FormatError(f"chunk {name} claims {length} bytes, {left} are left")
         chunk = self._part(start, start + length)
-        if zlib.crc32(kind + chunk) != crc:
-            holds = f" ({_HOLDS[kind]})" if kind in _HOLDS else ""
-            raise FormatError(f"checksum mismatch in chunk {name}{holds}")
-        return kind, chunk
+        holds = f" ({_HOLDS[kind]})" if kind in _HOLDS else ""
+        whole = self._checked(kind + chunk, crc, kind, f"chunk {name}{holds}")
+        return whole[: len(kind)], whole[len(kind) :]
+
+    def _checked(self, data: bytes, crc: int, key: int | bytes, name: str) -> bytes:
+        """Return what has this checksum."""
+        if zlib.crc32(data) == crc:
+            return data
+        found = mended(data, crc) if self._keep_going else None
+        if found is None:
+            raise FormatError(f"checksum mismatch in {name}")
+        self.mended[key] = f"checksum mismatch in {name}, a single wrong bit"
+        return found
 
     def _part(self, start: int, end: int) -> bytes:
         if not isinstance(self._data, Stored):

@@ -692,7 +692,7 @@ def test_damaged_chunks_cost_only_what_they_hold(tiny_codec, textured):
     kinds = {"transparency": b"alpH", "colour profile": b"iccP", "EXIF": b"exiF"}
     for number, (what, kind) in enumerate({**kinds, "georeference": b"geoR"}.items()):
         broken = bytearray(data)
-        broken[data.index(kind) + 12] ^= 1
+        broken[data.index(kind) + 12] ^= 3
         reason = re.escape(f"checksum mismatch in chunk {kind.decode()} ({what})")
         with pytest.raises(FormatError, match=f"^{reason}$"):
             tiny_codec.decode(broken)
@@ -705,6 +705,10 @@ def test_damaged_chunks_cost_only_what_they_hold(tiny_codec, textured):
         ]
         parts[1] = (*parts[1][:number], (None, False)[number == 0], *parts[1][number + 1 :])
         assert parts[0] == parts[1]
+        broken[data.index(kind) + 12] ^= 1
+        with pytest.warns(AicWarning, match=f"^1 damaged part is set right: {reason}, a single"):
+            mended = tiny_codec.decode_picture(broken, keep_going=True)
+        assert str(mended) == str(whole)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device")

@@ -470,12 +470,12 @@ def test_a_damaged_tile_is_refused(tiny_codec, tiled):
 
 
 def spoil(data, *numbers):
-    """Return a file with one bit of each of these tiles flipped."""
+    """Return a file with two bits of each of these tiles flipped."""
     _, tiles, _ = container.unpack(data)
     starts = np.cumsum([len(data) - sum(map(len, tiles)), *map(len, tiles)])
     broken = bytearray(data)
     for number in numbers:
-        broken[starts[number] + 3] ^= 16
+        broken[starts[number] + 3] ^= 48
     return bytes(broken)
 
 
@@ -497,6 +497,30 @@ def test_a_damaged_tile_costs_only_itself(tiny_codec, picture, tiled, numbers):
             assert here.mean() < 100
         elif not {number - 1, number + 1, number - 6, number + 6, number - 7} & set(numbers):
             assert inner.size == 0 or here[here.shape[0] // 2, here.shape[1] // 2] <= 2
+
+
+def test_a_single_wrong_bit_is_set_right(tiny_codec, tiled):
+    broken = bytearray(spoil(tiled, 1))
+    start = next(
+        place for place, pair in enumerate(zip(broken, tiled, strict=True)) if pair[0] != pair[1]
+    )
+    broken[start] ^= 16
+    broken[-1] ^= 1
+    with pytest.raises(FormatError, match="^checksum mismatch in tile 1$"):
+        tiny_codec.decode(bytes(broken))
+    found, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
+    assert np.array_equal(found, tiny_codec.decode(tiled))
+    assert (sorted(report.damaged), sorted(report.mended)) == ([1, 23], [1, 23])
+    assert report.damage == (
+        "2 damaged parts are set right: checksum mismatch in tile 1, a single wrong bit;"
+        " checksum mismatch in tile 23, a single wrong bit"
+    )
+    broken[start + 1] ^= 7
+    _, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
+    assert report.damage == (
+        "1 damaged tile is filled in: checksum mismatch in tile 1;"
+        " 1 damaged part is set right: checksum mismatch in tile 23, a single wrong bit"
+    )
 
 
 def test_filling_continues_what_lies_around(tiny_codec):

@@ -428,28 +428,36 @@ def test_every_flipped_bit_is_refused():
             unpack(bytes(damaged))
 
 
-def test_tiles_are_found_whatever_is_damaged_of_chunks():
-    """Of the chunks, those that are whole, up to one whose length is wrong."""
+@pytest.mark.parametrize("bits", [1, 3])
+def test_tiles_are_found_whatever_is_damaged_of_chunks(bits):
+    """And chunks: single bits are set right, others cost their chunk, lengths those after it."""
     header, tiles, chunks = TWO_TILES_PARTS
     first = len(pack(header, tiles)) - len(b"leftright")
     second = first + len(chunk(*chunks[0]))
-    for bit in range(8 * first, 8 * (len(TWO_TILES) - len(b"leftright"))):
-        damaged = bytearray(TWO_TILES)
-        damaged[bit // 8] ^= 1 << bit % 8
-        found = container.File(bytes(damaged), keep_going=True)
-        assert [found.tile(number) for number in range(2)] == tiles
-        assert found.excess == 0
-        if bit // 8 - first in range(4, 8):
-            assert found.chunks == []
-        else:
-            assert found.chunks == [chunks[bit // 8 < second]]
-        assert len(found.lost) == 2 - len(found.chunks)
+    for place in range(first, len(TWO_TILES) - len(b"leftright")):
+        for shift in range(8):
+            damaged = bytearray(TWO_TILES)
+            damaged[place] ^= (bits << shift) % 255
+            found = container.File(bytes(damaged), keep_going=True)
+            assert [found.tile(number) for number in range(2)] == tiles
+            assert found.excess == 0
+            assert len(found.chunks) + len(found.lost) == 2
+            here, within = (0, place - first) if place < second else (1, place - second)
+            others = [one for number, one in enumerate(chunks) if number != here]
+            if within in range(4, 8):  # a length
+                assert found.chunks == [one for one in others if here]
+            elif found.lost:
+                assert found.chunks == others
+                assert bits == 3 or within < 4  # no type, but for letters
+            else:
+                assert found.chunks == chunks
+                assert len(found.mended) == 1
 
 
 def test_what_is_cut_or_too_long_has_its_chunks_all_the_same():
     header, tiles, chunks = TWO_TILES_PARTS
     lost = bytearray(TWO_TILES)
-    lost[TWO_TILES.index(b"hi")] ^= 1
+    lost[TWO_TILES.index(b"hi")] ^= 3
     for data in (lost[:-3], lost + b"extra"):
         found = container.File(bytes(data), keep_going=True)
         assert (found.tile(0), found.chunks) == (b"left", chunks[1:])

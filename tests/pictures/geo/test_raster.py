@@ -434,7 +434,7 @@ def test_transparency_goes_there_and_back(aic, tmp_path):  # noqa: F811
         assert (dataset.transform, dataset.crs.to_epsg()) == (PLACE, 32632)
     with Image.open(back) as picture:
         assert picture.tag_v2[338] == (2,)  # not premultiplied
-    data[-1] ^= 1
+    data[-1] ^= 3
     (tmp_path / "bad.aic").write_bytes(data)
     region = ["--region", "40,30,100,90"]
     damaged = aic("decode", tmp_path / "bad.aic", tmp_path / "bad.tif", "--keep-going")
