@@ -152,18 +152,14 @@ class Decoding:
         stages: dict[str, float],
     ) -> str:
         source, target, force = task
-        # a damaged file is refused before anything large is loaded
-        if not self.keep_going:
-            file.check_length()
+        if not self.keep_going:  # before anything large is loaded
+            _check_whole(file, self.region is None)
         from imgcodec.format.metadata import Metadata
         from imgcodec.pictures import modes, picture, writer
         from imgcodec.pictures.geo import georeference, geotiff
 
         writer.check_target(target, force)
         background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
-        if not self.keep_going and self.region is None:
-            for number in range(file.num_tiles):
-                file.tile(number)
         header = file.header
         codec = self._codec_for(header.needs).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
@@ -225,6 +221,16 @@ class Decoding:
                     model_id, self.weights, device=self.device, threads=self.threads
                 )
             return self._codec
+
+
+def _check_whole(file: container.File, tiles: bool) -> None:
+    """Refuse a damaged file, whose tiles may be looked at, too, and tell how to see the rest."""
+    try:
+        file.check_length()
+        for number in range(file.num_tiles if tiles else 0):
+            file.tile(number)
+    except FormatError as error:
+        raise FormatError(f"{error}; --keep-going decodes what is there") from error
 
 
 @click.command(epilog=DECODE_EXAMPLES)

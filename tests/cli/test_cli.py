@@ -625,6 +625,15 @@ def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
     assert_refused(aic("decode", tmp_path / "empty", out), "no files")
 
 
+def test_a_damaged_file_is_refused_with_a_way_out(aic, coded, tmp_path):
+    data = coded.read_bytes()
+    for damaged in (data[:-1], data[:-1] + bytes([data[-1] ^ 1])):
+        coded.write_bytes(damaged)
+        out = tmp_path / "out.png"
+        assert_refused(aic("decode", coded, out), "; --keep-going decodes what is there")
+        assert not out.exists()
+
+
 @pytest.mark.parametrize("command", ["decode", "restore"])
 def test_a_format_does_not_contradict_the_suffix(aic, coded, tmp_path, command):
     Image.new("RGB", (16, 12)).save(tmp_path / "a.jpg")
