@@ -360,14 +360,14 @@ def box(kind, data, long=False):
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 
-def jp2(path, boxes=b"", colour=b"\1\0\0\0\0\0\x10", pixels=EIGHT):
+def jp2(path, boxes=b"", colour=b"\1\0\0\0\0\0\x10", pixels=EIGHT, density=b""):
     """A JPEG 2000 file with another colr box, and with boxes before its codestream."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG2000", irreversible=False)
     data = file.getvalue()
     start = data.index(b"jp2h") - 4
     stream = data[data.index(b"jp2c") + 4 :]
-    header = box(b"jp2h", data[start + 8 : start + 30] + box(b"colr", colour))
+    header = box(b"jp2h", data[start + 8 : start + 30] + box(b"colr", colour) + density)
     path.write_bytes(data[:start] + header + boxes + box(b"jp2c", stream))
     return path
 
@@ -381,6 +381,16 @@ def test_metadata_of_jpeg_2000_are_kept(tmp_path, long):
     assert found.metadata == Metadata(SRGB, tiff_part(exif_of(1)), XMP)
     with Image.open(tmp_path / "a.jp2") as picture:
         assert from_pil(picture).metadata == found.metadata
+
+
+@pytest.mark.parametrize("kind", [b"resc", b"resd"])
+def test_a_density_of_jpeg_2000_is_kept(tmp_path, kind):
+    """Of its scan, which Pillow reads, or of how it is shown."""
+    told = box(b"res ", box(kind, struct.pack(">4H2b", 11811, 10, 59055, 100, 1, 1)))
+    found = densities(read_picture(jp2(tmp_path / "a.jp2", density=told)))
+    assert found == pytest.approx((150, 300, 2), abs=0.01)
+    nothing = box(b"res ", box(kind, bytes(10)) + box(b"resd", b""))
+    assert read_picture(jp2(tmp_path / "a.jp2", density=nothing)).metadata == Metadata()
 
 
 def test_a_profile_of_others_in_jpeg_2000_is_named(tmp_path):

@@ -19,6 +19,7 @@ BMP_HEADER = 14  # bytes before it
 _RESOURCES = {1058: "exif", 1060: "xmp"}  # of Photoshop
 _RESOLUTION = 1005  # across and down, dots an inch in 1/65536; how it is shown stands between
 _ICC_METHODS = (b"\2", b"\3")  # of a colr box: a profile follows
+_DENSITY = struct.Struct(">4H2b")  # of JPEG 2000: ratios down and across, and powers of ten
 
 
 def overlooked(picture: Image.Image) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def _in_boxes(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     return _metadata(file, 0, file.seek(0, 2))
 
 
-def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, bytes]]:
+def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, Any]]:
     """Yield names and data of the metadata in some boxes."""
     for kind, first, last in boxes(file, start, end):
         file.seek(first)
@@ -80,6 +81,19 @@ def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, byte
             yield name, file.read(last - first - 16)
         elif kind == b"colr" and file.read(3)[:1] in _ICC_METHODS:
             yield "icc_profile", file.read(last - first - 3)
+        elif kind == b"res ":
+            yield from _density(file, first, last)
+
+
+def _density(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, Any]]:
+    """Yield how many dots an inch has where a picture is shown; Pillow reads those of its scan."""
+    for kind, first, last in boxes(file, start, end):
+        if kind == b"resd" and last - first == _DENSITY.size:
+            file.seek(first)
+            down, under, across, below, power, power_across = _DENSITY.unpack(file.read(10))
+            if under and below:  # dots a metre
+                across = across / below * 10.0**power_across
+                yield "dpi", (0.0254 * across, 0.0254 * down / under * 10.0**power)
 
 
 def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
