@@ -53,5 +53,5 @@ def reason_of(error: BaseException) -> str:
         return "not a picture of a known kind"
     text = reason(error)
     if text.startswith("decoder error -"):  # a number of libtiff
-        text = f"cannot be decoded, it may be damaged ({text})"
+        text = f"is damaged, or packed in a way that is not handled ({text})"
     return text

@@ -29,7 +29,8 @@ def unknown(file: IO[bytes]) -> str:
             if name != "TIFF":
                 opens(file, "")
             elif tags := next(directories(file), None):
-                return f"{what}: {_samples_told(tags)}"
+                order = "big-endian BigTIFF, " * start.startswith(b"MM\0+")
+                return f"{what}: {order}{_samples_told(tags)}"
         except Exception as error:  # of which `Image.open` says nothing
             if error.__cause__ is None and str(error) != _NO_REASON:
                 return f"{what}: {reason_of(error)}"
@@ -45,5 +46,5 @@ def _samples_told(tags: Any) -> str:
     )
     return (
         f"{bits} bits a sample, SampleFormat {signs}, PhotometricInterpretation {polarity},"
-        f" {tags.get(277, 1)} samples a pixel"
+        f" {tags.get(277, 1)} samples a pixel, compression {tags.get(259, 1)}"
     )

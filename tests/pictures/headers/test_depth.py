@@ -109,7 +109,7 @@ def test_grey_of_tiff(tmp_path, bits, photometric, order):
     if (bits, photometric, order) in ((12, 1, ">"), (12, 0, "<"), (12, 0, ">"), (16, 0, ">")):
         assert refusal(tmp_path, data) == (
             f"{UNKNOWN} {bits} bits a sample, SampleFormat 1,"
-            f" PhotometricInterpretation {photometric}, 1 samples a pixel"
+            f" PhotometricInterpretation {photometric}, 1 samples a pixel, compression 1"
         )
         return
     found = read(tmp_path, data)
