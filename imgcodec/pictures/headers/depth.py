@@ -4,6 +4,7 @@ Pillow's modes do not tell: it cuts 16-bit colours to 8 bits, leaves 12-bit grey
 drops what follows the colours. So the headers are asked, and what was cut is read anew.
 """
 
+import io
 import re
 import struct
 import sys
@@ -16,6 +17,8 @@ from PIL import Image, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
+from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
+from imgcodec.pictures.headers.tiff_tags import num_inside
 
 MOST = 65535  # in Pillow's modes of 16 bits
 _GREY = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -27,7 +30,12 @@ _OLD_JPEG = 6  # a compression of TIFF whose strips may be named elsewhere
 _FAX = (2, 3, 4)  # compressions of TIFF whose 0 is white where nothing is said
 _DEEP_AVIF = re.compile(rb"av1C..[\x40-\x7f\xc0-\xff]", re.DOTALL)  # its flag high_bitdepth
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; number of channels
+_COLOUR, _ALPHA, _PREMULTIPLIED = 0, 1, 2  # what channels of JPEG 2000 are
+_NO_COLOUR = (0, 65535)  # of a channel: it belongs to all of them, or to none
 _PALETTE = 3  # what TIFF's samples mean
+_SMALL = 1  # of another picture in the file, says a TIFF
+_MASKED_BMP = (3, 6)  # compressions whose samples lie where masks say
+_GUESSED = "a further sample that does not say what it is was taken for transparency"
 _DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
 _REFERENCES: dict[int, tuple[str, dict[int, tuple[float, ...]]]] = {  # what TIFF's tags say mostly
@@ -176,6 +184,12 @@ def _tiff(picture: Any) -> Layout:
     kinds = {signs[kind] for kind in np.ravel(tags.get(339, 1)).tolist() if kind in signs}
     if kinds and picture.mode not in ("I", "F") or bits == 16 and kinds:
         raise ImageError(f"{kinds.pop()} samples cannot be kept in 8-bit RGB or grey")
+    if (planes := int(tags.get(32997, 1))) > 1:
+        raise ImageError(f"holds {planes} planes, save the one that is meant")
+    if tags.get(254, 0) & _SMALL and num_inside(tags):
+        raise ImageError(
+            "its first picture is a preview (of a raw photograph?), save the one that is meant"
+        )
     compression, polarity = tags.get(259, 1), tags.get(262, 0)
     if 262 not in tags and compression not in _FAX:
         raise ImageError("does not say what its samples mean (PhotometricInterpretation)")
@@ -193,7 +207,7 @@ def _tiff(picture: Any) -> Layout:
     _check_parts(tags)
     notes = _left_out(more) + (_tiff_palette(picture) if picture.mode in ("P", "PA") else ())
     if picture.mode in ("RGBA", "LA", "PA") and not {1, 2} & set(tags.get(338, ())):
-        notes += ("a further sample that does not say what it is was taken for transparency",)
+        notes += (_GUESSED,)
     notes += reference_notes(tags)
     white = 2**bits - 1 if picture.mode in _GREY else MOST
     return Layout(bits, white, polarity == 0, notes)
@@ -282,7 +296,29 @@ def _jpeg_2000(picture: Any) -> Layout:
         raise ImageError("more than 8 bits a sample of this kind of JPEG 2000 are not handled")
     if min(sizes) < 7:  # Pillow would not scale them to the full range
         raise ImageError(f"{min(sizes) + 1} bits a sample of JPEG 2000 are not handled")
-    return Layout(bits, (2**bits - 1) << max(0, 16 - bits))
+    kinds = _kinds_of_channels(data)
+    if any(kind == _COLOUR and of not in (i + 1, *_NO_COLOUR) for i, (kind, of) in kinds.items()):
+        raise ImageError("channels of JPEG 2000 in another order are not handled")
+    notes: tuple[str, ...] = ()
+    if picture.mode in ("RGBA", "LA"):
+        kind, _ = kinds.get(len(picture.mode) - 1, (None, 0))
+        if kind == _PREMULTIPLIED:
+            raise ImageError("premultiplied transparency of JPEG 2000 is not handled")
+        notes += () if kind == _ALPHA else (_GUESSED,)
+    return Layout(bits, (2**bits - 1) << max(0, 16 - bits), notes=notes)
+
+
+def _kinds_of_channels(data: bytes) -> dict[int, tuple[int, int]]:
+    """Return what each channel of JPEG 2000 is, and the number of its colour, from 1."""
+    file = io.BytesIO(data)
+    for kind, first, last in boxes(file, 0, len(data)):
+        inside = boxes(file, first, last) if kind == b"jp2h" else ()
+        for name, start, stop in inside:
+            if name == b"cdef":
+                told = data[start + 2 : stop]
+                triples = struct.iter_unpack(">3H", told[: len(told) // 6 * 6])
+                return {channel: (what, colour) for channel, what, colour in triples}
+    return {}
 
 
 def _avif(picture: Any) -> Layout:
@@ -326,6 +362,15 @@ def _psd(picture: Any) -> Layout:
     return Layout(notes=notes + ("the colours of its duotone are left out",) * (mode == _DUOTONE))
 
 
+def _bmp(picture: Any) -> Layout:
+    """Of 16 bits a pixel Pillow reads colours alone."""
+    head = _bytes(picture)[BMP_HEADER : BMP_HEADER + 56].ljust(56, b"\0")
+    size, compression, alpha = (int.from_bytes(head[at : at + 4], "little") for at in (0, 16, 52))
+    masked = compression in _MASKED_BMP and size >= len(head) and alpha
+    lost = masked and not picture.has_transparency_data
+    return Layout(notes=("its transparency is left out",) * bool(lost))
+
+
 def _tga(picture: Any) -> Layout:
     """As the header says how many bits are alpha; what else stands there may be anything."""
     descriptor = _bytes(picture)[17:18] or b"\x0f"
@@ -336,5 +381,5 @@ def _tga(picture: Any) -> Layout:
 
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
-    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga,
+    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp,
 }  # fmt: skip

@@ -281,6 +281,44 @@ def test_jpeg_2000_that_pillow_would_get_wrong(tmp_path, bits, channels, kind, w
     assert refusal(tmp_path, jpeg_2000(a, bits)).startswith(words)
 
 
+def channels_of_jpeg_2000(mode, *told):
+    """A file of zeros, whose channels are told to be (number, kind, colour); () for nothing."""
+    file = io.BytesIO()
+    Image.new(mode, (8, 8)).save(file, "JPEG2000", irreversible=False)
+    data = file.getvalue()
+    at = data.index(b"cdef") if mode == "RGBA" else data.index(b"colr")
+    size = int.from_bytes(data[at - 4 : at], "big")
+    old, header = data[at - 4 : at - 4 + size], data.index(b"jp2h")
+    new = struct.pack(
+        f">I4sH{3 * len(told)}H", 10 + 6 * len(told), b"cdef", len(told), *sum(told, ())
+    )
+    new = (old if mode != "RGBA" else b"") + new * bool(told)
+    whole = int.from_bytes(data[header - 4 : header], "big") + len(new) - len(old)
+    data = data.replace(old, new)
+    return data[: header - 4] + whole.to_bytes(4, "big") + data[header:]
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+@pytest.mark.parametrize("told", [(), ((3, 65535, 65535),), ((3, 1, 0),)])
+def test_a_channel_of_jpeg_2000_that_says_nothing_is_told(tmp_path, told):
+    found = read(tmp_path, channels_of_jpeg_2000("RGBA", *told))
+    said = "a further sample that does not say what it is was taken for transparency"
+    assert found.notes == (() if told == ((3, 1, 0),) else (said,))
+    assert not found.alpha.any()
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+def test_channels_that_pillow_does_not_heed_are_refused(tmp_path):
+    upright = tuple((number, 0, number + 1) for number in range(3))
+    assert read(tmp_path, channels_of_jpeg_2000("RGB", *upright)).notes == ()
+    swapped = ((0, 0, 3), (1, 0, 2), (2, 0, 1))
+    for data, words in (
+        (channels_of_jpeg_2000("RGB", *swapped), "channels of JPEG 2000 in another order"),
+        (channels_of_jpeg_2000("RGBA", *upright, (3, 2, 0)), "premultiplied transparency of"),
+    ):
+        assert refusal(tmp_path, data).startswith(words)
+
+
 def fits(bits):
     lines = [
         "SIMPLE  = T",
@@ -487,6 +525,40 @@ def test_targa_says_whether_there_is_alpha(tmp_path, bits):
     assert np.array_equal(without.pixels, with_alpha.pixels)
     if bits == 32:
         assert np.array_equal(without.pixels, pixels[..., 2::-1])
+
+
+@pytest.mark.parametrize("alpha", [0, 0x8000])
+def test_transparency_of_bmp_with_16_bits_is_told(tmp_path, alpha):
+    """Which Pillow does not read."""
+    head = struct.pack("<IiiHHIIiiII4I", 108, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0, 31744, 992, 31, alpha)
+    data = b"BM" + struct.pack("<IHHI", 130, 0, 0, 122) + head.ljust(108, b"\0") + bytes(8)
+    assert read(tmp_path, data).notes == ("its transparency is left out",) * bool(alpha)
+
+
+def test_planes_of_tiff_are_refused(tmp_path):
+    data = tiff(random(8, 4, 5, 3), 8, 2, more={32997: ("H", [2])})
+    assert refusal(tmp_path, data) == "holds 2 planes, save the one that is meant"
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_preview_of_a_raw_photograph_is_refused(tmp_path, kind):
+    data = tiff(random(8, 4, 5, 3), 8, 2, more={254: ("I", [kind]), 330: ("I", [8])})
+    if kind:
+        assert refusal(tmp_path, data).startswith("its first picture is a preview")
+    else:
+        assert read(tmp_path, data).notes == ("1 further picture left out",)
+
+
+def test_a_small_picture_alone_is_read(tmp_path):
+    assert read(tmp_path, tiff(random(8, 4, 5, 3), 8, 2, more={254: ("I", [1])})).notes == ()
+
+
+def test_a_tiff_of_another_kind_is_told_by_its_compression(tmp_path):
+    data = tiff(random(8, 4, 5, 3), 8, 2)
+    entry = struct.pack("<HHIH", 259, 3, 1, 1)
+    assert data.count(entry) == 1
+    said = refusal(tmp_path, data.replace(entry, entry[:-2] + struct.pack("<H", 34887)))
+    assert said.endswith("3 samples a pixel, compression 34887")
 
 
 def test_planes_of_fits_are_refused(tmp_path):
