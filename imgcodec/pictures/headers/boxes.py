@@ -1,4 +1,4 @@
-"""Metadata that Pillow, or its plugin, passes over, of JPEG 2000, JPEG XL, BMP, GIF and PSD."""
+"""Metadata that Pillow, or its plugin, passes over, of JPEG and its successors, BMP, GIF, PSD."""
 
 import struct
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ BMP_HEADER = 14  # bytes before it
 _RESOURCES = {1058: "exif", 1060: "xmp"}  # of Photoshop
 _RESOLUTION = 1005  # across and down, dots an inch in 1/65536; how it is shown stands between
 _ICC_METHODS = (b"\2", b"\3")  # of a colr box: a profile follows
+_ICC_HEAD = 14  # bytes of a segment of JPEG before the profile, the last is of how many
 _DENSITY = struct.Struct(">4H2b")  # of JPEG 2000: ratios down and across, and powers of ten
 
 
@@ -30,6 +31,8 @@ def overlooked(picture: Image.Image) -> dict[str, Any]:
     }.get(picture.format or "")  # fmt: skip
     if picture.format == "PSD":
         found = dict(_of_photoshop(picture))
+    elif picture.format in ("JPEG", "MPO"):
+        found = dict(_of_jpeg(picture))
     elif ask is not None and file is not None:
         before = file.tell()
         found = dict(ask(file))
@@ -37,6 +40,14 @@ def overlooked(picture: Image.Image) -> dict[str, Any]:
     else:
         return {}
     return {name: data for name, data in found.items() if name not in picture.info}
+
+
+def _of_jpeg(picture: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the profile that stands behind the header of the frame, where Pillow leaves it."""
+    parts = sorted(getattr(picture, "icclist", ()))
+    if parts:
+        whole = parts[0][_ICC_HEAD - 1] == len(parts)
+        yield "icc_profile", b"".join(part[_ICC_HEAD:] for part in parts) if whole else b"cut off"
 
 
 def _of_photoshop(picture: Any) -> Iterator[tuple[str, Any]]:

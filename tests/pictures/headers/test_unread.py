@@ -288,6 +288,23 @@ def test_a_profile_that_is_cut_in_its_chunk_is_named(tmp_path):
     assert notes(tmp_path, data) == ("its colour profile is damaged, and is left out",)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_profile_behind_the_header_of_a_jpeg_file_is_kept(tmp_path, parts):
+    """As libjpeg reads it, in any order; Pillow leaves it."""
+    step = -(-len(SRGB) // parts)
+    icc = [
+        segment(0xE2, b"ICC_PROFILE\0" + bytes([i + 1, parts]) + SRGB[i * step :][:step])
+        for i in range(parts)
+    ]
+    data = saved("JPEG")
+    at = data.index(b"\xff\xda")
+    (tmp_path / "a").write_bytes(data[:at] + b"".join(icc[::-1]) + data[at:])
+    found = read_picture(tmp_path / "a", strict=True)
+    assert found.metadata.icc == SRGB
+    cut = data[:at] + b"".join(icc[1:]) + segment(0xE2, b"ICC_PROFILE\0\1\3") + data[at:]
+    assert notes(tmp_path, cut) == ("its colour profile is damaged, and is left out",)
+
+
 def bmp(profile, start=124):
     header = struct.pack("<IiiHHIIiiII", 124, 8, -4, 1, 24, 0, 96, 0, 0, 0, 0) + bytes(16)
     header += b"DEBM" + bytes(52) + struct.pack("<III", start + 96, len(profile), 0)
