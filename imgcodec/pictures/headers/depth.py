@@ -343,7 +343,11 @@ def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
 
 def _jxl(picture: Any) -> Layout:
     data = _bytes(picture)
-    return Layout(jxl_header.read(data).bits) if data else _by_mode(picture)
+    if not data:
+        return _by_mode(picture)
+    header = jxl_header.read(data)
+    more = header.extra - ("A" in picture.getbands())
+    return Layout(header.bits, notes=_left_out(max(0, more)))
 
 
 def _fits(picture: Any) -> Layout:

@@ -24,6 +24,7 @@ class Header(NamedTuple):
     animated: bool
     bits: int  # of a colour sample
     orientation: int  # as EXIF counts; which EXIF says, does not count
+    extra: int = 0  # channels besides the colours, as alpha
 
 
 def is_jxl(start: bytes) -> bool:
@@ -39,7 +40,7 @@ def read(data: bytes) -> Header:
     """
     bits = _Bits(_codestream(data))
     height, width = _size(bits)
-    animated, depth, orientation = False, 8, 1
+    animated, depth, orientation, extra = False, 8, 1, 0
     if not bits.take(1):  # all_default
         if bits.take(1):  # extra_fields
             orientation = 1 + bits.take(3)
@@ -53,7 +54,9 @@ def read(data: bytes) -> Header:
         is_float = bits.take(1)
         usual = (32, 16, 24) if is_float else (8, 10, 12)
         depth = bits.choose((*((0, most) for most in usual), (6, 1)))
-    return Header(height, width, animated, depth, orientation)
+        bits.take(4 * is_float + 1)  # of the exponent, and how a decoder may hold samples
+        extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
+    return Header(height, width, animated, depth, orientation, extra)
 
 
 def turned(file: IO[bytes]) -> int | None:

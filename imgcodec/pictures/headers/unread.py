@@ -148,6 +148,7 @@ def _boxes(info: dict[Any, Any], names: dict[bytes, str], file: IO[bytes]) -> It
     num = Counter[str]()
     for kind, start, stop in found:
         num["ftyp"] += kind == b"ftyp"
+        num["picture"] += kind == b"jp2c"
         if kind == bytes(4) or num["ftyp"] > 1:  # filling, or another file
             break
         end = stop
@@ -165,6 +166,8 @@ def _boxes(info: dict[Any, Any], names: dict[bytes, str], file: IO[bytes]) -> It
     if 0 < len(found) < MOST_BOXES:
         yield from _behind(file, end)
     yield from (f"another {name.upper()}" for name in ("exif", "xmp") if num[name] > 1)
+    if num["picture"] > 1:
+        yield "another picture"
 
 
 def _gif(file: IO[bytes]) -> Iterator[str]:

@@ -50,6 +50,17 @@ def test_jpeg_xl_is_measured_before_it_is_decoded(tmp_path, monkeypatch):
         read_picture(tmp_path / "a.jxl", max_pixels=2047)
 
 
+def test_channels_that_the_plugin_drops_are_told(tmp_path):
+    """Of 2x2 pixels of grey, with two channels that do not say what they are."""
+    pytest.importorskip("pillow_jxl")
+    data = "ff0a081050a003e80014370208400001001c004b188b15820300"
+    (tmp_path / "a").write_bytes(bytes.fromhex(data))
+    assert read_picture(tmp_path / "a").notes == ("2 further samples of each pixel left out",)
+    (tmp_path / "b").write_bytes(jxl("LA", 3, 2))
+    assert jxl_header.read((tmp_path / "b").read_bytes()).extra == 1
+    assert read_picture(tmp_path / "b").notes == ()
+
+
 def test_an_animated_jpeg_xl_is_refused(tmp_path):
     # a size of 8x8; all_default 0, extra_fields 1, orientation, no size nor preview, animation
     bits = "1" + "00000" + "001" + "0" + "1" + "000" + "0" + "0" + "1" + "0" * 40

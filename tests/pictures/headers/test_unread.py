@@ -99,6 +99,9 @@ def test_boxes_that_nobody_knows_are_named(tmp_path, name):
     told = "another XMP" if name.startswith("J") else "box xml "
     assert notes(tmp_path, data + twice) == (f"not kept: {told}",)
     if name == "JPEG2000":  # which OpenJPEG refuses
+        assert notes(tmp_path, data + data[data.index(b"jp2c") - 4 :]) == (
+            "not kept: another picture",
+        )
         return
     video = box(b"ftyp", b"mp42") + box(b"moov", b"video")
     assert notes(tmp_path, data + video) == (f"not kept: {len(video)} bytes behind its end",)
