@@ -1,9 +1,10 @@
 """What Pillow tells of a picture besides pixels -> `Metadata`; what of it is not kept is named."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
@@ -33,6 +34,7 @@ _TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
     33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
 )  # fmt: skip
 _TIFF_COLOURS = (291, 301, 318, 319)  # response curve, transfer function, white, primaries
+_TIFF_SRGB = {318: profiles.SRGB_WHITE, 319: profiles.SRGB_PRIMARIES}  # which says nothing new
 _TIFF_PRIVATE = 18246  # tags from here on are no part of TIFF itself
 # What programs write where nobody knows: so little is it worth that no byte is spent on it.
 _OF_SCREENS = ((72, 72), (96, 96))
@@ -199,15 +201,22 @@ def _others(picture: Image.Image) -> Iterator[str]:
         yield f"extension {ascii(name.decode('latin-1'))[1:-1]}"
     if any(number == _IPTC for number, *_ in getattr(picture, "resources", ())):  # Photoshop's
         yield "IPTC"
-    yield from tag_names(getattr(picture, "tag_v2", ()))
+    yield from tag_names(getattr(picture, "tag_v2", {}))
 
 
-def tag_names(tags: Iterable[int], lost: Collection[int] = ()) -> Iterator[str]:
+def tag_names(tags: Mapping[int, Any], lost: Collection[int] = ()) -> Iterator[str]:
     """Name what of a TIFF's tags is not kept, those of `lost` where they are there, too."""
     for tag in sorted(tags):
         private = tag >= _TIFF_PRIVATE and tag not in _TIFF_TOLD
-        if private or tag in _TIFF_COLOURS or tag in lost:
+        colours = tag in _TIFF_COLOURS and not _is_srgb(tag, tags[tag])
+        if private or colours or tag in lost:
             yield _TIFF_NAMES.get(tag, f"tag {tag}")
+
+
+def _is_srgb(tag: int, value: Any) -> bool:
+    usual = _TIFF_SRGB.get(tag, ())
+    same = len(usual) > 0 and np.shape(value) == np.shape(usual)
+    return same and np.allclose(np.array(value, float), usual, rtol=0, atol=profiles.NEAR)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SRGB_GAMMA = 0.45455  # what PNG writes for it
-_SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # x and y of white, red, green, blue
-_NEAR = 0.0006
+SRGB_WHITE, SRGB_PRIMARIES = (0.3127, 0.329), (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # x and y
+_SRGB = SRGB_WHITE + SRGB_PRIMARIES
+NEAR = 0.0006
 _D50 = (0.9642, 1.0, 0.8249)  # what colours are told by in profiles
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
@@ -45,7 +46,7 @@ def of_png(info: Mapping[str, Any], grey: bool) -> bytes | None:
         return None
     gamma = gamma if isinstance(gamma, float) else _SRGB_GAMMA
     points = points if isinstance(points, tuple) and not grey else _SRGB
-    if abs(gamma - _SRGB_GAMMA) < _NEAR and _is_srgb(points):
+    if abs(gamma - _SRGB_GAMMA) < NEAR and _is_srgb(points):
         return None
     if not 1 / 256 < gamma < 256:
         raise ValueError(f"gamma {gamma:g}")
@@ -58,7 +59,7 @@ def of_png(info: Mapping[str, Any], grey: bool) -> bytes | None:
 
 
 def _is_srgb(points: tuple[float, ...]) -> bool:
-    return len(points) == 8 and np.allclose(points, _SRGB, rtol=0, atol=_NEAR)
+    return len(points) == 8 and np.allclose(points, _SRGB, rtol=0, atol=NEAR)
 
 
 def _primaries(points: tuple[float, ...]) -> NDArray[np.float64]:

@@ -457,6 +457,17 @@ def test_other_ways_to_mean_ycbcr_are_told(tmp_path, more, told):
     assert ("YCbCr" in notes) == bool(told)
 
 
+@pytest.mark.parametrize("white", [0.3127, 0.3457])
+def test_colours_of_tiff_that_are_those_of_srgb_are_not_named(tmp_path, white):
+    """As ImageMagick writes them into each file."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[318] = (white, 0.329)
+    tags[319] = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "a.tif", tiffinfo=tags)
+    notes = read_picture(tmp_path / "a.tif").notes
+    assert notes == ("not kept: the white point",) * (white != 0.3127)
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(("black", "white"), [(0, 1), (16, 1)])
 def test_rgb_of_another_range_is_told(tmp_path, bits, black, white):
