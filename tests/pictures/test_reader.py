@@ -395,6 +395,19 @@ def test_size_bomb_is_refused_by_its_header(tmp_path, width, height):
     assert message == f"{width}x{height} pixels, limits are 65535 a side, 1073741824 in all"
 
 
+@pytest.mark.parametrize("kind", ["ico", "icns"])
+def test_size_bomb_inside_an_icon_is_refused_by_its_header(tmp_path, kind):
+    """Whatever the icon says; Pillow decodes what lies inside as it opens the file."""
+    data = png(9000, 9000, 8, 2, b"")
+    if kind == "ico":
+        head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(data), 22)
+    else:
+        head = struct.pack(">4sI4sI", b"icns", 16 + len(data), b"ic07", 8 + len(data))
+    (tmp_path / "a").write_bytes(head + data)
+    with pytest.raises(ImageError, match=r"\(81000000 pixels\) exceeds limit of 50000000"):
+        reader.read_picture(tmp_path / "a", max_pixels=50_000_000)
+
+
 def test_size_at_the_limits_passes_and_only_its_data_are_missing(tmp_path, monkeypatch):
     # Not 2^30 pixels, which need 3 GB: the limit itself is moved.
     monkeypatch.setattr(reader, "MAX_PIXELS", 12)

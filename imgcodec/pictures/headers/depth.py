@@ -33,6 +33,7 @@ _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)", re.DOTALL)  # of JPEG 2000; num
 _COLOUR, _ALPHA, _PREMULTIPLIED = 0, 1, 2  # what channels of JPEG 2000 are
 _NO_COLOUR = (0, 65535)  # of a channel: it belongs to all of them, or to none
 _PALETTE = 3  # what TIFF's samples mean
+_MOST_TILE = 2**24  # pixels
 _SMALL = 1  # of another picture in the file, says a TIFF
 _MASKED_BMP = (3, 6)  # compressions whose samples lie where masks say
 _GUESSED = "a further sample that does not say what it is was taken for transparency"
@@ -221,6 +222,8 @@ def _check_parts(tags: Any) -> None:
     width, height = (int(tags.get(tag, 0)) for tag in (256, 257))
     if 324 in tags:
         across, down = (int(tags.get(tag, 0)) or 1 for tag in (322, 323))
+        if across * down > max(_MOST_TILE, 4 * width * height):  # which takes memory, seen or not
+            raise ImageError(f"tiles of {across}x{down} pixels in a picture of {width}x{height}")
         num, places = -(-width // across) * -(-height // down), tags[324]
     else:
         num, places = -(-height // (min(int(tags.get(278, height)), height) or 1)), tags.get(273)

@@ -504,6 +504,13 @@ def test_strips_that_are_missing_are_refused(tmp_path, planar, offsets):
     assert refusal(tmp_path, data).startswith("a TIFF of which strips or tiles are missing")
 
 
+def test_a_tile_far_larger_than_its_picture_is_refused(tmp_path):
+    """Pillow would decode all of it."""
+    more = {322: ("I", [8192]), 323: ("I", [4096]), 324: ("I", [8]), 325: ("I", [9])}
+    data = tiff(random(8, 4, 5, 1), 8, 1, more=more)
+    assert refusal(tmp_path, data) == "tiles of 8192x4096 pixels in a picture of 5x4"
+
+
 @pytest.mark.parametrize("compress", [None, "lzw"])
 def test_a_sparse_tiff_is_refused(tmp_path, compress):
     rasterio = pytest.importorskip("rasterio")
