@@ -35,7 +35,7 @@ from imgcodec.runtime.stopwatch import stage
 
 _PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # asked where Pillow alone knows no better
 # As files start whose pictures inside may have any size, whatever is said of it outside.
-_ICONS = (b"\0\0\1\0", b"icns")
+_HOLDERS = (b"\0\0\1\0", b"icns", b"BLP1", b"BLP2")
 _DARK = 32  # below it lies what has 12 bits or less in the 16 of its file
 # By orientation: steps along rows and columns, and whether they are then exchanged; 1 is upright.
 _TURNS = {
@@ -167,7 +167,7 @@ def _open(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> Image.Image:
         _check_size(header.width, header.height, max_pixels)
         if header.animated:
             raise ImageError("holds an animation, save the picture that is meant")
-    if file.read(4) in _ICONS:  # Pillow refuses from twice as many on
+    if file.read(4) in _HOLDERS:  # Pillow refuses from twice as many on
         Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
     file.seek(0)
     try:

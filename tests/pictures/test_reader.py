@@ -1,6 +1,7 @@
 """Pictures of all kinds that Pillow makes: read exactly, or refused in one line."""
 
 import contextlib
+import io
 import struct
 import subprocess
 import sys
@@ -395,14 +396,22 @@ def test_size_bomb_is_refused_by_its_header(tmp_path, width, height):
     assert message == f"{width}x{height} pixels, limits are 65535 a side, 1073741824 in all"
 
 
-@pytest.mark.parametrize("kind", ["ico", "icns"])
-def test_size_bomb_inside_an_icon_is_refused_by_its_header(tmp_path, kind):
-    """Whatever the icon says; Pillow decodes what lies inside as it opens the file."""
+@pytest.mark.parametrize("kind", ["ico", "icns", "blp"])
+def test_size_bomb_inside_a_picture_is_refused_by_its_header(tmp_path, kind):
+    """Whatever the picture says; Pillow decodes what lies inside."""
     data = png(9000, 9000, 8, 2, b"")
     if kind == "ico":
         head = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(data), 22)
-    else:
+    elif kind == "icns":
         head = struct.pack(">4sI4sI", b"icns", 16 + len(data), b"ic07", 8 + len(data))
+    else:
+        file = io.BytesIO()
+        Image.new("L", (1, 1)).save(file, "JPEG")
+        data = file.getvalue()
+        at = data.index(b"\xff\xc0") + 5
+        data = data[:at] + struct.pack(">HH", 9000, 9000) + data[at + 4 :]
+        head = struct.pack("<4s6I", b"BLP1", 0, 0, 16, 16, 5, 1)
+        head += struct.pack("<33I", 160, *[0] * 15, len(data), *[0] * 16)
     (tmp_path / "a").write_bytes(head + data)
     with pytest.raises(ImageError, match=r"\(81000000 pixels\) exceeds limit of 50000000"):
         reader.read_picture(tmp_path / "a", max_pixels=50_000_000)
