@@ -9,11 +9,12 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from imgcodec.errors import ImageError
 from imgcodec.format import container
 from imgcodec.pictures import reader
+from imgcodec.pictures.headers import unknown
 
 
 def pixels(height, width, channels=3, seed=0):
@@ -338,6 +339,26 @@ def test_what_is_no_picture_is_refused(tmp_path, data):
 def test_files_of_ours_are_told(tmp_path, method, command):
     (tmp_path / "a.aic").write_bytes(container.MAGIC + bytes([1, method]) + bytes(50))
     assert f"`aic {command}`" in refusal(tmp_path / "a.aic")
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "data"),
+    [
+        ("AVIF", "pillow-avif-plugin", b"\0\0\0\x0cftypavif"),
+        ("HEIF", "pillow-heif", b"\0\0\0\x0cftypheic"),
+        ("JPEG XL", "pillow-jxl-plugin", b"\xff\x0a\x7f" + bytes(40)),
+    ],
+)
+def test_a_kind_that_a_plugin_reads_is_told(tmp_path, monkeypatch, kind, package, data):
+    (tmp_path / "a").write_bytes(data)
+    monkeypatch.setattr(Image, "open", lambda _: (_ for _ in ()).throw(UnidentifiedImageError()))
+    monkeypatch.setattr(reader, "_PLUGINS", ())
+    monkeypatch.setitem(Image.OPEN, kind, None)
+    wanted = f"a picture in {kind} that is damaged or of a kind that is not handled"
+    assert refusal(tmp_path / "a") == wanted
+    monkeypatch.delitem(Image.OPEN, kind)
+    monkeypatch.setattr(unknown, "find_spec", lambda _: None)
+    assert refusal(tmp_path / "a") == f"a picture in {kind}, which the package {package} reads"
 
 
 @pytest.mark.parametrize(
