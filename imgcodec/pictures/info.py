@@ -196,6 +196,9 @@ def _others(picture: Image.Image) -> Iterator[str]:
         yield "a comment"
     elif (comment := info.get("comment")) and not str(comment).startswith(_STAMP):
         yield "a comment"
+    for block in info.get("metadata") or () if picture.format == "HEIF" else ():
+        kind = str(block.get("type") or block.get("content_type"))
+        yield "IPTC" if kind == "iptc" else f"metadata {ascii(kind)[1:-1]}"
     name = info["extension"][0] if picture.format == "GIF" and "extension" in info else None
     if isinstance(name, bytes) and name not in _LOOPS:  # the last one of them
         yield f"extension {ascii(name.decode('latin-1'))[1:-1]}"

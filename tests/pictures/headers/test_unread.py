@@ -274,6 +274,9 @@ def test_maps_of_a_telephone_are_told(tmp_path):
         picture.info["aux"] = {"urn:com:apple:photo:2020:aux:hdrgainmap": [3]}
         picture.info["depth_images"] = [None]
         assert from_pil(picture).notes == ("2 further pictures left out",)
+    with Image.open(tmp_path / "a.heic") as picture:
+        picture.info["metadata"] = [{"type": "iptc"}, {"type": "", "content_type": "text/x"}]
+        assert from_pil(picture).notes == ("not kept: IPTC, metadata text/x",)
 
 
 # profiles
