@@ -198,8 +198,9 @@ def _picture(
     if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
         raise ImageError(f"{picture.format} drawings are not handled")
     num_frames = _num_frames(picture)
-    # a telephone's MPO has its picture first; of others a frame that was sought is the one meant
-    if num_frames > 1 and picture.format != "MPO" and not picture.tell():
+    # a telephone's MPO has its picture first, HEIF says which one it is; of others a frame that
+    # was sought is the one meant
+    if num_frames > 1 and picture.format not in ("MPO", "HEIF") and not picture.tell():
         raise ImageError(
             f"holds {num_frames} pictures (animation or pages), save the one that is meant"
         )

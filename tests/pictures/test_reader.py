@@ -341,6 +341,19 @@ def test_files_of_ours_are_told(tmp_path, method, command):
     assert f"`aic {command}`" in refusal(tmp_path / "a.aic")
 
 
+@pytest.mark.parametrize("primary", [0, 1])
+def test_the_picture_that_heif_names_is_read(tmp_path, primary):
+    """Of several, as telephones write bursts and both sides of a scene."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    several = pillow_heif.HeifFile()
+    for colour in (40, 200):
+        several.add_from_pillow(Image.new("RGB", (64, 64), (colour,) * 3))
+    several.save(tmp_path / "a.heic", quality=90, primary_index=primary)
+    found = reader.read_picture(tmp_path / "a.heic")
+    assert abs(int(found.pixels.mean()) - (40, 200)[primary]) < 3
+    assert found.notes == ("1 further picture left out",)
+
+
 @pytest.mark.parametrize(
     ("kind", "package", "data"),
     [
