@@ -64,7 +64,7 @@ class AicImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         data = self.fp.read() if self.fp else b""
         try:
-            file = container.File(data)
+            file = container.File(data, ImageFile.LOAD_TRUNCATED_IMAGES)
         except AicError as error:
             raise SyntaxError(str(error)) from error  # so that others may try
         self._size = file.header.width, file.header.height

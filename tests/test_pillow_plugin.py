@@ -194,6 +194,19 @@ def test_damage_is_filled_in_where_pillow_is_told_to(file, monkeypatch):
         assert np.array(picture).shape == (64, 80, 3)
 
 
+def test_damaged_metadata_are_left_out_where_pillow_is_told_to(file, monkeypatch):
+    made = io.BytesIO()
+    Image.open(file()).save(made, "AIC", quality=50, xmp=b"<x>packet</x>")
+    data = bytearray(made.getvalue())
+    data[data.index(b"packet")] ^= 3
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(data))
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.warns(AicWarning, match="XMP"), Image.open(io.BytesIO(data)) as found:
+        found.load()
+    assert "xmp" not in found.info
+
+
 def test_copies_frames_and_pickles(file):
     with Image.open(file()) as picture:
         assert picture.tell() == 0
