@@ -20,13 +20,17 @@ class FormatError(AicError):
     """The bytes are not a valid `.aic` file, or would not become one."""
 
 
-class CutError(FormatError):
-    """Bytes end before what they are to say does."""
+class EndError(FormatError):
+    """A stream of bits ends before what it is to say does."""
 
-    def __init__(self, reason: str, data: bytes = b"") -> None:
-        """Take what is to be told, and what there is of them."""
+
+class TileError(FormatError):
+    """The bytes of a tile are not those that were written, or not all of them."""
+
+    def __init__(self, reason: str, data: bytes = b"", cut: bool = False) -> None:
+        """Take what is to be told, the bytes, and whether they are right as far as they go."""
         super().__init__(reason)
-        self.data = data
+        self.data, self.cut = data, cut
 
 
 class ModelMismatchError(AicError):

@@ -74,9 +74,9 @@ REGION = click.option(
 KEEP_GOING = click.option(
     "--keep-going",
     is_flag=True,
-    help="Decode a file that is cut as far as it goes, set single wrong bits right, fill damaged "
-    "tiles from what lies around them, leave out damaged metadata, transparency and what stands "
-    "after the end, and end with exit code 1, rather than write nothing.",
+    help="Decode a file that is cut or damaged as far as it is right, set single wrong bits "
+    "right, fill what is lost from what lies around it, leave out damaged metadata, transparency "
+    "and what stands after the end, and end with exit code 1, rather than write nothing.",
 )
 MAX_RATE = click.option(
     "--max-rate",

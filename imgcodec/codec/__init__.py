@@ -311,9 +311,10 @@ class Codec:
             data: the file.
             region: left, top, width and height of the part that is wanted, pixels; None: all.
                 Only the tiles that it needs are read.
-            keep_going: decode a tile that is cut as far as it goes, set a single wrong bit right,
-                fill other damaged tiles from what lies around them, leave out damaged chunks and
-                bytes after the end, and warn (`AicWarning`), rather than refuse.
+            keep_going: decode tiles that are cut or damaged as far as they are right, set single
+                wrong bits right, fill tiles of which nothing is from what lies around them, leave
+                out damaged chunks and bytes after the end, and warn (`AicWarning`), rather than
+                refuse.
             max_rate: bits per pixel after which the finer codes are left out, for a quick preview;
                 of a file without loss, none are.
             max_pixels: more than so many are refused before any work.

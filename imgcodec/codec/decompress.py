@@ -2,13 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 
 import numpy as np
 from torch import Tensor
 
 from imgcodec.codec.tile_codec import Codes, TileCodec
-from imgcodec.errors import CutError, FormatError
+from imgcodec.errors import FormatError, TileError
 from imgcodec.format.container import ENTROPIES, Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
@@ -38,8 +37,8 @@ class Decompressor:
             header: of the file.
             tile: gives the bytes of a tile, or raises FormatError.
             region: what is wanted, pixels.
-            keep_going: whether a tile that is cut is decoded as far as it goes, and another
-                damaged one filled from what lies around it.
+            keep_going: whether a damaged tile is decoded as far as it is right, or filled from
+                what lies around it.
             share: of the bits of each tile, after which the rest is left out.
         """
         self._tile_codec, self._header, self._tile = tile_codec, header, tile
@@ -188,14 +187,15 @@ class Decompressor:
             self._kept[key] = self._tile_codec.dequantise(own, self._header.u)
 
     def _beginning(self, error: FormatError, size: tuple[int, int]) -> Dequantised | None:
-        """Return the codes of a tile as far as they are there, None where that is not far."""
-        if not isinstance(error, CutError):
+        """Return the codes of a tile as far as they are right, None where that is not far."""
+        if not isinstance(error, TileError):
             return None
-        with suppress(FormatError):
-            return self._tile_codec.dequantise(
-                self._read([error.data], size, cut=True), self._header.u
-            )
-        return None
+        u, raw = self._header.u, ENTROPIES[self._header.entropy] == "none"
+        try:
+            codes = self._tile_codec.read_beginning(error, u, size, raw, self._share)
+        except FormatError:
+            return None
+        return self._tile_codec.dequantise(codes, u)
 
     def _fill(self, row: int, column: int) -> Dequantised:
         """Return codes for a damaged tile: the block means of its neighbours, blended."""
@@ -220,7 +220,6 @@ class Decompressor:
         codes = self._read([data], (places.height, places.width))
         return codes.levels[0, 0], self._tile_codec.bits(codes, self._header.u)
 
-    def _read(self, data: Sequence[bytes], size: tuple[int, int], cut: bool = False) -> Codes:
+    def _read(self, data: Sequence[bytes], size: tuple[int, int]) -> Codes:
         raw = ENTROPIES[self._header.entropy] == "none"
-        us = [self._header.u] * len(data)
-        return self._tile_codec.read(data, us, size, raw, self._share, cut)
+        return self._tile_codec.read(data, [self._header.u] * len(data), size, raw, self._share)

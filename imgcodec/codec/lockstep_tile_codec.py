@@ -82,11 +82,10 @@ class LockstepTileCodec(TileCodec):
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
-        cut: bool = False,
     ) -> Codes:
         """See `TileCodec`."""
-        if share < 1 or cut or len(data) > 1 or not self.model.config.expansion:
-            return super().read(data, u, size, raw, share, cut)
+        if share < 1 or len(data) > 1 or not self.model.config.expansion:
+            return super().read(data, u, size, raw, share)
         found: Codes = self._share("read", (size, raw), data, u, size, raw)
         return found
 

@@ -3,6 +3,7 @@
 Both have the same methods, so that the visitors of the context models need not know which it is.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,7 +29,7 @@ from imgcodec.entropy.range_coder import (
     code_integers,
     raw_bits,
 )
-from imgcodec.errors import CutError
+from imgcodec.errors import EndError
 from imgcodec.model.binarizer import round_cheaply
 from imgcodec.model.tables import cost_table
 from imgcodec.runtime.stopwatch import stage
@@ -295,10 +296,14 @@ class Script:
         ended: whether the limit of a stream is reached: all that follows is as it is predicted.
     """
 
-    def __init__(self, tables: CoderTables, coders: Sequence[Decoder]) -> None:
-        """Read from the coders of pictures of one size; of a single one, if it has a limit."""
+    def __init__(
+        self, tables: CoderTables, coders: Sequence[Decoder], most: float = math.inf
+    ) -> None:
+        """Read from the coders of pictures of one size, at most so many bits of a single one."""
         self.tables, self.coders = tables, coders
         self._limited, self.ended = False, False
+        if most < math.inf:
+            self.stop_after(most)
 
     def stop_after(self, bits: float) -> None:
         """Leave out what goes beyond so many bits."""
@@ -321,7 +326,7 @@ class Script:
             its_rows, its_digits = its_rows.take(index), its_digits.take(index)
             try:
                 found[i, index] = code_integers(coder, None, its_rows, its_digits, tables, hides)
-            except CutError:
+            except EndError:
                 if not self._limited:
                     raise
                 self.ended = True

@@ -36,7 +36,7 @@ from imgcodec.codec.tile_visitors import (
 )
 from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.entropy.range_coder import WORD_BYTES, RangeDecoder, RawDecoder
-from imgcodec.errors import AicError, FormatError
+from imgcodec.errors import AicError, EndError, FormatError, TileError
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Dequantised, Model, pyramid
@@ -59,6 +59,10 @@ UNHIDDEN = {
 }
 UNHIDDEN_BPP, UNHIDDEN_OCTAVES = 0.5, 3.0
 
+# After so many the range coder has mostly, or often, noticed that bits are wrong: of what it makes
+# of them, one bit in 2^13 is none that it would write. A few wrong codes are hardly seen, but for
+# those of levels and of the coarsest block means.
+MOSTLY_NOTICED, OFTEN_NOTICED = 16_000, 4_000
 NEAREST = 1e4  # times the usual weight of an error: no bits are worth one
 
 Us = int | Sequence[int]  # rate parameters 0..65535, one for each tile
@@ -324,7 +328,6 @@ class TileCodec:
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
-        cut: bool = False,
     ) -> Codes:
         """Decode what tiles' bytes say.
 
@@ -335,33 +338,66 @@ class TileCodec:
             raw: whether bits are stored as they are.
             share: of the bits of a single tile; what goes beyond it is not read, but levels and
                 block means always are.
-            cut: whether the bytes are only the first ones of a single tile.
 
         Raises:
             FormatError: that cannot be what was written.
         """
         for tile in data:
             # a level takes a bit, or a share of a word
-            if not cut and len(tile) < (-(-size[0] * size[1] // 8) if raw else 1):
+            if len(tile) < (-(-size[0] * size[1] // 8) if raw else 1):
                 raise FormatError(f"{len(tile)} bytes of data for {size[0] * size[1]} places")
-        if cut and not raw:
-            data = [tile[: len(tile) // WORD_BYTES * WORD_BYTES] for tile in data]
-        counts = cut or share < 1
-        coders = [RawDecoder(tile) if raw else RangeDecoder(tile, counts) for tile in data]
+        coders = [RawDecoder(tile) if raw else RangeDecoder(tile, share < 1) for tile in data]
         limit = 8 * len(data[0]) * share if share < 1 else math.inf
         if limit < math.inf and not self.model.config.expansion:
             raise AicError("files of single bits have no preview")
-        fraction = self._fraction(u)
-        script = Script(self.tables, coders)
-        if cut:
-            script.stop_after(coders[0].sure)
-        values = self.model.walk_levels(fraction, torch.Size(size), LevelCodes(script, None))
-        levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
-        found = Codes(levels, self._walk_codes(script, levels, fraction, None, limit))
-        if share >= 1 and not cut:
+        found = self._read(Script(self.tables, coders), u, size, limit)
+        if share >= 1:
             for coder in coders:
                 coder.finish()
         return found
+
+    @stage("codes")
+    @undivided()
+    def read_beginning(
+        self, damaged: TileError, u: int, size: tuple[int, int], raw: bool, share: float
+    ) -> Codes:
+        """Decode what a damaged tile's bytes say, as far as they seem to be right.
+
+        Args:
+            damaged: the tile.
+            u: as in `read`.
+            size: as in `read`.
+            raw: as in `read`.
+            share: as in `read`.
+
+        Raises:
+            FormatError: nobody knows where the damage is, or it is where nothing is seen yet.
+        """
+        data, limit = damaged.data, math.inf
+        if raw and not damaged.cut:
+            raise damaged
+        if not raw:
+            data = data[: len(data) // WORD_BYTES * WORD_BYTES]
+        if share < 1:
+            limit = 8 * len(data) * share
+        coder = RawDecoder(data) if raw else RangeDecoder(data, True)
+        right = coder.sure
+        if isinstance(coder, RangeDecoder) and not damaged.cut:
+            with suppress(EndError):
+                self._read(Script(self.tables, [coder], right), u, size)
+            known = RangeDecoder(data, True)
+            self._read(Script(self.tables, [known], coder.taken - MOSTLY_NOTICED), u, size)
+            right, coder = coder.taken - OFTEN_NOTICED, RangeDecoder(data, True)
+        return self._read(Script(self.tables, [coder], right), u, size, limit)
+
+    def _read(
+        self, script: Script, u: Us, size: tuple[int, int], limit: float = math.inf
+    ) -> Codes:
+        """Return the codes of a script; of groups of latents, those within so many bits."""
+        fraction = self._fraction(u)
+        values = self.model.walk_levels(fraction, torch.Size(size), LevelCodes(script, None))
+        levels = (values / MEAN_UNIT).clamp(0, self.model.config.levels - 1)
+        return Codes(levels, self._walk_codes(script, levels, fraction, None, limit))
 
     @undivided()
     def dequantise(self, codes: Codes, u: Us) -> Dequantised:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from imgcodec.codec.plan import Chooser, Script, hidden_signs, is_sent
 from imgcodec.entropy.digits import LEVEL_DIGITS, prefix_length
-from imgcodec.errors import CutError
+from imgcodec.errors import EndError
 from imgcodec.model import ModelConfig
 from imgcodec.model.context import to_rows
 from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES
@@ -109,7 +109,7 @@ class IntegerCodes:
         """Go on to another part of what is read, or stop."""
         self.part = part
         if script.ended and part <= min(1, self.first_group):
-            raise CutError("the coarsest block means are not there")
+            raise EndError("the coarsest block means are not there")
         if script.ended and part >= self.first_group:
             raise BeyondLimit
         if part == self.first_group and self.limit < math.inf:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imgcodec.entropy import sign_hiding
 from imgcodec.entropy.digits import MAX_DIGITS
-from imgcodec.errors import CutError, FormatError
+from imgcodec.errors import EndError, FormatError
 
 PROBABILITY_BITS = 16
 MASS_BITS = 24
@@ -24,6 +24,7 @@ _TOO_EARLY = "the entropy-coded data ends too early"
 FLAGS = 2  # magnitudes with a flag of their own
 # A decoder looks at 64 bits beyond those that it has used up, and rounds a little.
 AHEAD_BITS, ROUNDED = 64, 1e-4
+PIECE = 1024  # bits that are decoded before their worth is counted
 
 Bits = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -80,29 +81,38 @@ class RangeDecoder:
         self._decoder = constriction.stream.queue.RangeDecoder(words)
         self.limit = math.inf
         self.sure = (1 - ROUNDED) * (32 * len(words) - AHEAD_BITS)
-        self._taken = 0.0 if counts else None
+        self.taken = 0.0
+        self._counts = counts
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
         """Return the stored bits.
 
         Raises:
-            CutError: they go beyond the limit.
+            EndError: they go beyond the limit.
             FormatError: the stream cannot have been written with these probabilities.
         """
         if not p.size:
             return np.zeros(0, np.int32)
+        if not self._counts:
+            return self._decoded(p)
+        return np.concatenate(
+            [self._counted(some) for some in np.split(p, range(PIECE, p.size, PIECE))]
+        )
+
+    def _counted(self, p: Integers) -> Bits:
+        found = self._decoded(p)
+        self.taken += float((PROBABILITY_BITS - np.log2(np.where(found != 0, p, _ONE - p))).sum())
+        if self.taken > self.limit:
+            raise EndError(_TOO_EARLY)
+        return found
+
+    def _decoded(self, p: Integers) -> Bits:
         try:
-            found = np.asarray(self._decoder.decode(_MODEL, _PAIRS.take(p, 0)), np.int32)
+            return np.asarray(self._decoder.decode(_MODEL, _PAIRS.take(p, 0)), np.int32)
         except AssertionError as error:
             if self.limit < math.inf:
-                raise CutError(_TOO_EARLY) from error
+                raise EndError(_TOO_EARLY) from error
             raise FormatError("the entropy-coded data is damaged") from error
-        if self._taken is not None:
-            taken = PROBABILITY_BITS - np.log2(np.where(found != 0, p, _ONE - p))
-            self._taken += float(taken.sum())
-            if self._taken > self.limit:
-                raise CutError(_TOO_EARLY)
-        return found
 
     def finish(self) -> None:
         """Raise FormatError unless the stream ends here."""
@@ -140,10 +150,10 @@ class RawDecoder:
         self.limit = self.sure = 8.0 * len(data)
 
     def code(self, bits: Bits | None, p: Integers) -> Bits:
-        """Return the stored bits; CutError where there are too few."""
+        """Return the stored bits; EndError where there are too few."""
         start, self._position = self._position, self._position + p.size
         if self._position > self.limit:
-            raise CutError("the stream of bits ends too early")
+            raise EndError("the stream of bits ends too early")
         first, skipped = divmod(start, 8)
         found = np.unpackbits(self._bytes[first : -(-self._position // 8)])
         return found[skipped : skipped + p.size].astype(np.int32)

@@ -41,7 +41,7 @@ from itertools import accumulate, pairwise
 from mmap import mmap
 from typing import Any, Protocol, runtime_checkable
 
-from imgcodec.errors import AicError, CutError, FormatError
+from imgcodec.errors import AicError, FormatError, TileError
 from imgcodec.format.mending import mended
 
 MAGIC = b"\x89AIC"
@@ -242,8 +242,11 @@ class File:
         tile = self._part(start, end)
         if len(tile) != end - start:
             reason = f"tile {number} is cut: {len(tile)} of {end - start} bytes"
-            raise CutError(reason, tile)
-        return self._checked(tile, self._entries[number][1], number, f"tile {number}")
+            raise TileError(reason, tile, cut=True)
+        try:
+            return self._checked(tile, self._entries[number][1], number, f"tile {number}")
+        except FormatError as error:
+            raise TileError(str(error), tile) from error
 
     def _starts_from(self, position: int) -> list[int]:
         """Where each tile starts, and the last one ends, if the first one starts there."""

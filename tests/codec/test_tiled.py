@@ -17,7 +17,7 @@ from imgcodec import metrics
 from imgcodec.codec import Codec
 from imgcodec.codec.decompress import Decompressor
 from imgcodec.codec.quality import Quality, Strips
-from imgcodec.errors import AicError, AicWarning, FormatError
+from imgcodec.errors import AicError, AicWarning, FormatError, TileError
 from imgcodec.format import container
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import Dequantised, ModelConfig
@@ -563,6 +563,27 @@ def test_a_tile_that_is_cut_is_decoded_as_far_as_it_goes(tiny_codec, picture, en
     assert errors[0] < 0.8 * np.mean((nothing.astype(float) - picture) ** 2)
 
 
+def test_a_damaged_tile_is_decoded_up_to_where_that_is_noticed(tiny_codec, picture):
+    data = tiny_codec.encode(picture, 3.0)
+    nothing, _ = decode_reporting(tiny_codec, spoil(data, 0), keep_going=True)
+    assert nothing.std() < 1
+
+    def error(found):
+        return float(np.mean((found.astype(float) - picture) ** 2))
+
+    kept = []
+    for share in (0.5, 0.6, 0.7, 0.8, 0.9):
+        broken = bytearray(data)
+        place = int(share * len(data))
+        broken[place : place + 20] = bytes(20)
+        found, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
+        assert report.damage == "1 damaged tile is filled in: checksum mismatch in tile 0"
+        few, _ = decode_reporting(tiny_codec, data[: place - 3000], keep_going=True)
+        kept.append(error(found) <= 1.05 * error(few))
+        assert error(found) < 0.8 * error(nothing)
+    assert sum(kept) >= 3  # by chance, as it is noticed by chance
+
+
 @pytest.mark.parametrize("raw", [False, True])
 def test_no_code_of_a_tile_that_is_cut_is_another(tiny_codec, picture, raw):
     """Of the part in which it ends, codes are right or 0, and all are 0 after it."""
@@ -574,7 +595,8 @@ def test_no_code_of_a_tile_that_is_cut_is_another(tiny_codec, picture, raw):
     config = reader.model.config
     known = set()
     for num_bytes in range(len(tile) // 8, len(tile), len(tile) // 12):
-        found = reader.read([tile[:num_bytes]], [header.u], size, raw, cut=True)
+        damaged = TileError("cut", tile[:num_bytes], cut=True)
+        found = reader.read_beginning(damaged, header.u, size, raw, 1.0)
         assert torch.equal(found.levels, whole.levels)
         alike = [torch.equal(*pair) for pair in zip(found.parts, whole.parts, strict=True)]
         end = alike.index(False)

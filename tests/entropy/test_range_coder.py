@@ -19,7 +19,7 @@ from imgcodec.entropy.range_coder import (
     code_integers,
     raw_bits,
 )
-from imgcodec.errors import CutError, FormatError
+from imgcodec.errors import EndError, FormatError
 
 ONE = 1 << 24
 CODERS = {"range": (RangeEncoder, RangeDecoder), "none": (RawEncoder, RawDecoder)}
@@ -76,7 +76,7 @@ def test_what_is_sure_of_a_stream_that_is_cut(name, seed):
         reader = decoder(data[:num_bytes], *words)
         reader.limit = reader.sure
         known = 0
-        with suppress(CutError):
+        with suppress(EndError):
             for bits, p in steps:
                 assert np.array_equal(reader.code(None, p), bits)
                 known += 1
@@ -96,7 +96,7 @@ def test_a_stream_ends_at_its_limit():
         for _ in range(5):
             try:
                 reader.code(None, half)
-            except CutError:
+            except EndError:
                 break
             known += 1
         assert known == wanted
