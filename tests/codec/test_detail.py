@@ -57,7 +57,7 @@ def test_limit_is_told_whatever_is_asked():
 
 @pytest.mark.parametrize("tile", [None, 128])
 def test_photographs_are_no_worry(shipped, tile):
-    image = np.asarray(Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png"))[:256, :256]
+    image = np.asarray(Image.open(Path(__file__).parents[2] / "docs" / "kodim23.png"))[:256, :128]
     for quality in (30, 90):
         assert shipped.encode(image, quality=quality, tile=tile).report.detail_limit_db is None
 

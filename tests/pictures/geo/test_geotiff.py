@@ -38,7 +38,7 @@ def write(path, pixels, finish=None, **words):
 
 @pytest.fixture
 def mosaic(tmp_path, textured):
-    return write(tmp_path / "mosaic.tif", textured(200, 328))
+    return write(tmp_path / "mosaic.tif", textured(136, 192))
 
 
 @pytest.fixture
@@ -537,7 +537,7 @@ def test_no_place_for_links_is_one_line(mosaic, temporaries):
 def test_a_name_that_gdal_takes_for_words(mosaic, monkeypatch):
     monkeypatch.chdir(mosaic.parent)
     mosaic.rename("GTIFF_DIR:1:a.tif")
-    assert geotiff.open_raster("GTIFF_DIR:1:a.tif").shape == (200, 328, 3)
+    assert geotiff.open_raster("GTIFF_DIR:1:a.tif").shape == (136, 192, 3)
 
 
 def test_a_quality_holds_where_half_is_not_seen(tmp_path, textured):
