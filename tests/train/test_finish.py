@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_train import SIDE, TINY, picture, write_pictures
+from test_train import FLAT, SIDE, TINY, picture, write_pictures
 from tiny import build, write_weights
 
 from imgcodec.codec import Codec
 from imgcodec.format import container
 from imgcodec.model import ModelConfig
 from imgcodec.model.tables import mass_table
-from imgcodec.train import finish, loop, run
+from imgcodec.train import finish, loop, run, validate
 from imgcodec.train.checkpoint import load_checkpoint
 from imgcodec.train.export import make_tables
 from imgcodec.weights import load
@@ -108,8 +108,10 @@ def test_a_decoder_learns_from_files(weights, pictures, tmp_path):
 
 @pytest.fixture
 def unfitted(monkeypatch):
-    """No time is spent on the table of masses, as in `test_train`."""
+    """No time is spent on validation, drawing and the table of masses, as in `test_train`."""
     monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
+    monkeypatch.setattr(run, "draw", lambda log, target: None)
+    monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
 
 
 @pytest.mark.usefixtures("unfitted")

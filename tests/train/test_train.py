@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import math
+import shutil
 import struct
 import sys
 import tarfile
@@ -519,14 +520,26 @@ def set_clock(patch, tick=TICK):
     patch.setattr(loop, "CHECKPOINT_EVERY_S", tick)
 
 
+def quicken(patch):
+    """The clock of the tests, and no time spent on validation, drawing and the table."""
+    set_clock(patch)
+    patch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
+    patch.setattr(run, "draw", lambda log, target: None)
+    patch.setattr(validate, "curve", lambda model, pictures: FLAT)
+
+
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the tests, and no time spent on validation, drawing and the table."""
-    set_clock(monkeypatch)
-    monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
-    monkeypatch.setattr(run, "draw", lambda log, target: None)
-    monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
+    quicken(monkeypatch)
     return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def begun(pictures, tmp_path_factory):
+    """The checkpoint of a run of four steps, in a folder that tests leave as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        return short(pictures, tmp_path_factory.mktemp("begun") / "run")
 
 
 def short(folder, out, minutes=MINUTES, config=TINY, **options):
@@ -617,11 +630,11 @@ def test_seconds_hold_start_validation_and_checkpoints(clock, pictures, tmp_path
         short(pictures, out, seconds=3 * TICK)
 
 
-def test_small_checkpoints_are_for_starts_and_exports(clock, pictures, tmp_path):
-    whole = load(short(pictures, tmp_path / "whole"))
+def test_small_checkpoints_are_for_starts_and_exports(clock, begun, pictures, tmp_path):
+    whole = load(begun)
     path = short(pictures, tmp_path / "half", half=True)
     state = load(path)
-    assert path.stat().st_size < 0.5 * (tmp_path / "whole" / "last.pt").stat().st_size
+    assert path.stat().st_size < 0.5 * begun.stat().st_size
     kinds = {name: tensor.dtype for name, tensor in state["average"].items()}
     assert kinds["g_a.stem.weight"] == torch.float16
     assert kinds["code_context.latents.outer.1.weight"] == torch.float32
@@ -637,8 +650,8 @@ def test_small_checkpoints_are_for_starts_and_exports(clock, pictures, tmp_path)
         short(pictures, tmp_path / "d", 9, resume=path)
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(clock, pictures, tmp_path, disk_ends):
-    path = short(pictures, tmp_path / "run")
+def test_a_full_disk_leaves_the_old_checkpoint(clock, begun, pictures, tmp_path, disk_ends):
+    path = shutil.copytree(begun.parent, tmp_path / "run") / "last.pt"
     before = path.read_bytes()
     with disk_ends(16384), pytest.raises(AicError, match=rf"^{path}: file too large$"):
         short(pictures, tmp_path / "run", 2 * MINUTES, resume=path)
@@ -652,7 +665,8 @@ def test_a_full_disk_leaves_the_old_checkpoint(clock, pictures, tmp_path, disk_e
 def test_an_export_may_fit_the_table_of_a_run_without_one(clock, pictures, tmp_path):
     path = short(pictures, tmp_path / "run", seconds=10.5 * TICK)
     assert load(path)["masses"] is None
-    for name, data_dir in (("plain", None), ("fitted", pictures)):
+    few = write_pictures(tmp_path / "few", 2)
+    for name, data_dir in (("plain", None), ("fitted", few)):
         export(path, tmp_path / f"{name}.safetensors", data_dir)
     plain, fitted = (
         weights.load(tmp_path / f"{name}.safetensors") for name in ("plain", "fitted")
@@ -744,10 +758,8 @@ def test_a_step_that_was_suspended_counts_as_a_long_one(
 ):
     # the clock is read at the begin and at the end of each step; the second one is suspended
     readings = accumulate([0, usual, 0, 1000, *[0, usual] * 99])
-    set_clock(monkeypatch)
+    quicken(monkeypatch)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
-    monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
-    monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
     state = load(short(pictures, tmp_path / "run", (2 * usual + counted) / 60))
     assert (state["step"], state["elapsed_s"]) == (3, 2 * usual + counted)
 
@@ -772,12 +784,10 @@ def test_models_side_by_side_learn_what_each_alone_does(clock, watch, pictures, 
         assert [row["step"] for row in read_log(tmp_path / name)] == [1, 2, 3, 4]
 
 
-def test_larger_patches_in_the_end(clock, watch, pictures, tmp_path):
+def test_larger_patches_in_the_end(clock, watch, begun, pictures, tmp_path):
     clock.setattr(schedule, "WARM_UP_STEPS", 1)
-    start = short(pictures, tmp_path / "a")
-    del watch[:]
     out = tmp_path / "b"
-    short(pictures, out, 0.25, start=start, batch=8, final_crop=64, learning_rate=1e-3)
+    short(pictures, out, 0.25, start=begun, batch=8, final_crop=64, learning_rate=1e-3)
     sizes = [tuple(seen.x.shape) for seen in watch]
     assert sizes == [(8, 3, 32, 32)] * 12 + [(2, 3, 64, 64)] * 4  # from three quarters on
     rates = [row["learning_rate"] / 1e-3 for row in read_log(out)]
@@ -846,8 +856,8 @@ def test_a_resumed_run_keeps_its_objective(clock, watch, pictures, tmp_path):
     assert load(older)["objective"] == "rd"
 
 
-def test_a_new_run_begins_a_new_log(clock, pictures, tmp_path):
-    first = short(pictures, tmp_path / "a")
+def test_a_new_run_begins_a_new_log(clock, begun, pictures, tmp_path):
+    first = shutil.copytree(begun.parent, tmp_path / "a") / "last.pt"
     for out, options in (("a", {}), ("b", {}), ("b", {"resume": first, "minutes": 2 * MINUTES})):
         last = short(pictures, tmp_path / out, **options)
         steps = [row["step"] for row in read_log(tmp_path / out)]
@@ -856,43 +866,44 @@ def test_a_new_run_begins_a_new_log(clock, pictures, tmp_path):
     assert [row["step"] for row in read_log(tmp_path / "b")] == list(range(5, 13))
 
 
-def test_resume_goes_on_from_the_average_too(clock, pictures, tmp_path):
-    first = load(short(pictures, tmp_path / "a"))
-    last = load(short(pictures, tmp_path / "b", 1.25 * MINUTES, resume=tmp_path / "a" / "last.pt"))
+def test_resume_goes_on_from_the_average_too(clock, begun, pictures, tmp_path):
+    first = load(begun)
+    last = load(short(pictures, tmp_path / "b", 1.25 * MINUTES, resume=begun))
     assert last["step"] == 5
     name, keep = "code_context.latents.outer.1.bias", 5 / 15
     expected = keep * first["average"][name] + (1 - keep) * last["model"][name]
     torch.testing.assert_close(last["average"][name], expected, rtol=1e-6, atol=1e-9)
 
 
-def test_a_run_may_start_from_the_weights_of_a_smaller_model(clock, watch, pictures, tmp_path):
-    finished = load(short(pictures, tmp_path / "a"))
+def test_a_run_may_start_from_the_weights_of_a_smaller_model(
+    clock, watch, begun, pictures, tmp_path
+):
+    finished = load(begun)
     larger = replace(TINY, encoder_blocks=4)
-    state = load(short(pictures, tmp_path / "b", start=tmp_path / "a" / "last.pt", config=larger))
+    state = load(short(pictures, tmp_path / "b", start=begun, config=larger))
     assert (state["step"], state["elapsed_s"], state["fresh"]) == (4, 3.75, False)
     assert state["config"] == larger.as_dict()
     assert state["optimiser"]["state"][0]["step"] == 4
-    begun = watch[4].state
-    new = {name for name in begun if name not in finished["average"]}
+    first = watch[0].state
+    new = {name for name in first if name not in finished["average"]}
     assert {name.rsplit(".", 2)[0] for name in new} == {"g_a.early.1", "g_a.late.1"}
     for name, value in finished["average"].items():
-        assert torch.equal(begun[name], value), name
-    old, added = (begun[f"g_a.early.{i}.second.weight"].std() for i in (0, 1))
+        assert torch.equal(first[name], value), name
+    old, added = (first[f"g_a.early.{i}.second.weight"].std() for i in (0, 1))
     assert 0.1 * old < added < 0.4 * old
     # these weights know integers already
-    assert all(step.quantised == {True} and step.real for step in watch[4:])
-    assert not equal(state["model"], begun)
+    assert all(step.quantised == {True} and step.real for step in watch)
+    assert not equal(state["model"], first)
 
 
-def test_a_run_may_start_from_a_weights_file(clock, watch, pictures, tmp_path):
-    short(pictures, tmp_path / "a")
-    export(tmp_path / "a" / "last.pt", tmp_path / "a.safetensors")
+def test_a_run_may_start_from_a_weights_file(clock, watch, begun, pictures, tmp_path):
+    export(begun, tmp_path / "a.safetensors")
     known = weights.load(tmp_path / "a.safetensors").model.state_dict()
     state = load(short(pictures, tmp_path / "b", start=tmp_path / "a.safetensors"))
     assert state["fresh"] is False
-    assert watch[4].state.keys() == known.keys()
+    assert watch[0].state.keys() == known.keys()
     for name, value in known.items():
-        assert torch.equal(watch[4].state[name], value), name
+        assert torch.equal(watch[0].state[name], value), name
 
 
 def test_a_run_counts_bits_by_the_table_of_what_it_starts_with(clock, watch, pictures, tmp_path):
@@ -918,34 +929,32 @@ def test_a_run_counts_bits_by_the_table_of_what_it_starts_with(clock, watch, pic
     assert torch.equal(watch[count].costs, cost_table(mass_table() // 4 + 3 * 2**22))
 
 
-def test_contexts_of_released_transforms_are_exported_alone(clock, pictures, tmp_path):
-    short(pictures, tmp_path / "a")
-    begun = tmp_path / "x-1.0.safetensors"
-    sha256 = export(tmp_path / "a" / "last.pt", begun)
+def test_contexts_of_released_transforms_are_exported_alone(clock, begun, pictures, tmp_path):
+    first = tmp_path / "x-1.0.safetensors"
+    sha256 = export(begun, first)
     released = Release("x", "1.0", "psnr", sha256)
     clock.setattr(Release, "path", property(lambda own: tmp_path / own.file_name))
     clock.setattr(weights, "RELEASES", (released,))
     larger = replace(TINY, context_deep=True)
-    run = short(pictures, tmp_path / "b", start=begun, only="contexts", config=larger)
+    run = short(pictures, tmp_path / "b", start=first, only="contexts", config=larger)
     export(run, tmp_path / "own.safetensors")
-    assert (tmp_path / "own.safetensors").stat().st_size < begun.stat().st_size
-    known, found = (weights.load(path).model for path in (begun, tmp_path / "own.safetensors"))
+    assert (tmp_path / "own.safetensors").stat().st_size < first.stat().st_size
+    known, found = (weights.load(path).model for path in (first, tmp_path / "own.safetensors"))
     assert found.config == larger
     assert equal(found.state_dict(), known.state_dict(), ("g_a", "g_s", "quantizer", "unit"))
     # the weights of a run of everything are whole
-    path = short(pictures, tmp_path / "c", start=begun)
+    path = short(pictures, tmp_path / "c", start=first)
     export(path, tmp_path / "whole.safetensors")
-    assert (tmp_path / "whole.safetensors").stat().st_size == begun.stat().st_size
+    assert (tmp_path / "whole.safetensors").stat().st_size == first.stat().st_size
 
 
 @pytest.mark.parametrize("changes", [{}, {"encoder_blocks": 4}, {"context_phases": 6}])
 def test_contexts_learn_alone_first_where_some_of_their_layers_are_new(
-    clock, watch, pictures, tmp_path, changes
+    clock, watch, begun, pictures, tmp_path, changes
 ):
-    short(pictures, tmp_path / "a")
     config = replace(TINY, **changes)
-    short(pictures, tmp_path / "b", start=tmp_path / "a" / "last.pt", config=config)
-    first, second, third = (step.state for step in watch[4:7])
+    short(pictures, tmp_path / "b", start=begun, config=config)
+    first, second, third = (step.state for step in watch[:3])
     trunk, context = "g_a.stem.weight", "code_context.latents.outer.1.weight"
     assert torch.equal(first[trunk], second[trunk]) == ("context_phases" in changes)
     assert not torch.equal(second[trunk], third[trunk])
@@ -996,8 +1005,8 @@ def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_finished_run_is_not_resumed(clock, pictures, tmp_path):
-    short(pictures, tmp_path / "a")
+def test_a_finished_run_is_not_resumed(clock, begun, pictures, tmp_path):
+    shutil.copytree(begun.parent, tmp_path / "a")
     with pytest.raises(AicError, match="has been trained for 0 minutes already"):
         short(pictures, tmp_path / "a", resume=tmp_path / "a" / "last.pt")
 
@@ -1080,12 +1089,12 @@ def finished(folder, steps, every, **options):
 
 @pytest.fixture(scope="module")
 def trained(pictures):
-    return finished(pictures, 64, 16, config=TINY, name="rd")
+    return finished(pictures, 64, 32, config=TINY, name="rd")
 
 
 @pytest.fixture(scope="module")
 def paper(pictures):
-    return finished(pictures, 96, 32, config=PAPER, objective="paper", name="paper")
+    return finished(pictures, 96, 48, config=PAPER, objective="paper", name="paper")
 
 
 def test_loss_falls(pictures, trained):
@@ -1097,7 +1106,7 @@ def test_loss_falls(pictures, trained):
     for u, most in ((0.2, 0.9), (0.5, 0.95), (0.8, 1.04)):
         assert rd_loss(load(trained), images, u) < most * rd_loss(start, images, u)
     rows = read_log(trained.parent)
-    assert [row["step"] for row in rows] == [16, 32, 48, 64]
+    assert [row["step"] for row in rows] == [32, 64]
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
@@ -1146,7 +1155,7 @@ def test_paper_objective_trains(pictures, paper):
     state = load(paper)
     assert state["config"] == PAPER.as_dict()
     rows = read_log(paper.parent)
-    assert [row["step"] for row in rows] == [32, 64, 96]
+    assert [row["step"] for row in rows] == [48, 96]
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
     # d = 3 * 64 * 64 + 64 with the warm-up of 20 steps that this run has
     assert rows[-1]["learning_rate"] == pytest.approx((12352 * 96) ** -0.5)
@@ -1170,7 +1179,7 @@ def test_paper_weights_encode_and_decode(paper, tmp_path):
 
 
 def test_fitted_masses_are_a_table_that_makes_files_smaller(tiny_model):
-    pictures = torch.from_numpy(np.stack([picture(i, 128) for i in range(4)])).permute(0, 3, 1, 2)
+    pictures = torch.from_numpy(np.stack([picture(i, 64) for i in range(3)])).permute(0, 3, 1, 2)
     masses = fit_masses(tiny_model, pictures)
     assert masses.shape == mass_table().shape
     assert (masses.diff(dim=1) >= 0).all()
@@ -1181,7 +1190,7 @@ def test_fitted_masses_are_a_table_that_makes_files_smaller(tiny_model):
         tables = CoderTables(make_tables(tiny_model, table), tiny_model.unit.device)
         payload = TileCodec(tiny_model, tables, fast=False)
         with torch.inference_mode():
-            prepared = payload.analyse(picture(0, 128)[None])
+            prepared = payload.analyse(picture(0, 64)[None])
             (plan,) = payload.plan(payload.latents(prepared, 32768), 32768, raw=False)
             return plan.estimated_bytes
 

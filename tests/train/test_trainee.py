@@ -178,10 +178,12 @@ def test_the_average_is_at_first_one_over_a_share_of_the_steps(fresh, share):
 
 
 def compiled_once():
-    """Neither processes nor headers that pay where many functions are compiled."""
+    """Nothing that pays where many functions are compiled: processes, headers, vectors."""
     from torch._inductor import config
 
-    return config.patch(compile_threads=1, cpp_cache_precompile_headers=False)
+    return config.patch(
+        {"compile_threads": 1, "cpp_cache_precompile_headers": False, "cpp.vec_isa_ok": False}
+    )
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
