@@ -1093,7 +1093,7 @@ def site(tmp_path_factory, tiny_codec):
     root = tmp_path_factory.mktemp("report")
     folder = root / "pictures"
     folder.mkdir()
-    for name, shape in (("a.png", (170, 200)), ("</script>.png", (180, 170))):
+    for name, shape in (("a.png", (170, 200)), ("</script>.png", (176, 176))):
         name = name.replace("/", "")
         Image.fromarray(textured(*shape)).save(folder / name)
     used = [peer("jpeg"), peer("webp"), coders.Aic(tiny_codec, [0.8, 2.0])]

@@ -29,7 +29,7 @@ from imgcodec.format import container
 from imgcodec.pictures.reader import read_image
 
 LIMIT_S = 120
-PICTURES = 100
+PICTURES = 64
 ROOT = Path(__file__).parents[3]
 
 
