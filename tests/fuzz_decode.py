@@ -123,7 +123,9 @@ def make_seeds(target: Target) -> list[bytes]:
     seeds = []
     for number, tile, entropy in product((0, 1), (None, 64), (0, 1)):
         name = target.container.ENTROPIES[entropy]
-        data = target.codecs[number].encode(image, 2.0, name, tile=tile)
+        data = target.codecs[number].encode(
+            image, quality=75, entropy=name, tile=tile, lossless=False
+        )
         header, tiles, _ = target.container.unpack(data)
         if number == 0:
             seeds.append(b"\0" + data)
@@ -133,7 +135,7 @@ def make_seeds(target: Target) -> list[bytes]:
             seeds.append(b"\1" + fields + b"".join(tiles))
     # transparency takes as many bytes as the codes
     _, (codes,), chunks = target.container.unpack(
-        target.codecs[0].encode(target.picture.Picture(image, alpha), 24.0)
+        target.codecs[0].encode(target.picture.Picture(image, alpha), quality=100, lossless=False)
     )
     png = dict(chunks)[target.picture.ALPHA_CHUNK]
     half = max(len(png), len(codes))

@@ -259,7 +259,7 @@ def test_what_cannot_be_reached_is_said(tiny_codec, textured):
 def test_more_effort_makes_a_smaller_file_of_the_same_psnr(tile):
     """With the shipped weights: those of a model that nobody trained gain too little."""
     codec = Codec("cpu", tune="psnr")
-    pixels = photograph(192, 256)
+    pixels = photograph(128, 192)
     one, two = (codec.encode(pixels, psnr=36.0, effort=effort, tile=tile) for effort in (1, 4))
     assert len(two) < 0.995 * len(one)
     for data in (one, two):

@@ -94,7 +94,7 @@ def test_a_decoder_learns_from_files(weights, pictures, tmp_path):
     found = finish.finish(
         pictures, tmp_path / "out", {"same": TINY, "coarse": replace(TINY, coarse_blocks=1)},
         weights, only_new=False, examples=12, tell=lines.append, crop=SIDE,
-        learning_rate=4e-3, patches=600, batch=6,
+        learning_rate=4e-3, patches=300, batch=3,
     )  # fmt: skip
     assert found["same"] < -1
     assert found["coarse"] < -1

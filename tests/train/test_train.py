@@ -989,6 +989,7 @@ def test_patches_in_place_of_minutes(clock, pictures, tmp_path):
 @pytest.mark.parametrize(("metric", "most"), [("ms-ssim", 40), ("eye", 100)])
 def test_training_for_structure(metric, most, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
+    monkeypatch.setattr(run, "draw", lambda log, target: None)
     config = replace(TINY, metric=metric)
     short(pictures, tmp_path / "run", 0.0, patches=4, crop=168, config=config)
     (row,) = read_log(tmp_path / "run")
@@ -1097,7 +1098,9 @@ def paper(pictures):
     return finished(pictures, 96, 48, config=PAPER, objective="paper", name="paper")
 
 
-def test_loss_falls(pictures, trained):
+def test_loss_falls(pictures, trained, monkeypatch):
+    monkeypatch.setattr(run, "fit_masses", lambda model, pictures: mass_table())
+    monkeypatch.setattr(validate, "curve", lambda model, pictures: FLAT)
     start = load(finished(pictures, 1, 1, config=TINY, name="start"))
     assert start["step"] == 1
     images = [picture(seed, 192) for seed in (1, 2, 3)]

@@ -9,10 +9,12 @@ import time
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from test_cli import names
 from work_of_processes import Dying, deadly, failing, slow, twice
 
+from imgcodec import cli
 from imgcodec.cli.many import batch, elsewhere, workers
 from imgcodec.cli.work import Task
 
@@ -130,13 +132,17 @@ def command(*words):
     return subprocess.run(arguments, capture_output=True, text=True, timeout=200)
 
 
+def here(*words):
+    return CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
 def test_the_same_files_notes_and_refusals_as_one_by_one(photographs, tmp_path):
-    done = [
-        command("encode", photographs, tmp_path / f"out{jobs}", "--rate", 3, "--jobs", jobs,
-                "--threads", 1)
-        for jobs in (1, 2)
-    ]  # fmt: skip
-    assert [one.returncode for one in done] == [1, 1]
+    def words(jobs):
+        return ("encode", photographs, tmp_path / f"out{jobs}", "--rate", 3, "--jobs", jobs,
+                "--threads", 1)  # fmt: skip
+
+    done = here(*words(1)), command(*words(2))
+    assert (done[0].exit_code, done[1].returncode) == (1, 1)
     told = [sorted(one.stderr.replace(f"out{jobs}", "").splitlines())
             for jobs, one in zip((1, 2), done, strict=True)]  # fmt: skip
     assert told[0] == told[1]
@@ -152,9 +158,7 @@ def test_the_same_files_notes_and_refusals_as_one_by_one(photographs, tmp_path):
     back = command("decode", tmp_path / "out2", tmp_path / "back", "--jobs", 2)
     assert (back.returncode, back.stderr) == (0, "")
     assert len(names(tmp_path / "back")) == 6
-    assert command("encode", photographs, tmp_path / "out2", "--rate", 3, "--jobs", 2).stdout == (
-        "6 files are up to date\n"
-    )
+    assert here(*words(2)).stdout == "6 files are up to date\n"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
