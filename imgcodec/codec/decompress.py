@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
+from imgcodec.codec import salvage
 from imgcodec.codec.tile_codec import Codes, TileCodec
 from imgcodec.errors import FormatError, TileError
 from imgcodec.format.container import ENTROPIES, Header
@@ -192,7 +193,7 @@ class Decompressor:
             return None
         u, raw = self._header.u, ENTROPIES[self._header.entropy] == "none"
         try:
-            codes = self._tile_codec.read_beginning(error, u, size, raw, self._share)
+            codes = salvage.beginning(self._tile_codec, error, u, size, raw, self._share)
         except FormatError:
             return None
         return self._tile_codec.dequantise(codes, u)

@@ -35,8 +35,8 @@ from imgcodec.codec.tile_visitors import (
     SpentBits,
 )
 from imgcodec.entropy.digits import LEVEL_EIGHTHS
-from imgcodec.entropy.range_coder import WORD_BYTES, RangeDecoder, RawDecoder
-from imgcodec.errors import AicError, EndError, FormatError, TileError
+from imgcodec.entropy.range_coder import RangeDecoder, RawDecoder
+from imgcodec.errors import AicError, FormatError
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Dequantised, Model, pyramid
@@ -59,10 +59,6 @@ UNHIDDEN = {
 }
 UNHIDDEN_BPP, UNHIDDEN_OCTAVES = 0.5, 3.0
 
-# After so many the range coder has mostly, or often, noticed that bits are wrong: of what it makes
-# of them, one bit in 2^13 is none that it would write. A few wrong codes are hardly seen, but for
-# those of levels and of the coarsest block means.
-MOSTLY_NOTICED, OFTEN_NOTICED = 16_000, 4_000
 NEAREST = 1e4  # times the usual weight of an error: no bits are worth one
 
 Us = int | Sequence[int]  # rate parameters 0..65535, one for each tile
@@ -350,47 +346,13 @@ class TileCodec:
         limit = 8 * len(data[0]) * share if share < 1 else math.inf
         if limit < math.inf and not self.model.config.expansion:
             raise AicError("files of single bits have no preview")
-        found = self._read(Script(self.tables, coders), u, size, limit)
+        found = self.read_script(Script(self.tables, coders), u, size, limit)
         if share >= 1:
             for coder in coders:
                 coder.finish()
         return found
 
-    @stage("codes")
-    @undivided()
-    def read_beginning(
-        self, damaged: TileError, u: int, size: tuple[int, int], raw: bool, share: float
-    ) -> Codes:
-        """Decode what a damaged tile's bytes say, as far as they seem to be right.
-
-        Args:
-            damaged: the tile.
-            u: as in `read`.
-            size: as in `read`.
-            raw: as in `read`.
-            share: as in `read`.
-
-        Raises:
-            FormatError: nobody knows where the damage is, or it is where nothing is seen yet.
-        """
-        data, limit = damaged.data, math.inf
-        if raw and not damaged.cut:
-            raise damaged
-        if not raw:
-            data = data[: len(data) // WORD_BYTES * WORD_BYTES]
-        if share < 1:
-            limit = 8 * len(data) * share
-        coder = RawDecoder(data) if raw else RangeDecoder(data, True)
-        right = coder.sure
-        if isinstance(coder, RangeDecoder) and not damaged.cut:
-            with suppress(EndError):
-                self._read(Script(self.tables, [coder], right), u, size)
-            known = RangeDecoder(data, True)
-            self._read(Script(self.tables, [known], coder.taken - MOSTLY_NOTICED), u, size)
-            right, coder = coder.taken - OFTEN_NOTICED, RangeDecoder(data, True)
-        return self._read(Script(self.tables, [coder], right), u, size, limit)
-
-    def _read(
+    def read_script(
         self, script: Script, u: Us, size: tuple[int, int], limit: float = math.inf
     ) -> Codes:
         """Return the codes of a script; of groups of latents, those within so many bits."""
