@@ -23,10 +23,10 @@ class FormatError(AicError):
 class CutError(FormatError):
     """Bytes end before what they are to say does."""
 
-    def __init__(self, reason: str, data: bytes = b"") -> None:
-        """Take what is to be told, and what there is of them."""
+    def __init__(self, reason: str, data: bytes = b"", length: int = 0) -> None:
+        """Take what is to be told, what there is of them, and how many there were."""
         super().__init__(reason)
-        self.data = data
+        self.data, self.length = data, length
 
 
 class ModelMismatchError(AicError):

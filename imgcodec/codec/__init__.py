@@ -405,7 +405,7 @@ class Codec:
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
-            bits = 8 * file.num_bytes
+            bits = 8 * file.length  # whether or not it is cut
             asked = max_rate * header.width * header.height
             # a file's own rate is all of it, however it was rounded
             share = 1.0 if asked >= (1 - 1e-9) * bits else asked / bits

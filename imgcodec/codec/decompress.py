@@ -193,7 +193,7 @@ class Decompressor:
             return None
         with suppress(FormatError):
             return self._tile_codec.dequantise(
-                self._read([error.data], size, cut=True), self._header.u
+                self._read([error.data], size, error.length), self._header.u
             )
         return None
 
@@ -220,7 +220,7 @@ class Decompressor:
         codes = self._read([data], (places.height, places.width))
         return codes.levels[0, 0], self._tile_codec.bits(codes, self._header.u)
 
-    def _read(self, data: Sequence[bytes], size: tuple[int, int], cut: bool = False) -> Codes:
+    def _read(self, data: Sequence[bytes], size: tuple[int, int], cut: int = 0) -> Codes:
         raw = ENTROPIES[self._header.entropy] == "none"
         us = [self._header.u] * len(data)
         return self._tile_codec.read(data, us, size, raw, self._share, cut)

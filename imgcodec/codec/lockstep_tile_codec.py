@@ -82,7 +82,7 @@ class LockstepTileCodec(TileCodec):
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
-        cut: bool = False,
+        cut: int = 0,
     ) -> Codes:
         """See `TileCodec`."""
         if share < 1 or cut or len(data) > 1 or not self.model.config.expansion:

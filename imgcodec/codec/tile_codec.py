@@ -324,7 +324,7 @@ class TileCodec:
         size: tuple[int, int],
         raw: bool = False,
         share: float = 1.0,
-        cut: bool = False,
+        cut: int = 0,
     ) -> Codes:
         """Decode what tiles' bytes say.
 
@@ -335,7 +335,8 @@ class TileCodec:
             raw: whether bits are stored as they are.
             share: of the bits of a single tile; what goes beyond it is not read, but levels and
                 block means always are.
-            cut: whether the bytes are only the first ones of a single tile.
+            cut: how many bytes the single tile had of which these are only the first; 0: they are
+                all.
 
         Raises:
             FormatError: that cannot be what was written.
@@ -346,9 +347,9 @@ class TileCodec:
                 raise FormatError(f"{len(tile)} bytes of data for {size[0] * size[1]} places")
         if cut and not raw:
             data = [tile[: len(tile) // WORD_BYTES * WORD_BYTES] for tile in data]
-        counts = cut or share < 1
+        counts = bool(cut) or share < 1
         coders = [RawDecoder(tile) if raw else RangeDecoder(tile, counts) for tile in data]
-        limit = 8 * len(data[0]) * share if share < 1 else math.inf
+        limit = 8 * (cut or len(data[0])) * share if share < 1 else math.inf
         if limit < math.inf and not self.model.config.expansion:
             raise AicError("files of single bits have no preview")
         fraction = self._fraction(u)
