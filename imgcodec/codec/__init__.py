@@ -416,10 +416,9 @@ class Codec:
                     strip = work.strip(row)
                 take(strip)
         total_s = time.perf_counter() - started
-        damaged = work.damaged | {
-            number: why for number, why in file.mended.items() if isinstance(number, int)
-        }
-        return DecodeReport(stages, total_s, damaged, file.excess, file.lost, file.mended)
+        mended = {key: why for key, why in file.mended.items() if key not in work.damaged}
+        damaged = work.damaged | {key: why for key, why in mended.items() if isinstance(key, int)}
+        return DecodeReport(stages, total_s, damaged, file.excess, file.lost, mended)
 
     def _compress(
         self,

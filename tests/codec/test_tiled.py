@@ -523,6 +523,18 @@ def test_a_single_wrong_bit_is_set_right(tiny_codec, tiled):
     )
 
 
+def test_what_is_set_right_and_makes_no_sense_is_filled_in(tiny_codec, tiled):
+    header, tiles, chunks = container.unpack(tiled)
+    tiles[-1] += bytes(400)
+    broken = bytearray(container.pack(header, tiles, chunks))
+    broken[-1] ^= 1
+    _, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
+    assert (sorted(report.damaged), report.mended) == ([23], {})
+    assert report.damage == (
+        "1 damaged tile is filled in: tile 23: the entropy-coded data goes on after its end"
+    )
+
+
 def test_filling_continues_what_lies_around(tiny_codec):
     """A smooth picture: the hole is hardly seen."""
     rows, columns = np.mgrid[:192, :192]
