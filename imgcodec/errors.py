@@ -27,10 +27,10 @@ class EndError(FormatError):
 class TileError(FormatError):
     """The bytes of a tile are not those that were written, or not all of them."""
 
-    def __init__(self, reason: str, data: bytes = b"", cut: bool = False) -> None:
-        """Take what is to be told, the bytes, and whether they are right as far as they go."""
+    def __init__(self, reason: str, data: bytes = b"", length: int = 0) -> None:
+        """Take what is to be told, the bytes that there are, and how many there were."""
         super().__init__(reason)
-        self.data, self.cut = data, cut
+        self.data, self.length = data, length
 
 
 class ModelMismatchError(AicError):

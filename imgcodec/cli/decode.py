@@ -137,9 +137,7 @@ class Decoding:
         data = files.stored(source)
         try:
             with timing() as stages:
-                return self._decode(
-                    task, data, container.File(data, self.keep_going), member, stages
-                )
+                return self._decode(task, data, self._opened(data), member, stages)
         except FormatError as error:
             raise AicError(f"{source}: {error}") from error
 
@@ -152,8 +150,6 @@ class Decoding:
         stages: dict[str, float],
     ) -> str:
         source, target, force = task
-        if not self.keep_going:  # before anything large is loaded
-            _check_whole(file, self.region is None)
         from imgcodec.format.metadata import Metadata
         from imgcodec.pictures import modes, picture, writer
         from imgcodec.pictures.geo import georeference, geotiff
@@ -213,6 +209,20 @@ class Decoding:
             line += details(data, codec, stages)
         return line
 
+    def _opened(self, data: bytes | files.Stored) -> container.File:
+        """Return a file; a damaged one is refused before anything large is loaded."""
+        if self.keep_going:
+            return container.File(data, keep_going=True)
+        try:
+            file = container.File(data)
+            file.check_length()
+            for number in range(file.num_tiles if self.region is None else 0):
+                file.tile(number)
+        except FormatError as error:
+            container.File(data, keep_going=True)  # which has to be possible
+            raise FormatError(f"{error}; --keep-going decodes what is there") from error
+        return file
+
     def _codec_for(self, model_id: bytes | None) -> Codec:
         """Return the codec, made for the weights of the first file; it loads others as needed."""
         with LOCK:
@@ -221,16 +231,6 @@ class Decoding:
                     model_id, self.weights, device=self.device, threads=self.threads
                 )
             return self._codec
-
-
-def _check_whole(file: container.File, tiles: bool) -> None:
-    """Refuse a damaged file, whose tiles may be looked at, too, and tell how to see the rest."""
-    try:
-        file.check_length()
-        for number in range(file.num_tiles if tiles else 0):
-            file.tile(number)
-    except FormatError as error:
-        raise FormatError(f"{error}; --keep-going decodes what is there") from error
 
 
 @click.command(epilog=DECODE_EXAMPLES)

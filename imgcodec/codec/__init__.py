@@ -406,7 +406,7 @@ class Codec:
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
-            bits = 8 * file.num_bytes
+            bits = 8 * file.length  # whether or not it is cut
             asked = max_rate * header.width * header.height
             # a file's own rate is all of it, however it was rounded
             share = 1.0 if asked >= (1 - 1e-9) * bits else asked / bits
@@ -417,10 +417,9 @@ class Codec:
                     strip = work.strip(row)
                 take(strip)
         total_s = time.perf_counter() - started
-        damaged = work.damaged | {
-            number: why for number, why in file.mended.items() if isinstance(number, int)
-        }
-        return DecodeReport(stages, total_s, damaged, file.excess, file.lost, file.mended)
+        mended = {key: why for key, why in file.mended.items() if key not in work.damaged}
+        damaged = work.damaged | {key: why for key, why in mended.items() if isinstance(key, int)}
+        return DecodeReport(stages, total_s, damaged, file.excess, file.lost, mended)
 
     def _compress(
         self,

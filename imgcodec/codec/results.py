@@ -43,7 +43,8 @@ class DecodeReport(_Report):
     damaged: dict[int, str]  # number of each damaged tile, row by row -> what is wrong
     excess: int = 0  # bytes after the end of the file, which mean nothing
     lost: Sequence[str] = ()  # what is wrong with each chunk that was left out
-    # damaged tiles, and chunks by their types, that are as they were: a single bit was wrong
+    # damaged tiles, and chunks by their types, that are as they were: a single bit was wrong, or
+    # bytes before them are missing, or too many
     mended: Mapping[int | bytes, str] = field(default_factory=dict)
 
     @property

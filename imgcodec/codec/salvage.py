@@ -39,22 +39,25 @@ def beginning(
     Raises:
         FormatError: nothing tells where the damage is, or it lies where nothing is seen yet.
     """
-    if raw and not damaged.cut:
+    data, cut = damaged.data, len(damaged.data) < damaged.length
+    if raw and not cut:
         raise damaged
-    data = damaged.data
     if not raw:
         data = data[: len(data) // WORD_BYTES * WORD_BYTES]
-    limit = 8 * len(data) * share if share < 1 else math.inf
+    limit = 8 * damaged.length * share if share < 1 else math.inf
 
     def read(coder: Decoder, right: float, limit: float = math.inf) -> Codes:
         script = Script(tile_codec.tables, [coder], right)
         return tile_codec.read_script(script, u, size, limit)
 
-    coder = RawDecoder(data) if raw else RangeDecoder(data, counts=True)
-    right = coder.sure
-    if isinstance(coder, RangeDecoder) and not damaged.cut:
-        with suppress(EndError):
-            read(coder, right)
-        read(RangeDecoder(data, counts=True), coder.taken - MOSTLY_NOTICED)
-        right, coder = coder.taken - OFTEN_NOTICED, RangeDecoder(data, counts=True)
-    return read(coder, right, limit)
+    if raw:
+        coder = RawDecoder(data)
+        return read(coder, coder.sure, limit)
+    noticing = RangeDecoder(data, counts=True)
+    with suppress(EndError):
+        read(noticing, noticing.sure)
+    right = noticing.sure
+    if not cut or noticing.taken < right - MOSTLY_NOTICED:
+        read(RangeDecoder(data, counts=True), noticing.taken - MOSTLY_NOTICED)
+        right = noticing.taken - OFTEN_NOTICED
+    return read(RangeDecoder(data, counts=True), right, limit)

@@ -198,7 +198,7 @@ class File:
         self._entries = list(_ENTRY.iter_unpack(head[_FIXED.size :]))
         self.chunks: list[Chunk] = []
         self.lost: list[str] = []  # what is wrong with each chunk that is left out
-        # a tile's number, or a chunk's type, of which a single bit was set right -> what was wrong
+        # a tile's number, or a chunk's type, that is as it was all the same -> what was wrong
         self.mended: dict[int | bytes, str] = {}
         for _ in range(num_chunks):
             try:
@@ -214,6 +214,7 @@ class File:
             total = sum(length for length, _ in self._entries)
             position = max(position, max(self.num_bytes - total, 0), key=self._num_whole)
         self._starts = self._starts_from(position)
+        self._moved = self._moved_by() if keep_going else 0
 
     @property
     def num_bytes(self) -> int:
@@ -228,29 +229,49 @@ class File:
     @property
     def excess(self) -> int:
         """How many bytes there are after the last tile."""
-        end: int = self._starts[-1]
-        return max(len(self._data) - end, 0)
+        return max(len(self._data) - self.length, 0) if not self._moved else 0
+
+    @property
+    def length(self) -> int:
+        """How many bytes there are in the file if it is whole."""
+        return self._starts[-1]
 
     def check_length(self) -> None:
         """Refuse a file that is cut or has something after its last tile."""
-        if len(self._data) != self._starts[-1]:
-            raise FormatError(f"{len(self._data)} bytes, the header claims {self._starts[-1]}")
+        if len(self._data) != self.length:
+            raise FormatError(f"{len(self._data)} bytes, the header claims {self.length}")
 
     def tile(self, number: int) -> bytes:
         """Return the bytes of a tile; `FormatError` where they are damaged or missing."""
         start, end = self._starts[number : number + 2]
-        tile = self._part(start, end)
-        if len(tile) != end - start:
+        tile, crc = self._part(start, end), self._entries[number][1]
+        if self._moved:
+            if zlib.crc32(tile) == crc:
+                return tile
+            found = self._part(max(start + self._moved, 0), max(end + self._moved, 0))
+            if zlib.crc32(found) == crc:
+                by = f"{abs(self._moved)} byte{'s' * (abs(self._moved) > 1)}"
+                way = "late" if self._moved > 0 else "early"
+                self.mended[number] = f"tile {number} stands {by} too {way}"
+                return found
+        elif len(tile) != end - start:
             reason = f"tile {number} is cut: {len(tile)} of {end - start} bytes"
-            raise TileError(reason, tile, cut=True)
+            raise TileError(reason, tile, end - start)
         try:
-            return self._checked(tile, self._entries[number][1], number, f"tile {number}")
+            return self._checked(tile, crc, number, f"tile {number}")
         except FormatError as error:
-            raise TileError(str(error), tile) from error
+            raise TileError(str(error), tile, end - start) from error
 
     def _starts_from(self, position: int) -> list[int]:
         """Where each tile starts, and the last one ends, if the first one starts there."""
         return list(accumulate((length for length, _ in self._entries), initial=position))
+
+    def _moved_by(self) -> int:
+        """By how much the last tile is moved that is whole at the end of the file, 0: none is."""
+        length, crc = self._entries[-1]
+        end = self.num_bytes
+        whole = length > 0 and zlib.crc32(self._part(max(end - length, 0), end)) == crc
+        return end - self.length if whole else 0
 
     def _num_whole(self, position: int) -> int:
         """How many tiles are whole if the first one starts there."""

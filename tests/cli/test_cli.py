@@ -627,11 +627,15 @@ def test_patterns_and_single_files_go_into_a_folder(aic, album, tmp_path):
 
 def test_a_damaged_file_is_refused_with_a_way_out(aic, coded, tmp_path):
     data = coded.read_bytes()
-    for damaged in (data[:-1], data[:-1] + bytes([data[-1] ^ 1])):
+    chunk = container.pack(*container.unpack(data)[:2], [(b"xmpD", b"xmp")])
+    chunk = chunk.replace(b"xmpD", b"xmpE")
+    for damaged in (data[:-1], data[:-1] + bytes([data[-1] ^ 1]), chunk):
         coded.write_bytes(damaged)
         out = tmp_path / "out.png"
         assert_refused(aic("decode", coded, out), "; --keep-going decodes what is there")
         assert not out.exists()
+    coded.write_bytes(data[:20] + b"?" + data[21:])
+    assert aic("decode", coded, out).stderr.endswith("checksum mismatch in the header\n")
 
 
 @pytest.mark.parametrize("command", ["decode", "restore"])

@@ -530,6 +530,18 @@ def test_a_single_wrong_bit_is_set_right(tiny_codec, tiled):
     )
 
 
+def test_what_is_set_right_and_makes_no_sense_is_filled_in(tiny_codec, tiled):
+    header, tiles, chunks = container.unpack(tiled)
+    tiles[-1] += bytes(400)
+    broken = bytearray(container.pack(header, tiles, chunks))
+    broken[-1] ^= 1
+    _, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
+    assert (sorted(report.damaged), report.mended) == ([11], {})
+    assert report.damage == (
+        "1 damaged tile is filled in: tile 11: the entropy-coded data goes on after its end"
+    )
+
+
 def test_filling_continues_what_lies_around(tiny_codec):
     """A smooth picture: the hole is hardly seen."""
     rows, columns = np.mgrid[:192, :192]
@@ -603,7 +615,7 @@ def test_no_code_of_a_tile_that_is_cut_is_another(tiny_codec, picture, raw):
     config = reader.model.config
     known = set()
     for num_bytes in range(len(tile) // 8, len(tile), len(tile) // 12):
-        damaged = TileError("cut", tile[:num_bytes], cut=True)
+        damaged = TileError("cut", tile[:num_bytes], len(tile))
         found = salvage.beginning(reader, damaged, header.u, size, raw, 1.0)
         assert torch.equal(found.levels, whole.levels)
         alike = [torch.equal(*pair) for pair in zip(found.parts, whole.parts, strict=True)]
@@ -614,6 +626,29 @@ def test_no_code_of_a_tile_that_is_cut_is_another(tiny_codec, picture, raw):
             assert (found.parts[end] == whole.parts[end]).any()
             assert not any(part.any() for part in found.parts[end + 1 :])
     assert len(known) > 2
+
+
+def test_tiles_behind_a_missing_byte_are_decoded(tiny_codec, tiled):
+    start = len(tiled) - sum(map(len, container.unpack(tiled)[1]))
+    found, report = decode_reporting(
+        tiny_codec, tiled[: start + 3] + tiled[start + 4 :], keep_going=True
+    )
+    assert np.abs(found[128:].astype(int) - tiny_codec.decode(tiled)[128:]).max() <= 1
+    assert sorted(set(report.damaged) - set(report.mended)) == [0]
+    assert report.damage.startswith(
+        "1 damaged tile is filled in: checksum mismatch in tile 0;"
+        " 11 damaged parts are set right: tile 1 stands 1 byte too early; tile 2 stands"
+    )
+
+
+def test_a_preview_of_a_damaged_file_is_that_of_the_whole_one(tiny_codec, picture, tiled):
+    preview = tiny_codec.decode(tiled, max_rate=0.5)
+    for data in (tiled[:-3], tiled + bytes(len(tiled))):
+        found, _ = decode_reporting(tiny_codec, data, keep_going=True, max_rate=0.5)
+        assert np.array_equal(found[:64], preview[:64])
+    one = tiny_codec.encode(picture, 2.0)
+    found, _ = decode_reporting(tiny_codec, one[:-200], keep_going=True, max_rate=0.5)
+    assert np.array_equal(found, tiny_codec.decode(one, max_rate=0.5))
 
 
 def test_bytes_after_the_end_are_told(tiny_codec, tiled):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
+from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError, TileError
 from imgcodec.files import stored
 from imgcodec.format import container
 from imgcodec.format.container import (
@@ -467,6 +467,39 @@ def test_what_is_cut_or_too_long_has_its_chunks_all_the_same():
     assert (within.chunks, len(within.lost)) == ([], 2)
     with pytest.raises(FormatError, match="tile 0 is cut: 0 of 4 bytes"):
         within.tile(0)
+
+
+@pytest.mark.parametrize("by", [-3, -1, 1, 5])
+def test_tiles_are_found_behind_bytes_that_are_missing_or_too_many(by):
+    header, tiles, chunks = TWO_TILES_PARTS
+    whole = pack(header, [b"the left one", b"right"], chunks)
+    place = whole.index(b"left")
+    data = whole[:place] + bytes(max(by, 0)) + whole[place - min(by, 0) :]
+    for lost in (False, True):
+        found = container.File(data, keep_going=True)
+        assert (found.tile(1), found.excess) == (b"right", 0)
+        with pytest.raises(FormatError, match="^checksum mismatch in tile 0$"):
+            found.tile(0)
+        if lost:
+            assert (len(found.lost), found.mended) == (1, {})
+        else:
+            many = f"{abs(by)} byte{'s' * (abs(by) > 1)}"
+            way = "late" if by > 0 else "early"
+            assert found.mended == {1: f"tile 1 stands {many} too {way}"}
+            data = data.replace(b"hi", b"ih")
+
+
+def test_what_is_cut_is_not_taken_for_moved():
+    header, _, chunks = TWO_TILES_PARTS
+    for tiles in ([b"same", b"same"], [b"left", b""]):
+        whole = pack(header, tiles, chunks)
+        found = container.File(whole[:-1], keep_going=True)
+        with pytest.raises(TileError) as error:
+            found.tile(0 if tiles[1] == b"" else 1)
+        assert (error.value.data, error.value.length) == (tiles[0][:3], 4)
+    found = container.File(pack(header, [b"same", b"same"])[:-4], keep_going=True)
+    assert [found.tile(number) for number in range(2)] == [b"same", b"same"]
+    assert found.mended == {1: "tile 1 stands 4 bytes too early"}  # nothing else can be told
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from imgcodec.format.mending import mended
+from imgcodec.format.mending import MOST_BYTES, mended
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 24, 25, 26, 1000, 100_000])
@@ -33,3 +33,9 @@ def test_of_more_wrong_bits_none_is_found(length):
             damaged[bit // 8] ^= 1 << bit % 8
         assert mended(bytes(damaged), zlib.crc32(data)) is None
     assert mended(bytes(length), zlib.crc32(data)) is None
+
+
+def test_of_long_data_none_is_found():
+    data = bytes(MOST_BYTES + 1)
+    assert mended(data, zlib.crc32(data) ^ 1) is None
+    assert mended(data[1:], zlib.crc32(data[1:]) ^ 1) == data[1:]
