@@ -53,7 +53,9 @@ class DecodeReport(_Report):
         filled = sorted(set(self.damaged) - set(self.mended))
         tiles = [_of_tile(number, self.damaged[number]) for number in filled]
         found = _told(tiles, "tile", "filled in") + _told(self.lost, "chunk", "left out")
-        found += _told(list(self.mended.values()), "part", "set right")
+        for what, kind in (("tile", int), ("chunk", bytes)):
+            right = [why for key, why in self.mended.items() if isinstance(key, kind)]
+            found += _told(right, what, "set right")
         if self.excess:
             number = "1 byte" if self.excess == 1 else f"{self.excess} bytes"
             found.append(f"{number} after the end left out")

@@ -713,7 +713,7 @@ def test_damaged_chunks_cost_only_what_they_hold(tiny_codec, textured):
         parts[1] = (*parts[1][:number], (None, False)[number == 0], *parts[1][number + 1 :])
         assert parts[0] == parts[1]
         broken[data.index(kind) + 12] ^= 1
-        with pytest.warns(AicWarning, match=f"^1 damaged part is set right: {reason}, a single"):
+        with pytest.warns(AicWarning, match=f"^1 damaged chunk is set right: {reason}, a single"):
             mended = tiny_codec.decode_picture(broken, keep_going=True)
         assert str(mended) == str(whole)
 

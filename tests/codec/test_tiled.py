@@ -519,14 +519,14 @@ def test_a_single_wrong_bit_is_set_right(tiny_codec, tiled):
     assert np.array_equal(found, tiny_codec.decode(tiled))
     assert (sorted(report.damaged), sorted(report.mended)) == ([1, 11], [1, 11])
     assert report.damage == (
-        "2 damaged parts are set right: checksum mismatch in tile 1, a single wrong bit;"
+        "2 damaged tiles are set right: checksum mismatch in tile 1, a single wrong bit;"
         " checksum mismatch in tile 11, a single wrong bit"
     )
     broken[start + 1] ^= 7
     _, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
     assert report.damage == (
         "1 damaged tile is filled in: checksum mismatch in tile 1;"
-        " 1 damaged part is set right: checksum mismatch in tile 11, a single wrong bit"
+        " 1 damaged tile is set right: checksum mismatch in tile 11, a single wrong bit"
     )
 
 
@@ -637,7 +637,7 @@ def test_tiles_behind_a_missing_byte_are_decoded(tiny_codec, tiled):
     assert sorted(set(report.damaged) - set(report.mended)) == [0]
     assert report.damage.startswith(
         "1 damaged tile is filled in: checksum mismatch in tile 0;"
-        " 11 damaged parts are set right: tile 1 stands 1 byte too early; tile 2 stands"
+        " 11 damaged tiles are set right: tile 1 stands 1 byte too early; tile 2 stands"
     )
 
 
