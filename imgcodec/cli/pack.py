@@ -88,8 +88,11 @@ class Packing(_Lossless):
         )
 
 
+@dataclass
 class Unpacking(_Lossless):
     """Settings of `aic unpack`."""
+
+    keep_going: bool = False
 
     def is_due(self, task: Task, outdated: bool) -> bool | None:
         """See `Work`; what is not the file that its source holds is kept."""
@@ -110,10 +113,16 @@ class Unpacking(_Lossless):
         start = time.perf_counter()
         data = files.read_bytes(source)
         try:
-            made = packing.unpack(data, self.max_pixels, self.threads)
+            if self.keep_going:
+                parts, wrong = packed.unpack_mended(data)
+            else:
+                parts, wrong = packed.unpack(data), []
+            made = packing.unpack(parts, self.max_pixels, self.threads)
         except AicError as error:
             raise AicError(f"{source}: {error}") from error
         files.write_bytes(target, made, force)
+        if wrong:
+            raise AicError(f"{source}: what it holds is whole, but {'; '.join(wrong)}")
         return f"{target}: {len(made)} bytes, {time.perf_counter() - start:.2f} s"
 
 
@@ -146,14 +155,20 @@ def pack(
 @click.command()
 @click.argument("sources", metavar="IN.aic...", nargs=-1)
 @click.argument("target", metavar="OUT.jpg")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Set single wrong bits of a damaged file right, which its checksums tell, and end with "
+    "exit code 1.",
+)
 @max_pixels(HELD_PIXELS)
 @THREADS
 @JOBS
 @FORCE
 @QUIET
 def unpack(
-    sources: tuple[str, ...], target: str, max_pixels: int, threads: int | None, jobs: int,
-    force: bool, quiet: bool,
+    sources: tuple[str, ...], target: str, keep_going: bool, max_pixels: int,
+    threads: int | None, jobs: int, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Give back the JPEG file OUT.jpg that `aic pack` packed into IN.aic, bit for bit.
 
@@ -161,5 +176,5 @@ def unpack(
     Either may be -, stdin or stdout.
     """
     one_thread_a_call()
-    work = Unpacking(max_pixels, threads_of(threads, jobs), partial(warn, quiet))
+    work = Unpacking(max_pixels, threads_of(threads, jobs), partial(warn, quiet), keep_going)
     run(work, sources, target, (".aic",), ".jpg", force, jobs, quiet)

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 from imgcodec.errors import FormatError
 from imgcodec.format.container import LOSSLESS, MAGIC, METHOD, PACKED, VERSION
+from imgcodec.format.mending import mended
 
 MAX_SLICES = 65535
 MAX_BYTES = 2**32 - 1  # of a JPEG file
@@ -83,6 +84,33 @@ def pack(header: Header, frame: bytes, slices: Sequence[bytes]) -> bytes:
 
 def unpack(data: bytes | mmap) -> Packed:
     """Return the parts of a file; else `FormatError`, its claims never allocated."""
+    header, parts = _apart(data)
+    for where, part, crc in parts:
+        if zlib.crc32(part) != crc:
+            raise FormatError(f"checksum mismatch in {where}")
+    return Packed(header, parts[0][1], [part for _, part, _ in parts[1:]])
+
+
+def unpack_mended(data: bytes | mmap) -> tuple[Packed, list[str]]:
+    """Return the parts of a file, single wrong bits of them set right, and what was wrong.
+
+    Raises as `unpack` where more of a part is wrong.
+    """
+    header, parts = _apart(data)
+    right, wrong = [], []
+    for where, part, crc in parts:
+        found: bytes | None = part
+        if zlib.crc32(part) != crc:
+            found = mended(part, crc)
+            wrong.append(f"checksum mismatch in {where}, a single wrong bit")
+        if found is None:
+            raise FormatError(f"checksum mismatch in {where}")
+        right.append(found)
+    return Packed(header, right[0], right[1:]), wrong
+
+
+def _apart(data: bytes | mmap) -> tuple[Header, list[tuple[str, bytes, int]]]:
+    """Return the header, and each part: what it is called, its bytes, what their CRC should be."""
     if len(data) < _FIXED.size:
         raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
     magic, version, method, num, model_id, size, file_crc, raw, length, crc = _FIXED.unpack_from(
@@ -108,13 +136,9 @@ def unpack(data: bytes | mmap) -> Packed:
     if len(data) != edges[-1]:
         raise FormatError(f"{len(data)} bytes, the header claims {edges[-1]}")
     parts = [data[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    for number, (part, wanted) in enumerate(
-        zip(parts, [crc, *(entry[1] for entry in entries)], strict=True)
-    ):
-        if zlib.crc32(part) != wanted:
-            where = f"slice {number - 1}" if number else "what lies around the blocks"
-            raise FormatError(f"checksum mismatch in {where}")
-    return Packed(Header(model_id, size, file_crc, raw), parts[0], parts[1:])
+    names = ["what lies around the blocks", *(f"slice {number}" for number in range(num))]
+    crcs = [crc, *(entry[1] for entry in entries)]
+    return Header(model_id, size, file_crc, raw), list(zip(names, parts, crcs, strict=True))
 
 
 def info(data: bytes | mmap) -> dict[str, Any]:

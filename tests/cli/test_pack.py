@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from imgcodec import cli
+from imgcodec.format import packed
 
 
 def photo(seed=0, **options):
@@ -78,6 +79,30 @@ def test_damage_is_refused(run, tmp_path):
     assert done.exit_code == 1
     assert done.output == "Error: a.aic: checksum mismatch in slice 0\n"
     assert not (tmp_path / "b.jpg").exists()
+
+
+def test_a_single_wrong_bit_is_set_right(run, tmp_path):
+    run("pack", "a.jpg", "a.aic")
+    whole = (tmp_path / "a.aic").read_bytes()
+    file = packed.unpack(whole)
+    start = len(whole) - len(file.frame) - sum(map(len, file.slices))
+    for place, where in ((-2, "slice 0"), (start + 3, "what lies around the blocks")):
+        data = bytearray(whole)
+        data[place] ^= 8
+        (tmp_path / "a.aic").write_bytes(data)
+        done = run("unpack", "a.aic", "b.jpg", "--keep-going", "--force")
+        wrong = f"checksum mismatch in {where}, a single wrong bit"
+        assert done.output == f"Error: a.aic: what it holds is whole, but {wrong}\n"
+        assert done.exit_code == 1
+        assert (tmp_path / "b.jpg").read_bytes() == (tmp_path / "a.jpg").read_bytes()
+        data[place] ^= 1
+        (tmp_path / "a.aic").write_bytes(data)
+        done = run("unpack", "a.aic", "c.jpg", "--keep-going")
+        assert (done.exit_code, done.output) == (
+            1,
+            f"Error: a.aic: checksum mismatch in {where}\n",
+        )
+        assert not (tmp_path / "c.jpg").exists()
 
 
 def test_a_folder_there_and_back(run, tmp_path):

@@ -132,12 +132,14 @@ def pack(data: bytes, max_pixels: int = container.MAX_PIXELS, threads: int | Non
 
 
 def unpack(
-    data: bytes | mmap, max_pixels: int = container.MAX_PIXELS, threads: int | None = None
+    data: bytes | mmap | packed.Packed,
+    max_pixels: int = container.MAX_PIXELS,
+    threads: int | None = None,
 ) -> bytes:
     """Return the JPEG file of a packed file.
 
     Args:
-        data: the packed file.
+        data: the packed file, or its parts.
         max_pixels: of the picture, else it is refused.
         threads: that work at a time; None: one a core.
 
@@ -147,7 +149,7 @@ def unpack(
         ModelMismatchError: it needs other weights.
     """
     check_threads(threads)
-    file = packed.unpack(data)
+    file = data if isinstance(data, packed.Packed) else packed.unpack(data)
     release = releases.needed(file.header.model_id, among=releases.PACKING)
     if file.header.frame_bytes > file.header.size + _MOST_MORE:
         raise FormatError(f"{file.header.frame_bytes} bytes around the blocks of a smaller file")
