@@ -22,6 +22,7 @@ from PIL import Image, ImageFile
 
 from imgcodec.errors import AicError, ImageError, warn_of
 from imgcodec.format import container, packed
+from imgcodec.format.damaged import opened
 from imgcodec.format.exif import density, of_density, with_density
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, to_pil
@@ -64,7 +65,7 @@ class AicImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         data = self.fp.read() if self.fp else b""
         try:
-            file = container.File(data, ImageFile.LOAD_TRUNCATED_IMAGES)
+            file = opened(data, ImageFile.LOAD_TRUNCATED_IMAGES)
         except AicError as error:
             raise SyntaxError(str(error)) from error  # so that others may try
         self._size = file.header.width, file.header.height

@@ -33,6 +33,7 @@ from imgcodec.cli.run import run
 from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
+from imgcodec.format.damaged import DamagedFile
 from imgcodec.format.metadata import KINDS
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
@@ -212,14 +213,14 @@ class Decoding:
     def _opened(self, data: bytes | files.Stored) -> container.File:
         """Return a file; a damaged one is refused before anything large is loaded."""
         if self.keep_going:
-            return container.File(data, keep_going=True)
+            return DamagedFile(data)
         try:
             file = container.File(data)
             file.check_length()
             for number in range(file.num_tiles if self.region is None else 0):
                 file.tile(number)
         except FormatError as error:
-            container.File(data, keep_going=True)  # which has to be possible
+            DamagedFile(data)  # which has to be possible
             raise FormatError(f"{error}; --keep-going decodes what is there") from error
         return file
 

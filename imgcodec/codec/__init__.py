@@ -37,6 +37,7 @@ from imgcodec.codec.tiled import Recoded, Tiled
 from imgcodec.codec.whole import Whole
 from imgcodec.errors import AicError, warn_of
 from imgcodec.format import container
+from imgcodec.format.damaged import opened
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import box_of, plan_grid
 from imgcodec.model import STRIDE
@@ -325,7 +326,7 @@ class Codec:
             AicError: the region does not lie in the picture, or is too large, or there is no such
                 rate.
         """
-        header = container.File(data, keep_going).header
+        header = opened(data, keep_going).header
         wanted = box_of(region, header.height, header.width)
         canvas = Canvas(wanted.height, wanted.width, 3)
         report = self.decode_rows(data, canvas.take, region, keep_going, max_rate, max_pixels)
@@ -340,7 +341,7 @@ class Codec:
         Grey pixels are (H, W) here. Raises as `decode`.
         """
         pixels = self.decode(data, keep_going=keep_going)
-        file = container.File(data, keep_going)
+        file = opened(data, keep_going)
         if file.header.channels == 1:
             pixels = np.ascontiguousarray(pixels[..., 0])
         alpha = alpha_of(file.chunks, file.header.height, file.header.width)
@@ -391,7 +392,7 @@ class Codec:
         started = time.perf_counter()
         if not max_rate >= 0:  # nan, too
             raise AicError(f"max_rate {max_rate}, wanted 0 or more")
-        file = container.File(data, keep_going)
+        file = opened(data, keep_going)
         if not keep_going:
             file.check_length()
         header = file.header

@@ -11,8 +11,8 @@ from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
 
 # After so many bits the range coder has mostly, or often, noticed that they are wrong: of what it
-# makes of them, one bit in 2^13 is none that it would write. A few wrong codes are hardly seen, if
-# they are none of the levels or of the coarsest block means.
+# makes of them, one bit in 10,000 is none that it would write. A few wrong codes are hardly seen,
+# if they are none of the levels or of the coarsest block means.
 MOSTLY_NOTICED, OFTEN_NOTICED = 16_000, 4_000
 
 

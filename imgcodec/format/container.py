@@ -37,12 +37,11 @@ import struct
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from mmap import mmap
 from typing import Any, Protocol, runtime_checkable
 
-from imgcodec.errors import AicError, FormatError, TileError
-from imgcodec.format.mending import mended
+from imgcodec.errors import AicError, FormatError
 
 MAGIC = b"\x89AIC"
 VERSION = 1
@@ -163,17 +162,17 @@ def as_bytes(data: bytes | bytearray | memoryview | mmap) -> bytes:
 
 
 class File:
-    """A file whose header, index and chunks are whole; of its tiles nothing is known yet."""
+    """A file whose header, index and chunks are whole; of its tiles nothing is known yet.
 
-    def __init__(self, data: bytes | mmap | Stored, keep_going: bool = False) -> None:
-        """Read all but the tiles; `FormatError` where that is damaged or no .aic file.
+    Attributes:
+        header: of the file.
+        chunks: all that are there.
+        lost: what is wrong with each chunk that is left out, see `imgcodec.format.damaged`.
+        mended: number of a tile, or type of a chunk, that was made whole -> what was wrong.
+    """
 
-        Args:
-            data: the file.
-            keep_going: whether a wrong bit of a chunk or tile is set right, see `mended`, and
-                chunks that are damaged otherwise are left out, see `lost`.
-        """
-        self._keep_going = keep_going
+    def __init__(self, data: bytes | mmap | Stored) -> None:
+        """Read all but the tiles; `FormatError` where that is damaged or no .aic file."""
         self._data = data if isinstance(data, mmap | Stored) else as_bytes(data)
         if self.num_bytes < _FIXED.size:
             raise FormatError(f"{self.num_bytes} bytes, a header has at least {_FIXED.size}")
@@ -197,24 +196,10 @@ class File:
             raise FormatError("checksum mismatch in the header")
         self._entries = list(_ENTRY.iter_unpack(head[_FIXED.size :]))
         self.chunks: list[Chunk] = []
-        self.lost: list[str] = []  # what is wrong with each chunk that is left out
-        # a tile's number, or a chunk's type, that is as it was all the same -> what was wrong
+        self.lost: list[str] = []
         self.mended: dict[int | bytes, str] = {}
-        for _ in range(num_chunks):
-            try:
-                self.chunks.append(self._chunk(position))
-            except FormatError as error:
-                if not keep_going:
-                    raise
-                self.lost.append(str(error))
-            length = self._part(position + 4, position + 8)
-            position += _CHUNK.size + int.from_bytes(length, "little")
+        self._starts = self._starts_from(self._read_chunks(position, num_chunks))
         _check_types(self.chunks)
-        if self.lost:  # perhaps it was a length
-            total = sum(length for length, _ in self._entries)
-            position = max(position, max(self.num_bytes - total, 0), key=self._num_whole)
-        self._starts = self._starts_from(position)
-        self._moved = self._moved_by() if keep_going else 0
 
     @property
     def num_bytes(self) -> int:
@@ -229,12 +214,13 @@ class File:
     @property
     def excess(self) -> int:
         """How many bytes there are after the last tile."""
-        return max(len(self._data) - self.length, 0) if not self._moved else 0
+        return max(self.num_bytes - self.length, 0)
 
     @property
     def length(self) -> int:
         """How many bytes there are in the file if it is whole."""
-        return self._starts[-1]
+        end: int = self._starts[-1]
+        return end
 
     def check_length(self) -> None:
         """Refuse a file that is cut or has something after its last tile."""
@@ -244,42 +230,26 @@ class File:
     def tile(self, number: int) -> bytes:
         """Return the bytes of a tile; `FormatError` where they are damaged or missing."""
         start, end = self._starts[number : number + 2]
-        tile, crc = self._part(start, end), self._entries[number][1]
-        if self._moved:
-            if zlib.crc32(tile) == crc:
-                return tile
-            found = self._part(max(start + self._moved, 0), max(end + self._moved, 0))
-            if zlib.crc32(found) == crc:
-                by = f"{abs(self._moved)} byte{'s' * (abs(self._moved) > 1)}"
-                way = "late" if self._moved > 0 else "early"
-                self.mended[number] = f"tile {number} stands {by} too {way}"
-                return found
-        elif len(tile) != end - start:
-            reason = f"tile {number} is cut: {len(tile)} of {end - start} bytes"
-            raise TileError(reason, tile, end - start)
-        try:
-            return self._checked(tile, crc, number, f"tile {number}")
-        except FormatError as error:
-            raise TileError(str(error), tile, end - start) from error
+        tile = self._part(start, end)
+        if len(tile) != end - start:
+            raise FormatError(f"tile {number} is cut: {len(tile)} of {end - start} bytes")
+        return self._checked(tile, self._entries[number][1], number, f"tile {number}")
 
     def _starts_from(self, position: int) -> list[int]:
         """Where each tile starts, and the last one ends, if the first one starts there."""
         return list(accumulate((length for length, _ in self._entries), initial=position))
 
-    def _moved_by(self) -> int:
-        """By how much the last tile is moved that is whole at the end of the file, 0: none is."""
-        length, crc = self._entries[-1]
-        end = self.num_bytes
-        whole = length > 0 and zlib.crc32(self._part(max(end - length, 0), end)) == crc
-        return end - self.length if whole else 0
+    def _read_chunks(self, position: int, number: int) -> int:
+        """Read so many chunks; return where they end."""
+        for _ in range(number):
+            self.chunks.append(self._chunk(position))
+            position = self._behind_chunk(position)
+        return position
 
-    def _num_whole(self, position: int) -> int:
-        """How many tiles are whole if the first one starts there."""
-        tiles = pairwise(self._starts_from(position))
-        return sum(
-            zlib.crc32(self._part(start, end)) == crc
-            for (start, end), (_, crc) in zip(tiles, self._entries, strict=True)
-        )
+    def _behind_chunk(self, position: int) -> int:
+        """Where the chunk ends that starts there, as it says itself."""
+        length = self._part(position + 4, position + 8)
+        return position + _CHUNK.size + int.from_bytes(length, "little")
 
     def _chunk(self, position: int) -> Chunk:
         """Type and data of the chunk that starts at `position`."""
@@ -297,14 +267,10 @@ class File:
         return whole[: len(kind)], whole[len(kind) :]
 
     def _checked(self, data: bytes, crc: int, key: int | bytes, name: str) -> bytes:
-        """Return what has this checksum."""
-        if zlib.crc32(data) == crc:
-            return data
-        found = mended(data, crc) if self._keep_going else None
-        if found is None:
+        """Return what has this checksum; `key` and `name` are those of a tile or chunk."""
+        if zlib.crc32(data) != crc:
             raise FormatError(f"checksum mismatch in {name}")
-        self.mended[key] = f"checksum mismatch in {name}, a single wrong bit"
-        return found
+        return data
 
     def _part(self, start: int, end: int) -> bytes:
         if not isinstance(self._data, Stored):

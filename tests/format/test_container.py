@@ -26,6 +26,7 @@ from imgcodec.format.container import (
     pack,
     unpack,
 )
+from imgcodec.format.damaged import DamagedFile
 
 MODEL_ID = bytes.fromhex("0011223344556677")
 ONE_TILE = bytes.fromhex(
@@ -438,7 +439,7 @@ def test_tiles_are_found_whatever_is_damaged_of_chunks(bits):
         for shift in range(8):
             damaged = bytearray(TWO_TILES)
             damaged[place] ^= (bits << shift) % 255
-            found = container.File(bytes(damaged), keep_going=True)
+            found = DamagedFile(bytes(damaged))
             assert [found.tile(number) for number in range(2)] == tiles
             assert found.excess == 0
             assert len(found.chunks) + len(found.lost) == 2
@@ -459,11 +460,11 @@ def test_what_is_cut_or_too_long_has_its_chunks_all_the_same():
     lost = bytearray(TWO_TILES)
     lost[TWO_TILES.index(b"hi")] ^= 3
     for data in (lost[:-3], lost + b"extra"):
-        found = container.File(bytes(data), keep_going=True)
+        found = DamagedFile(bytes(data))
         assert (found.tile(0), found.chunks) == (b"left", chunks[1:])
         assert found.lost == ["checksum mismatch in chunk noTE"]
     assert found.excess == 5
-    within = container.File(TWO_TILES[: TWO_TILES.index(b"hi")], keep_going=True)
+    within = DamagedFile(TWO_TILES[: TWO_TILES.index(b"hi")])
     assert (within.chunks, len(within.lost)) == ([], 2)
     with pytest.raises(FormatError, match="tile 0 is cut: 0 of 4 bytes"):
         within.tile(0)
@@ -476,7 +477,7 @@ def test_tiles_are_found_behind_bytes_that_are_missing_or_too_many(by):
     place = whole.index(b"left")
     data = whole[:place] + bytes(max(by, 0)) + whole[place - min(by, 0) :]
     for lost in (False, True):
-        found = container.File(data, keep_going=True)
+        found = DamagedFile(data)
         assert (found.tile(1), found.excess) == (b"right", 0)
         with pytest.raises(FormatError, match="^checksum mismatch in tile 0$"):
             found.tile(0)
@@ -493,11 +494,11 @@ def test_what_is_cut_is_not_taken_for_moved():
     header, _, chunks = TWO_TILES_PARTS
     for tiles in ([b"same", b"same"], [b"left", b""]):
         whole = pack(header, tiles, chunks)
-        found = container.File(whole[:-1], keep_going=True)
+        found = DamagedFile(whole[:-1])
         with pytest.raises(TileError) as error:
             found.tile(0 if tiles[1] == b"" else 1)
         assert (error.value.data, error.value.length) == (tiles[0][:3], 4)
-    found = container.File(pack(header, [b"same", b"same"])[:-4], keep_going=True)
+    found = DamagedFile(pack(header, [b"same", b"same"])[:-4])
     assert [found.tile(number) for number in range(2)] == [b"same", b"same"]
     assert found.mended == {1: "tile 1 stands 4 bytes too early"}  # nothing else can be told
 
@@ -505,7 +506,7 @@ def test_what_is_cut_is_not_taken_for_moved():
 @settings(deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 255))
 def test_any_bytes_after_the_index_have_a_place_of_the_tiles(body, chunks):
-    found = container.File(sealed(body=body, chunks=chunks), keep_going=True)
+    found = DamagedFile(sealed(body=body, chunks=chunks))
     assert len(found.chunks) + len(found.lost) == chunks
     try:
         assert zlib.crc32(found.tile(0)) == 0x55BC801D
