@@ -56,7 +56,7 @@ class Decoder(nn.Module):
         """
         maps = (values.permute(0, 2, 3, 1) for values in (_asinh(y_hat), importance))
         z = torch.cat(list(maps), 3).permute(0, 3, 1, 2)  # channels last
-        with undisturbed(z):
+        with undisturbed(z, self.stem.weight):
             z = self.gain(F.relu(self.stem(z), inplace=True), u)
             middle = len(self.trunk) // 2
             z = self.trunk[:middle](z)

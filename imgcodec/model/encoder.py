@@ -36,7 +36,7 @@ class Encoder(nn.Module):
 
     def features(self, t: Tensor) -> Tensor:
         """Return the part that does not depend on the rate, (B, width, h, w)."""
-        with undisturbed(t):
+        with undisturbed(t, self.stem.weight):
             return self.early(F.relu(self.stem(t), inplace=True))  # type: ignore[no-any-return]
 
     def forward(self, t: Tensor, features: Tensor, u: Tensor) -> Tensor:
@@ -50,6 +50,6 @@ class Encoder(nn.Module):
         Returns:
             (B, latents, h, w) float32, each in units of its standard deviation.
         """
-        with undisturbed(features):
+        with undisturbed(features, self.last.weight):
             y = self.last(self.late(self.gain(features, u)))
         return y.float() if self.skip is None else with_skip(y, self.skip, t)

@@ -117,7 +117,7 @@ class Restorer(nn.Module):
         shared = [torch.full_like(octaves[:, :1], factor - 1.0) for factor in factors]
         gain, offset = self.steps(torch.cat([octaves, *shared], 1))[:, :, None, None].chunk(2, 1)
         z = torch.asinh(coefficients / self.spread[:, None, None])
-        with undisturbed(z):
+        with undisturbed(z, self.stem.weight):
             z = F.relu(torch.addcmul(offset, self.stem(z), 1 + gain))
             z = self.trunk(z)
         with torch.autocast(z.device.type, enabled=False):

@@ -1,22 +1,27 @@
 """3x3 convolutions by Winograd's algorithm, half the time of the direct ones with AVX2.
 
-NNPACK, which torch brings along, needs a fifth of the multiplications. It works in float32 and
-without gradients; its results differ from those of direct convolutions in the fifth digit. With
-AVX-512, which it does not know, direct ones take a tenth less time.
+NNPACK, which torch brings along, needs a fifth of the multiplications. It works in float32; its
+results differ from those of direct convolutions in the fifth digit. With AVX-512, which it does
+not know, direct ones take a tenth less time. Where weights learn, `winograd_products` serves.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from imgcodec.model import winograd_products
 
 # A second thread takes a third of the time away, of direct convolutions half: with more than about
 # four these should be faster.
 MOST_THREADS = 4
 LEAST_PLACES = 1024  # of a map; in smaller ones it takes longer to transform the weights
+LEAST_CHANNELS = 64  # that learn by products; with fewer, transforms take longer than products
 
 
 class Conv3x3(nn.Conv2d):
@@ -28,27 +33,66 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C', h, w)."""
-        if not pays(x):
+        if learns_by_products(x, self.weight):
+            return winograd_products.convolve(x, self.weight, self.bias)
+        if not pays(x, self.weight):
             return super().forward(x)
-        one = (1, 1)  # of padding, and the stride
-        maps = [  # one by one: NNPACK has another, slow way for several
-            torch._nnpack_spatial_convolution(single, self.weight, self.bias, one, one)
-            for single in x.split(1)
-        ]
-        return maps[0] if len(maps) == 1 else torch.cat(maps)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _OfMaps.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call, no-any-return]
+        return _convolve(x, self.weight, self.bias)
 
 
-def pays(x: Tensor) -> bool:
-    """Whether convolutions of these maps (B, C, h, w) are faster by Winograd's algorithm."""
+class _OfMaps(torch.autograd.Function):
+    """The same with a gradient of the maps."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return _convolve(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return _convolve(grads[0], weight.flip(2, 3).transpose(0, 1), None), None, None
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Let NNPACK convolve maps."""
+    one = (1, 1)  # of padding, and the stride
+    maps = [  # one by one: NNPACK has another, slow way for several
+        torch._nnpack_spatial_convolution(single, weight, bias, one, one) for single in x.split(1)
+    ]
+    return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+
+def learns_by_products(x: Tensor, weight: Tensor) -> bool:
+    """Whether these weights learn from maps (B, C, h, w), faster by products of matrices."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and len(x) * x.shape[2] * x.shape[3] >= LEAST_PLACES
+        and min(weight.shape[:2]) >= LEAST_CHANNELS
+        and _learns(weight)
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def pays(x: Tensor, weight: Tensor) -> bool:
+    """Whether NNPACK is faster for these maps (B, C, h, w), and weights (C', C, 3, 3)."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.shape[2] * x.shape[3] >= LEAST_PLACES
-        and not torch.is_grad_enabled()
+        and not _learns(weight)
         and not torch.is_autocast_enabled("cpu")
         and torch.get_num_threads() <= MOST_THREADS
         and _home() == os.getpid()  # NNPACK's threads may be missing in a child
     )
+
+
+def _learns(weight: Tensor) -> bool:
+    return torch.is_grad_enabled() and weight.requires_grad
 
 
 def lay_out(module: nn.Module) -> None:
@@ -60,12 +104,12 @@ def lay_out(module: nn.Module) -> None:
 
 
 @contextmanager
-def undisturbed(x: Tensor) -> Iterator[None]:
-    """Let NNPACK's threads alone where convolutions of maps like `x` are its own.
+def undisturbed(x: Tensor, weight: Tensor) -> Iterator[None]:
+    """Let NNPACK's threads alone where convolutions like that of `x` are its own.
 
     Those of torch go on spinning for some milliseconds after each operation, on the same cores.
     """
-    if not pays(x):
+    if not pays(x, weight):
         yield
         return
     threads = torch.get_num_threads()
