@@ -55,13 +55,13 @@ def choose_cells(
         training: whether the choice is random, and means learn.
 
     Returns:
-        Bits of each picture (B,), and the values chosen (B, T, C), in steps.
+        Bits, and the values chosen in steps, both (B, T, C).
     """
     return _ChosenCells.apply(y, mean, scale, weight, *costs, training)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def known_bits(values: Tensor, mean: Tensor, scale: Tensor, costs: Costs) -> Tensor:
-    """Return the bits of each picture's values, (B,).
+    """Return the bits of values, (B, T, C).
 
     Means have the slope between the magnitudes beside those that are coded, 0 where that is 0.
 
@@ -85,13 +85,12 @@ class _KnownBits(torch.autograd.Function):
         above, below = costs[rows, (at + 1).clamp(max=last)], costs[rows, (at - 1).clamp(min=0)]
         slope_of_mean = torch.sign(residual) * (below - above) / (2 * MEAN_UNIT)
         ctx.save_for_backward(slope_of_mean, slopes[rows, at])
-        return costs[rows, at].sum((1, 2))
+        return costs[rows, at]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        bits = grads[0][:, None, None]
         slope_of_mean, slope_of_scale = ctx.saved_tensors
-        return None, slope_of_mean * bits, slope_of_scale * bits, None, None
+        return None, slope_of_mean * grads[0], slope_of_scale * grads[0], None, None
 
 
 class _LogisticBits(torch.autograd.Function):
@@ -122,15 +121,12 @@ class _ChosenCells(torch.autograd.Function):
         limit = torch.rand_like(y) if training else torch.full_like(y, 0.5)
         bits, value, *own = _choice(y, mean, scale, weight, Costs(costs, slopes), limit, training)
         ctx.save_for_backward(*own)
-        return bits.sum((1, 2)), value
+        return bits, value
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        moving, slope, slope_of_mean, slope_of_scale = ctx.saved_tensors
-        bits = grads[0][:, None, None]
-        of_y = torch.addcmul(moving * grads[1], slope, bits)
-        of_mean = None if slope_of_mean is None else slope_of_mean * bits
-        return of_y, of_mean, slope_of_scale * bits, None, None, None, None
+        of_y, of_mean, of_scale = _slopes(*ctx.saved_tensors, *grads)
+        return of_y, of_mean, of_scale, None, None, None, None
 
 
 @fusable
@@ -197,6 +193,20 @@ def _choice(
         slope_of_mean = torch.log2(above / below) / MEAN_UNIT
     value = middle + sign * (low + up)
     return bits + up * more, value, moving, slope, slope_of_mean, slope_of_scale
+
+
+@fusable
+def _slopes(
+    moving: Tensor,
+    slope: Tensor,
+    slope_of_mean: Tensor | None,
+    slope_of_scale: Tensor,
+    bits: Tensor,
+    value: Tensor,
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return the gradients of latents, means and scale indices, from those of bits and values."""
+    of_mean = None if slope_of_mean is None else slope_of_mean * bits
+    return torch.addcmul(moving * value, slope, bits), of_mean, slope_of_scale * bits
 
 
 def _inverse(scale: Tensor) -> Tensor:

@@ -148,3 +148,21 @@ def phases(
             )
             found.append(Phase(*(t.to(device) for t in (index[mask], near, others))))
         return tuple(found)
+
+
+@lru_cache(maxsize=16)
+def places_in_order(
+    height: int, width: int, device: torch.device, count: int
+) -> tuple[Tensor, Tensor]:
+    """Return the places of all `phases` one after another, and where in that each place is.
+
+    Args:
+        height: of the map.
+        width: of the map.
+        device: of the indices.
+        count: of the phases, 3 or 6.
+    """
+    order = phases(height, width, device, count)
+    with torch.inference_mode(False):
+        places = torch.cat([phase.places for phase in order])
+        return places, torch.argsort(places)

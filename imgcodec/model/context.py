@@ -39,6 +39,7 @@ from imgcodec.model.coding_order import (
     lattice_passes,
     others_known,
     phases,
+    places_in_order,
 )
 from imgcodec.model.fusion import fusable
 from imgcodec.model.integer import (
@@ -107,6 +108,11 @@ def _squashed(values: Tensor, table: Tensor) -> Tensor:
     index = (values + (VALUE_LIMIT + 0.5)).clamp(0, 2 * VALUE_LIMIT)
     # half the time of table[index]
     return table.index_select(0, index.long().flatten()).view(values.shape)
+
+
+@fusable
+def _with_magnitudes(values: Tensor) -> Tensor:
+    return torch.cat([values, values.abs()], 2)
 
 
 def check(module: nn.Module) -> None:
@@ -323,7 +329,9 @@ class GroupContext(ContextModel):
         q = self.quantised
         b, _, h, w = known.shape
         order = phases(h, w, known.device, self.reach.phases, self.reach.radius)
-        offset = to_rows(offset)
+        in_order, back = places_in_order(h, w, known.device, self.reach.phases)
+        sizes = [len(phase.places) for phase in order]
+        offsets = to_rows(offset).index_select(1, in_order).split(sizes, 1)
         known = known.contiguous(memory_format=torch.channels_last)
         collected = self.collect(known, q) + self.far(activation(self.near(known, q), q), q)
         found_groups = []
@@ -331,14 +339,15 @@ class GroupContext(ContextModel):
             if i < len(self.deep):
                 collected = collected + self.deep[i](activation(collected, q), q)
             rows = to_rows(collected)
-            values = rows.new_zeros(b, h * w, size)
+            starts = rows.index_select(1, in_order).split(sizes, 1)
+            values = []
             dtype = torch.int8 if q and self.inner[i].in_int8 else rows.dtype
             shown = rows.new_zeros(b, h * w + 1, 2 * size, dtype=dtype)  # and one outside
             for phase, own in enumerate(self._nearest(i)):
                 places, nearest, others = order[phase]
                 if len(places) == 0:
                     continue
-                z = rows.index_select(1, places)
+                z = starts[phase]
                 for layer, neighbours in ((own, nearest), (self._others(i, phase), others)):
                     if layer is not None:
                         near = shown.index_select(1, neighbours.flatten())
@@ -353,15 +362,14 @@ class GroupContext(ContextModel):
                     mean, scale = z, torch.zeros_like(z)
                 else:
                     mean, scale = z.chunk(2, 2)
-                    scale = scale + offset.index_select(1, places)
+                    scale = scale + offsets[phase]
                 found = visit(first_part + i, mean, scale, places)
-                values[:, places] = found.detach()
-                found = self.squash(found)
-                shown[:, places] = torch.cat([found, found.abs()], 2).to(dtype)
+                values.append(found.detach())
+                shown[:, places] = _with_magnitudes(self.squash(found)).to(dtype)
             if i + 1 < len(self.groups):
                 collected = collected + self.cross[i](to_map(shown[:, :-1], h, w), q)
-            found_groups.append(values)
-        return to_map(torch.cat(found_groups, 2), h, w)
+            found_groups.append(torch.cat(values, 1))
+        return to_map(torch.cat(found_groups, 2).index_select(1, back), h, w)
 
 
 class PyramidContext(ContextModel):

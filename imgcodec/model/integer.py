@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from imgcodec.model.fusion import fusable
+
+Seen = list[tuple[Tensor, Tensor]]  # rows that products took, and the gradients of what they made
 
 ACTIVATION_MAX = 127
 WEIGHT_MAX = 127
@@ -31,6 +34,7 @@ class IntegerLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.kept: tuple[Tensor, Tensor] | None = None  # integers, times 2^-shift
         self.int8: Tensor | None = None  # of the weight, (places * inputs, outputs), as it is
+        self.seen: Seen | None = None  # while `integers_kept`
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
@@ -127,6 +131,8 @@ class IntegerLinear(IntegerLayer):
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the product."""
+        if self.seen is not None and weight.requires_grad:
+            return _Product.apply(x, weight, bias, self.seen)  # type: ignore[no-untyped-call, no-any-return]
         return F.linear(x, weight, bias)
 
     def pays(self, x: Tensor) -> bool:
@@ -161,6 +167,8 @@ def integers_kept(module: nn.Module) -> Iterator[None]:
     layers = [
         part for part in module.modules() if isinstance(part, IntegerLayer) and part.kept is None
     ]
+    for layer in layers:
+        layer.seen = [] if isinstance(layer, IntegerLinear) else None
     made = iter(_scaled_integers(layers))
     for layer in layers:
         layer.kept = next(made), next(made)
@@ -168,7 +176,7 @@ def integers_kept(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
-            layer.kept = None
+            layer.kept = layer.seen = None
 
 
 def check_sums(layers: list[IntegerLayer]) -> None:
@@ -189,7 +197,7 @@ def check_sums(layers: list[IntegerLayer]) -> None:
 def rounded(x: Tensor) -> Tensor:
     """Return floor(x + 1/2), gradient of the identity."""
     if not x.requires_grad:
-        return (x + 0.5).floor_()
+        return _whole(x)
     return _Rounded.apply(x)  # type: ignore[no-untyped-call, no-any-return]
 
 
@@ -207,7 +215,7 @@ class _Rounded(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return (x + 0.5).floor_()
+        return _whole(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
@@ -230,36 +238,78 @@ class _Activation(torch.autograd.Function):
 
 
 @fusable
+def _whole(x: Tensor) -> Tensor:
+    return (x + 0.5).floor_()
+
+
+@fusable
 def _clamped(x: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    whole = torch.floor(x + 0.5)
+    whole = _whole(x)
     clamped = whole.clamp(least, ACTIVATION_MAX)
     return clamped, whole == clamped
 
 
+class _Product(torch.autograd.Function):
+    """A product whose weights get their gradient later, from all products of a step together."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, seen: Seen) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.seen = seen
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        ctx.seen.append((x.flatten(0, -2), grads[0].flatten(0, -2)))
+        of_x = grads[0] @ weight if ctx.needs_input_grad[0] else None
+        return of_x, None, None, None
+
+
 class _Integers(torch.autograd.Function):
-    """Round tensors to multiples of 2^-shift and clamp them; the gradient passes but clamps."""
+    """Round weights and biases to multiples of 2^-shift, and clamp weights.
+
+    The gradient passes but where weights are clamped.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, shifts: list[int], limits: list[float], *tensors: Tensor
+        ctx: Any, shifts: list[int], seen: list[Seen | None], *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        whole = torch._foreach_mul(tensors, [2.0**shift for shift in shifts])
+        ctx.set_materialize_grads(False)
+        whole = list(torch._foreach_mul(tensors, [2.0**shift for shift in shifts]))
         torch._foreach_round_(whole)
-        clamped = torch._foreach_clamp_max(whole, limits)
-        torch._foreach_clamp_min_(clamped, [-limit for limit in limits])
-        ctx.save_for_backward(
-            *(
-                a == b if limit < torch.inf else None
-                for a, b, limit in zip(whole, clamped, limits, strict=True)
-            )
-        )
-        torch._foreach_mul_(clamped, [2.0**-shift for shift in shifts])
-        return tuple(clamped)
+        weights = whole[::2]
+        clamped = torch._foreach_clamp_max(weights, WEIGHT_MAX)
+        torch._foreach_clamp_min_(clamped, -WEIGHT_MAX)
+        free = torch._foreach_sub(clamped, weights)  # 0 where it is, at least 1 where not
+        torch._foreach_abs_(free)
+        torch._foreach_clamp_max_(free, 1.0)
+        torch._foreach_neg_(free)
+        torch._foreach_add_(free, 1.0)
+        ctx.save_for_backward(*free)
+        ctx.seen = seen
+        whole[::2] = clamped
+        torch._foreach_mul_(whole, [2.0**-shift for shift in shifts])
+        return tuple(whole)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        free = ctx.saved_tensors
-        passed = (g if f is None else f * g for f, g in zip(free, grads, strict=True))
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        passed = list(grads)
+        for n, seen in enumerate(ctx.seen):
+            if seen:
+                x, above = seen[0]
+                if len(seen) > 1:
+                    x, above = (torch.cat(parts) for parts in zip(*seen, strict=True))
+                seen.clear()
+                passed[2 * n : 2 * n + 2] = above.T @ x, above.sum(0)
+        weights = [(n, grad) for n, grad in enumerate(passed[::2]) if grad is not None]
+        free = [ctx.saved_tensors[n] for n, _ in weights]
+        products = torch._foreach_mul([grad for _, grad in weights], free)
+        for (n, _), product in zip(weights, products, strict=True):
+            passed[2 * n] = product
         return None, None, *passed
 
 
@@ -267,5 +317,5 @@ def _scaled_integers(layers: list[IntegerLayer]) -> tuple[Tensor, ...]:
     """Return integer weight and bias of each layer times 2^-shift, exactly, with gradients."""
     tensors = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
     shifts = [layer.shift for layer in layers for _ in range(2)]
-    limits = [WEIGHT_MAX, torch.inf] * len(layers)
-    return _Integers.apply(shifts, limits, *tensors)  # type: ignore[no-untyped-call, no-any-return]
+    seen = [layer.seen for layer in layers]
+    return _Integers.apply(shifts, seen, *tensors)  # type: ignore[no-untyped-call, no-any-return]

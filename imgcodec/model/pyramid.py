@@ -22,6 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from imgcodec.model.fusion import fusable
+
 OCTAVES = 3
 SIDE = 2**OCTAVES  # places
 LIFTING = (-1.586134342, -0.05298011854, 0.8829110762, 0.4435068522)
@@ -50,9 +52,8 @@ def analyse(planes: Tensor) -> list[Tensor]:
     lows = pad(planes)
     found: list[Tensor] = []
     for _ in range(OCTAVES):
-        left, right = _split(lows, 3)
-        lows, along_columns = _split(left, 2)
-        along_rows, along_both = _split(right, 2)
+        low, high = _split(torch.cat(_split(lows, 3), 1), 2)
+        (lows, along_rows), (along_columns, along_both) = low.chunk(2, 1), high.chunk(2, 1)
         details = torch.stack([along_rows, along_columns, along_both], 2).flatten(1, 2)
         found = [details[:, :3], details[:, 3:], *found]
     return [lows, *found]
@@ -113,8 +114,9 @@ def merge_exactly(lows: Tensor, details: Tensor) -> Tensor:
 
 def _merge_both(lows: Tensor, details: Tensor, times: Times) -> Tensor:
     along_rows, along_columns, along_both = details.unflatten(1, (-1, 3)).unbind(2)
-    left = _merge(lows, along_columns, 2, times)
-    return _merge(left, _merge(along_rows, along_both, 2, times), 3, times)
+    low, high = torch.cat([lows, along_rows], 1), torch.cat([along_columns, along_both], 1)
+    left, right = _merge(low, high, 2, times).chunk(2, 1)
+    return _merge(left, right, 3, times)
 
 
 def _split(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
@@ -154,4 +156,9 @@ def _times(factor: float, x: Tensor) -> Tensor:
 
 
 def _times_exactly(factor: float, x: Tensor) -> Tensor:
-    return torch.floor(x * round(factor * FRACTION) / FRACTION + 0.5)
+    return _times_fraction(round(factor * FRACTION), x)
+
+
+@fusable
+def _times_fraction(numerator: int, x: Tensor) -> Tensor:
+    return torch.floor(x * numerator / FRACTION + 0.5)

@@ -12,24 +12,35 @@ from imgcodec.model.tables import MEAN_UNIT, NUM_SCALES, Costs
 SINGLE_BIT = 4 * MEAN_UNIT  # how the context model sees a bit: plus or minus this
 
 
-class LevelBits:
+class _Counting:
+    """What the visitors share: what is coded costs bits."""
+
+    def __init__(self) -> None:
+        self._found: list[Tensor] = []  # (B, ...) of each step
+
+    @property
+    def bits(self) -> Tensor:
+        """Bits of each picture so far, (B,)."""
+        return torch.cat([found.flatten(1) for found in self._found], 1).sum(1)
+
+
+class LevelBits(_Counting):
     """A visitor that knows the levels and adds up what they cost, with gradient to both."""
 
     def __init__(self, levels: Tensor) -> None:
+        super().__init__()
         self.levels = to_rows(levels)
-        self.bits = levels.new_zeros(len(levels))
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
         """Take the levels of one step."""
         levels = self.levels.index_select(1, places)
         # files round the mean to whole levels; the cost around the mean itself keeps it in the
         # middle of one, where no change of the rate lets it jump
-        bits = logistic_bits(levels - mean / MEAN_UNIT, scale)
-        self.bits = self.bits + bits.sum((1, 2))
+        self._found.append(logistic_bits(levels - mean / MEAN_UNIT, scale))
         return MEAN_UNIT * levels
 
 
-class LatentBits:
+class LatentBits(_Counting):
     """A visitor that knows the latents, rounds them and adds up what they cost.
 
     Without weights, latents are rounded to the nearest and the bits are those of latents with
@@ -41,11 +52,11 @@ class LatentBits:
     def __init__(
         self, parts: list[Tensor], weights: list[Tensor] | None, costs: Costs, training: bool
     ) -> None:
+        super().__init__()
         self.parts = [to_rows(part) for part in parts]
         self.sizes = [part.shape[2:] for part in parts]
         self.weights = None if weights is None else [to_rows(weight) for weight in weights]
         self.costs, self.training = costs, training
-        self.bits = parts[0].new_zeros(len(parts[0]))
         self.rounded: list[list[tuple[Tensor, Tensor]]] = [[] for _ in parts]
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
@@ -61,7 +72,7 @@ class LatentBits:
                     value = value.detach()
             else:
                 bits, value = self._round_cheaply(y, mean, scale, weight)
-        self.bits = self.bits + bits
+        self._found.append(bits)
         self.rounded[part].append((places, value))
         return MEAN_UNIT * value.detach()
 
@@ -71,7 +82,7 @@ class LatentBits:
         cells = torch.round((y - middle).detach())
         noise = torch.rand_like(y) - 0.5
         bits = logistic_bits(y - mean / MEAN_UNIT + noise, scale)
-        return bits.sum((1, 2)), cells + middle + (y - y.detach())
+        return bits, cells + middle + (y - y.detach())
 
     def _round_cheaply(
         self, y: Tensor, mean: Tensor, scale: Tensor, weight: Tensor
@@ -80,7 +91,7 @@ class LatentBits:
         middle = mean / MEAN_UNIT
         rows = scale.round().clamp(0, NUM_SCALES - 1).long()
         cells, bits = round_cheaply(y - middle, rows, None, weight, self.costs.bits)
-        return bits.sum((1, 2)), cells + middle
+        return bits, cells + middle
 
     def result(self) -> list[Tensor]:
         """Return the rounded latents in steps, part by part, with the latents' gradient."""
@@ -92,33 +103,33 @@ class LatentBits:
         return parts
 
 
-class KnownBits:
+class KnownBits(_Counting):
     """A visitor that knows what latents were rounded to, and adds up what that costs.
 
     The gradient of a value is that of what others cost that are predicted from it.
     """
 
     def __init__(self, parts: list[Tensor], costs: Costs) -> None:
+        super().__init__()
         self.parts, self.costs = [to_rows(part) for part in parts], costs
-        self.bits = parts[0].new_zeros(len(parts[0]))
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
         """Take the latents of one step."""
         values = MEAN_UNIT * self.parts[part].index_select(1, places)
-        self.bits = self.bits + known_bits(values.detach(), mean, scale, self.costs)
+        self._found.append(known_bits(values.detach(), mean, scale, self.costs))
         return values
 
 
-class SingleBits:
+class SingleBits(_Counting):
     """A visitor that knows single bits, -1 or 1 and 0 where none is kept, and what they cost."""
 
     def __init__(self, parts: list[Tensor]) -> None:
+        super().__init__()
         self.parts = [to_rows(part) for part in parts]
-        self.bits = parts[0].new_zeros(len(parts[0]))
 
     def __call__(self, part: int, mean: Tensor, scale: Tensor, places: Tensor) -> Tensor:
         """Take the bits of one step."""
         signs = self.parts[part].index_select(1, places)
         cost = F.softplus(-signs * mean / MEAN_UNIT) / 0.6931472
-        self.bits = self.bits + (cost * signs.abs()).sum((1, 2))
+        self._found.append(cost * signs.abs())
         return SINGLE_BIT * signs

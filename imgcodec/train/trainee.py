@@ -185,13 +185,13 @@ class Trainee:
 
     @torch.no_grad()
     def _clip(self) -> None:
-        """Scale the gradient to at most `MOST_NORM`; one that is not finite changes nothing."""
-        grads = [p.grad for p in self.parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(grads)
-        factor = torch.nan_to_num(MOST_NORM / norm.clamp_min(MOST_NORM), 0.0, 0.0, 0.0)
-        for grad in grads:
-            torch.nan_to_num(grad, 0.0, 0.0, 0.0, out=grad)
-        torch._foreach_mul_(grads, factor)
+        """Let the optimiser scale the gradient to at most `MOST_NORM`, or skip the step.
+
+        It skips a gradient that is not finite. Otherwise this were an operation for each tensor.
+        """
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        self.optimiser.grad_scale = norm.clamp_min(MOST_NORM) / MOST_NORM  # type: ignore[attr-defined]
+        self.optimiser.found_inf = (~norm.isfinite()).to(norm.dtype)  # type: ignore[attr-defined]
 
     def _own_rates(self) -> None:
         """Let the optimiser read the learning rates from the tensor that is filled each step."""

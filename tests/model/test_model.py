@@ -14,7 +14,7 @@ from imgcodec.model.binarizer import binarize, round_cheaply
 from imgcodec.model.cells import WARMTH, known_bits, logistic_bits
 from imgcodec.model.dct import LappedDCT, dct_matrix, lapping_matrix
 from imgcodec.model.decoder import _asinh
-from imgcodec.model.integer import IntegerLinear, activation, integers_kept, rounded
+from imgcodec.model.integer import IntegerConv2d, IntegerLinear, activation, integers_kept, rounded
 from imgcodec.model.quantizer import Quantizer, prefix_mask, quantize
 from imgcodec.model.steps import (
     eighths,
@@ -292,9 +292,9 @@ def test_bits_of_what_is_known_have_the_slopes_of_means_and_scales():
     steps = torch.tensor([[[0.0, 2.0, -5.0, 0.0]], [[300.0, -1.0, 0.0, -9e3]]])
     found = known_bits(mean.detach() + 16 * steps, mean, scale, costs)
     rows, sizes = scale.clamp(0, 111).long(), steps.abs().clamp(max=256).long()
-    torch.testing.assert_close(found, bits[rows, sizes].sum((1, 2)))
-    slopes = torch.autograd.grad(found @ torch.tensor([1.0, 3.0]), [mean, scale])
+    torch.testing.assert_close(found, bits[rows, sizes])
     each = torch.tensor([1.0, 3.0])[:, None, None]
+    slopes = torch.autograd.grad((found * each).sum(), [mean, scale])
     torch.testing.assert_close(slopes[1], each * costs.slopes[rows, sizes])
     # a mean that comes closer saves what a step closer would, by 16ths
     assert slopes[0][0, 0, 0] == 0
@@ -332,6 +332,27 @@ def test_integer_weights_are_rounded_and_clamped_and_pass_the_gradient_where_the
     assert layer.kept is None
     assert layer.weight.grad.tolist() == [[3, 0]]
     assert layer.bias.grad.tolist() == [1]
+
+
+def test_weights_that_are_kept_learn_from_all_their_products_together():
+    torch.manual_seed(1)
+    layers = torch.nn.ModuleList([IntegerLinear(3, 2), IntegerConv2d(2, 2), IntegerLinear(2, 4)])
+    linear, convolution, unused = layers
+    x = torch.randn(2, 35, 3, requires_grad=True)
+
+    def run():
+        z = linear(x, True) + 2 * linear(x[:, :1] * 3, True)
+        z = convolution(z.unflatten(1, (5, 7)).permute(0, 3, 1, 2), True)
+        learning = [x, *linear.parameters(), *convolution.parameters()]
+        return torch.autograd.grad(z.square().sum(), learning, retain_graph=True)
+
+    wanted = run()
+    with integers_kept(layers):
+        for _ in range(2):
+            found = run()
+            for one, other in zip(found, wanted, strict=True):
+                torch.testing.assert_close(one, other)
+        assert unused(torch.zeros(1, 1, 2), True).requires_grad
 
 
 def test_activation_and_rounding_have_the_gradient_of_what_they_round():
