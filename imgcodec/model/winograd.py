@@ -73,7 +73,8 @@ def learns_by_products(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == torch.float32
         and len(x) * x.shape[2] * x.shape[3] >= LEAST_PLACES
         and min(weight.shape[:2]) >= LEAST_CHANNELS
-        and _learns(weight)
+        and torch.is_grad_enabled()
+        and weight.requires_grad
         and not torch.is_autocast_enabled("cpu")
     )
 
@@ -84,15 +85,12 @@ def pays(x: Tensor, weight: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.shape[2] * x.shape[3] >= LEAST_PLACES
-        and not _learns(weight)
+        # else other parts are trained, on batches of small maps, which it is slower with
+        and (not torch.is_grad_enabled() or x.requires_grad and not weight.requires_grad)
         and not torch.is_autocast_enabled("cpu")
         and torch.get_num_threads() <= MOST_THREADS
         and _home() == os.getpid()  # NNPACK's threads may be missing in a child
     )
-
-
-def _learns(weight: Tensor) -> bool:
-    return torch.is_grad_enabled() and weight.requires_grad
 
 
 def lay_out(module: nn.Module) -> None:
