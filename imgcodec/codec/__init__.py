@@ -288,7 +288,8 @@ class Codec:
             raise AicError(f"the file has {has} already, {goal.value:.15g} asked")
         if header.lossless:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
-        tile_codec = self._tile_codec_for(header, chunks)
+        container.check_chunks(chunks, ())
+        tile_codec = self._at_work(header.model_id)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         raw = container.ENTROPIES[header.entropy] == "none"
@@ -356,7 +357,8 @@ class Codec:
         header, tiles, chunks = container.unpack(data)
         if header.lossless:
             raise AicError("the file has no codes, and no importance map")
-        tile_codec = self._tile_codec_for(header, chunks)
+        container.check_chunks(chunks, ())
+        tile_codec = self._at_work(header.model_id)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         rows, columns = header.grid
@@ -406,7 +408,7 @@ class Codec:
         if header.lossless:  # which has no coarser codes for a preview
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
-            tile_codec = self._tile_codec_for(header, file.chunks)
+            tile_codec = self._at_work(header.model_id)
             bits = 8 * file.length  # whether or not it is cut
             asked = max_rate * header.width * header.height
             # a file's own rate is all of it, however it was rounded
@@ -462,13 +464,6 @@ class Codec:
             stages, total_s, target, bpp, found.u, found.limited, limit, too_bad=found.too_bad
         )
         return Encoded(data, report)
-
-    def _tile_codec_for(
-        self, header: container.Header, chunks: Sequence[container.Chunk]
-    ) -> TileCodec:
-        """Return what reads a file's tiles; refuse a file that this codec does not understand."""
-        container.check_chunks(chunks, ())
-        return self._at_work(header.model_id)
 
     def _at_work(self, model_id: bytes) -> TileCodec:
         """Return what works with a set, loaded where it is not yet."""
