@@ -416,11 +416,6 @@ def test_every_flipped_byte_gives_a_picture_or_a_refusal(tmp_path):
 # size
 
 
-def test_limits_are_those_of_the_container():
-    assert container.MAX_SIDE == container.MAX_SIDE
-    assert container.MAX_PIXELS == container.MAX_PIXELS
-
-
 @pytest.mark.parametrize(
     ("width", "height"), [(65536, 1), (1, 65536), (32769, 32768), (2**31 - 1, 2**31 - 1)]
 )
