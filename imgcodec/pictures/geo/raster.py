@@ -15,7 +15,7 @@ from imgcodec.errors import ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
-from imgcodec.pictures.geo.bands import bands_of, left_out
+from imgcodec.pictures.geo.bands import TO_BYTES, bands_of, left_out
 from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
 from imgcodec.pictures.headers.depth import palette_notes, reference_notes
 from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
@@ -162,10 +162,7 @@ class Raster:
                 pixels = _unmultiplied(pixels, alpha)
             pixels = self._seen(pixels, alpha)
         if negative.any():
-            raise ImageError(
-                "samples below 0: choose how they become 8 bits, like"
-                " gdal_translate -ot Byte -scale MIN MAX 0 255"
-            )
+            raise ImageError(f"samples below 0: choose how they become 8 bits, like {TO_BYTES}")
         return np.ascontiguousarray(pixels)
 
     def _seen(self, pixels: ByteArray, alpha: ByteArray) -> ByteArray:
