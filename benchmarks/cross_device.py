@@ -67,10 +67,9 @@ def integers(codec: Codec, data: bytes) -> tuple[Integers, Integers]:
     levels, codes = [], []
     boxes = Grid(header.height, header.width, header.edge).boxes()
     for tile, box in zip(tiles, boxes, strict=True):
-        raw = container.ENTROPIES[header.entropy] == "none"
         places = box.places(STRIDE)
         with exact():
-            found = tile_codec.read([tile], header.u, (places.height, places.width), raw)
+            found = tile_codec.read([tile], header.u, (places.height, places.width), header.raw)
             levels.append(found.levels.flatten())
             codes += [unit * part.flatten() for part in found.parts]
     first, second = torch.cat(levels), torch.cat(codes)

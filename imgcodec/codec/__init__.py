@@ -252,11 +252,10 @@ class Codec:
             tile=grid.edge // container.TILE_UNIT,
             model_id=model_id,
         )
-        raw = entropy == "none"
         compressor: Compressor
         with timing() as stages, exact():
             if len(grid) == 1:
-                compressor = Whole(tile_codec, source, raw, roi, effort)
+                compressor = Whole(tile_codec, source, header.raw, roi, effort)
             else:
                 compressor = Tiled(tile_codec, source, header, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started, stages)
@@ -292,11 +291,10 @@ class Codec:
         tile_codec = self._at_work(header.model_id)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
-        raw = container.ENTROPIES[header.entropy] == "none"
         with timing() as stages, exact():
             bpp = 8 * goal.num_bytes(num_pixels) / num_pixels
             coded_bytes = sum(map(len, tiles))
-            compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, raw)
+            compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, header.raw)
             return self._compress(compressor, header, chunks, goal, 1, started, stages, had)
 
     def decode(
