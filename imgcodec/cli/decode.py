@@ -26,6 +26,7 @@ from imgcodec.cli.options import (
     RATE,
     VERBOSE,
     WEIGHTS,
+    as_box,
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.process import warn
@@ -52,10 +53,10 @@ class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """Parse a value; whether the region lies in the picture is seen later."""
-        numbers = str(value).split(",")
-        if len(numbers) != 4 or not all(n.isascii() and n.isdigit() for n in numbers):
+        box = as_box(str(value))
+        if box is None:
             self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
-        return tuple(map(int, numbers))
+        return box
 
 
 DECODE_EXAMPLES = """
