@@ -61,16 +61,15 @@ def integers(codec: Codec, data: bytes) -> tuple[Integers, Integers]:
 
     Latents are counted in sixteenths of a step, single bits are -1, 0 (not sent) or 1.
     """
-    header, tiles, chunks = container.unpack(data)
-    tile_codec = codec._tile_codec_for(header, chunks)
+    header, tiles, _ = container.unpack(data)
+    tile_codec = codec._at_work(header.model_id)
     unit = 16 if tile_codec.model.config.expansion else 1
     levels, codes = [], []
     boxes = Grid(header.height, header.width, header.edge).boxes()
     for tile, box in zip(tiles, boxes, strict=True):
-        raw = container.ENTROPIES[header.entropy] == "none"
         places = box.places(STRIDE)
         with exact():
-            found = tile_codec.read([tile], header.u, (places.height, places.width), raw)
+            found = tile_codec.read([tile], header.u, (places.height, places.width), header.raw)
             levels.append(found.levels.flatten())
             codes += [unit * part.flatten() for part in found.parts]
     first, second = torch.cat(levels), torch.cat(codes)

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,6 +68,14 @@ class Stored:
     def __del__(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+    """Return a new folder that is removed with all in it at the end of a block."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="aic-")
+    except OSError as error:
+        raise AicError(f"no temporary folder: {reason(error)}") from error
 
 
 def check_ends(file: IO[bytes], name: str | os.PathLike[str]) -> None:

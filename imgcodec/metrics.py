@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PEAK = 255  # largest sample
-MS_SSIM_MIN_SIDE = 161  # pixels; four halvings must leave more than its window of 11
 
 
 def bpp(num_bytes: int, height: int, width: int) -> float:
@@ -44,12 +43,12 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
         b: like `a`.
     """
     _check_pair(a, b)
-    if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
-        return None
     import torch
 
-    from imgcodec.perceptual.ms_ssim import ms_ssim
+    from imgcodec.perceptual.ms_ssim import MIN_SIDE, ms_ssim
 
+    if min(a.shape[:2]) < MIN_SIDE:
+        return None
     with torch.inference_mode():
         return float(ms_ssim(as_samples(a), as_samples(b), PEAK))
 

@@ -2,11 +2,14 @@
 
 import os
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tiny import PAPER, TINY, build, write_weights
 
+from imgcodec import cli, codec
 from imgcodec.codec import Codec
 
 
@@ -40,6 +43,15 @@ def tiny_codec(tiny_weights):
 @pytest.fixture(scope="session")
 def paper_codec(paper_weights):
     return Codec("cpu", weights=paper_weights)
+
+
+@pytest.fixture
+def aic(tiny_weights, monkeypatch):
+    """Run the command in this process with the tiny model as the shipped one."""
+    tiny = SimpleNamespace(path=tiny_weights)
+    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
+    monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
+    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 import struct
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from imgcodec import cli, codec
 from imgcodec.codec.rate_search import MAX_U
 from imgcodec.errors import AicError, FormatError, ModelMismatchError
 from imgcodec.format import container
@@ -77,15 +74,6 @@ def test_every_flipped_bit_is_refused(tiny_codec, data):
 def test_more_bytes_are_refused(tiny_codec, data, more):
     refused(tiny_codec, data + more)
     refused(tiny_codec, more + data)
-
-
-@pytest.fixture
-def aic(tiny_weights, monkeypatch):
-    """Run the command in this process with the tiny model as the shipped one."""
-    tiny = SimpleNamespace(path=tiny_weights)
-    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
-    monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
-    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 def test_command_decodes_what_is_whole(aic, data, tmp_path):

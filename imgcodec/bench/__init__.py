@@ -1,8 +1,8 @@
 """Measures codecs over a folder of pictures: size, quality and time, through files on disk.
 
 Only `cli` imports it. Names that options need stand here, so that help loads none of it. May
-import numpy, Pillow and matplotlib, and of the package itself (`__init__`) and `codec`, `errors`,
-`files`, `format`, `into_jpeg`, `metrics`, `pictures`, `releases` and `restoring`.
+import numpy, torch, Pillow and matplotlib, and of the package itself (`__init__`) and `codec`,
+`errors`, `files`, `format`, `into_jpeg`, `metrics`, `pictures`, `releases` and `restoring`.
 """
 
 RESTORED = "jpeg-restored"  # JPEG files that `aic restore` decodes

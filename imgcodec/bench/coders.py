@@ -18,6 +18,7 @@ from imgcodec import __version__
 from imgcodec.bench import COMCNN, RESTORED
 from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError
+from imgcodec.pictures.arrays import as_colour
 from imgcodec.releases import DEFAULT_TUNE
 
 if TYPE_CHECKING:
@@ -244,8 +245,7 @@ class RestoredJpeg(Peer):
 
     def decode(self, data: bytes) -> tuple[Pixels, float]:
         """See `Coder.decode`."""
-        pixels = self._restorer.restore(data)
-        return (pixels if pixels.ndim == 3 else np.stack(3 * [pixels], -1)), NAN
+        return as_colour(self._restorer.restore(data)), NAN
 
 
 class PreparedJpeg(RestoredJpeg):

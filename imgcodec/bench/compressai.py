@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from imgcodec.bench import COMPRESSAI
 from imgcodec.bench.coders import Coded, Pixels
 from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError, FormatError
+from imgcodec.pictures.arrays import as_colour
 
 STRIDE = 64  # pixels that the models' sides are multiples of
 _HEAD = struct.Struct("<HHHHB")  # height, width, those of the smallest latent, number of strings
@@ -39,13 +41,13 @@ class CompressAI:
             from compressai.zoo import image_models
             from compressai.zoo.image import model_urls
         except ImportError as error:
-            raise AicError(f"compressai:{name} needs pip install compressai") from error
+            raise AicError(f"{COMPRESSAI}{name} needs pip install compressai") from error
         if name not in image_models:
-            raise AicError(f"compressai:{name}: wanted one of {' '.join(image_models)}")
+            raise AicError(f"{COMPRESSAI}{name}: wanted one of {' '.join(image_models)}")
         urls: dict[int, str] = model_urls.get(name, {}).get("mse", {})
         cache = Path(torch.hub.get_dir()) / "checkpoints"
         cached = [quality for quality, url in urls.items() if (cache / Path(url).name).is_file()]
-        self.name = f"compressai:{name}"
+        self.name = f"{COMPRESSAI}{name}"
         self.trained = bool(cached)
         self.settings: Sequence[float] = sorted(cached) or [min(urls or [1]), max(urls or [1])]
         self.candidates = [round(setting) for setting in self.settings]
@@ -70,8 +72,7 @@ class CompressAI:
         import torch
         from torch.nn import functional as F
 
-        colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
-        x = torch.from_numpy(np.ascontiguousarray(colour)).permute(2, 0, 1)[None] / 255
+        x = torch.from_numpy(np.ascontiguousarray(as_colour(pixels))).permute(2, 0, 1)[None] / 255
         height, width = pixels.shape[:2]
         x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
         with torch.inference_mode():

@@ -36,7 +36,7 @@ def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     try:
         found = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in writer.SUFFIXES)
     except OSError as error:
-        raise AicError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+        raise AicError(f"{folder}: {files.reason(error)}") from error
     if not found:
         raise AicError(f"{folder}: no picture ({' '.join(writer.SUFFIXES)}) in this folder")
     return found

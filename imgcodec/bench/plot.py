@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imgcodec import files
+from imgcodec.bench.compare import is_aic
 from imgcodec.bench.rows import RATES, MeanRow
 from imgcodec.errors import AicError
 
@@ -40,7 +41,7 @@ def draw(means: Sequence[MeanRow], path: str | os.PathLike[str]) -> None:
         axes = figure.add_subplot(1, len(shown), number + 1)
         for order, name in enumerate(names):
             rates, qualities = _points([mean for mean in means if mean.codec == name], metric)
-            width = 2.5 if name.startswith("aic") else 1.2
+            width = 2.5 if is_aic(name) else 1.2
             dashes = "-" if order < _COLOURS else "--"
             axes.plot(rates, qualities, dashes, marker=".", label=name, linewidth=width)
         axes.set_xscale("log")

@@ -26,15 +26,17 @@ from imgcodec.cli.options import (
     RATE,
     VERBOSE,
     WEIGHTS,
+    as_box,
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
+from imgcodec.cli.sources import background
 from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.damaged import DamagedFile
-from imgcodec.format.metadata import KINDS
+from imgcodec.format.metadata import KINDS, Metadata
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -51,10 +53,10 @@ class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """Parse a value; whether the region lies in the picture is seen later."""
-        numbers = str(value).split(",")
-        if len(numbers) != 4 or not all(n.isascii() and n.isdigit() for n in numbers):
+        box = as_box(str(value))
+        if box is None:
             self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
-        return tuple(map(int, numbers))
+        return box
 
 
 DECODE_EXAMPLES = """
@@ -151,12 +153,11 @@ class Decoding:
         stages: dict[str, float],
     ) -> str:
         source, target, force = task
-        from imgcodec.format.metadata import Metadata
-        from imgcodec.pictures import modes, picture, writer
+        from imgcodec.pictures import picture, writer
         from imgcodec.pictures.geo import georeference, geotiff
 
         writer.check_target(target, force)
-        background = None if self.alpha in ("keep", "drop") else modes.colour(self.alpha)
+        colour = background(self.alpha)
         header = file.header
         codec = self._codec_for(header.needs).joining(member)
         left, top, width, height = self.region or (0, 0, header.width, header.height)
@@ -171,7 +172,7 @@ class Decoding:
             plane = picture.alpha_of(file.chunks, header.height, header.width)
         if plane is not None:
             plane = plane[top : top + height, left : left + width]
-            if background is None and not writer.holds_alpha(target):
+            if colour is None and not writer.holds_alpha(target):
                 raise AicError(
                     f"{target}: cannot be transparent, as {source} is:"
                     " --alpha drop or --alpha white"
@@ -179,11 +180,11 @@ class Decoding:
         as_map = geotiff.has_writer(target) and (place is not None or not kept)
         if as_map:
             writing = geotiff.writing(
-                target, *shape, place, (left, top), force, plane, background, kept.icc
+                target, *shape, place, (left, top), force, plane, colour, kept.icc
             )
             lost = [kind for kind in kept.kinds if kind != "icc"]
         else:
-            writing = writer.writing(target, *shape, force, plane, kept, background)
+            writing = writer.writing(target, *shape, force, plane, kept, colour)
             lost = writer.left_out(target, kept)
             lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
         if lost:

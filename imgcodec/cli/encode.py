@@ -31,6 +31,7 @@ from imgcodec.cli.options import (
     VERBOSE,
     WEIGHTS,
     Number,
+    as_box,
     combine,
     given,
     max_pixels,
@@ -67,8 +68,8 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
             weight = float(top) / float(bottom or 1)
         else:
             place = str(value)
-        if re.fullmatch(r"\d+,\d+,\d+,\d+", place, re.ASCII):
-            return RoiWords(None, tuple(map(int, place.split(","))), weight)
+        if (box := as_box(place)) is not None:
+            return RoiWords(None, box, weight)
         if "," in place and not os.path.lexists(place):
             self.fail(f"{value!r} is neither X,Y,W,H in pixels, or that and :WEIGHT, nor a file.")
         return RoiWords(READ_AGAIN.convert(place, param, ctx), None, weight)
@@ -85,9 +86,10 @@ class _Crop(click.ParamType):  # type: ignore[type-arg]
         """Parse a value; whether the part lies in a picture is seen later."""
         if isinstance(value, tuple):
             return value
-        if not re.fullmatch(r"\d{1,9},\d{1,9}(,0*[1-9]\d{0,8}){2}", str(value), re.ASCII):
+        box = as_box(str(value))
+        if box is None or not all(box[2:]):
             self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
-        return tuple(map(int, str(value).split(",")))
+        return box
 
 
 class _Resize(click.ParamType):  # type: ignore[type-arg]

@@ -9,6 +9,8 @@ from imgcodec import files, releases
 from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ_OR_STDIN, WEIGHTS
 from imgcodec.cli.streams import as_files, check_stdout
+from imgcodec.format import container, packed
+from imgcodec.format.joined import Joined
 
 
 @click.command()
@@ -18,9 +20,6 @@ from imgcodec.cli.streams import as_files, check_stdout
 def info(source: str, weights: Path | None, as_json: bool) -> None:
     """Check FILE.aic, or - for stdin, and show what it says about itself."""
     check_stdout()
-    from imgcodec.format import container, packed
-    from imgcodec.format.joined import Joined
-
     with as_files(source) as (task, _), naming(task.source, task.source):
         data = files.read_bytes(task.source)
         facts = packed.info(data) if packed.is_packed(data) else container.info(data)

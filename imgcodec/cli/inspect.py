@@ -17,6 +17,7 @@ from imgcodec.cli.options import (
     WRITE_OR_STDOUT,
     max_pixels,
 )  # fmt: skip
+from imgcodec.format import container
 
 
 @click.command()
@@ -37,13 +38,11 @@ def inspect(
     """
     with streams.as_files(source, target, ".png", force) as (task, told):
         check_apart(task.source, task.target)
-        from imgcodec.format import container
         from imgcodec.pictures import writer
+        from imgcodec.pictures.heatmap import heatmap
 
         writer.check_target(task.target, force)
         data = files.read_bytes(task.source)
-        from imgcodec.pictures.heatmap import heatmap
-
         with naming(task.source, task.target):
             header, _, _ = container.unpack(data)
             container.check_pixels(header.width, header.height, max_pixels)

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING
 from imgcodec import files
 from imgcodec.cli.checks import check_apart, keep_older
 from imgcodec.cli.loading import LOCK
-from imgcodec.cli.sources import as_asked, background, check_shape, read
-from imgcodec.cli.work import Warn
+from imgcodec.cli.sources import as_asked, background, check_shape, read, tell_left_out
+from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, ImageError
 from imgcodec.format.container import check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.releases import DEFAULT_JPEG_QUALITY
 from imgcodec.runtime.light import import_torch
+from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
-    from imgcodec.cli.work import Task
     from imgcodec.into_jpeg import JpegMaker
     from imgcodec.pictures.frame import Frame
     from imgcodec.pictures.picture import Picture
-    from imgcodec.runtime.lockstep import Member
     from imgcodec.target import Target
 
 SUFFIXES = (".jpg", ".jpeg")
@@ -132,19 +131,13 @@ class IntoJpeg:
 
     def _picture(self, source: Path, target: Path) -> Picture:
         """Return what is encoded."""
-        from imgcodec.pictures import writer
-
         most = self.max_pixels or MAX_PIXELS
         picture: Picture = as_asked(self, source, self._read(source, most), most)
         if picture.alpha is not None:
             raise AicError(
                 f"{target}: cannot be transparent, as {source} is: --alpha drop or --alpha white"
             )
-        lost = writer.left_out(target, picture.metadata, picture.georeference)
-        if lost and self.strict:
-            raise AicError(f"{target}: cannot have {', '.join(lost)}")
-        if lost:
-            self.warn(target, f"without {', '.join(lost)}")
+        tell_left_out(self, target, picture)
         return picture
 
     def _read(self, source: Path, most: int) -> Picture:

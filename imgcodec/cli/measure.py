@@ -54,11 +54,9 @@ def in_words(
         original: uint8 (H, W, 3), or (H, W) if it is grey.
         decoded: uint8 (H, W, 3).
     """
-    import numpy as np
+    from imgcodec.pictures.arrays import as_colour
 
-    if original.ndim == 2:
-        original = np.repeat(original[..., np.newaxis], 3, 2)
-    return ", ".join(_measured(metric, original, decoded) for metric in metrics)
+    return ", ".join(_measured(metric, as_colour(original), decoded) for metric in metrics)
 
 
 def _measured(metric: str, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> str:

@@ -129,6 +129,12 @@ RATE = Number(24)  # bits per pixel; 24 = uncompressed
 SIZE = _Size()
 
 
+def as_box(text: str) -> tuple[int, ...] | None:
+    """Return the numbers of X,Y,W,H, None where a text is none; Python takes so many digits."""
+    found = re.fullmatch(r"\d{1,99}(,\d{1,99}){3}", text, re.ASCII)
+    return None if found is None else tuple(map(int, text.split(",")))
+
+
 def given() -> dict[str, str]:
     """Return which options the user gave, and what they are called, by name of the parameter."""
     context = click.get_current_context()

@@ -7,7 +7,6 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,14 +16,11 @@ from imgcodec.cli.loading import threads_of
 from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_pixels
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
-from imgcodec.cli.work import Warn
+from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError
 from imgcodec.format import packed
+from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.openmp import one_thread_a_call
-
-if TYPE_CHECKING:
-    from imgcodec.cli.work import Task
-    from imgcodec.runtime.lockstep import Member
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 PACK_EXAMPLES = """

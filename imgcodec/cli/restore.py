@@ -27,15 +27,15 @@ from imgcodec.cli.options import (
 from imgcodec.cli.pack import JPEGS
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
-from imgcodec.cli.work import Warn
+from imgcodec.cli.sources import tell, tell_left_out
+from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError
 from imgcodec.format.metadata import KINDS
 from imgcodec.runtime.light import import_torch
+from imgcodec.runtime.lockstep import Member
 
 if TYPE_CHECKING:
-    from imgcodec.cli.work import Task
     from imgcodec.restoring import Restorer
-    from imgcodec.runtime.lockstep import Member
 
 RESTORE_EXAMPLES = """
 \b
@@ -97,16 +97,8 @@ class Restoring:
         picture = reader.read_picture(
             source, self.strict, self.max_pixels, self.metadata, pixels
         ).keeping(self.metadata)
-        notes = reading.lacking(data) + picture.notes
-        if self.strict and notes:
-            raise AicError(f"{source}: {notes[0]}")
-        for note in notes:
-            self.warn(source, note)
-        lost = writer.left_out(target, picture.metadata, picture.georeference)
-        if lost and self.strict:
-            raise AicError(f"{target}: cannot have {', '.join(lost)}")
-        if lost:
-            self.warn(target, f"without {', '.join(lost)}")
+        tell(self, source, reading.lacking(data) + picture.notes)
+        tell_left_out(self, target, picture)
         writer.write_image(target, picture, force)
         height, width = picture.shape[:2]
         return f"{target}: {width}x{height} pixels, {time.perf_counter() - start:.2f} s"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imgcodec import files
-from imgcodec.cli.work import Warn
+from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, DamageError, HollowError, ImageError
 from imgcodec.format.container import check_pixels
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
-    from imgcodec.cli.work import Task
     from imgcodec.pictures.arrays import HalfArray
     from imgcodec.pictures.frame import Frame
     from imgcodec.pictures.picture import Picture
@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 MOST_UNROUNDED = 2**26  # pixels of a JPEG file; of a larger one, eight bits take less memory
 
 
-class Reading(Protocol):
-    """Settings that say how pictures are read."""
+class Telling(Protocol):
+    """Settings that say whether something may be lost."""
 
-    alpha: str
-    metadata: tuple[str, ...]
     strict: bool
-    crop: tuple[int, int, int, int] | None
-    resize: tuple[int, int] | float | None
 
     @property
     def warn(self) -> Warn:
         """What says of a file that something is not as it was."""
+
+
+class Reading(Telling, Protocol):
+    """Settings that say how pictures are read."""
+
+    alpha: str
+    metadata: tuple[str, ...]
+    crop: tuple[int, int, int, int] | None
+    resize: tuple[int, int] | float | None
 
     @property
     def frame(self) -> Frame:
@@ -144,16 +149,40 @@ def as_asked(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:
     Raises:
         ImageError: something is lost and `strict` is set, or there is no such part or size.
     """
-    if work.strict and picture.notes:
-        raise ImageError(f"{source}: {picture.notes[0]}")
-    for note in picture.notes:
-        work.warn(source, note)
+    tell(work, source, picture.notes)
     picture = picture.keeping(work.metadata)
     if work.alpha != "keep":
         picture = picture.flattened(background(work.alpha))
     if work.crop or work.resize:
         picture = _framed(work, source, picture, max_pixels)
     return picture
+
+
+def tell(work: Telling, path: Path, notes: Iterable[str]) -> None:
+    """Say what is lost of a file.
+
+    Raises:
+        ImageError: something is, and `strict` is set.
+    """
+    for note in notes:
+        if work.strict:
+            raise ImageError(f"{path}: {note}")
+        work.warn(path, note)
+
+
+def tell_left_out(work: Telling, target: Path, picture: Picture) -> None:
+    """Say what of a picture its file has no place for.
+
+    Raises:
+        AicError: something has none, and `strict` is set.
+    """
+    from imgcodec.pictures import writer
+
+    lost = writer.left_out(target, picture.metadata, picture.georeference)
+    if lost and work.strict:
+        raise AicError(f"{target}: cannot have {', '.join(lost)}")
+    if lost:
+        work.warn(target, f"without {', '.join(lost)}")
 
 
 def _framed(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:
@@ -172,9 +201,7 @@ def _framed(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:
         raise ImageError(f"{source}: {error}") from error
     if picture.georeference is not None and found is not picture:
         lost = "without its georeference, which is that of all of it at its own size"
-        if work.strict:
-            raise ImageError(f"{source}: {lost}")
-        work.warn(source, lost)
+        tell(work, source, [lost])
     if work.frame.distorts(height, width):
         work.warn(source, f"its proportions change, {new_width}x{new_height} pixels are asked")
     return found

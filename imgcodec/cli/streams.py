@@ -3,14 +3,13 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from imgcodec.cli.work import Task
 from imgcodec.errors import AicError
-from imgcodec.files import check_ends, pieces, reason
+from imgcodec.files import check_ends, pieces, reason, temporary_folder
 
 PIPE = "-"  # stdin or stdout in place of a file
 _THROUGH = ", on its way through {}"  # the folder
@@ -40,11 +39,7 @@ def as_files(
         return
     if target == PIPE:
         check_stdout()
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix="aic-")
-    except OSError as error:
-        raise AicError(f"no temporary folder: {reason(error)}") from error
-    with temporary as folder:
+    with temporary_folder() as folder:
         name = "stdin" if source == PIPE else source
         task = Task(Path(source), Path(target), force)
 

@@ -27,6 +27,7 @@ from imgcodec.cli.options import (
 )  # fmt: skip
 from imgcodec.errors import AicError
 from imgcodec.releases import TUNES
+from imgcodec.train.schedule import LEARNING_RATE
 
 EXPORTING = ("target", "resume", "data", "force")  # parameters that --export goes with
 TRAINING = combine(
@@ -136,7 +137,7 @@ TRAINING = combine(
     click.option(
         "--learning-rate",
         type=Number(1),
-        default=6e-4,
+        default=LEARNING_RATE,
         show_default=True,
         metavar="RATE",
         help="Peak learning rate of --loss rd.",

@@ -19,6 +19,7 @@ from imgcodec.cli.options import (
     WRITE_OR_STDOUT,
     max_pixels,
 )  # fmt: skip
+from imgcodec.format import container
 
 
 @click.command()
@@ -49,8 +50,6 @@ def trim(
         raise click.UsageError("one of --rate and --size is needed")
     with streams.as_files(source, target, ".aic", force) as (task, told):
         check_apart(task.source, task.target)
-        from imgcodec.format import container
-
         check_coded(task.target, force)
         data = files.read_bytes(task.source)
         with naming(task.source, task.target):

@@ -252,11 +252,10 @@ class Codec:
             tile=grid.edge // container.TILE_UNIT,
             model_id=model_id,
         )
-        raw = entropy == "none"
         compressor: Compressor
         with timing() as stages, exact():
             if len(grid) == 1:
-                compressor = Whole(tile_codec, source, raw, roi, effort)
+                compressor = Whole(tile_codec, source, header.raw, roi, effort)
             else:
                 compressor = Tiled(tile_codec, source, header, roi, effort)
             return self._compress(compressor, header, chunks, goal, effort, started, stages)
@@ -288,14 +287,14 @@ class Codec:
             raise AicError(f"the file has {has} already, {goal.value:.15g} asked")
         if header.lossless:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
-        tile_codec = self._tile_codec_for(header, chunks)
+        container.check_chunks(chunks, ())
+        tile_codec = self._at_work(header.model_id)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
-        raw = container.ENTROPIES[header.entropy] == "none"
         with timing() as stages, exact():
             bpp = 8 * goal.num_bytes(num_pixels) / num_pixels
             coded_bytes = sum(map(len, tiles))
-            compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, raw)
+            compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, header.raw)
             return self._compress(compressor, header, chunks, goal, 1, started, stages, had)
 
     def decode(
@@ -356,7 +355,8 @@ class Codec:
         header, tiles, chunks = container.unpack(data)
         if header.lossless:
             raise AicError("the file has no codes, and no importance map")
-        tile_codec = self._tile_codec_for(header, chunks)
+        container.check_chunks(chunks, ())
+        tile_codec = self._at_work(header.model_id)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
         rows, columns = header.grid
@@ -406,7 +406,7 @@ class Codec:
         if header.lossless:  # which has no coarser codes for a preview
             work = LosslessDecompressor(header, file.tile, wanted, keep_going)
         else:
-            tile_codec = self._tile_codec_for(header, file.chunks)
+            tile_codec = self._at_work(header.model_id)
             bits = 8 * file.length  # whether or not it is cut
             asked = max_rate * header.width * header.height
             # a file's own rate is all of it, however it was rounded
@@ -462,13 +462,6 @@ class Codec:
             stages, total_s, target, bpp, found.u, found.limited, limit, too_bad=found.too_bad
         )
         return Encoded(data, report)
-
-    def _tile_codec_for(
-        self, header: container.Header, chunks: Sequence[container.Chunk]
-    ) -> TileCodec:
-        """Return what reads a file's tiles; refuse a file that this codec does not understand."""
-        container.check_chunks(chunks, ())
-        return self._at_work(header.model_id)
 
     def _at_work(self, model_id: bytes) -> TileCodec:
         """Return what works with a set, loaded where it is not yet."""

@@ -2,13 +2,8 @@
 
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from imgcodec.codec.pace import Aim, Forecast
 from imgcodec.codec.rate_search import Guess, Planned
-
-Pixels = NDArray[np.uint8]
 
 
 class Compressor(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor
 from imgcodec.codec import salvage
 from imgcodec.codec.tile_codec import Codes, TileCodec
 from imgcodec.errors import FormatError, TileError
-from imgcodec.format.container import ENTROPIES, Header
+from imgcodec.format.container import Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import ByteArray, as_grey
@@ -191,7 +191,7 @@ class Decompressor:
         """Return the codes of a tile as far as they are right, None where that is not far."""
         if not isinstance(error, TileError):
             return None
-        u, raw = self._header.u, ENTROPIES[self._header.entropy] == "none"
+        u, raw = self._header.u, self._header.raw
         try:
             codes = salvage.beginning(self._tile_codec, error, u, size, raw, self._share)
         except FormatError:
@@ -222,5 +222,5 @@ class Decompressor:
         return codes.levels[0, 0], self._tile_codec.bits(codes, self._header.u)
 
     def _read(self, data: Sequence[bytes], size: tuple[int, int]) -> Codes:
-        raw = ENTROPIES[self._header.entropy] == "none"
-        return self._tile_codec.read(data, [self._header.u] * len(data), size, raw, self._share)
+        us, raw = [self._header.u] * len(data), self._header.raw
+        return self._tile_codec.read(data, us, size, raw, self._share)

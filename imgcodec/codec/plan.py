@@ -52,7 +52,7 @@ class CoderTables:
         self.costs, self.host_costs = costs.to(device), costs.numpy()
         flagged = 1 - tables.masses[:, FLAGS].double() / 2**MASS_BITS
         self._flag_costs = -torch.log2(flagged).float().numpy()
-        ones = tables.probabilities.double() / 65536
+        ones = tables.probabilities.double() / 2**PROBABILITY_BITS
         self.bit_costs = -torch.log2(torch.stack([1 - ones, ones])).float().to(device)
 
     def beyond(self, sizes: Integers, rows: Integers) -> Floats:

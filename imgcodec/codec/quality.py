@@ -7,15 +7,7 @@ import torch
 
 from imgcodec.errors import AicError
 from imgcodec.format.tiles import Box
-from imgcodec.metrics import (
-    MS_SSIM_MIN_SIDE,
-    PEAK,
-    as_planes,
-    as_samples,
-    ms_ssim_db,
-    psnr,
-    ssimulacra2_db,
-)
+from imgcodec.metrics import PEAK, as_planes, as_samples, ms_ssim_db, psnr, ssimulacra2_db
 from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.ssimulacra2 import MIN_SIDE, SCALES, impairment_of, moments, score_of
 from imgcodec.pictures.arrays import ByteArray
@@ -25,7 +17,7 @@ Inner = tuple[slice, slice]
 BLOCK, HALO = 512, 96  # pixels that are measured at once, and what is looked at around them
 SIDES = {
     "psnr": ("PSNR", 1),
-    "ms_ssim": ("MS-SSIM", MS_SSIM_MIN_SIDE),
+    "ms_ssim": ("MS-SSIM", ms_ssim.MIN_SIDE),
     "ssimulacra2": ("SSIMULACRA 2", MIN_SIDE),
 }
 

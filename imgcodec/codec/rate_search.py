@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from imgcodec.codec.pace import Counted, Forecast, Profile
+from imgcodec.entropy.range_coder import WORD_BYTES
 from imgcodec.format.container import MAX_U
 
 TOLERANCE = 0.01  # a file falls short of what it may have by at most this share
 GOOD = 0.9905  # share of the room with which the search is content
-WORD_BYTES = 4  # of the range coder: no file is larger by less
 PATIENCE = 4  # codings after which a word less will do, too
 AIM = 0.996  # share of the room that is tried for
 SURE = 0.95, 1.003  # shares of the room outside which an estimate need not be checked by coding

@@ -38,13 +38,13 @@ from imgcodec.entropy.digits import LEVEL_EIGHTHS
 from imgcodec.entropy.range_coder import RangeDecoder, RawDecoder
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format.container import MAX_U
-from imgcodec.metrics import MS_SSIM_MIN_SIDE
 from imgcodec.model import STRIDE, Dequantised, Model, pyramid
 from imgcodec.model.binarizer import binarize
 from imgcodec.model.context import to_map
 from imgcodec.model.layers import with_skip
 from imgcodec.model.steps import eighths, rate_index, rounding_weights
 from imgcodec.model.tables import MEAN_UNIT, Costs, cost_slopes
+from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.runtime.forks import undivided
 from imgcodec.runtime.stopwatch import stage
@@ -161,7 +161,7 @@ class TileCodec:
         usual = self.tune == TUNE_OF_METRIC[config.metric]  # not that of aic-eye 1.0
         if not (config.expansion and usual):
             return None
-        if config.metric == "ms-ssim" and min(prepared.x.shape[2:]) < MS_SSIM_MIN_SIDE:
+        if config.metric == "ms-ssim" and min(prepared.x.shape[2:]) < ms_ssim.MIN_SIDE:
             return None
         return KIND_OF_TUNE[self.tune]
 

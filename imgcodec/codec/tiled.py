@@ -18,7 +18,7 @@ from imgcodec.codec.rate_guess import guess
 from imgcodec.codec.rate_search import Guess, extrapolate
 from imgcodec.codec.source import Source, to_encode
 from imgcodec.codec.tile_codec import Latents, Prepared, TileCodec
-from imgcodec.format.container import ENTROPIES, Header
+from imgcodec.format.container import Header
 from imgcodec.format.tiles import Box, Grid
 from imgcodec.model import STRIDE, Dequantised
 from imgcodec.pictures.arrays import ByteArray, as_colour, pad, shaped_like
@@ -49,8 +49,7 @@ class Tiled:
         self._tile_codec, self._source, self._header = tile_codec, source, header
         self._grid = Grid(header.height, header.width, header.edge)
         self._squares = self._grid.squares
-        self._raw = ENTROPIES[header.entropy] == "none"
-        self._roi, self._effort = roi, effort
+        self._raw, self._roi, self._effort = header.raw, roi, effort
         self.unheld: float | None = None
         self._levels: list[Tensor | None] = [None] * len(self._squares)
         self._last: tuple[int, _Written] | None = None  # u, and what was written of it

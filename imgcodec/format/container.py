@@ -89,6 +89,11 @@ class Header:
         return self.method == LOSSLESS
 
     @property
+    def raw(self) -> bool:
+        """Whether bits of codes are stored as they are, without a coder."""
+        return ENTROPIES[self.entropy] == "none"
+
+    @property
     def needs(self) -> bytes | None:
         """Id of the weights that the file needs, None: of none."""
         return None if self.lossless else self.model_id

@@ -2,6 +2,8 @@
 
 import re
 
+PNG_KEYWORD = "XML:com.adobe.xmp"  # of the text that holds a packet
+JPEG_START = b"http://ns.adobe.com/xap/1.0/\0"  # of the segment that does, APP1
 _OPEN = rb"(?<!/)"  # not the end of an element
 _VALUE = rb"((?:\s*=\s*[\"']|>)\s*)([^\"'<>]*)"  # as an attribute, or as an element
 _PIXELS = (

@@ -90,7 +90,7 @@ def shortened(parts: syntax.Parts) -> bytes:
     for found in parts.definitions:
         segment = parts.skeleton[found.start : found.end]
         if not is_standard(segment) and _whole(parts, found) == segment:
-            short = b"\xff\xc4\x00\x03" + segment[4:5]
+            short = syntax.segment(syntax.DHT, segment[4:5])
             pieces += [parts.skeleton[position : found.start], short]
             position = found.end
     return b"".join([*pieces, parts.skeleton[position:]])
@@ -101,4 +101,4 @@ def _whole(parts: syntax.Parts, found: syntax.Definition) -> bytes | None:
     if found.table is None or not found.table.counts.any():
         return None
     body = parts.skeleton[found.start + 4 : found.start + 5] + table(found.table.counts)
-    return b"\xff\xc4" + (2 + len(body)).to_bytes(2, "big") + body
+    return syntax.segment(syntax.DHT, body)

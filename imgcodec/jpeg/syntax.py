@@ -186,6 +186,11 @@ def read(data: bytes, is_skeleton: bool = False) -> Parts:
     )
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    """Return the bytes of a segment."""
+    return bytes([0xFF, marker]) + (2 + len(body)).to_bytes(2, "big") + body
+
+
 def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, int]]:
     """Yield each segment, and last the end of the picture where the file has one.
 

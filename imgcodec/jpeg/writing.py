@@ -5,7 +5,7 @@ from imgcodec.jpeg import optimal, scan_writer, scans, syntax
 from imgcodec.jpeg.scans import Blocks
 
 PADDED = 255  # padding as nearly all files have it
-_DHT, _SOS, _EOI = b"\xff\xc4", b"\xff\xda", b"\xff\xd9"
+_EOI = b"\xff\xd9"
 # Frequencies of the scans of luma behind that of all means; colours have one scan each. Bits are
 # never sent apart: it saves a hundredth of fine files, and takes twice the time to read.
 SCRIPTS = (((1, 63),), ((1, 8), (9, 63)))
@@ -64,18 +64,14 @@ def _means(names: list[int]) -> bytes:
     tables = b"".join(_short(0, number) for number in range(min(2, len(names))))
     body = bytes([len(names)])
     body += b"".join(bytes([name, 0x10 * (place > 0)]) for place, name in enumerate(names))
-    return tables + _segment(_SOS, body + b"\0\0\0")
+    return tables + syntax.segment(syntax.SOS, body + b"\0\0\0")
 
 
 def _scan(name: int, table: int, first: int, last: int) -> bytes:
     """Return the segments before a scan of some frequencies of a component."""
-    return _short(1, table) + _segment(_SOS, bytes([1, name, table, first, last, 0]))
+    return _short(1, table) + syntax.segment(syntax.SOS, bytes([1, name, table, first, last, 0]))
 
 
 def _short(kind: int, number: int) -> bytes:
     """Return a short segment of a Huffman table, see `optimal`."""
-    return _segment(_DHT, bytes([kind << 4 | number]))
-
-
-def _segment(marker: bytes, body: bytes) -> bytes:
-    return marker + (2 + len(body)).to_bytes(2, "big") + body
+    return syntax.segment(syntax.DHT, bytes([kind << 4 | number]))

@@ -7,9 +7,7 @@ from torch.nn import functional as F
 from imgcodec.model import pyramid
 from imgcodec.model.config import ModelConfig
 from imgcodec.model.dct import STRIDE
-from imgcodec.model.tables import (
-    RATE_INDICES,
-)
+from imgcodec.model.tables import RATE_INDICES
 
 SSIM_C2 = 0.03**2  # of the structural similarity of pixels in 0..1
 MASKING_LEVEL = -6.4  # log2 of the variance, and C2, whose level is the quantizer's; usual ones

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imgcodec.errors import ImageError
-from imgcodec.format.container import MAX_SIDE
+from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
 
 ByteArray = NDArray[np.uint8]
 HalfArray = NDArray[np.float16]  # pixels that were never rounded to 8 bits, about 0..255
@@ -56,6 +56,18 @@ def as_array(image: Any) -> NDArray[Any]:
     if isinstance(mode, str) and mode not in ("RGB", "L"):
         raise ImageError(f"a PIL image of mode {mode}, wanted RGB or L")
     return np.asarray(image)
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse a picture that no .aic file holds.
+
+    Raises:
+        ImageError: it is too large.
+    """
+    if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        raise ImageError(
+            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
+        )
 
 
 def check_samples(samples: Any) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-PLACE = 8  # pixels a side
+from imgcodec.pictures.roi import PLACE
+
 MARGIN, BAR, TEXT = 12, 14, 16  # pixels
 TICKS = 5
 OPACITY = 0.65

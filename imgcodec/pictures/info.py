@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import of_density, proportion, tells_density, tiff_part, with_density
 from imgcodec.format.metadata import Metadata
+from imgcodec.format.xmp import JPEG_START, PNG_KEYWORD
 from imgcodec.pictures import profiles
 from imgcodec.pictures.headers import tiff_tags
 from imgcodec.pictures.pillow_guard import refusing
@@ -17,8 +18,6 @@ from imgcodec.pictures.pillow_guard import refusing
 # How ImageMagick puts into PNG what had no place there: a name, a length, hexadecimal digits.
 _RAW_TYPE = "Raw profile type "
 _RAW = re.compile(r"\s*\S+\s+([0-9]{1,9})\s+([0-9A-Fa-f\s]*)")
-_XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
-_XMP_START = b"http://ns.adobe.com/xap/1.0/\0"  # of JPEG's APP1
 _STAMP = ("Created by OpenJPEG", "b'Created by OpenJPEG")  # that it puts into each of its files
 _XMP_MORE = b"http://ns.adobe.com/xmp/extension/\0"
 _RAW_TAKEN = ("exif", "APP1", "xmp", "icc", "icm")
@@ -85,13 +84,13 @@ def _icc(
     else:
         other = _raw(info, "icc") or _raw(info, "icm")
         if info.get("icc_profile", b"") is None:
-            notes.append("its colour profile is damaged, and is left out")
+            notes.append(profiles.DAMAGED)
     if isinstance(other, bytes) and other and profiles.is_cut(other):
-        notes.append("its colour profile is damaged, and is left out")
+        notes.append(profiles.DAMAGED)
     elif isinstance(other, bytes) and profiles.fits(other, grey):
         return other
     elif other:
-        notes.append("its colour profile is not one of such pixels, and is left out")
+        notes.append(profiles.MISFIT)
     try:
         return None if "icc_profile" in given else profiles.of_png(info, grey)
     except ValueError as error:
@@ -156,9 +155,9 @@ def _xmp(info: Mapping[str, Any], notes: Notes) -> bytes | None:
     if "xmp" in info:
         data = info["xmp"]
     else:
-        data = info.get(_XMP_KEYWORD) or _raw(info, "xmp") or _raw(info, "APP1", _XMP_START)
+        data = info.get(PNG_KEYWORD) or _raw(info, "xmp") or _raw(info, "APP1", JPEG_START)
     if isinstance(data, str):
-        latin = data is info.get(_XMP_KEYWORD) and not isinstance(data, PngImagePlugin.iTXt)
+        latin = data is info.get(PNG_KEYWORD) and not isinstance(data, PngImagePlugin.iTXt)
         data = data.encode("latin-1" if latin else "utf-8", "replace")
     if data and not isinstance(data, bytes):
         notes.append("its XMP data are no text, and are left out")
@@ -186,7 +185,7 @@ def _others(picture: Image.Image) -> Iterator[str]:
     if any(part.startswith(_XMP_MORE) for _, part in getattr(picture, "applist", ())):
         yield "extended XMP"
     if picture.format == "PNG":
-        taken = {_XMP_KEYWORD, "xmp"} | {
+        taken = {PNG_KEYWORD, "xmp"} | {
             _RAW_TYPE + name for name in _RAW_TAKEN if _raw(info, name)
         }
         yield from (

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageColor
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.pictures.arrays import ByteArray
-from imgcodec.pictures.profiles import is_cut
+from imgcodec.pictures.arrays import ByteArray, as_colour
+from imgcodec.pictures.profiles import DAMAGED, MISFIT, fits, is_cut
 
-_SPACES = {"CMYK": b"CMYK", "LAB": b"Lab ", "RGB": b"RGB ", "L": b"GRAY"}  # as ICC names them
-_MISFIT = "its colour profile is not one of such pixels, and is left out"
+_SPACES = {"CMYK": b"CMYK", "LAB": b"Lab "}  # as ICC names them
 
 
 class Samples(NamedTuple):
@@ -44,7 +43,7 @@ def samples(picture: Image.Image) -> Samples:
     notes: list[str] = []
     if isinstance(icc, bytes) and is_cut(icc):
         icc = None
-        notes.append("its colour profile is damaged, and is left out")
+        notes.append(DAMAGED)
     if picture.mode in ("CMYK", "LAB", "YCbCr", "HSV", "RGBX"):
         picture, icc, more = _to_rgb(picture, icc)
         notes += more
@@ -62,9 +61,9 @@ def samples(picture: Image.Image) -> Samples:
         found, alpha = found[..., :-1], found[..., -1].copy()
         found = np.ascontiguousarray(found if picture.mode == "RGBA" else found[..., 0])
         alpha = None if alpha.min() == 255 else alpha
-    if icc is not None and icc[16:20] != _SPACES["L" if found.ndim == 2 else "RGB"]:
+    if icc is not None and not fits(icc, grey=found.ndim == 2):
         icc = None
-        notes.append(_MISFIT)
+        notes.append(MISFIT)
     return Samples(found, alpha, icc, tuple(notes))
 
 
@@ -77,7 +76,7 @@ def _to_rgb(
     notes = []
     if icc is not None and icc[16:20] != _SPACES[picture.mode]:
         icc = None
-        notes.append(_MISFIT)
+        notes.append(MISFIT)
     try:
         if picture.mode == "LAB":
             source = ImageCms.createProfile("LAB")
@@ -107,7 +106,7 @@ def colour(name: str) -> tuple[int, int, int]:
 def composed(pixels: ByteArray, alpha: ByteArray, colour: tuple[int, int, int]) -> ByteArray:
     """Return pixels (H, W, 3) or (H, W) laid over a colour; grey stays grey over a grey colour."""
     if pixels.ndim == 2 and len(set(colour)) > 1:
-        pixels = np.repeat(pixels[..., None], 3, 2)
+        pixels = as_colour(pixels)
     share = alpha.astype(np.float32) / 255
     below = np.array(colour, np.float32)
     if pixels.ndim == 2:

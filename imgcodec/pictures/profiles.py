@@ -1,4 +1,4 @@
-"""Colour profiles made of the numbers by which PNG says what its samples mean: gAMA and cHRM."""
+"""Colour profiles: which fit some pixels, and those made of the numbers of PNG, gAMA and cHRM."""
 
 import struct
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+DAMAGED = "its colour profile is damaged, and is left out"
+MISFIT = "its colour profile is not one of such pixels, and is left out"
 _SRGB_GAMMA = 0.45455  # what PNG writes for it
 SRGB_WHITE, SRGB_PRIMARIES = (0.3127, 0.329), (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # x and y
 _SRGB = SRGB_WHITE + SRGB_PRIMARIES

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from imgcodec.errors import AicError, ImageError
-from imgcodec.format.container import MAX_PIXELS, MAX_SIDE, check_pixels
+from imgcodec.format.container import MAX_PIXELS, check_pixels
 from imgcodec.format.metadata import KINDS
 from imgcodec.format.tiles import Box
-from imgcodec.pictures.arrays import ByteArray, HalfArray, Samples
+from imgcodec.pictures.arrays import ByteArray, HalfArray, Samples, check_size
 from imgcodec.pictures.geo.beside import Place, place_of_picture
 from imgcodec.pictures.geo.georeference import lost_without_rasterio
 from imgcodec.pictures.headers import jxl_header
@@ -314,10 +314,7 @@ def _turned_by_pillow(picture: Image.Image, shape: Shape) -> int | None:
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{width}x{height} pixels, limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
-        )
+    check_size(height, width)
     check_pixels(width, height, max_pixels)
 
 

@@ -18,6 +18,7 @@ from imgcodec.errors import ImageError
 from imgcodec.files import check_free, remove, replacing, write_bytes
 from imgcodec.format.exif import density, proportion, tiff_part
 from imgcodec.format.metadata import Metadata
+from imgcodec.format.xmp import PNG_KEYWORD
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.headers.tiff_tags import XMP, as_tags, lost_tags
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
@@ -47,7 +48,6 @@ _PNG_HEAD = 33  # bytes before the first chunk that may be any
 _JFIF_UNIT = 13  # where it stands in JPEG files, before the densities
 _JPEG_BYTES = {"icc": 255 * 65519, "exif": 65527, "xmp": 65504}  # most, in its segments
 _MOST_TAGS = 4  # that are named
-_XMP_KEYWORD = "XML:com.adobe.xmp"  # of PNG
 REST = ".aux.xml"  # of GDAL: after the name of a file, what its format has no place for
 
 
@@ -116,8 +116,7 @@ def write_image(
     try:
         _check_sides(name, *picture.shape[:2])
         with refusing():
-            options = _SAVE.get(name, {}) | _density_options(name, picture.metadata)
-            options |= _metadata_options(name, _kept(name, picture.metadata))
+            options = _SAVE.get(name, {}) | _metadata_options(name, picture.metadata)
             data = _saved(to_pil(picture), name, options)
         data = _with_proportion(data, name, picture.metadata)
     except ImageError as error:
@@ -198,8 +197,7 @@ def empty_jpeg(picture: Picture, table: NDArray[np.int64]) -> bytes:
     """
     height, width = picture.shape[:2]
     _check_sides("JPEG", height, width)
-    options = _density_options("JPEG", picture.metadata)
-    options |= _metadata_options("JPEG", _kept("JPEG", picture.metadata))
+    options = _metadata_options("JPEG", picture.metadata)
     if picture.pixels.ndim == 2:
         mode = "L"
     else:
@@ -236,11 +234,6 @@ def _check_sides(name: str, height: int, width: int) -> None:
         raise ImageError(f"{width}x{height} pixels, {name} files have at most {most} a side")
 
 
-def _kept(name: str, metadata: Metadata) -> Metadata:
-    """Return of metadata what a format of Pillow's can hold."""
-    return metadata.only(set(metadata.kinds) - {kind for kind, _ in _refused(name, metadata)})
-
-
 def _is_utf8(data: bytes) -> bool:
     with suppress(UnicodeDecodeError):
         data.decode()
@@ -249,8 +242,9 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
-    """Return how Pillow is told to write metadata, which the format can hold, into a file."""
-    options: dict[str, Any] = {}
+    """Return how Pillow is told to write into a file what its format can hold of metadata."""
+    options = _density_options(name, metadata)
+    metadata = metadata.only(set(metadata.kinds) - {kind for kind, _ in _refused(name, metadata)})
     if metadata.icc is not None:
         options["icc_profile"] = metadata.icc
     if name == "TIFF":  # has EXIF and XMP among its own tags
@@ -264,7 +258,7 @@ def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
         options["exif"] = b"Exif\0\0" + metadata.exif
     if metadata.xmp is not None and name == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt(_XMP_KEYWORD, metadata.xmp.decode())
+        options["pnginfo"].add_itxt(PNG_KEYWORD, metadata.xmp.decode())
     elif metadata.xmp is not None:
         options["xmp"] = metadata.xmp
     return options

@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from imgcodec.errors import ImageError
 from imgcodec.files import reason
+from imgcodec.jpeg.forward import FROM_RGB
 from imgcodec.perceptual.filters import constant
 from imgcodec.train.pages import pages
 
 VALIDATION_EVERY = 83  # every 83rd crop is kept for validation: 25 of 1994
 MOST_NOISE = 4 / 255  # standard deviation
-LUMA = (0.299, 0.587, 0.114)
 MAX_PIXELS = 2**26  # of a picture
 MAX_BYTES = 2**28  # of its file: those of so many pixels without compression, and some
 _DEEP = ("I", "F")  # how the names of Pillow's modes of more than 8 bits begin
@@ -134,7 +134,7 @@ def wear(patches: Tensor, share: float, generator: torch.Generator) -> Tensor:
     grain = 2 * F.avg_pool2d(F.pad(noise, (0, 1, 0, 1), mode="replicate"), 2, 1)
     size = MOST_NOISE * draw(torch.rand, b, 1, 1, 1).square()
     x = torch.where(noisy, patches + size * torch.where(grainy, grain, noise), patches)
-    luma = (x * constant(LUMA, x.device, x.dtype)[:, None, None]).sum(1, keepdim=True)
+    luma = (x * constant(FROM_RGB[0], x.device, x.dtype)[:, None, None]).sum(1, keepdim=True)
     colour = F.interpolate(F.avg_pool2d(x - luma, 2), scale_factor=2, mode="bilinear")
     x = torch.where(coarse, luma + colour, x)
     return torch.where(noisy | coarse, torch.round(x.clamp(0, 1) * 255) / 255, patches)

@@ -9,8 +9,9 @@ import torch
 
 from imgcodec import files
 from imgcodec.errors import AicError
-from imgcodec.metrics import MS_SSIM_MIN_SIDE, pchip
+from imgcodec.metrics import pchip
 from imgcodec.model import ModelConfig
+from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.runtime.openmp import take_threads
 from imgcodec.train import data, loss, schedule
@@ -100,8 +101,8 @@ def train(
         objective = state.get("objective", objective)
     configs = configs or {".": ModelConfig()}
     for config in configs.values():
-        if config.levelled and min(sides) < MS_SSIM_MIN_SIDE:
-            least = f"crops and pictures of {MS_SSIM_MIN_SIDE} pixels or more"
+        if config.levelled and min(sides) < ms_ssim.MIN_SIDE:
+            least = f"crops and pictures of {ms_ssim.MIN_SIDE} pixels or more"
             raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
     begun_with = load_start(start) if start else None
     pchip()  # a run without it would end at its first BD-rate

@@ -138,7 +138,7 @@ def test_a_temporary_folder_that_is_missing_or_full(aic, photo, tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     words, data = ["encode", "-", str(tmp_path / "a.aic")], photo.read_bytes()
-    for place in ("imgcodec.cli.streams.tempfile.TemporaryDirectory", "pathlib.Path.open"):
+    for place in ("tempfile.TemporaryDirectory", "pathlib.Path.open"):
         with monkeypatch.context() as patch:
             patch.setattr(place, refuse)
             result = CliRunner().invoke(cli.main, words, input=data)

@@ -3,13 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from test_reader import pixels
 
 from imgcodec.pictures import arrays
-
-
-def pixels(height, width, channels=3, seed=0):
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def test_pad_repeats_the_last_row_and_column():

@@ -9,22 +9,12 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from test_reader import opened, pixels
 
 from imgcodec import files
 from imgcodec.errors import AicError, ImageError
 from imgcodec.pictures import writer
 from imgcodec.pictures.picture import Picture
-
-
-def pixels(height, width, channels=3, seed=0):
-    shape = (height, width, channels) if channels > 1 else (height, width)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def opened(path):
-    """Mode and pixels as Pillow alone gives them."""
-    with Image.open(path) as picture:
-        return picture.mode, np.array(picture)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".PNG"])

@@ -27,6 +27,7 @@ from imgcodec.codec import Codec
 from imgcodec.codec.plan import CoderTables
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.errors import AicError, ImageError
+from imgcodec.jpeg.forward import FROM_RGB
 from imgcodec.model import Model, ModelConfig, Rates
 from imgcodec.model.context import ContextModel
 from imgcodec.model.dct import lapping_matrix, noise_gains
@@ -325,7 +326,7 @@ def test_wear_halves_the_resolution_of_colours_only(monkeypatch):
     red = torch.tensor([0.6, 0.3, 0.3])[:, None, None].expand(3, 8, 8).clone()
     red[:, :, 1::2] = torch.tensor([0.3, 0.4527, 0.3])[:, None, None]  # the same luma
     worn = data.wear(red[None], 1.0, torch.Generator().manual_seed(1))[0]
-    weights = torch.tensor(data.LUMA)[:, None, None]
+    weights = torch.tensor(FROM_RGB[0])[:, None, None]
     assert ((worn * weights).sum(0) - (red * weights).sum(0)).abs().max() < 0.004
     assert (worn[0, :, 1:] - worn[0, :, :-1]).abs().max() < 0.005  # stripes of colour are gone
     assert (red[0, :, 1:] - red[0, :, :-1]).abs().min() > 0.29

@@ -7,10 +7,9 @@ from collections import defaultdict
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from imgcodec.cli.work import Task, Work
+from imgcodec.cli.work import Task, Work
 
 _NOTES: defaultdict[str, list[str]] = defaultdict(list)  # by file
 

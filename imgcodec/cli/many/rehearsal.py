@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,11 +43,7 @@ def rehearse(
             allowed.append(task)
     due = allowed
     sampled = set(range(0, len(due), max(1, -(-len(due) // SAMPLES))))
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix="aic-")
-    except OSError as error:
-        raise AicError(f"no temporary folder: {reason(error)}") from error
-    with temporary as folder:
+    with files.temporary_folder() as folder:
         trials = [Task(due[n].source, Path(folder) / f"{n}.aic") for n in sorted(sampled)]
         made = {outcome.task.target.name: outcome for outcome in batch.run(trials, work, jobs)}
         num_bytes = num_pixels = num_coded = 0

@@ -91,16 +91,14 @@ def open_url(url: str) -> tuple[Any, str]:
 
 def again(work: Callable[[], T]) -> T:
     """Return what some work gives; what may have failed by chance is tried again."""
-    for turn in range(TRIES):
+    for turn in range(TRIES - 1):
         try:
             return work()
         except _LASTING:
             raise
         except Exception:
-            if turn == TRIES - 1:
-                raise
-        time.sleep(PAUSE_S * 2**turn)
-    raise ValueError("no tries")
+            time.sleep(PAUSE_S * 2**turn)
+    return work()
 
 
 @contextmanager

@@ -20,7 +20,6 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 GROUPS = [[k for k in range(64) if sum(ORDER[k]) == d] for d in range(14, 0, -1)]
-PASSES = 7  # of a lattice
 LIMIT = 127  # of what a network sees
 _LOG = np.minimum(np.round(16 * np.log2(1 + np.arange(2**17))), LIMIT).astype(np.float32)
 

@@ -13,10 +13,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from imgcodec.errors import AicError
-from imgcodec.jpeg.packing.component import LIMIT, Floats
+from imgcodec.jpeg.packing.component import LIMIT, Floats, Integers
 from imgcodec.jpeg.packing.context import END_FEATURES, FEATURES, MEAN_FEATURES, TERMS
 
-Integers = NDArray[np.int64]
 SHIFT = 7  # fractional bits of weights
 KINDS = 3  # of components
 LOGITS = 10  # of a coefficient

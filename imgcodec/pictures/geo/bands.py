@@ -18,6 +18,7 @@ _USED = {  # domains of tags that are kept, or say how samples are stored
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "COLOR_PROFILE", "xml:XMP", "",
 }  # fmt: skip
 _MOST_NAMES = 5
+TO_BYTES = "gdal_translate -ot Byte -scale MIN MAX 0 255"  # how a user chooses a range
 
 
 class Bands(NamedTuple):
@@ -49,8 +50,7 @@ def bands_of(dataset: "rasterio.DatasetReader") -> Bands:
         return Bands(colours, table, alpha, scale, ())
     if bits > 8:
         notes.append(
-            f"samples 0..{most} were scaled to 0..255; another range is chosen by"
-            " gdal_translate -ot Byte -scale MIN MAX 0 255"
+            f"samples 0..{most} were scaled to 0..255; another range is chosen by {TO_BYTES}"
         )
     return Bands(colours, scale[::-1] if inverted else scale, alpha, scale, tuple(notes))
 
@@ -108,10 +108,7 @@ def _bits(dataset: "rasterio.DatasetReader", band: int) -> int:
     """Return how many bits the samples of a dataset have that are worth something."""
     kind = dataset.dtypes[0]  # GeoTIFF has one for all bands
     if kind not in _BITS:
-        raise ImageError(
-            f"samples of {kind}: choose how they become 8 bits, like"
-            " gdal_translate -ot Byte -scale MIN MAX 0 255"
-        )
+        raise ImageError(f"samples of {kind}: choose how they become 8 bits, like {TO_BYTES}")
     told = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
     return int(told) if told in map(str, range(1, _BITS[kind])) else _BITS[kind]
 

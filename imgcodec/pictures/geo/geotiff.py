@@ -12,8 +12,7 @@ import numpy as np
 
 from imgcodec.errors import AicError, ImageError
 from imgcodec.files import read_bytes, replacing
-from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
-from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.arrays import ByteArray, check_size
 from imgcodec.pictures.geo.dataset import name_for_gdal, open_dataset
 from imgcodec.pictures.geo.georeference import chunk_of, place_of
 from imgcodec.pictures.geo.raster import Raster, has_mask, line_of, telling
@@ -237,11 +236,7 @@ def _raster(dataset: "rasterio.DatasetReader", path: Path, links: ExitStack) -> 
     """Return a dataset as a raster, None where Pillow may read it."""
     if chunk_of(dataset) is None and dataset.nodata is None and not has_mask(dataset):
         return None
-    if max(dataset.shape) > MAX_SIDE or dataset.height * dataset.width > MAX_PIXELS:
-        raise ImageError(
-            f"{dataset.width}x{dataset.height} pixels,"
-            f" limits are {MAX_SIDE} a side, {MAX_PIXELS} in all"
-        )
+    check_size(*dataset.shape)
     if dataset.subdatasets:
         raise ImageError(
             "holds several pictures (pages, or pictures inside the first): choose with"

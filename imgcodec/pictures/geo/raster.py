@@ -15,7 +15,7 @@ from imgcodec.errors import ImageError
 from imgcodec.format.container import Chunk
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
-from imgcodec.pictures.geo.bands import bands_of, left_out
+from imgcodec.pictures.geo.bands import TO_BYTES, bands_of, left_out
 from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
 from imgcodec.pictures.headers.depth import palette_notes, reference_notes
 from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
@@ -24,6 +24,7 @@ from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
+from imgcodec.pictures.profiles import MISFIT, fits
 from imgcodec.runtime.stopwatch import stage
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Raster:
         self._transparent = self._has_mask or self._nodata is not None or bands.alpha is not None
         self._background: tuple[int, int, int] | None = None
         self._filled = False
-        self.metadata, notes = _metadata(dataset, b"GRAY" if self.ndim == 2 else b"RGB ")
+        self.metadata, notes = _metadata(dataset, grey=self.ndim == 2)
         if lost := list(tag_names(tags, _LOST_BY_GDAL)):
             notes.append(listed(lost))
         if (space := tags.get(_PHOTOMETRIC)) in _SPACES:
@@ -161,10 +162,7 @@ class Raster:
                 pixels = _unmultiplied(pixels, alpha)
             pixels = self._seen(pixels, alpha)
         if negative.any():
-            raise ImageError(
-                "samples below 0: choose how they become 8 bits, like"
-                " gdal_translate -ot Byte -scale MIN MAX 0 255"
-            )
+            raise ImageError(f"samples below 0: choose how they become 8 bits, like {TO_BYTES}")
         return np.ascontiguousarray(pixels)
 
     def _seen(self, pixels: ByteArray, alpha: ByteArray) -> ByteArray:
@@ -254,16 +252,16 @@ def _tags(path: Path) -> tuple[dict[int, Any], int]:
         return tags, num_inside(first) + sum(1 for _ in islice(found, _MOST_OTHERS))
 
 
-def _metadata(dataset: "rasterio.DatasetReader", space: bytes) -> tuple[Metadata, list[str]]:
-    """Return metadata, and notes; `space` is that of the pixels, as ICC names it."""
+def _metadata(dataset: "rasterio.DatasetReader", grey: bool) -> tuple[Metadata, list[str]]:
+    """Return metadata, and notes; `grey` says whether the pixels are."""
     notes = []
     icc, profile = None, dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE")
     if profile is not None:
         with suppress(ValueError):
             icc = base64.b64decode(profile)
-        if icc is None or icc[16:20] != space:
+        if icc is None or not fits(icc, grey):
             icc = None
-            notes.append("its colour profile is not one of such pixels, and is left out")
+            notes.append(MISFIT)
     xmp = dataset.tags(ns="xml:XMP").get("xml:XMP")
     return Metadata(icc=icc, xmp=None if xmp is None else xmp.encode()), notes
 

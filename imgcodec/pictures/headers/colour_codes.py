@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from imgcodec.pictures.headers.boxes import boxes
+from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
 
 _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)}  # as sRGB
 _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
@@ -69,7 +69,7 @@ def _png(file: IO[bytes]) -> str | None:
 
 
 def _bmp(file: IO[bytes]) -> str | None:
-    file.seek(14)
+    file.seek(BMP_HEADER)
     head = file.read(124)
     if len(head) < 108 or head[0] not in _BMP_VERSIONS or any(head[1:4]):
         return None

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from PIL import Image, PngImagePlugin
 
+from imgcodec.format.xmp import JPEG_START, PNG_KEYWORD
 from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes, tells_place
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
@@ -40,10 +41,9 @@ _USED = _STORED | {  # and of those that are kept, or told elsewhere, if they st
     "APP1": (b"Exif\0", b"http://ns.adobe.com/"), "APP2": (b"ICC_PROFILE\0", b"MPF\0"),
     "APP13": (b"Photoshop 3.0\0",),
 }  # fmt: skip
-_XMP_KEYWORD = b"XML:com.adobe.xmp"  # of PNG
 # Name, whether packed, how, language, the name in it, text.
 _ITXT = re.compile(rb"([^\0]*)\0(.)(.)([^\0]*)\0([^\0]*)\0(.*)", re.DOTALL)
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_KEYWORD = PNG_KEYWORD.encode()
 
 
 def passed_over(picture: Image.Image) -> list[str]:
@@ -232,7 +232,7 @@ def _segments(file: IO[bytes]) -> Generator[str, None, int]:
             name, body = f"APP{marker - _APPS[0]}", data[start:stop]
             if not body.startswith(used.get(name, ())):
                 names.add(f"segment {name}")
-            elif body.startswith(_XMP):
+            elif body.startswith(JPEG_START):
                 xmps.add(body)
     yield from sorted(names)
     if len(xmps) > 1:

@@ -9,9 +9,9 @@ from imgcodec.train.pages.canvas import (
     smooth,
     vocabulary,
 )
-from imgcodec.train.pages.parts import put_icon, put_task_bar, put_window
+from imgcodec.train.pages.parts import BLACK, put_icon, put_task_bar, put_window
 
-WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+WHITE = (255, 255, 255)
 
 
 def screen(canvas: Canvas, theme: Theme) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from test_geotiff import aic  # noqa: F401  # a fixture
 
 from imgcodec.codec import Codec
 from imgcodec.errors import ImageError
@@ -46,7 +45,7 @@ def picture(tmp_path, textured):
     [("a.jpg", ".jgw"), ("a.jpeg", ".JGW"), ("a.png", ".pgw"), ("a.png", ".wld"),
      ("a.bmp", ".bpw"), ("a.jp2", ".j2w"), ("a.JPG", ".jgw")],
 )  # fmt: skip
-def test_world_files_come_back(aic, picture, tmp_path, name, end):  # noqa: F811
+def test_world_files_come_back(aic, picture, tmp_path, name, end):
     path = picture(name)
     world(path, end)
     code, errors = told(aic("encode", path, tmp_path / "b.aic"))
@@ -59,7 +58,7 @@ def test_world_files_come_back(aic, picture, tmp_path, name, end):  # noqa: F811
 
 
 @pytest.mark.parametrize(("name", "driver"), [("a.jp2", "JP2OpenJPEG"), ("a.jpg", "JPEG")])
-def test_what_gdal_writes_comes_back(aic, tmp_path, textured, name, driver):  # noqa: F811
+def test_what_gdal_writes_comes_back(aic, tmp_path, textured, name, driver):
     """In JPEG 2000 the place is in the file, of JPEG it is in a.jpg.aux.xml."""
     words = {"crs": "EPSG:32633", "transform": rasterio.Affine(*CORNER)}
     pixels = np.moveaxis(textured(40, 56), -1, 0)
@@ -112,7 +111,7 @@ def test_without_rasterio_it_is_told(picture, monkeypatch):
     assert note.startswith("without the georeference in a.tfw, kept with the extra geo")
 
 
-def test_a_part_has_another_place(aic, picture, tmp_path):  # noqa: F811
+def test_a_part_has_another_place(aic, picture, tmp_path):
     path = picture("a.jpg")
     world(path, ".jgw")
     part = "encode", path, tmp_path / "b.aic", "--crop", "8,8,32,24"
@@ -127,7 +126,7 @@ def test_a_part_has_another_place(aic, picture, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("command", "end"), [(["encode", "--into", "jpeg"], ".jpg"), (["restore"], ".png")]
 )
-def test_other_formats_have_no_place_for_it(aic, picture, tmp_path, command, end):  # noqa: F811
+def test_other_formats_have_no_place_for_it(aic, picture, tmp_path, command, end):
     path = picture("a.jpg")
     world(path, ".jgw")
     code, errors = told(aic(*command, path, tmp_path / f"b{end}"))

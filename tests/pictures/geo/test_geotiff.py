@@ -2,13 +2,12 @@
 
 import json
 import os
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from imgcodec import cli, codec
+from imgcodec import cli
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
@@ -39,15 +38,6 @@ def write(path, pixels, finish=None, **words):
 @pytest.fixture
 def mosaic(tmp_path, textured):
     return write(tmp_path / "mosaic.tif", textured(136, 192))
-
-
-@pytest.fixture
-def aic(tiny_weights, monkeypatch):
-    """Run the command in this process with the tiny model as the shipped one."""
-    tiny = SimpleNamespace(path=tiny_weights)
-    monkeypatch.setattr(codec, "newest", lambda tune, effort: tiny)
-    monkeypatch.setattr("imgcodec.cli.loading.needed", lambda model_id: tiny)
-    return lambda *words: CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
 # ---- reading

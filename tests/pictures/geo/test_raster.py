@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from picture_files import tiff
 from PIL import Image, ImageCms
-from test_geotiff import PLACE, aic, mosaic, write  # noqa: F401  # two of them are fixtures
+from test_geotiff import PLACE, mosaic, write  # noqa: F401  # one of them is a fixture
 
 from imgcodec.errors import ImageError
 from imgcodec.format import container
@@ -400,7 +400,7 @@ def test_xmp_is_kept(tmp_path):
     assert raster.notes == ()
 
 
-def test_a_colour_profile_is_kept(aic, tmp_path):  # noqa: F811
+def test_a_colour_profile_is_kept(aic, tmp_path):
     from base64 import b64encode
 
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -419,7 +419,7 @@ def test_a_colour_profile_is_kept(aic, tmp_path):  # noqa: F811
 # ---- the commands
 
 
-def test_transparency_goes_there_and_back(aic, tmp_path):  # noqa: F811
+def test_transparency_goes_there_and_back(aic, tmp_path):
     source, file, back = (tmp_path / name for name in ("a.tif", "a.aic", "b.tif"))
     pixels = np.tile(np.dstack([COLOURS, ALPHA]), (5, 5, 1))
     plane = pixels[..., 3]
@@ -453,7 +453,7 @@ def test_transparency_goes_there_and_back(aic, tmp_path):  # noqa: F811
     assert np.array_equal(np.array(Image.open(tmp_path / "b.png"))[..., 3], plane)
 
 
-def test_grey_over_a_colour_becomes_colour(aic, tmp_path):  # noqa: F811
+def test_grey_over_a_colour_becomes_colour(aic, tmp_path):
     source, file, back = (tmp_path / name for name in ("a.tif", "a.aic", "b.tif"))
     write(source, np.dstack([COLOURS[..., 0], ALPHA]), alpha="yes")
     assert aic("encode", source, file).exit_code == 0
@@ -466,7 +466,7 @@ def test_grey_over_a_colour_becomes_colour(aic, tmp_path):  # noqa: F811
         assert (np.moveaxis(dataset.read(), 0, -1)[ALPHA == 0] == (255, 0, 0)).all()
 
 
-def test_strict_refuses_what_is_said_otherwise(aic, tmp_path):  # noqa: F811
+def test_strict_refuses_what_is_said_otherwise(aic, tmp_path):
     source, file = tmp_path / "a.tif", tmp_path / "a.aic"
     write(source, COLOURS.astype(np.uint16), photometric="rgb")
     result = aic("encode", source, file, "--strict")
@@ -535,7 +535,7 @@ def test_pillow_loses_nodata_with_a_word(tmp_path, monkeypatch, words, kind):
 # ---- places
 
 
-def test_rpcs_come_back_with_a_region(aic, tmp_path):  # noqa: F811
+def test_rpcs_come_back_with_a_region(aic, tmp_path):
     from rasterio.rpc import RPC
 
     numbers = dict(zip(("height", "lat", "long", "line", "samp"), range(5), strict=True))
@@ -560,7 +560,7 @@ def test_rpcs_come_back_with_a_region(aic, tmp_path):  # noqa: F811
         assert b.transform.is_identity
 
 
-def test_points_stay_points(aic, tmp_path):  # noqa: F811
+def test_points_stay_points(aic, tmp_path):
     source, file, back = (tmp_path / name for name in ("a.tif", "a.aic", "b.tif"))
     write(source, COLOURS, lambda dataset: dataset.update_tags(AREA_OR_POINT="Point"))
     assert aic("encode", source, file, "--strict").exit_code == 0
@@ -572,7 +572,7 @@ def test_points_stay_points(aic, tmp_path):  # noqa: F811
         assert a.tag_v2[33922] == b.tag_v2[33922]
 
 
-def test_the_epoch_of_coordinates_is_named(aic, tmp_path):  # noqa: F811
+def test_the_epoch_of_coordinates_is_named(aic, tmp_path):
     keys = [1, 1, 0, 3, 1024, 0, 1, 2, 2048, 0, 1, 7912, 5120, 34736, 1, 0]  # ITRF2014, 2010.5
     more = INSIDE | {34735: ("H", keys), 34736: ("d", [2010.5])}
     path = tmp_path / "a.tif"
@@ -586,7 +586,7 @@ def test_the_epoch_of_coordinates_is_named(aic, tmp_path):  # noqa: F811
     assert opened(path).notes == ()
 
 
-def test_a_map_becomes_a_jpeg_file_by_gdal_where_pillow_does_not_read_it(aic, tmp_path):  # noqa: F811
+def test_a_map_becomes_a_jpeg_file_by_gdal_where_pillow_does_not_read_it(aic, tmp_path):
     def masked(dataset):
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
             dataset.write_mask(ALPHA > 99)
