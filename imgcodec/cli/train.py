@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -162,6 +163,7 @@ def train(
     **settings: Any,
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
+    begun = time.perf_counter()  # torch, which is loaded below, takes seconds
     asked = given()
     if target is not None:
         if resume is None:
@@ -217,7 +219,7 @@ def train(
     with _bar() as told:
         written = run(
             data, out, resume=resume, start=start, device=device, configs=sizes, told=told,
-            **settings,
+            begun=begun, **settings,
         )  # fmt: skip
     for path in written:
         click.echo(path)

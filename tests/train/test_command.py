@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,12 @@ def test_a_tune_given_twice_counts_once(aic, runs, tmp_path):
     (tmp_path / "run" / "last.pt").write_bytes(b"weeks of work")
     assert_refused(aic(*twice), "run/last.pt: exists, is of another run")
     assert len(runs) == 1
+
+
+def test_the_seconds_of_a_run_hold_the_start_of_torch(aic, runs, tmp_path):
+    before = time.perf_counter()
+    aic("--out", tmp_path / "run", "--seconds", 60)
+    assert before <= runs[0]["begun"] <= time.perf_counter()
 
 
 def test_a_terminal_shows_how_far_a_run_is(runs, monkeypatch):
