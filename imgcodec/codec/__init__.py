@@ -11,6 +11,7 @@ May import numpy, torch, and of the package `entropy`, `errors`, `format`, `metr
 """
 
 import math
+import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -408,7 +409,8 @@ class Codec:
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
             bits = 8 * file.length  # whether or not it is cut
-            asked = max_rate * header.width * header.height
+            # a number of NumPy would wrap, or overflow
+            asked = float(min(max_rate, sys.maxsize)) * header.width * header.height
             # a file's own rate is all of it, however it was rounded
             share = 1.0 if asked >= (1 - 1e-9) * bits else asked / bits
             work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)
