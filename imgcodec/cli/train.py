@@ -197,6 +197,9 @@ def train(
         raise click.UsageError(f"several --tune and {other} exclude each other")
     if config == "paper" and "tunes" in asked:
         raise click.UsageError("--tune and --config paper exclude each other")
+    # before torch, which swallows a Ctrl-C while it loads it, and leaves half of it
+    import numpy as np  # noqa: F401
+
     for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
         _check_run(folder, resume, start, force)
     if resume is not None:
