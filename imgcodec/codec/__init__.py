@@ -11,7 +11,6 @@ May import numpy, torch, and of the package `entropy`, `errors`, `format`, `metr
 """
 
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -409,8 +408,9 @@ class Codec:
         else:
             tile_codec = self._tile_codec_for(header, file.chunks)
             bits = 8 * file.length  # whether or not it is cut
-            # a number of NumPy would wrap, or overflow
-            asked = float(min(max_rate, sys.maxsize)) * header.width * header.height
+            if not isinstance(max_rate, int):  # numbers of NumPy would wrap, or overflow
+                max_rate = float(max_rate)
+            asked = max_rate * header.width * header.height
             # a file's own rate is all of it, however it was rounded
             share = 1.0 if asked >= (1 - 1e-9) * bits else asked / bits
             work = Decompressor(tile_codec, header, file.tile, wanted, keep_going, share)

@@ -353,7 +353,7 @@ def test_a_preview_of_no_rate_is_refused(tiny_codec, rate):
         tiny_codec.decode(data, max_rate=rate)
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.float16])
 def test_a_preview_takes_small_numbers_of_numpy(tiny_codec, kind):
     data = tiny_codec.encode(ramp(64, 72), psnr=60, lossless=False)
     preview = tiny_codec.decode(data, max_rate=kind(1))
