@@ -63,6 +63,9 @@ def main() -> None:
     configs = {}
     for name, changes in variants:
         configs[name] = ModelConfig.from_json(json.loads(changes))
+    for path in (out / f"{name}{suffix}" for name in configs for suffix in ("", ".safetensors")):
+        if path.exists():
+            parser.error(f"{path} exists, and is kept")
     seconds = settings.pop("seconds")
     if only and settings["start"] is None:
         parser.error("--only goes with --start")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -163,6 +164,7 @@ def train(
     **settings: Any,
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
+    begun = time.perf_counter()  # torch, which is loaded below, takes seconds
     asked = given()
     if target is not None:
         if resume is None:
@@ -196,6 +198,9 @@ def train(
         raise click.UsageError(f"several --tune and {other} exclude each other")
     if config == "paper" and "tunes" in asked:
         raise click.UsageError("--tune and --config paper exclude each other")
+    # before torch, which swallows a Ctrl-C while it loads it, and leaves half of it
+    import numpy as np  # noqa: F401
+
     for folder in [out] if len(tunes) == 1 else [out / tune for tune in tunes]:
         _check_run(folder, resume, start, force)
     if resume is not None:
@@ -218,7 +223,7 @@ def train(
     with _bar() as told:
         written = run(
             data, out, resume=resume, start=start, device=device, configs=sizes, told=told,
-            **settings,
+            begun=begun, **settings,
         )  # fmt: skip
     for path in written:
         click.echo(path)

@@ -408,6 +408,8 @@ class Codec:
         else:
             tile_codec = self._at_work(header.model_id)
             bits = 8 * file.length  # whether or not it is cut
+            if not isinstance(max_rate, int):  # numbers of NumPy would wrap, or overflow
+                max_rate = float(max_rate)
             asked = max_rate * header.width * header.height
             # a file's own rate is all of it, however it was rounded
             share = 1.0 if asked >= (1 - 1e-9) * bits else asked / bits

@@ -170,6 +170,7 @@ def plan_grid(height: int, width: int, edge: int | None = None) -> Grid:
         raise AicError(f"tile of {type(edge).__name__}, wanted a multiple of {TILE_UNIT}")
     elif edge % TILE_UNIT or not 0 < edge <= MAX_EDGE:
         raise AicError(f"tile {edge}, wanted a multiple of {TILE_UNIT} up to {MAX_EDGE}")
+    edge = int(edge)  # numbers of NumPy would overflow
     return Grid(height, width, edge if edge < max(height, width) else 0)
 
 

@@ -44,8 +44,8 @@ def as_array(image: Any) -> NDArray[Any]:
     """Return what is given as samples as an array.
 
     Raises:
-        ImageError: it is a masked array, whose mask no file keeps; or a file, or a PIL image whose
-            samples are no colours or greys.
+        ImageError: it is a masked array, whose mask no file keeps; a file, or a PIL image whose
+            samples are no colours or greys; or a tensor that does not become an array.
     """
     if isinstance(image, np.ma.MaskedArray):
         raise ImageError("a masked array, wanted one without a mask")
@@ -55,7 +55,10 @@ def as_array(image: Any) -> NDArray[Any]:
     mode = getattr(image, "mode", None)
     if isinstance(mode, str) and mode not in ("RGB", "L"):
         raise ImageError(f"a PIL image of mode {mode}, wanted RGB or L")
-    return np.asarray(image)
+    try:
+        return np.asarray(image)
+    except RuntimeError as error:  # of torch: gradients, devices without memory
+        raise ImageError(f"no array: {str(error).splitlines()[0]}") from error
 
 
 def check_size(height: int, width: int) -> None:

@@ -42,13 +42,15 @@ class Picture:
         Raises:
             ImageError: an array is not of its kind or shape, or metadata are none.
         """
-        if not hasattr(self.pixels, "shape"):
+        if not isinstance(self.pixels, np.ndarray):
             raise ImageError(f"pixels are {type(self.pixels).__name__}, wanted an array")
         check_samples(as_array(self.pixels))
         for name, found, kind, shape in (
             ("alpha", self.alpha, np.uint8, self.shape[:2]),
             ("unrounded", self.unrounded, np.float16, self.shape),
         ):
+            if not isinstance(found, np.ndarray | None):
+                raise ImageError(f"{name} is {type(found).__name__}, wanted an array")
             array = None if found is None else as_array(found)
             if array is not None and (array.dtype != kind or array.shape != shape):
                 wanted = np.dtype(kind)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from imgcodec.errors import AicError
 from imgcodec.format.tiles import Box
@@ -100,7 +101,9 @@ class Roi:
         shifts = np.round(octaves) - np.round(middle)
         return cls(shifts.astype(np.float32), weight >= 1)
 
-    def psnrs(self, picture: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> tuple[float, float]:
+    def psnrs(
+        self, picture: NDArray[np.uint8] | Image, decoded: NDArray[np.uint8] | Image
+    ) -> tuple[float, float]:
         """Return the PSNR in dB of a decoded picture inside and outside of the region.
 
         Of a region that is all of the picture, or weighs as much as the rest, nan is outside.
@@ -112,17 +115,17 @@ class Roi:
         Raises:
             AicError: they are no such arrays, of another size than the region, or differ in size.
         """
-        picture, decoded = as_array(picture), as_array(decoded)
-        for samples in (picture, decoded):
+        one, other = as_array(picture), as_array(decoded)
+        for samples in (one, other):
             check_samples(samples)
-        height, width = picture.shape[:2]
+        height, width = one.shape[:2]
         places = -(-height // PLACE), -(-width // PLACE)
-        if self.shifts.shape != places or decoded.shape[:2] != (height, width):
+        if self.shifts.shape != places or other.shape[:2] != (height, width):
             raise AicError(f"a picture of {width}x{height} pixels, the others are of another size")
         pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
         middle = (self.shifts.min() + self.shifts.max()) / 2
         inside = pixels > middle if self.raised else pixels < middle
-        one, other = as_colour(picture), as_colour(decoded)
+        one, other = as_colour(one), as_colour(other)
         if not inside.any():
             return psnr(one, other), math.nan
         return psnr(one[inside], other[inside]), psnr(one[~inside], other[~inside])

@@ -49,6 +49,7 @@ def train(
     half: bool = False,
     only: str | None = None,
     told: Callable[[float, int], None] | None = None,
+    begun: float | None = None,
 ) -> list[Path]:
     """Train models side by side, on the same patches, and return their last checkpoints.
 
@@ -85,12 +86,14 @@ def train(
             run keeps its own.
         told: is called with the share of the run that is done and the number of steps, at its
             start and after each step.
+        begun: when what may take the seconds began, by `time.perf_counter`; None: now.
 
     Raises:
         AicError: sizes that do not fit each other, a checkpoint that cannot be gone on from, or
             too few seconds.
     """
-    begun = time.perf_counter() if seconds else 0.0
+    if begun is None:
+        begun = time.perf_counter() if seconds else 0.0
     sides = (crop, final_crop or crop)
     for side in sides:
         if side % 8:
@@ -141,7 +144,7 @@ def train(
         return elapsed / (left or 60 * minutes)
 
     if share_done() >= 1:
-        raise AicError(f"{resume} has been trained for {elapsed / 60:.0f} minutes already")
+        raise AicError(f"{resume} has been trained for {elapsed / 60:.3g} minutes already")
     for run in runs:
         if resume is None or not (run.target.exists() and run.target.samefile(resume)):
             files.remove(run.log)  # of another run

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from imgcodec import files
-from imgcodec.model import COEFFICIENTS, Model, ModelConfig
+from imgcodec.model import COEFFICIENTS, STRIDE, Model, ModelConfig
 from imgcodec.train import validate
 from imgcodec.train.checkpoint import Start, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
@@ -115,9 +115,12 @@ class Run:
             "bd_rate_jpeg": validate.bd_rate_of(self._anchor, curve),  # None: nothing in common
         }
         files.append_line(self.log, json.dumps(row))
-        masses = None
-        if fit and trainee.model.config.expansion:
-            masses = fit_masses(trainee.average, chosen(self._crops))
+        self._save(elapsed_s, None)
+        if fit and trainee.model.config.expansion:  # for minutes: what was trained is kept by now
+            self._save(elapsed_s, fit_masses(trainee.average, chosen(self._crops)))
+        draw(self.log, self._curves)
+
+    def _save(self, elapsed_s: float, masses: Tensor | None) -> None:
         began = {
             "fresh": self.fresh,
             "settles": self.settles,
@@ -125,16 +128,16 @@ class Run:
             "objective": self.objective,
         }
         save_checkpoint(
-            self.target, trainee, elapsed_s, began, self._estimates, masses, self._half
+            self.target, self.trainee, elapsed_s, began, self._estimates, masses, self._half
         )
-        draw(self.log, self._curves)
 
 
 def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:
     """Return the root mean square of each coefficient over every 8th crop, (192,)."""
     squares = torch.zeros(COEFFICIENTS, dtype=torch.float64)
     transform = copy.deepcopy(model.transform).to(crops.device)
-    chosen = crops[::8]
+    height, width = (side // STRIDE * STRIDE for side in crops.shape[2:])
+    chosen = crops[::8, :, :height, :width]
     for crop in chosen:
         t = transform.analyse(crop[None].float() / 255)
         squares += t.double().square().mean((0, 2, 3)).cpu()

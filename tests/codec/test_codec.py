@@ -353,6 +353,19 @@ def test_a_preview_of_no_rate_is_refused(tiny_codec, rate):
         tiny_codec.decode(data, max_rate=rate)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.float16])
+def test_a_preview_takes_small_numbers_of_numpy(tiny_codec, kind):
+    data = tiny_codec.encode(ramp(64, 72), psnr=60, lossless=False)
+    preview = tiny_codec.decode(data, max_rate=kind(1))
+    assert np.array_equal(preview, tiny_codec.decode(data, max_rate=1))
+    assert not np.array_equal(preview, tiny_codec.decode(data))
+
+
+def test_a_tensor_with_a_gradient_is_no_picture(tiny_codec):
+    with pytest.raises(ImageError, match="^no array: Can't call numpy"):
+        tiny_codec.encode(torch.zeros(9, 9, 3, requires_grad=True))
+
+
 def test_a_mask_is_no_region_of_interest(tiny_codec):
     mask = np.zeros((9, 9), np.uint8)
     with pytest.raises(AicError, match="^a region of interest of ndarray, wanted a Roi$"):
@@ -365,6 +378,8 @@ def test_a_mask_is_no_region_of_interest(tiny_codec):
         ({"alpha": np.zeros((3, 3), np.uint8)}, r"alpha is uint8 \(3, 3\), wanted uint8 \(9, 9\)"),
         ({"alpha": np.zeros((9, 9, 3), np.uint8)}, "alpha is uint8 .* wanted uint8 .9, 9.$"),
         ({"alpha": np.zeros((9, 9))}, "alpha is float64 .* wanted uint8"),
+        ({"alpha": Image.new("L", (9, 9))}, "alpha is Image, wanted an array$"),
+        ({"unrounded": torch.zeros(9, 9, 3).half()}, "unrounded is Tensor, wanted an array$"),
         ({"unrounded": ramp(9, 9)}, r"unrounded is uint8 .* wanted float16 \(9, 9, 3\)"),
         ({"unrounded": np.full((9, 9, 3), np.nan, np.float16)}, "unrounded has .* nan or inf"),
         ({"metadata": b"exif"}, "metadata are bytes, wanted a Metadata"),

@@ -61,6 +61,11 @@ def test_edges(height, width, edge, found):
     assert (grid.height, grid.width, grid.edge) == (height, width, found)
 
 
+def test_an_edge_may_be_a_small_number_of_numpy():
+    grid = plan_grid(100, 400, np.uint8(64))
+    assert [*grid.boxes()] == [*plan_grid(100, 400, 64).boxes()]
+
+
 @given(st.integers(1217, 65535), st.integers(1217, 65535))
 def test_chosen_tiles_stick_out_little(height, width):
     grid = plan_grid(height, width)

@@ -1,10 +1,14 @@
 """`aic train`: what it refuses before it works, and what it leaves."""
 
 import io
+import os
 import re
 import shutil
+import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,6 +56,39 @@ def test_a_tune_given_twice_counts_once(aic, runs, tmp_path):
     (tmp_path / "run" / "last.pt").write_bytes(b"weeks of work")
     assert_refused(aic(*twice), "run/last.pt: exists, is of another run")
     assert len(runs) == 1
+
+
+def test_the_seconds_of_a_run_hold_the_start_of_torch(aic, runs, tmp_path):
+    before = time.perf_counter()
+    aic("--out", tmp_path / "run", "--seconds", 60)
+    assert before <= runs[0]["begun"] <= time.perf_counter()
+
+
+INTERRUPTED = """
+import sys
+from imgcodec import cli
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print("numpy" in sys.modules)
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Finder())
+cli.main(["train", "--data", ".", "--out", "run"])
+"""
+
+
+def test_a_run_may_be_interrupted_while_torch_loads(tmp_path):
+    out = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (out.returncode, out.stdout, out.stderr) == (130, "True\n", "interrupted\n")
 
 
 def test_a_terminal_shows_how_far_a_run_is(runs, monkeypatch):

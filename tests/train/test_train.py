@@ -629,6 +629,8 @@ def test_seconds_hold_start_validation_and_checkpoints(clock, pictures, tmp_path
     assert [row["step"] for row in read_log(out)] == [1, 2, 3, 4]
     with pytest.raises(AicError, match="start and validation alone take longer than 2.8125 s"):
         short(pictures, out, seconds=3 * TICK)
+    with pytest.raises(AicError, match="start and validation alone"):  # begun long before
+        short(pictures, out, seconds=10.5 * TICK, begun=-99.0)
 
 
 def test_small_checkpoints_are_for_starts_and_exports(clock, begun, pictures, tmp_path):
@@ -661,6 +663,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(clock, begun, pictures, tmp_path,
     with disk_ends(16384), pytest.raises(AicError, match=r"log\.jsonl: file too large$"):
         short(pictures, tmp_path / "run", 2 * MINUTES, resume=path)
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"last.pt", "log.jsonl"}
+
+
+def test_a_run_is_kept_before_its_table_is_fitted(clock, pictures, tmp_path):
+    def interrupted(model, pictures):
+        raise KeyboardInterrupt
+
+    clock.setattr(run, "fit_masses", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        short(pictures, tmp_path / "run")
+    state = load(tmp_path / "run" / "last.pt")
+    assert (state["step"], state["masses"]) == (4, None)
 
 
 def test_an_export_may_fit_the_table_of_a_run_without_one(clock, pictures, tmp_path):
@@ -1009,7 +1022,7 @@ def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
 
 def test_a_finished_run_is_not_resumed(clock, begun, pictures, tmp_path):
     shutil.copytree(begun.parent, tmp_path / "a")
-    with pytest.raises(AicError, match="has been trained for 0 minutes already"):
+    with pytest.raises(AicError, match=r"has been trained for 0\.0625 minutes already"):
         short(pictures, tmp_path / "a", resume=tmp_path / "a" / "last.pt")
 
 
@@ -1032,6 +1045,10 @@ def test_a_model_starts_from_the_deviations_of_the_training_pictures(
     crops, _ = data.split(data.read_crops(pictures))
     expected = run.coefficient_deviation(Model(TINY), crops)
     assert torch.equal(watch[0].state["deviation"], expected)
+
+
+def test_pictures_of_any_size_are_trained_on(clock, tmp_path):
+    short(write_pictures(tmp_path / "odd", side=61), tmp_path / "run")
 
 
 @pytest.mark.parametrize("crop", [36, 200])
