@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
+VARIANTS = 32  # of a function, for ranks, layouts and numbers that differ
 F = TypeVar("F", bound=Callable[..., Any])
 _fused = False
 
@@ -46,6 +47,7 @@ def fusing(on: bool = True) -> Iterator[None]:
             import torch._inductor.compile_fx
 
         torch._dynamo.config.specialize_float = True  # numbers in the text are constants
+        torch._dynamo.config.recompile_limit = VARIANTS
     try:
         yield
     finally:
