@@ -17,20 +17,19 @@ import torch
 VARIANTS = 32  # of a function, for ranks, layouts and numbers that differ
 F = TypeVar("F", bound=Callable[..., Any])
 _fused = False
+_compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
 def fusable(function: F) -> F:
     """Mark a function of nothing but tensors, of any size: compiled inside of `fusing`."""
-    compiled = None
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        nonlocal compiled
         if not _fused or torch.compiler.is_compiling():
             return function(*args)
-        if compiled is None:
-            compiled = torch.compile(function, dynamic=True)
-        return compiled(*args)
+        if function not in _compiled:
+            _compiled[function] = torch.compile(function, dynamic=True)
+        return _compiled[function](*args)
 
     return call  # type: ignore[return-value]
 

@@ -34,7 +34,7 @@ class IntegerLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(shape[0]))
         self.kept: tuple[Tensor, Tensor] | None = None  # integers, times 2^-shift
         self.int8: Tensor | None = None  # of the weight, (places * inputs, outputs), as it is
-        self.seen: Seen | None = None  # while `integers_kept`
+        self.seen: Seen | None = None  # of a linear map, while `integers_kept`
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Return the integer weights (-127..127) and biases, in units of 2^-shift, as float32."""
@@ -63,7 +63,10 @@ class IntegerLayer(nn.Module):
         weight, bias = self.kept or _scaled_integers([self])
         if self.in_int8 and self.pays(x):
             return self.int8_sums(x, self.int8, bias)  # type: ignore[arg-type]
-        return self.sums(x.to(weight.dtype), weight, bias)
+        x = x.to(weight.dtype)
+        if self.seen is not None and weight.requires_grad:
+            return _Product.apply(x, weight, bias, self.seen)  # type: ignore[no-untyped-call, no-any-return]
+        return self.sums(x, weight, bias)
 
     @property
     def in_int8(self) -> bool:
@@ -131,8 +134,6 @@ class IntegerLinear(IntegerLayer):
 
     def sums(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the product."""
-        if self.seen is not None and weight.requires_grad:
-            return _Product.apply(x, weight, bias, self.seen)  # type: ignore[no-untyped-call, no-any-return]
         return F.linear(x, weight, bias)
 
     def pays(self, x: Tensor) -> bool:

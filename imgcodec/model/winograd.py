@@ -20,7 +20,8 @@ from imgcodec.model import winograd_products
 # A second thread takes a third of the time away, of direct convolutions half: with more than about
 # four these should be faster.
 MOST_THREADS = 4
-LEAST_PLACES = 1024  # of a map; in smaller ones it takes longer to transform the weights
+# of a map, or of those that weights learn from; for fewer, transforming weights takes too long
+LEAST_PLACES = 1024
 LEAST_CHANNELS = 64  # that learn by products; with fewer, transforms take longer than products
 
 

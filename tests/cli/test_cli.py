@@ -1311,6 +1311,7 @@ def training(monkeypatch):
 
         def called(*words, _name=name, **named):
             named.pop("told", None)  # a function, of the bar
+            named.pop("begun", None)  # a time
             calls[_name] = (words, named)
             return [words[1] / name / "last.pt" for name in named.get("configs", ())]
 

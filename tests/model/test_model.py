@@ -340,18 +340,19 @@ def test_weights_that_are_kept_learn_from_all_their_products_together():
     linear, convolution, unused = layers
     x = torch.randn(2, 35, 3, requires_grad=True)
 
-    def run():
-        z = linear(x, True) + 2 * linear(x[:, :1] * 3, True)
-        z = convolution(z.unflatten(1, (5, 7)).permute(0, 3, 1, 2), True)
+    def run(quantised):
+        z = linear(x, quantised) + 2 * linear(x[:, :1] * 3, quantised)
+        z = convolution(z.unflatten(1, (5, 7)).permute(0, 3, 1, 2), quantised)
         learning = [x, *linear.parameters(), *convolution.parameters()]
         return torch.autograd.grad(z.square().sum(), learning, retain_graph=True)
 
-    wanted = run()
+    for quantised in (True, False):
+        wanted = run(quantised)
+        with integers_kept(layers):
+            for _ in range(2):
+                for one, other in zip(run(quantised), wanted, strict=True):
+                    torch.testing.assert_close(one, other)
     with integers_kept(layers):
-        for _ in range(2):
-            found = run()
-            for one, other in zip(found, wanted, strict=True):
-                torch.testing.assert_close(one, other)
         assert unused(torch.zeros(1, 1, 2), True).requires_grad
 
 

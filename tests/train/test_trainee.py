@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from imgcodec.model import Model, ModelConfig, cells, fusion
-from imgcodec.model.fusion import fusable, fusing
+from imgcodec.model.fusion import fusing
 from imgcodec.model.tables import Costs
 from imgcodec.train import loss
 from imgcodec.train.schedule import Stage
@@ -137,8 +137,7 @@ def test_a_step_of_the_shipped_sizes_is_not_too_many_kernels(sizes, most, monkey
     one.advance(x, u, REAL, (1e-4, 1e-4))  # the orders of places are made once
     kernels = Kernels()
     monkeypatch.setattr(torch, "compile", kernels.compile)
-    for module in (cells, fusion):
-        monkeypatch.setattr(module, "fusable", fusable)
+    monkeypatch.setattr(fusion, "_compiled", {})
     one.optimiser.zero_grad()
     with fusing(), kernels:
         one.compute(REAL)
