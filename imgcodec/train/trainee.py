@@ -187,7 +187,7 @@ class Trainee:
     def _clip(self) -> None:
         """Let the optimiser scale the gradient to at most `MOST_NORM`, or skip the step.
 
-        It skips a gradient that is not finite. Otherwise this were an operation for each tensor.
+        It skips a gradient that is not finite. Done here, each tensor would take operations.
         """
         norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         self.optimiser.grad_scale = norm.clamp_min(MOST_NORM) / MOST_NORM  # type: ignore[attr-defined]
