@@ -152,17 +152,13 @@ def phases(
 
 @lru_cache(maxsize=16)
 def places_in_order(
-    height: int, width: int, device: torch.device, count: int
+    height: int, width: int, device: torch.device, count: int = 3, radius: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Return the places of all `phases` one after another, and where in that each place is.
 
-    Args:
-        height: of the map.
-        width: of the map.
-        device: of the indices.
-        count: of the phases, 3 or 6.
+    Takes what they take.
     """
-    order = phases(height, width, device, count)
+    order = phases(height, width, device, count, radius)
     with torch.inference_mode(False):
         places = torch.cat([phase.places for phase in order])
         return places, torch.argsort(places)

@@ -328,8 +328,8 @@ class GroupContext(ContextModel):
         """
         q = self.quantised
         b, _, h, w = known.shape
-        order = phases(h, w, known.device, self.reach.phases, self.reach.radius)
-        in_order, back = places_in_order(h, w, known.device, self.reach.phases)
+        coded = h, w, known.device, self.reach.phases, self.reach.radius
+        order, (in_order, back) = phases(*coded), places_in_order(*coded)
         sizes = [len(phase.places) for phase in order]
         offsets = to_rows(offset).index_select(1, in_order).split(sizes, 1)
         known = known.contiguous(memory_format=torch.channels_last)

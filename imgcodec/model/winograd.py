@@ -22,7 +22,7 @@ from imgcodec.model import winograd_products
 MOST_THREADS = 4
 # of a map, or of those that weights learn from; for fewer, transforming weights takes too long
 LEAST_PLACES = 1024
-LEAST_CHANNELS = 64  # that learn by products; with fewer, transforms take longer than products
+LEAST_CHANNELS = 64  # that learn by products: with so many they are even, with more ahead
 
 
 class Conv3x3(nn.Conv2d):

@@ -5,7 +5,7 @@ squares and weights are transformed, multiplied channel by channel at each of th
 the products transformed back into squares of 4x4: a quarter of the multiplications. What was
 transformed serves the gradient of the weights, which takes the direct way longest.
 
-With float32 the results differ from direct convolutions in the sixth digit.
+With float32 the results differ from direct convolutions by 1e-5 of the largest number.
 """
 
 from typing import Any
@@ -76,14 +76,15 @@ def _convolve(
     """Return the convolution with transformed weights; `keep` gets the transformed squares."""
     b, c, h, w = x.shape
     rows, columns, channels = -(-h // STEP), -(-w // STEP), weights.shape[2]
-    y = torch.empty((b, channels, rows * STEP, columns * STEP), memory_format=torch.channels_last)
+    size = b, channels, rows * STEP, columns * STEP
+    y = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     for part, made in zip(x.split(_at_once(x)), y.split(_at_once(x)), strict=True):
         squares = (SQUARES @ _overlapping(part)).view(SIDE**2, -1, c)
         if keep is not None:
             keep.append(squares)
         products = PRODUCTS @ torch.bmm(squares, weights).flatten(1)
-        size = STEP, STEP, len(part), rows, columns, channels
-        places = products.view(size).permute(2, 3, 0, 4, 1, 5)
+        places = products.view(STEP, STEP, len(part), rows, columns, channels)
+        places = places.permute(2, 3, 0, 4, 1, 5)
         into = made.permute(0, 2, 3, 1).view(places.shape)
         if bias is None:
             into.copy_(places)
@@ -112,10 +113,9 @@ def _overlapping(x: Tensor) -> Tensor:
     framed = x.new_zeros(b, rows * STEP + 2, columns * STEP + 2, c)
     framed[:, 1 : h + 1, 1 : w + 1] = x.permute(0, 2, 3, 1)
     picture, row, column, _ = framed.stride()
-    size = SIDE, SIDE, b, rows, columns, c
-    return framed.as_strided(
-        size, (row, column, picture, STEP * row, STEP * column, 1)
-    ).reshape(SIDE**2, -1)  # fmt: skip
+    strides = row, column, picture, STEP * row, STEP * column, 1
+    squares = framed.as_strided((SIDE, SIDE, b, rows, columns, c), strides)
+    return squares.reshape(SIDE**2, -1)
 
 
 def _cut(x: Tensor) -> Tensor:

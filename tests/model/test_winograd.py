@@ -115,6 +115,15 @@ def test_weights_learn_by_products(size, layout):
     assert layer.weight.grad.any()
 
 
+def test_products_are_float32_whatever_a_caller_has_for_new_tensors():
+    layer, x = Conv3x3(64, 64), maps(*LARGE, channels=64)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert layer(x).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_not_by_products_where_that_does_not_pay():
     x, weight = maps(*LARGE, channels=64), torch.zeros(64, 64, 3, 3, requires_grad=True)
     assert learns_by_products(x, weight)
