@@ -93,7 +93,7 @@ def train(
             too few seconds.
     """
     if begun is None:
-        begun = time.perf_counter()
+        begun = time.perf_counter() if seconds else 0.0
     sides = (crop, final_crop or crop)
     for side in sides:
         if side % 8:
