@@ -185,21 +185,30 @@ def cvvdp(x: Tensor, x_hat: Tensor) -> Tensor:
 def visible(x: Tensor, x_hat: Tensor) -> Tensor:
     """Return how much of a difference is seen in each picture, (B,): 0 where there is none."""
     bands = _bands(min(x.shape[2:]))
-    maps = torch.cat([_opponent(x_hat), _opponent(x)], 1)  # (B, 6, H, W)
+    original, decoded = _opponent(x), _opponent(x_hat)
     pooled = []
     for band in range(bands - 1):
-        smaller = _reduced(maps)
-        background = _expanded(smaller, maps.shape[2:])
-        contrast = _contrast(maps - background, background[:, ::3].clamp_min(LEAST_LIGHT))
-        if band:
-            contrast = 2 * contrast
-        pooled.append(_norm2(_masked(contrast, _sensitivity(band, background[:, 3:4]))))
-        maps = smaller
-    light = maps[:, ::3].clamp_min(LEAST_LIGHT).mean((2, 3), keepdim=True)
-    base = _contrast(maps, light)
-    difference = (base[:, :3] - base[:, 3:]).abs() * _sensitivity(MOST_BANDS - 1, light[:, 1:])
-    pooled.append(_norm2(difference) * constant(BASE_WEIGHT, x.device, x.dtype))
+        original, contrast, background = _band(original, band)
+        decoded, contrast_hat, _ = _band(decoded, band)
+        sensitivity = _sensitivity(band, background)
+        pooled.append(_norm2(_masked(contrast, contrast_hat, sensitivity)))
+    light, light_hat = (
+        maps[:, :1].clamp_min(LEAST_LIGHT).mean((2, 3), keepdim=True)
+        for maps in (original, decoded)
+    )
+    difference = (_contrast(decoded, light_hat) - _contrast(original, light)).abs()
+    base = _norm2(difference * _sensitivity(MOST_BANDS - 1, light))
+    pooled.append(base * constant(BASE_WEIGHT, x.device, x.dtype))
     return PICTURE_WEIGHT * _norm4(_norm4(torch.stack(pooled, 2)))
+
+
+def _band(maps: Tensor, band: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return maps of half the size, the contrasts that are not in them, and the light around."""
+    smaller = _reduced(maps)
+    background = _expanded(smaller, maps.shape[2:])
+    light = background[:, :1]
+    contrast = _contrast(maps - background, light.clamp_min(LEAST_LIGHT))
+    return smaller, 2 * contrast if band else contrast, light
 
 
 def _bands(side: int) -> int:
@@ -216,10 +225,8 @@ def _opponent(x: Tensor) -> Tensor:
 
 @fusable
 def _contrast(maps: Tensor, background: Tensor) -> Tensor:
-    """Return maps (B, 6, H, W), decoded and original, over the light around each, (B, 2, ...)."""
-    relative = maps.unflatten(1, (2, 3)) / background.unsqueeze(2)
-    contrast: Tensor = relative.clamp_max(MOST_CONTRAST).flatten(1, 2)
-    return contrast
+    """Return maps (B, 3, H, W) over the light around, (B, 1, ...)."""
+    return (maps / background).clamp_max(MOST_CONTRAST)
 
 
 def _sensitivity(band: int, background: Tensor) -> Tensor:
@@ -239,10 +246,11 @@ def _looked_up(table: Tensor, background: Tensor) -> Tensor:
     return CORRECTION * 10 ** (low + share * (high - low))
 
 
-def _masked(contrast: Tensor, sensitivity: Tensor) -> Tensor:
+def _masked(contrast: Tensor, contrast_hat: Tensor, sensitivity: Tensor) -> Tensor:
     """Return what is seen of the difference, (B, 3, h, w), less where both pictures are busy."""
     kind = contrast.device, contrast.dtype
-    difference, mutual = _gained(contrast, sensitivity, constant(GAIN, *kind)[:, None, None])
+    sensitivity = sensitivity * constant(GAIN, *kind)[:, None, None]
+    difference, mutual = _gained(contrast, contrast_hat, sensitivity)
     if min(mutual.shape[2:]) > MASK_RADIUS:
         mutual = filtered(mutual, _mask_blur)
     each = _masking(mutual, constant(MASK_Q, *kind)[:, None, None])
@@ -251,9 +259,9 @@ def _masked(contrast: Tensor, sensitivity: Tensor) -> Tensor:
 
 
 @fusable
-def _gained(contrast: Tensor, sensitivity: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:
+def _gained(x: Tensor, x_hat: Tensor, sensitivity: Tensor) -> tuple[Tensor, Tensor]:
     """Return how far the contrasts that are sensed differ, and what both have of them."""
-    x_hat, x = (part * (sensitivity * gain) for part in contrast.chunk(2, 1))
+    x, x_hat = x * sensitivity, x_hat * sensitivity
     return (x_hat - x).abs(), torch.minimum(x_hat.abs(), x.abs())
 
 

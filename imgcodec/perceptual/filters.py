@@ -1,9 +1,9 @@
 """Short filters along rows and columns as products with banded matrices.
 
 A filter says for every sample that it puts out which samples it takes and how much of each. Rows
-of that matrix are kept in blocks of `BLOCK`, each without the columns that it does not touch, so
-that the cost grows with the picture and the products run at the speed of matrix products, forwards
-and backwards, where convolutions of one channel are slow.
+of that matrix are kept in blocks, each without the columns that it does not touch, so that the
+cost grows with the picture and the products run at the speed of matrix products, where
+convolutions of one channel are slow. The way back is the same with the matrix transposed.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from imgcodec.model.fusion import fusable
 
-BLOCK = 128  # samples put out
+# Rows of a block: many of them multiply zeros for the most part, few are many small products.
+BLOCK, BLOCK_CUDA = 32, 128
 
 
 class Block(NamedTuple):
@@ -28,23 +29,47 @@ class Block(NamedTuple):
     weights: Tensor  # (rows, last - first)
 
 
+class Band(NamedTuple):
+    """A filter of lines of one length."""
+
+    there: tuple[Block, ...]
+    back: tuple[Block, ...]  # of the transposed matrix
+
+
 # Of a length: which samples each one that is put out takes, int (n, taps), and how much of each,
 # float of the same shape.
 Taps = Callable[[int], tuple[NDArray[np.int64], NDArray[np.float64]]]
 
 
-@lru_cache(maxsize=64)
-def blocks(taps: Taps, length: int, device: torch.device, dtype: torch.dtype) -> tuple[Block, ...]:
-    """Return the blocks of a filter for lines of so many samples."""
-    indices, weights = taps(length)
+@lru_cache(maxsize=512)  # pictures of one size take 76
+def band(taps: Taps, length: int, device: torch.device, dtype: torch.dtype) -> Band:
+    """Return a filter for lines of so many samples."""
+    columns, weights = taps(length)
+    count = len(columns)
+    rows = np.broadcast_to(np.arange(count)[:, None], columns.shape)
+    rows, columns, weights = (numbers[weights != 0] for numbers in (rows, columns, weights))
+    there = _blocks(rows, columns, weights, count, device, dtype)
+    return Band(there, _blocks(columns, rows, weights, length, device, dtype))
+
+
+def _blocks(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    count: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Block, ...]:
+    """Return the blocks of a matrix of so many rows, of which each entry is told."""
     found = []
-    with torch.inference_mode(False):  # the result may be used in training later
-        for start in range(0, len(indices), BLOCK):
-            index, weight = indices[start : start + BLOCK], weights[start : start + BLOCK]
-            first, last = int(index.min()), int(index.max()) + 1
-            matrix = np.zeros((len(index), last - first))
-            rows = np.broadcast_to(np.arange(len(index))[:, None], index.shape)
-            np.add.at(matrix, (rows, index - first), weight)
+    size = BLOCK_CUDA if device.type == "cuda" else BLOCK
+    for start in range(0, count, size):
+        inside = (rows >= start) & (rows < start + size)
+        row, column = rows[inside] - start, columns[inside]
+        first, last = (int(column.min()), int(column.max()) + 1) if len(column) else (0, 1)
+        matrix = np.zeros((min(size, count - start), last - first))
+        np.add.at(matrix, (row, column - first), weights[inside])
+        with torch.inference_mode(False):  # the result may be used in training later
             found.append(Block(first, last, torch.from_numpy(matrix).to(device, dtype)))
     return tuple(found)
 
@@ -57,16 +82,61 @@ def filtered(maps: Tensor, down: Taps, across: Taps | None = None) -> Tensor:
         down: the filter of columns.
         across: that of rows, None for the same.
     """
-    columns = blocks(across or down, maps.shape[3], maps.device, maps.dtype)
-    maps = _joined([maps[..., b.first : b.last] @ b.weights.mT for b in columns], 3)
-    rows = blocks(down, maps.shape[2], maps.device, maps.dtype)
-    return _joined([b.weights @ maps[..., b.first : b.last, :] for b in rows], 2)
+    kind = maps.device, maps.dtype
+    height, width = maps.shape[2:]
+    rows, columns = band(down, height, *kind), band(across or down, width, *kind)
+    return _Filtered.apply(maps, rows, columns)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Filtered(torch.autograd.Function):
+    """Maps, filtered; a slice's own gradient would fill a whole map with zeros for each block."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, rows: Band, columns: Band) -> Tensor:
+        ctx.bands = rows, columns
+        return _down(_across(maps, columns.there), rows.there)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        rows, columns = ctx.bands
+        return _across(_down(slope, rows.back), columns.back), None, None
+
+
+def _across(maps: Tensor, blocks: tuple[Block, ...]) -> Tensor:
+    """Return each row of maps (B, C, H, W), multiplied by a banded matrix."""
+    lines = maps.reshape(-1, maps.shape[3])
+    found = lines.new_empty(len(lines), sum(len(block.weights) for block in blocks))
+    start = 0
+    for first, last, weights in blocks:
+        part = found[:, start : start + len(weights)]
+        torch.mm(lines[:, first:last], weights.mT, out=part)
+        start += len(weights)
+    return found.view(*maps.shape[:3], -1)
+
+
+def _down(maps: Tensor, blocks: tuple[Block, ...]) -> Tensor:
+    """Return each column of maps (B, C, H, W), multiplied by a banded matrix."""
+    planes = maps.reshape(-1, *maps.shape[2:])
+    height = sum(len(block.weights) for block in blocks)
+    found = planes.new_empty(len(planes), height, planes.shape[2])
+    start = 0
+    for first, last, weights in blocks:
+        part = found[:, start : start + len(weights)]
+        torch.bmm(weights.expand(len(planes), -1, -1), planes[:, first:last], out=part)
+        start += len(weights)
+    return found.view(*maps.shape[:2], height, -1)
+
+
+@fusable
+def squares(x: Tensor) -> Tensor:
+    """Return a picture and its squares, (B, 2 C, H, W), to be filtered."""
+    return torch.cat([x, x * x], 1)
 
 
 @fusable
 def products(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Return two pictures, their squares and their product, (B, 5 C, H, W), to be filtered."""
-    return torch.cat([x, x_hat, x * x, x_hat * x_hat, x * x_hat], 1)
+    """Return a picture, its squares and its products with another, (B, 3 C, H, W), likewise."""
+    return torch.cat([x_hat, x_hat * x_hat, x * x_hat], 1)
 
 
 @lru_cache(maxsize=256)
@@ -74,7 +144,3 @@ def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype) 
     """Return numbers as a tensor, made once: no copy to the device after the first call."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device, dtype=dtype)
-
-
-def _joined(parts: list[Tensor], axis: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imgcodec.model.fusion import fusable
-from imgcodec.perceptual.filters import constant, filtered, products
+from imgcodec.perceptual.filters import constant, filtered, products, squares
 
 MIN_SIDE = 8  # px; scales of smaller pictures are left out
 SCALES = 6
@@ -128,12 +128,14 @@ def moments(x: Tensor, x_hat: Tensor, inner: tuple[slice, slice] | None = None) 
 
 def _maps(x: Tensor, x_hat: Tensor) -> tuple[Tensor, Tensor]:
     """Return where structure differs, and by how much edges grew."""
-    return _errors(x, x_hat, filtered(products(x, x_hat), _blur))
+    original, decoded = filtered(squares(x), _blur), filtered(products(x, x_hat), _blur)
+    return _errors(x, x_hat, original, decoded)
 
 
 @fusable
-def _errors(x: Tensor, x_hat: Tensor, blurred: Tensor) -> tuple[Tensor, Tensor]:
-    mean, mean_hat, square, square_hat, product = blurred.chunk(5, 1)
+def _errors(x: Tensor, x_hat: Tensor, original: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    mean, square = original.chunk(2, 1)
+    mean_hat, square_hat, product = decoded.chunk(3, 1)
     variances = (square - mean * mean) + (square_hat - mean_hat * mean_hat)
     alike = (2 * (product - mean * mean_hat) + C2) / (variances + C2)
     structure = 1 - (1 - (mean - mean_hat).square()) * alike
@@ -144,8 +146,10 @@ def _errors(x: Tensor, x_hat: Tensor, blurred: Tensor) -> tuple[Tensor, Tensor]:
 @fusable
 def _means(structure: Tensor, edges: Tensor) -> Tensor:
     """Return means and those of fourth powers, (B, 3, 2, 3 kinds), of maps (B, 3, H, W)."""
-    kinds = torch.stack([structure, edges, -edges], 2).clamp_min(0).flatten(3)
-    return torch.stack([kinds.mean(3), kinds.square().square().mean(3)], 2)
+    kinds = [kind.clamp_min(0) for kind in (structure, edges, -edges)]
+    means = torch.stack([kind.mean((2, 3)) for kind in kinds], 2)
+    fourths = torch.stack([kind.square().square().mean((2, 3)) for kind in kinds], 2)
+    return torch.stack([means, fourths], 2)
 
 
 @fusable
