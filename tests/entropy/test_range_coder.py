@@ -56,6 +56,43 @@ def test_the_words_are_those_of_bernoulli(seed):
     assert np.array_equal(RangeDecoder(data).code(None, p), bits)
 
 
+def plainly(words, p):
+    """The bits of a stream as docs/format.md says it, and whether it may end there."""
+    ahead = [*words, 0, 0]
+    low, span, point = 0, 2**64 - 1, ahead[0] << 32 | ahead[1]
+    used, bits = 2, []
+    for each in p:
+        scale = span >> 24
+        edge = ((65536 - each) * (2**24 - 2) >> 16) + 1
+        bit = int((point - low) % 2**64 // scale >= edge)
+        low, span = low + bit * scale * edge, scale * (2**24 - edge if bit else edge)
+        if span < 2**32:
+            following = ahead[used] if used < len(words) else 0
+            low, span, point, used = low << 32, span << 32, point << 32 | following, used + 1
+        low, point = low % 2**64, point % 2**64
+        bits.append(bit)
+    return bits, used >= len(words) and (point - low) % 2**64 < 2**33 - 1
+
+
+@pytest.mark.parametrize("more", [[], [0], [2**32 - 1], [0, 0], [1, 0], [0, 0, 0]])
+@pytest.mark.parametrize("size", [1, 2, 100, 5000])
+def test_words_are_read_as_the_text_says(size, more):
+    rng = np.random.default_rng(size)
+    p = rng.integers(1, 65536, size)
+    bits = (rng.random(size) < p / 65536).astype(np.int32)
+    encoder = RangeEncoder()
+    encoder.code(bits, p)
+    data = encoder.finish() + np.array(more, "<u4").tobytes()
+    found, ended = plainly(np.frombuffer(data, "<u4").tolist(), p.tolist())
+    decoder = RangeDecoder(data)
+    assert decoder.code(None, p).tolist() == bits.tolist() == found
+    if ended:
+        decoder.finish()
+    else:
+        with pytest.raises(FormatError, match="after its end"):
+            decoder.finish()
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", CODERS)
 def test_what_is_sure_of_a_stream_that_is_cut(name, seed):

@@ -18,7 +18,7 @@ from imgcodec import releases
 from imgcodec.entropy.range_coder import RangeEncoder
 from imgcodec.errors import AicError, FormatError, ImageError, ModelMismatchError
 from imgcodec.format import container, packed
-from imgcodec.jpeg import optimal, packing, scan_writer, syntax
+from imgcodec.jpeg import optimal, packing, scan_writer, standard, syntax
 from imgcodec.jpeg.packing import coding, network, skeletons
 from imgcodec.pictures.headers.unread import passed_over
 
@@ -294,6 +294,15 @@ def test_the_fuzz_target_reaches_all(kind):
         packing.unpack(sealed(len(around).to_bytes(2, "little") + around + slices[0]))
     assert not target(b"")
     assert not target(b"\1")
+
+
+def test_the_format_page_has_the_dictionary():
+    page = Path(__file__).parents[3].joinpath("docs", "format.md").read_text(encoding="utf-8")
+    lines = page.split("### The preset dictionary")[1].split("\n## ")[0].splitlines()
+    told = "".join(line.strip() for line in lines if line.startswith("    "))
+    ends = [bytes.fromhex(part) for part in told.split("...")]
+    before, after = skeletons._dictionary().split(standard.HUFFMAN)
+    assert ends == [before[100 * 2 * 69 :], after]  # behind the quantisation tables
 
 
 def test_golden_files_come_back():
