@@ -206,8 +206,9 @@ def test_a_density_is_not_added_to_what_is_damaged():
         assert exif.with_density(data, 300, 300, True) is None
 
 
-@given(st.binary(max_size=80))
-def test_a_density_is_added_to_any_bytes_or_not_at_all(rest):
-    for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"):
-        found = exif.with_density(start + rest, 2, 1, False)
+@given(st.integers(0, 4), st.binary(max_size=80))
+def test_a_density_is_added_to_any_bytes_or_not_at_all(number, rest):
+    for start in (b"II*\0\x08\0\0\0%c\0", b"MM\0*\0\0\0\x08\0%c"):
+        found = exif.with_density(start % number + rest, 2, 1, False)
+        assert (found is None) == (len(rest) < 12 * number + 4)  # entries, and a link
         assert found is None or exif.proportion(found) == 2
