@@ -124,13 +124,15 @@ PACKET = (
 
 def test_xmp_of_a_turned_picture():
     assert xmp.orientation(PACKET) == 6
-    assert xmp.upright(PACKET, 6) == (
+    on_its_side = (
         b'<rdf:Description tiff:Orientation="1" tiff:ImageWidth="30" tiff:ImageLength = "40"'
         b' kept="1">'
         b"<exif:PixelXDimension>3024</exif:PixelXDimension>"
         b"<exif:PixelYDimension> 4032</exif:PixelYDimension></rdf:Description>"
     )
-    assert xmp.upright(PACKET, 3) == PACKET.replace(b'Orientation="6"', b'Orientation="1"')
+    alike = PACKET.replace(b'Orientation="6"', b'Orientation="1"')
+    for turned in range(1, 9):
+        assert xmp.upright(PACKET, turned) == (on_its_side if turned > 4 else alike)
 
 
 @pytest.mark.parametrize(
