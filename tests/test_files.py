@@ -174,6 +174,15 @@ def test_reading(tmp_path):
             read(tmp_path / "none")
 
 
+def test_what_cannot_be_removed_is_told(tmp_path):
+    files.remove(tmp_path / "none")
+    with pytest.raises(AicError, match=f"^{tmp_path}: "):
+        files.remove(tmp_path)
+    (tmp_path / "a").touch()
+    files.remove(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_is_never_there_without_its_date(tmp_path, monkeypatch):
     """A process that is killed between writing and dating would leave one that nobody accepts."""
     seen = []

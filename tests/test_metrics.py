@@ -10,6 +10,7 @@ import pytest
 
 from imgcodec import metrics
 from imgcodec.errors import AicError
+from imgcodec.perceptual import cvvdp, ssimulacra2
 
 KODAK = Path(os.environ.get("AIC_KODAK", Path(__file__).parents[2] / "shared" / "data" / "kodak"))
 
@@ -125,6 +126,24 @@ def test_what_the_eye_sees_has_its_bounds_and_order(measure, best):
     assert measure(*grey) == measure(*(np.stack([x] * 3, -1) for x in grey))
     assert measure(a[:8], a[:8]) is not None
     assert measure(a[:7], a[:7]) is measure(a[:, :7], a[:, :7]) is None
+
+
+@pytest.mark.parametrize("kind", [ssimulacra2, cvvdp])
+def test_the_original_comes_first(kind):
+    name = kind.__name__.rpartition(".")[2]
+    one, two = smooth(41, 60), smooth(41, 60) // 2
+    for a, b in ((one, two), (two, one)):
+        found = getattr(kind, name)(metrics.as_planes(a), metrics.as_planes(b))
+        assert getattr(metrics, name)(a, b) == pytest.approx(found.item(), abs=1e-4)
+    assert abs(getattr(metrics, name)(one, two) - getattr(metrics, name)(two, one)) > 0.01
+
+
+def test_ssimulacra2_in_db():
+    """Ten times the impairment are 10 dB."""
+    little, much = (100 - 10 * impairment**ssimulacra2.POWER for impairment in (0.5, 5))
+    found = metrics.ssimulacra2_db(little) - metrics.ssimulacra2_db(much)
+    assert found == pytest.approx(10)
+    assert (metrics.ssimulacra2_db(0), metrics.ssimulacra2_db(100)) == (0, math.inf)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 0.0), (0.9, 10.0), (0.99, 20.0)])

@@ -27,7 +27,7 @@ def test_one_of_them(asked):
     assert Target.of(72, **none | asked) == Target(kind, value)
 
 
-def test_none_is_quality_50():
+def test_none_is_the_usual_quality():
     assert Target.of(72) == Target.of(72, rate=None, size=None) == Target("quality", 72)
 
 

@@ -46,6 +46,7 @@ def test_every_pixel_comes_back(tiny_codec, height, width, tile, channels):
     pixels = noise(height, width, channels)
     data = tiny_codec.encode(pixels, lossless=True, tile=tile)
     assert data.report.lossless
+    assert data.report.bpp == 8 * len(data) / (height * width)
     header = container.File(data).header
     assert (header.method, header.channels) == (container.LOSSLESS, channels)
     found = tiny_codec.decode_picture(data)

@@ -464,6 +464,7 @@ def test_what_is_cut_or_too_long_has_its_chunks_all_the_same():
         assert (found.tile(0), found.chunks) == (b"left", chunks[1:])
         assert found.lost == ["checksum mismatch in chunk noTE"]
     assert found.excess == 5
+    assert DamagedFile(pack(header, [b"left", b""]) + b"extra").excess == 5
     within = DamagedFile(TWO_TILES[: TWO_TILES.index(b"hi")])
     assert (within.chunks, len(within.lost)) == ([], 2)
     with pytest.raises(FormatError, match="tile 0 is cut: 0 of 4 bytes"):

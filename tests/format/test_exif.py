@@ -124,13 +124,15 @@ PACKET = (
 
 def test_xmp_of_a_turned_picture():
     assert xmp.orientation(PACKET) == 6
-    assert xmp.upright(PACKET, 6) == (
+    on_its_side = (
         b'<rdf:Description tiff:Orientation="1" tiff:ImageWidth="30" tiff:ImageLength = "40"'
         b' kept="1">'
         b"<exif:PixelXDimension>3024</exif:PixelXDimension>"
         b"<exif:PixelYDimension> 4032</exif:PixelYDimension></rdf:Description>"
     )
-    assert xmp.upright(PACKET, 3) == PACKET.replace(b'Orientation="6"', b'Orientation="1"')
+    alike = PACKET.replace(b'Orientation="6"', b'Orientation="1"')
+    for turned in range(1, 9):
+        assert xmp.upright(PACKET, turned) == (on_its_side if turned > 4 else alike)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +208,9 @@ def test_a_density_is_not_added_to_what_is_damaged():
         assert exif.with_density(data, 300, 300, True) is None
 
 
-@given(st.binary(max_size=80))
-def test_a_density_is_added_to_any_bytes_or_not_at_all(rest):
-    for start in (b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"):
-        found = exif.with_density(start + rest, 2, 1, False)
+@given(st.integers(0, 4), st.binary(max_size=80))
+def test_a_density_is_added_to_any_bytes_or_not_at_all(number, rest):
+    for start in (b"II*\0\x08\0\0\0%c\0", b"MM\0*\0\0\0\x08\0%c"):
+        found = exif.with_density(start % number + rest, 2, 1, False)
+        assert (found is None) == (len(rest) < 12 * number + 4)  # entries, and a link
         assert found is None or exif.proportion(found) == 2

@@ -576,6 +576,9 @@ def test_dots_behind_a_link_are_another_file(aic, tmp_path, monkeypatch):
     Path("link").symlink_to("far/away")
     result = aic("encode", "link/../x.png", "x.png", "out/")
     assert (result.exit_code, "would be made of" in result.stderr) == (1, True)
+    same = "link/../x.png", "far/x.png", tmp_path / "far" / "x.png"
+    assert aic("encode", *same, "once/").exit_code == 0
+    assert names(Path("once")) == ["x.aic"]
     assert cluster.absolute("link/../x.png") == str(tmp_path / "link" / ".." / "x.png")
 
 

@@ -401,6 +401,26 @@ def test_a_georeference_that_is_none_is_refused(tmp_path, data):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_rpcs_of_other_than_twenty_coefficients_are_refused():
+    """GDAL would write zeros in their place."""
+    names = ("line_num", "line_den", "samp_num", "samp_den")
+    numbers = {
+        f"{name}_{what}": 1.0
+        for name in ("line", "samp", "lat", "long", "height")
+        for what in ("off", "scale")
+    }
+
+    def place(number):
+        coefficients = {f"{name}_coeff": [1.0] * number for name in names}
+        chunk = json.dumps({"rpcs": numbers | coefficients}).encode()
+        return georeference.place_of(chunk, (0, 0))[0]
+
+    assert len(place(20)["rpcs"].line_num_coeff) == 20
+    for number in (19, 21):
+        with pytest.raises(FormatError, match=f"geoR cannot be read: {number} coefficients"):
+            place(number)
+
+
 def test_nothing_is_left_of_a_picture_that_ends_early(tmp_path):
     path = tmp_path / "a.tif"
 
