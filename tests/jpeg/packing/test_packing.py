@@ -303,6 +303,8 @@ def test_the_format_page_has_the_dictionary():
     ends = [bytes.fromhex(part) for part in told.split("...")]
     before, after = skeletons._dictionary().split(standard.HUFFMAN)
     assert ends == [before[100 * 2 * 69 :], after]  # behind the quantisation tables
+    whole = skeletons._dictionary()
+    assert f"It has {len(whole)} bytes and the CRC-32 `{zlib.crc32(whole):08x}`" in page
 
 
 def test_golden_files_come_back():
