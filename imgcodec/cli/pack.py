@@ -77,9 +77,10 @@ class Packing(_Lossless):
         except AicError as error:
             raise AicError(f"{source}: {error}") from error
         files.write_bytes(target, made, force)
+        growth = len(made) / len(data) - 1
         return (
             f"{target}: {len(made)} of {len(data)} bytes,"
-            f" {100 * (1 - len(made) / len(data)):.1f} % less,"
+            f" {100 * abs(growth):.1f} % {'more' if growth > 0 else 'less'},"
             f" {time.perf_counter() - start:.2f} s"
         )
 

@@ -40,6 +40,15 @@ def test_a_file_there_and_back(run, tmp_path):
     assert (tmp_path / "b.jpg").read_bytes() == (tmp_path / "a.jpg").read_bytes()
 
 
+def test_a_file_that_grows_is_told_so(run, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (43, 61, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg", quality=100)
+    told = run("pack", "a.jpg", "a.aic").output
+    growth = (tmp_path / "a.aic").stat().st_size / (tmp_path / "a.jpg").stat().st_size - 1
+    assert growth > 0
+    assert f" bytes, {100 * growth:.1f} % more, " in told
+
+
 def test_existing_files_are_kept(run):
     assert run("pack", "a.jpg", "a.aic").exit_code == 0
     again = run("pack", "a.jpg", "a.aic")
