@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from imgcodec.model.fusion import fusable
 from imgcodec.perceptual.filters import constant, filtered, products, squares
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, from fine to coarse
@@ -84,6 +85,7 @@ def _ssim(x: Tensor, x_hat: Tensor, peak: float) -> tuple[Tensor, Tensor]:
     return _compared(*_blurred(squares(x), products(x, x_hat)), steadying)
 
 
+@fusable
 def _compared(original: Tensor, decoded: Tensor, steadying: Tensor) -> tuple[Tensor, Tensor]:
     """Return what `_ssim` does, of what `_blurred` makes of squares and products."""
     mean, square = original.chunk(2, 1)
