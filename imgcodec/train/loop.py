@@ -118,25 +118,24 @@ def train(
     crops = data.with_pages(crops, pages, seed)
     crops, held = crops.to(device), data.middle(held, VALIDATION_SIDE).to(device)
 
-    runs = []
+    runs, left = [], 0.0
     for name, config in configs.items():
         torch.manual_seed(seed)
         runs.append(Run(out / name, config, crops, held, objective, half, begun_with, state, only))
+        if seconds:
+            left = _some(begun + seconds - time.perf_counter(), seconds)
     fresh = runs[0].fresh
     step, elapsed = (state["step"], state["elapsed_s"]) if state else (0, 0.0)
     torch.manual_seed(seed + step)
     generator = torch.Generator(device).manual_seed(seed + step)
     saved = elapsed
-    left = 0.0
     if seconds:
-        started = time.perf_counter()
+        before = left
         for run in runs:
             run.validated()
-        ready = time.perf_counter()
+            left = _some(begun + seconds - time.perf_counter(), seconds)
         # the last validation, and as long again for the checkpoint
-        left = seconds - (ready - begun) - 2 * (ready - started)
-        if left <= 0:
-            raise AicError(f"start and validation alone take longer than {seconds:g} s")
+        left = _some(left - 2 * (before - left), seconds)
 
     def share_done() -> float:
         if patches:
@@ -186,3 +185,10 @@ def train(
         if told is not None:
             told(share_done(), step)
     return [run.target for run in runs]
+
+
+def _some(left: float, seconds: float) -> float:
+    """Return what is left of so many seconds, if anything is."""
+    if left <= 0:
+        raise AicError(f"start and validation alone take longer than {seconds:g} s")
+    return left

@@ -631,6 +631,12 @@ def test_seconds_hold_start_validation_and_checkpoints(clock, pictures, tmp_path
         short(pictures, out, seconds=3 * TICK)
     with pytest.raises(AicError, match="start and validation alone"):  # begun long before
         short(pictures, out, seconds=10.5 * TICK, begun=-99.0)
+    for seconds, most in ((TICK, 1), (2 * TICK, 2)):  # after the first model, and the second
+        out = tmp_path / str(most)
+        configs = dict.fromkeys("abc", TINY)
+        with pytest.raises(AicError, match="start and validation alone"):
+            short(pictures, out, seconds=seconds, configs=configs)
+        assert len(list(out.iterdir())) == most
 
 
 def test_small_checkpoints_are_for_starts_and_exports(clock, begun, pictures, tmp_path):
