@@ -384,6 +384,8 @@ def test_duotones_of_photoshop_are_told(tmp_path):
     [
         (b"BGRs", (), 0, ""),
         (b"\0\0\0\0", (), 0, ""),
+        (b"\0\0\0\0", (), 2.2, ""),
+        (b"\0\0\0\0", (), 1, "calibrated by the file's own"),
         (b"\0\0\0\0", (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 2.2, ""),
         (b"\0\0\0\0", (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 1, "calibrated by the file's own"),
         (b"\0\0\0\0", (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), 2.2, "calibrated by the file's"),
