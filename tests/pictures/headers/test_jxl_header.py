@@ -30,7 +30,7 @@ def jxl(mode, width, height, **options):
 @pytest.mark.parametrize("boxed", [False, True])
 @pytest.mark.parametrize(("mode", "bits"), [("RGB", 8), ("L", 8), ("I;16", 16), ("F", 32)])
 @pytest.mark.parametrize(
-    "size", [(1, 1), (256, 256), (300, 200), (160, 90), (601, 300), (9, 3000)]
+    "size", [(1, 1), (256, 256), (300, 200), (160, 90), (601, 300), (9, 9000), (2**18 + 1, 1)]
 )
 def test_the_header_of_jpeg_xl(mode, bits, size, boxed):
     found = jxl_header.read(jxl(mode, *size, use_container=boxed))
