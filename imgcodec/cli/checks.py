@@ -58,6 +58,6 @@ def naming(source: Path, target: Path) -> Iterator[None]:
     try:
         yield
     except AicError as error:
-        if any(str(path) in str(error) for path in (source, target)):
+        if any(f" {path}: " in f" {error}" for path in (source, target)):
             raise
         raise AicError(f"{source}: {error}") from error
