@@ -644,6 +644,8 @@ def test_a_refusal_names_a_file_of_any_name_once(aic, tmp_path, monkeypatch, nam
     Path(name).write_bytes(b"x" * 6)
     assert aic("info", name).stderr == f"Error: {name}: 6 bytes, a header has at least 29\n"
     assert aic("decode", name, "o.png").stderr.startswith(f"Error: {name}: 6 bytes, a header")
+    told = aic("decode", name, "missing", "out/").stderr.splitlines()
+    assert told[:2] == ["missing: is not there", f"{name}: 6 bytes, a header has at least 29"]
 
 
 @pytest.mark.parametrize("command", ["decode", "restore"])
