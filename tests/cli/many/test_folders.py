@@ -519,11 +519,11 @@ def test_a_link_to_a_picture_is_no_place_for_a_file(aic, photo, tmp_path):
     Image.new("RGB", (8, 8)).save(victim)
     before = victim.read_bytes()
     link.symlink_to(victim)
-    result = aic("encode", photo, link, "--force")
-    assert (result.exit_code, "victim.png: suffix '.png' is not .aic" in result.stderr) == (
-        1,
-        True,
-    )
+    assert_refused(aic("encode", photo, link, "--force"), "victim.png: suffix '.png' is not .aic")
+    json = tmp_path / "link.json"
+    json.symlink_to(victim)
+    result = aic("bench", tmp_path, "--codec", "jpeg", "--json", json, "--force")
+    assert_refused(result, "victim.png: suffix '.png' is that of another kind of file")
     assert victim.read_bytes() == before
 
 
