@@ -162,7 +162,7 @@ def as_float64():
 def test_one_picture_by_the_function_of_the_package():
     pixels = photograph(40, 64)
     assert usual(imgcodec.encode_jpeg(pixels)).shape == pixels.shape
-    assert len(imgcodec.encode_jpeg(pixels, rate=3)) <= 3 * 40 * 64 / 8
+    assert 0.95 * 3 * 40 * 64 / 8 < len(imgcodec.encode_jpeg(pixels, rate=3)) <= 3 * 40 * 64 / 8
     assert len(imgcodec.encode_jpeg(pixels, size=900, half=True)) <= 900
     finest = imgcodec.encode_jpeg(pixels, rate=1e9)
     for asked in ({"rate": math.inf}, {"size": math.inf}):

@@ -52,12 +52,17 @@ def keep_older(work: object, task: Task, outdated: bool) -> bool:
     return False
 
 
+def names(line: str, path: object) -> bool:
+    """Whether a refusal says which file it is about; a name may be like any other word."""
+    return f" {path}: " in f" {line}"
+
+
 @contextmanager
 def naming(source: Path, target: Path) -> Iterator[None]:
     """Put the name of the input before refusals that name no file."""
     try:
         yield
     except AicError as error:
-        if any(str(path) in str(error) for path in (source, target)):
+        if any(names(str(error), path) for path in (source, target)):
             raise
         raise AicError(f"{source}: {error}") from error

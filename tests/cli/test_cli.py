@@ -638,6 +638,16 @@ def test_a_damaged_file_is_refused_with_a_way_out(aic, coded, tmp_path):
     assert aic("decode", coded, out).stderr.endswith("checksum mismatch in the header\n")
 
 
+@pytest.mark.parametrize("name", ["a", "header", "b.aic"])
+def test_a_refusal_names_a_file_of_any_name_once(aic, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"x" * 6)
+    assert aic("info", name).stderr == f"Error: {name}: 6 bytes, a header has at least 29\n"
+    assert aic("decode", name, "o.png").stderr.startswith(f"Error: {name}: 6 bytes, a header")
+    told = aic("decode", name, "missing", "out/").stderr.splitlines()
+    assert told[:2] == ["missing: is not there", f"{name}: 6 bytes, a header has at least 29"]
+
+
 @pytest.mark.parametrize("command", ["decode", "restore"])
 def test_a_format_does_not_contradict_the_suffix(aic, coded, tmp_path, command):
     Image.new("RGB", (16, 12)).save(tmp_path / "a.jpg")

@@ -376,10 +376,11 @@ def jp2(path, boxes=b"", colour=b"\1\0\0\0\0\0\x10", pixels=EIGHT, density=b""):
 def test_metadata_of_jpeg_2000_are_kept(tmp_path, long):
     exif = tiff_part(exif_of(6))
     boxes = box(b"uuid", XMP_UUID + XMP, long) + box(b"uuid", b"JpgTiffExif->JP2" + exif, long)
-    found = read_picture(jp2(tmp_path / "a.jp2", boxes, b"\2\0\0" + SRGB))
+    path = jp2(tmp_path / "a.jp2", boxes, b"\2\0\0" + SRGB)
+    found = read_picture(path, strict=True)
     np.testing.assert_array_equal(found.pixels, np.rot90(EIGHT, -1))
     assert found.metadata == Metadata(SRGB, tiff_part(exif_of(1)), XMP)
-    with Image.open(tmp_path / "a.jp2") as picture:
+    with Image.open(path) as picture:
         assert from_pil(picture).metadata == found.metadata
 
 

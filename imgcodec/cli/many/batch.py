@@ -50,8 +50,8 @@ def as_due(task: Task, work: Work) -> Task | None:
         return task._replace(force=True)
     if due is not None and not current:
         raise AicError(
-            f"{task.target}: exists, and may be made of another file than {task.source} or in"
-            " another way; it is kept without --force"
+            f"{task.target}: exists, and may be made of another file or in another way; it is kept"
+            " without --force"
         )
     return None
 

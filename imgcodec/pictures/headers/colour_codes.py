@@ -75,7 +75,7 @@ def _bmp(file: IO[bytes]) -> str | None:
         return None
     if head[56:60] == _LINKED:
         return "a profile in another file"
-    if head[56:60] != _CALIBRATED or not any(head[60:108]):
+    if head[56:60] != _CALIBRATED:
         return None
     numbers = struct.unpack_from("<12I", head, 60)
     points = []

@@ -123,7 +123,7 @@ def _codestream(data: bytes) -> bytes:
         length, kind, longer = struct.unpack_from(">I4sQ", data, position)
         start = position + (16 if length == 1 else 8)
         end = {0: len(data), 1: position + longer}.get(length, position + length)
-        if end <= start:
+        if end < start:
             break
         if kind in (b"jxlc", b"jxlp"):
             start += 4 * (kind == b"jxlp")  # the number of the part

@@ -462,7 +462,8 @@ def test_another_picture_of_the_same_name_and_size_is_never_up_to_date(
         assert (out / "a.aic").read_bytes() != before
     else:
         assert result.exit_code == 1
-        assert f"may be made of another file than {other / f'a{suffix}'}" in result.stderr
+        told = f"{other / f'a{suffix}'}: {out / 'a.aic'}: exists, and may be made of another file"
+        assert told in result.stderr
         assert (out / "a.aic").read_bytes() == before
 
 
@@ -518,11 +519,11 @@ def test_a_link_to_a_picture_is_no_place_for_a_file(aic, photo, tmp_path):
     Image.new("RGB", (8, 8)).save(victim)
     before = victim.read_bytes()
     link.symlink_to(victim)
-    result = aic("encode", photo, link, "--force")
-    assert (result.exit_code, "victim.png: suffix '.png' is not .aic" in result.stderr) == (
-        1,
-        True,
-    )
+    assert_refused(aic("encode", photo, link, "--force"), "victim.png: suffix '.png' is not .aic")
+    json = tmp_path / "link.json"
+    json.symlink_to(victim)
+    result = aic("bench", tmp_path, "--codec", "jpeg", "--json", json, "--force")
+    assert_refused(result, "victim.png: suffix '.png' is that of another kind of file")
     assert victim.read_bytes() == before
 
 

@@ -70,19 +70,38 @@ def _with(kind, body, more, length):
     return box(kind, body)
 
 
-def test_a_gain_map_is_told():
-    item = box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", 2, 0, b"tmap") + b"\0")
-    parts = box(b"pitm", bytes(4) + b"\0\1")
-    parts += box(b"iinf", bytes(4) + b"\0\1" + item)
-    parts += box(b"iprp", box(b"ipco", b"") + box(b"ipma", bytes(8)))
-    data = box(b"ftyp", b"avif") + box(b"meta", bytes(4) + parts)
+def told(*parts):
+    """What is said by a file whose meta box has these parts, of a picture of 9x9 pixels."""
+    data = box(b"ftyp", b"avif") + box(b"meta", bytes(4) + b"".join(parts))
 
     class Opened:
         format, size, fp = "AVIF", (9, 9), io.BytesIO(data)
 
-    assert shape_told(Opened()).notes == ("not kept: the gain map of a brighter picture (HDR)",)
-    Opened.fp = io.BytesIO(data.replace(b"tmap", b"av01"))
-    assert shape_told(Opened()).notes == ()
+    return shape_told(Opened())
+
+
+def test_a_gain_map_is_told():
+    main = box(b"pitm", bytes(4) + b"\0\1")
+    own = box(b"iprp", box(b"ipco", b"") + box(b"ipma", bytes(8)))
+    for kind, notes in (
+        (b"tmap", ("not kept: the gain map of a brighter picture (HDR)",)), (b"av01", ())
+    ):  # fmt: skip
+        item = box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", 2, 0, kind) + b"\0")
+        assert told(main, box(b"iinf", bytes(4) + b"\0\1" + item), own).notes == notes
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("wide", [0, 1])
+@pytest.mark.parametrize(("meant", "aspect"), [(7, (1, 2)), (300, (3, 4)), (44, (1, 1))])
+def test_only_the_picture_that_is_meant_counts(version, wide, meant, aspect):
+    """Of two, and one of which nothing is said; pixels of each have another shape."""
+    item = ">I" if version else ">H"
+    ipma = bytes([version, 0, 0, wide]) + struct.pack(">I", 2)
+    for number, its in ((7, 1), (300, 2)):
+        ipma += struct.pack(item, number) + b"\1" + (bytes([128, its]) if wide else bytes([its]))
+    main = box(b"pitm", bytes([version, 0, 0, 0]) + struct.pack(item, meant))
+    known = box(b"ipco", pasp(1, 2) + pasp(3, 4))
+    assert told(main, box(b"iprp", known + box(b"ipma", ipma))).aspect == aspect
 
 
 def avif(path, *more, orientation=1, pixels=PIXELS):
@@ -139,8 +158,11 @@ def test_transparency_is_cut_with_the_picture(tmp_path):
 
 @pytest.mark.parametrize(
     "said",
-    [clap(63, 40, 0, 0, 2), clap(64, 40), clap(0, 0), clap(32, 24, 20, 0), clap(1, 1, 1, 1, 0)],
-)
+    [
+        clap(63, 40, 0, 0, 2), clap(64, 40), clap(0, 0), clap(1, 1, 1, 1, 0),
+        clap(32, 24, 20, 0), clap(32, 24, -20, 0), clap(32, 24, 0, 20), clap(32, 24, 0, -20),
+    ],
+)  # fmt: skip
 def test_an_aperture_that_is_no_part_of_whole_pixels_is_told(tmp_path, said):
     path = avif(tmp_path / "a.avif", said)
     found = read_picture(path)

@@ -30,11 +30,25 @@ def jxl(mode, width, height, **options):
 @pytest.mark.parametrize("boxed", [False, True])
 @pytest.mark.parametrize(("mode", "bits"), [("RGB", 8), ("L", 8), ("I;16", 16), ("F", 32)])
 @pytest.mark.parametrize(
-    "size", [(1, 1), (256, 256), (300, 200), (160, 90), (601, 300), (9, 3000)]
+    "size", [(1, 1), (256, 256), (300, 200), (160, 90), (601, 300), (9, 9000), (2**18 + 1, 1)]
 )
 def test_the_header_of_jpeg_xl(mode, bits, size, boxed):
     found = jxl_header.read(jxl(mode, *size, use_container=boxed))
     assert found == jxl_header.Header(size[1], size[0], False, bits, 1)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 7])
+def test_the_header_of_jpeg_xl_in_boxes_of_any_form(cut):
+    """In parts, each with its number; with a length of 64 bits; up to the end of the file."""
+    bare = turned_stream(6)
+    numbers = bytes(4), b"\x80\0\0\1"
+    parts = [
+        box(b"jxlp", n + part) for n, part in zip(numbers, (bare[:cut], bare[cut:]), strict=True)
+    ]
+    long = struct.pack(">I4sQ", 1, b"jxlc", 16 + len(bare)) + bare
+    for boxes in (parts[0] + box(b"free", b"") + parts[1], long, bytes(4) + b"jxlc" + bare):
+        found = jxl_header.read(jxl_header._BOXED + box(b"ftyp", b"jxl ") + boxes)
+        assert found == jxl_header.Header(24, 40, False, 8, 6)
 
 
 @pytest.mark.parametrize("data", [b"\xff\x0a", b"\xff\x0a\x48", jxl_header._BOXED + bytes(50)])
@@ -81,8 +95,8 @@ def box(kind, data):
     return struct.pack(">I4s", len(data) + 8, kind) + data
 
 
-def turned(orientation, *boxes):
-    """A picture of 40x24 pixels whose codestream says a turn, with boxes before it."""
+def turned_stream(orientation):
+    """A codestream of 40x24 pixels that says a turn."""
     pytest.importorskip("pillow_jxl")
     file = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
@@ -95,10 +109,13 @@ def turned(orientation, *boxes):
     for value, bits in ((0, 1), (1, 1), (orientation - 1, 3), (0, 6), (1, 1), (0, 2), (7, 3)):
         number, at = number | value << at, at + bits
     number, at = number | 1 << at + 2, at + 3
-    header = number.to_bytes(-(-at // 8), "little")
+    return data[:2] + number.to_bytes(-(-at // 8), "little") + data[4:]
+
+
+def turned(orientation, *boxes):
+    """A picture of that codestream, with boxes before it."""
     kind = box(b"ftyp", b"jxl \0\0\0\0jxl ")
-    coded = box(b"jxlc", data[:2] + header + data[4:])
-    return b"".join([jxl_header._BOXED, kind, *boxes, coded])
+    return b"".join([jxl_header._BOXED, kind, *boxes, box(b"jxlc", turned_stream(orientation))])
 
 
 def exif_of(orientation):

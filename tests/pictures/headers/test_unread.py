@@ -348,10 +348,11 @@ def test_extensions_of_gif_are_told(tmp_path):
 
 def test_pixels_of_gif_that_are_not_square(tmp_path):
     data = bytearray(saved("GIF"))
-    data[12] = 113  # two of width to one of height
-    (tmp_path / "a").write_bytes(data)
-    exif = read_picture(tmp_path / "a").metadata.exif
-    assert proportion(exif) == 0.5
+    for told, wanted in ((0, None), (113, 0.5)):  # nothing, and two of width to one of height
+        data[12] = told
+        (tmp_path / "a").write_bytes(data)
+        exif = read_picture(tmp_path / "a").metadata.exif
+        assert (exif and proportion(exif)) == wanted
 
 
 def photoshop(*resources, mode=3, channels=3):
@@ -383,6 +384,8 @@ def test_duotones_of_photoshop_are_told(tmp_path):
     [
         (b"BGRs", (), 0, ""),
         (b"\0\0\0\0", (), 0, ""),
+        (b"\0\0\0\0", (), 2.2, ""),
+        (b"\0\0\0\0", (), 1, "calibrated by the file's own"),
         (b"\0\0\0\0", (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 2.2, ""),
         (b"\0\0\0\0", (0.64, 0.33, 0.3, 0.6, 0.15, 0.06), 1, "calibrated by the file's own"),
         (b"\0\0\0\0", (0.68, 0.32, 0.265, 0.69, 0.15, 0.06), 2.2, "calibrated by the file's"),
