@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,8 +54,8 @@ def keep_older(work: object, task: Task, outdated: bool) -> bool:
 
 
 def names(line: str, path: object) -> bool:
-    """Whether a refusal says which file it is about; a name may be like any other word."""
-    return f" {path}: " in f" {line}"
+    """Whether a refusal is about a file, or one beside it; a name may be like any other word."""
+    return re.search(rf"(^| ){re.escape(str(path))}(\.[\w.]+)?: ", line) is not None
 
 
 @contextmanager
