@@ -54,8 +54,8 @@ def keep_older(work: object, task: Task, outdated: bool) -> bool:
 
 
 def names(line: str, path: object) -> bool:
-    """Whether a refusal is about a file, or one beside it; a name may be like any other word."""
-    return re.search(rf"(^| ){re.escape(str(path))}(\.[\w.]+)?: ", line) is not None
+    """Whether a refusal begins with a file, or one beside it; a name may be like any word."""
+    return re.match(rf"{re.escape(str(path))}(\.[\w.]+)?: ", line) is not None
 
 
 @contextmanager
