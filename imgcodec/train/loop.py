@@ -1,11 +1,11 @@
 """The training loop: one command, resumable, seeded."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from imgcodec import files
 from imgcodec.errors import AicError
@@ -15,13 +15,11 @@ from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.runtime.openmp import take_threads
 from imgcodec.train import data, loss, schedule
+from imgcodec.train.budget import Budget
 from imgcodec.train.checkpoint import load_checkpoint, load_start
 from imgcodec.train.run import Run
 from imgcodec.train.schedule import LEARNING_RATE
 
-# A step of more seconds than this, and of more than so many times the quickest one, means that the
-# process was suspended; it counts as the larger of the two.
-STEP_LIMIT_S, STEP_LIMIT = 5.0, 5
 CHECKPOINT_EVERY_S = 240.0
 VALIDATION_SIDE = 256  # pixels
 PAGES = 0.1  # share of rendered pages
@@ -92,103 +90,97 @@ def train(
         AicError: sizes that do not fit each other, a checkpoint that cannot be gone on from, or
             too few seconds.
     """
-    if begun is None:
-        begun = time.perf_counter() if seconds else 0.0
-    sides = (crop, final_crop or crop)
-    for side in sides:
-        if side % 8:
-            raise AicError(f"crop {side} is not a multiple of 8")
+    budget = Budget(minutes, seconds, patches, begun)
     state = load_checkpoint(resume) if resume else None
     if state:
         configs = {".": ModelConfig(**state["config"])}
         objective = state.get("objective", objective)
     configs = configs or {".": ModelConfig()}
+    sides = (crop, final_crop or crop)
+    _check(sides, configs)
+    begun_with = load_start(start) if start else None
+    pchip()  # a run without it would end at its first BD-rate
+    take_threads(threads)
+    crops, held = (part.to(device) for part in _pictures(data_dir, max(sides), pages, seed))
+
+    runs, before = [], math.inf
+    for name, config in configs.items():
+        torch.manual_seed(seed)
+        runs.append(Run(out / name, config, crops, held, objective, half, begun_with, state, only))
+        before = budget.left()
+    if budget.by_clock:
+        left = before
+        for run in runs:
+            run.validated()
+            left = budget.left()
+        # the last validation, and as long again for the checkpoint
+        budget.take(left - 2 * (before - left))
+    step = 0
+    if state:
+        step, budget.elapsed = state["step"], state["elapsed_s"]
+    if budget.share(step * batch) >= 1:
+        raise AicError(f"{resume} has been trained for {budget.elapsed / 60:.3g} minutes already")
+    for run in runs:
+        if resume is None or not (run.target.exists() and run.target.samefile(resume)):
+            files.remove(run.log)  # of another run
+    torch.manual_seed(seed + step)
+    generator = torch.Generator(device).manual_seed(seed + step)
+    fresh, saved = runs[0].fresh, budget.elapsed
+    ends = schedule.ends(fresh, final_crop is not None)
+    if told is not None:
+        told(budget.share(step * batch), step)
+    while (progress := budget.share(step * batch)) < 1:
+        step += 1
+        with budget.step():
+            final = final_crop is not None and progress >= schedule.FINAL_FROM
+            side = sides[final]
+            stage = schedule.stage(progress, fresh)
+            if objective == "paper":
+                rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
+                stage = stage._replace(real=False)
+            else:
+                rate = schedule.learning_rate(learning_rate, progress, step, ends)
+            count = max(1, batch * crop**2 // side**2)
+            x = data.wear(data.sample(crops, count, side, generator), WORN, generator)
+            u = data.rate_parameters(count, generator)
+            for run in runs:
+                contexts, trunks = schedule.shares(progress, run.settles)
+                run.trainee.advance(x, u, stage, (contexts * rate, trunks * rate))
+            for run in runs:
+                run.trainee.join()
+        done = budget.share(step * batch) >= 1
+        if done or budget.elapsed - saved >= CHECKPOINT_EVERY_S:
+            with budget.rest():
+                for run in runs:
+                    run.record(budget.elapsed, rate, fit=done and not budget.by_clock)
+            saved = budget.elapsed
+        if told is not None:
+            told(budget.share(step * batch), step)
+    return [run.target for run in runs]
+
+
+def _check(sides: Collection[int], configs: Mapping[str, ModelConfig]) -> None:
+    """Refuse sides of patches that do not fit the models."""
+    for side in sides:
+        if side % 8:
+            raise AicError(f"crop {side} is not a multiple of 8")
     for config in configs.values():
         if config.levelled and min(sides) < ms_ssim.MIN_SIDE:
             least = f"crops and pictures of {ms_ssim.MIN_SIDE} pixels or more"
             raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
-    begun_with = load_start(start) if start else None
-    pchip()  # a run without it would end at its first BD-rate
-    take_threads(threads)
-    crops, held = data.split(data.read_crops(data_dir))
-    if max(sides) > min(crops.shape[2:]):
-        raise AicError(
-            f"crop {max(sides)} is larger than the pictures, {crops.shape[3]}x{crops.shape[2]}"
-        )
-    crops = data.with_pages(crops, pages, seed)
-    crops, held = crops.to(device), data.middle(held, VALIDATION_SIDE).to(device)
-
-    runs, left = [], 0.0
-    for name, config in configs.items():
-        torch.manual_seed(seed)
-        runs.append(Run(out / name, config, crops, held, objective, half, begun_with, state, only))
-        if seconds:
-            left = _some(begun + seconds - time.perf_counter(), seconds)
-    fresh = runs[0].fresh
-    step, elapsed = (state["step"], state["elapsed_s"]) if state else (0, 0.0)
-    torch.manual_seed(seed + step)
-    generator = torch.Generator(device).manual_seed(seed + step)
-    saved = elapsed
-    if seconds:
-        before = left
-        for run in runs:
-            run.validated()
-            left = _some(begun + seconds - time.perf_counter(), seconds)
-        # the last validation, and as long again for the checkpoint
-        left = _some(left - 2 * (before - left), seconds)
-
-    def share_done() -> float:
-        if patches:
-            return step * batch / patches
-        return elapsed / (left or 60 * minutes)
-
-    if share_done() >= 1:
-        raise AicError(f"{resume} has been trained for {elapsed / 60:.3g} minutes already")
-    for run in runs:
-        if resume is None or not (run.target.exists() and run.target.samefile(resume)):
-            files.remove(run.log)  # of another run
-    ends = schedule.ends(fresh, final_crop is not None)
-    quickest = math.inf
-    if told is not None:
-        told(share_done(), step)
-    while (progress := share_done()) < 1:
-        started = time.perf_counter()
-        step += 1
-        final = final_crop is not None and progress >= schedule.FINAL_FROM
-        side = sides[final]
-        if objective == "paper":
-            rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
-        else:
-            rate = schedule.learning_rate(learning_rate, progress, step, ends)
-        count = max(1, batch * crop**2 // side**2)
-        x = data.wear(data.sample(crops, count, side, generator), WORN, generator)
-        u = data.rate_parameters(count, generator)
-        stage = schedule.stage(progress, fresh)
-        if objective == "paper":
-            stage = stage._replace(real=False)
-        for run in runs:
-            contexts, trunks = schedule.shares(progress, run.settles)
-            run.trainee.advance(x, u, stage, (contexts * rate, trunks * rate))
-        for run in runs:
-            run.trainee.join()
-        taken = time.perf_counter() - started
-        quickest = min(quickest, taken)
-        elapsed += taken if seconds else min(taken, max(STEP_LIMIT_S, STEP_LIMIT * quickest))
-        done = share_done() >= 1
-        if elapsed - saved >= CHECKPOINT_EVERY_S or done:
-            resting = time.perf_counter() if seconds else 0.0
-            for run in runs:
-                run.record(elapsed, rate, fit=done and not seconds)
-            if seconds:  # all of it counts
-                elapsed += time.perf_counter() - resting
-            saved = elapsed
-        if told is not None:
-            told(share_done(), step)
-    return [run.target for run in runs]
 
 
-def _some(left: float, seconds: float) -> float:
-    """Return what is left of so many seconds, if anything is."""
-    if left <= 0:
-        raise AicError(f"start and validation alone take longer than {seconds:g} s")
-    return left
+def _pictures(folder: Path, side: int, pages: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the uint8 (N, 3, H, W) pictures that are trained on, and those that validate.
+
+    Args:
+        folder: with their tar files.
+        side: of the largest patch, px.
+        pages: share of rendered pages among those that are trained on.
+        seed: of everything random.
+    """
+    crops, held = data.split(data.read_crops(folder))
+    height, width = crops.shape[2:]
+    if side > min(height, width):
+        raise AicError(f"crop {side} is larger than the pictures, {width}x{height}")
+    return data.with_pages(crops, pages, seed), data.middle(held, VALIDATION_SIDE)

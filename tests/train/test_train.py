@@ -34,7 +34,7 @@ from imgcodec.model.dct import lapping_matrix, noise_gains
 from imgcodec.model.integer import IntegerLayer
 from imgcodec.model.tables import cost_table, mass_table
 from imgcodec.releases import Release
-from imgcodec.train import data, loop, loss, run, schedule, validate
+from imgcodec.train import budget, data, loop, loss, run, schedule, validate
 from imgcodec.train.export import export, fit_masses, make_tables
 
 TINY = ModelConfig(
@@ -517,7 +517,7 @@ def pictures(tmp_path_factory):
 def set_clock(patch, tick=TICK):
     """Let every step take `tick` seconds, and every step write a checkpoint and a row."""
     ticks = iter(range(10**6))
-    patch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(ticks) * tick))
+    patch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks) * tick))
     patch.setattr(loop, "CHECKPOINT_EVERY_S", tick)
 
 
@@ -606,7 +606,7 @@ def test_training_takes_the_time_that_it_is_given(pictures, tmp_path):
     assert short(pictures, out, 0.04) == out / "last.pt"
     state = load(out / "last.pt")
     (row,) = read_log(out)
-    assert 2.4 <= state["elapsed_s"] < 2.4 + loop.STEP_LIMIT_S
+    assert 2.4 <= state["elapsed_s"] < 2.4 + budget.STEP_LIMIT_S
     assert row["step"] == state["step"] > 1
     assert row["elapsed_s"] == pytest.approx(state["elapsed_s"], abs=0.06)
     assert len(row["rates"]) == len(row["psnrs"]) == len(validate.RATE_PARAMETERS)
@@ -779,7 +779,7 @@ def test_a_step_that_was_suspended_counts_as_a_long_one(
     # the clock is read at the begin and at the end of each step; the second one is suspended
     readings = accumulate([0, usual, 0, 1000, *[0, usual] * 99])
     quicken(monkeypatch)
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(readings)))
     state = load(short(pictures, tmp_path / "run", (2 * usual + counted) / 60))
     assert (state["step"], state["elapsed_s"]) == (3, 2 * usual + counted)
 
