@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ from imgcodec.runtime.stopwatch import timing
 
 if TYPE_CHECKING:
     from imgcodec.codec import Codec
+    from imgcodec.pictures.arrays import ByteArray
+    from imgcodec.pictures.writer import TakeRows
 
 
 class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -152,43 +154,18 @@ class Decoding:
         member: Member | None,
         stages: dict[str, float],
     ) -> str:
-        source, target, force = task
-        from imgcodec.pictures import picture, writer
-        from imgcodec.pictures.geo import georeference, geotiff
+        source, target, _ = task
+        from imgcodec.pictures import writer
 
-        writer.check_target(target, force)
+        writer.check_target(target, task.force)
         colour = background(self.alpha)
         header = file.header
         codec = self._codec_for(header.needs).joining(member)
-        left, top, width, height = self.region or (0, 0, header.width, header.height)
+        box = self.region or (0, 0, header.width, header.height)
+        _, _, width, height = box
         container.check_pixels(width, height, self.max_pixels)
-        shape = height, width, header.channels
-        place = dict(file.chunks).get(georeference.CHUNK)
-        kept = Metadata.of(file.chunks).only(self.metadata)
-        plane = None
-        if self.alpha != "drop" and picture.ALPHA_CHUNK in dict(file.chunks):
-            # of all the picture, whatever the region
-            container.check_pixels(header.width, header.height, self.max_pixels)
-            plane = picture.alpha_of(file.chunks, header.height, header.width)
-        if plane is not None:
-            plane = plane[top : top + height, left : left + width]
-            if colour is None and not writer.holds_alpha(target):
-                raise AicError(
-                    f"{target}: cannot be transparent, as {source} is:"
-                    " --alpha drop or --alpha white"
-                )
-        as_map = geotiff.has_writer(target) and (place is not None or not kept)
-        if as_map:
-            writing = geotiff.writing(
-                target, *shape, place, (left, top), force, plane, colour, kept.icc
-            )
-            lost = [kind for kind in kept.kinds if kind != "icc"]
-        else:
-            writing = writer.writing(target, *shape, force, plane, kept, colour)
-            lost = writer.left_out(target, kept)
-            lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
-        if lost:
-            self.warn(target, f"without {', '.join(lost)}")
+        plane = self._plane(task, file, box)
+        writing, rests = self._writing(task, file, box, plane, colour)
         if header.lossless and self.max_rate is not None:
             self.warn(source, "has no finer codes to leave out: --max-rate changes nothing")
         with writing as take:
@@ -200,8 +177,7 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
-        found = [rest.name for rest in writer.rests(target) if as_map and os.path.exists(rest)]
-        if found:
+        if found := [rest.name for rest in rests if os.path.exists(rest)]:
             where = " and ".join(found)
             self.warn(target, f"its georeference goes into {where}, GeoTIFF has no place for it")
         if report.damage:
@@ -210,6 +186,60 @@ class Decoding:
         if self.verbose:
             line += details(data, codec, stages)
         return line
+
+    def _plane(self, task: Task, file: container.File, box: tuple[int, ...]) -> ByteArray | None:
+        """Return the transparency of a region, None where there is none or it is not wanted."""
+        from imgcodec.pictures import picture, writer
+
+        if self.alpha == "drop" or picture.ALPHA_CHUNK not in dict(file.chunks):
+            return None
+        width, height = file.header.width, file.header.height
+        container.check_pixels(width, height, self.max_pixels)  # of all, whatever the region
+        plane = picture.alpha_of(file.chunks, height, width)
+        if plane is None:
+            return None
+        if self.alpha == "keep" and not writer.holds_alpha(task.target):
+            raise AicError(
+                f"{task.target}: cannot be transparent, as {task.source} is:"
+                " --alpha drop or --alpha white"
+            )
+        left, top, width, height = box
+        return plane[top : top + height, left : left + width]
+
+    def _writing(
+        self,
+        task: Task,
+        file: container.File,
+        box: tuple[int, ...],
+        plane: ByteArray | None,
+        colour: tuple[int, int, int] | None,
+    ) -> tuple[AbstractContextManager[TakeRows], list[Path]]:
+        """Return what writes a region, and where else it may put a georeference.
+
+        What the format of the target has no place for is told.
+        """
+        from imgcodec.pictures import writer
+        from imgcodec.pictures.geo import georeference, geotiff
+
+        _, target, force = task
+        left, top, width, height = box
+        shape = height, width, file.header.channels
+        place = dict(file.chunks).get(georeference.CHUNK)
+        kept = Metadata.of(file.chunks).only(self.metadata)
+        rests = []
+        if geotiff.has_writer(target) and (place is not None or not kept):
+            writing = geotiff.writing(
+                target, *shape, place, (left, top), force, plane, colour, kept.icc
+            )
+            lost = [kind for kind in kept.kinds if kind != "icc"]
+            rests = writer.rests(target)
+        else:
+            writing = writer.writing(target, *shape, force, plane, kept, colour)
+            lost = writer.left_out(target, kept)
+            lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
+        if lost:
+            self.warn(target, f"without {', '.join(lost)}")
+        return writing, rests
 
     def _opened(self, data: bytes | files.Stored) -> container.File:
         """Return a file; a damaged one is refused before anything large is loaded."""
