@@ -195,15 +195,7 @@ def _picture(
 ) -> Picture:
     """Return a picture upright, or refuse it; nothing is read before the checks."""
     _check_size(*picture.size, max_pixels)
-    if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
-        raise ImageError(f"{picture.format} drawings are not handled")
-    num_frames = _num_frames(picture)
-    # a telephone's MPO has its picture first, HEIF says which one it is; of others a frame that
-    # was sought is the one meant
-    if num_frames > 1 and picture.format not in ("MPO", "HEIF") and not picture.tell():
-        raise ImageError(
-            f"holds {num_frames} pictures (animation or pages), save the one that is meant"
-        )
+    _check_kind(picture)
     held = layout(picture)
     deep = held.bits > 8
     if deep and strict:
@@ -233,12 +225,7 @@ def _picture(
     if strict and notes:
         raise ImageError(notes[0])
     turn = None if turned is not None else _TURNS.get(metadata.orientation)
-    place = Place(lost=lost_without_rasterio(getattr(picture, "tag_v2", {})))
-    if path is not None and place.lost is None:
-        is_turned = turned in _TURNS or turn is not None
-        place = place_of_picture(
-            path, picture.format or "", (picture.height, picture.width), is_turned
-        )
+    place = _place(picture, path, turned in _TURNS or turn is not None)
     notes += () if place.lost is None else (place.lost,)
     pixels, alpha = found.pixels, found.alpha
     height, width = pixels.shape[:2]
@@ -252,6 +239,27 @@ def _picture(
         unrounded = None if unrounded is None else _turned(unrounded, turn)
     upright = metadata.upright(turned, size)
     return Picture(pixels, alpha, upright, notes, unrounded, place.georeference)
+
+
+def _check_kind(picture: Image.Image) -> None:
+    """Refuse drawings, and pictures of which nobody said which one is meant."""
+    if picture.format in ("EPS", "WMF"):  # Pillow would start another program to render them
+        raise ImageError(f"{picture.format} drawings are not handled")
+    num_frames = _num_frames(picture)
+    # a telephone's MPO has its picture first, HEIF says which one it is; of others a frame that
+    # was sought is the one meant
+    if num_frames > 1 and picture.format not in ("MPO", "HEIF") and not picture.tell():
+        raise ImageError(
+            f"holds {num_frames} pictures (animation or pages), save the one that is meant"
+        )
+
+
+def _place(picture: Image.Image, path: Path | None, is_turned: bool) -> Place:
+    """Return the georeference in a picture's file, or beside it."""
+    place = Place(lost=lost_without_rasterio(getattr(picture, "tag_v2", {})))
+    if path is None or place.lost is not None:
+        return place
+    return place_of_picture(path, picture.format or "", (picture.height, picture.width), is_turned)
 
 
 def _num_frames(picture: Image.Image) -> int:
