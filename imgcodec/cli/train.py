@@ -165,39 +165,13 @@ def train(
 ) -> None:  # fmt: skip
     """Train weights, or export those of a checkpoint."""
     begun = time.perf_counter()  # torch, which is loaded below, takes seconds
-    asked = given()
     if target is not None:
-        if resume is None:
-            raise click.UsageError("--export goes with --resume")
-        for name, option in asked.items():
-            if name not in EXPORTING:
-                raise click.UsageError(f"{option} does not go with --export")
-        check_apart(resume, target)
-        check_other(target, force)
-        from imgcodec.train.export import export
-
-        export(resume, target, data)
+        _export(resume, target, data, force)
         return
     tunes = tuple(dict.fromkeys(tunes))
     if data is None or out is None:
         raise click.UsageError("--data and --out are needed to train")
-    if resume is not None and start is not None:
-        raise click.UsageError("--resume and --start exclude each other")
-    if settings["only"] is not None and start is None:
-        raise click.UsageError("--only goes with --start")
-    if settings["only"] is not None and settings["objective"] == "paper":
-        raise click.UsageError("--only and --loss paper exclude each other")
-    if settings["seconds"] is not None and resume is not None:
-        raise click.UsageError("--seconds and --resume exclude each other")
-    if settings["seconds"] is not None and "minutes" in asked:
-        raise click.UsageError("--seconds and --minutes exclude each other")
-    if settings["objective"] == "paper" and "learning_rate" in asked:
-        raise click.UsageError("--learning-rate and --loss paper exclude each other")
-    if len(tunes) > 1 and (resume is not None or config == "paper"):
-        other = "--config paper" if resume is None else "--resume"
-        raise click.UsageError(f"several --tune and {other} exclude each other")
-    if config == "paper" and "tunes" in asked:
-        raise click.UsageError("--tune and --config paper exclude each other")
+    _check_usage(resume, start, config, tunes, **settings)
     # before torch, which swallows a Ctrl-C while it loads it, and leaves half of it
     import numpy as np  # noqa: F401
 
@@ -227,6 +201,45 @@ def train(
         )  # fmt: skip
     for path in written:
         click.echo(path)
+
+
+def _export(resume: Path | None, target: Path, data: Path | None, force: bool) -> None:
+    """Freeze the weights of a checkpoint into a file."""
+    if resume is None:
+        raise click.UsageError("--export goes with --resume")
+    for name, option in given().items():
+        if name not in EXPORTING:
+            raise click.UsageError(f"{option} does not go with --export")
+    check_apart(resume, target)
+    check_other(target, force)
+    from imgcodec.train.export import export
+
+    export(resume, target, data)
+
+
+def _check_usage(
+    resume: Path | None, start: Path | None, config: str | None, tunes: tuple[str, ...],
+    only: str | None, objective: str, seconds: float | None, **_: Any,
+) -> None:  # fmt: skip
+    """Refuse options that contradict each other."""
+    asked = given()
+    as_paper = objective == "paper"
+    for wrong, why in (
+        (resume and start, "--resume and --start exclude each other"),
+        (only and not start, "--only goes with --start"),
+        (only and as_paper, "--only and --loss paper exclude each other"),
+        (seconds and resume, "--seconds and --resume exclude each other"),
+        (seconds and "minutes" in asked, "--seconds and --minutes exclude each other"),
+        (
+            as_paper and "learning_rate" in asked,
+            "--learning-rate and --loss paper exclude each other",
+        ),
+        (tunes[1:] and resume, "several --tune and --resume exclude each other"),
+        (tunes[1:] and config == "paper", "several --tune and --config paper exclude each other"),
+        (config == "paper" and "tunes" in asked, "--tune and --config paper exclude each other"),
+    ):
+        if wrong:
+            raise click.UsageError(why)
 
 
 @contextmanager
