@@ -28,7 +28,7 @@ def read_bytes(source: Path) -> bytes:
                 return b"".join(pieces(file, source))
             return file.read()
     except OSError as error:
-        raise AicError(f"{source}: {error.strerror}") from error
+        raise AicError(f"{source}: {reason(error)}") from error
 
 
 def stored(source: Path) -> "bytes | Stored":
@@ -41,7 +41,7 @@ def stored(source: Path) -> "bytes | Stored":
                 return b"".join(pieces(file, source))
             return Stored(os.dup(file.fileno()), length)
     except OSError as error:
-        raise AicError(f"{source}: {error.strerror}") from error
+        raise AicError(f"{source}: {reason(error)}") from error
 
 
 class Stored:
@@ -63,7 +63,7 @@ class Stored:
                 file.seek(start)
                 return file.read(max(0, min(end, self._length) - start))
         except OSError as error:
-            raise FormatError(f"cannot be read: {error.strerror}") from error
+            raise FormatError(f"cannot be read: {reason(error)}") from error
 
     def __del__(self) -> None:
         """Close the file."""

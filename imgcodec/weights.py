@@ -225,7 +225,7 @@ def _read(path: Path) -> tuple[bytes, bytes]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise AicError(f"cannot read the weights {path}: {error.strerror}") from error
+        raise AicError(f"cannot read the weights {path}: {files.reason(error)}") from error
     digest = hashlib.sha256(data)
     released = next((r for r in (*RELEASES, *RESTORING) if r.file_name == path.name), None)
     if released is not None and digest.hexdigest() != released.sha256:

@@ -170,7 +170,7 @@ def test_reading(tmp_path):
     ]  # fmt: skip
     assert files.stored(tmp_path / "empty") == b""
     for read in (files.read_bytes, files.stored):
-        with pytest.raises(AicError, match="none: No such file or directory$"):
+        with pytest.raises(AicError, match="none: no such file or directory$"):
             read(tmp_path / "none")
 
 

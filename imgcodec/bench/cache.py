@@ -54,7 +54,9 @@ class Cache:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise AicError(f"{folder}: {error.strerror}: --cache DIR or --no-cache") from error
+            raise AicError(
+                f"{folder}: {files.reason(error)}: --cache DIR or --no-cache"
+            ) from error
 
     def key(self, picture: bytes, coder: dict[str, Any], setting: float) -> str:
         """Return the name of a row: a hash of the picture's file, the codec and its setting."""

@@ -47,7 +47,7 @@ def check(folder: Path, force: bool, pictures: Sequence[Path] = ()) -> None:
             raise AicError(f"{folder}: is not empty, and is kept without --force")
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise AicError(f"{folder}: {error.strerror}") from error
+        raise AicError(f"{folder}: {files.reason(error)}") from error
 
 
 def drop_empty(folder: Path) -> None:

@@ -179,17 +179,13 @@ def train(
         _check_run(folder, resume, start, force)
     if resume is not None:
         _check_resumed(resume, settings["objective"], config, tunes)
-    import torch
-
     from imgcodec.model import ModelConfig
     from imgcodec.perceptual.distortion import METRIC_OF_TUNE
+    from imgcodec.runtime.device import chosen
     from imgcodec.train.checkpoint import load_start
     from imgcodec.train.loop import train as run
 
-    cuda = torch.cuda.is_available()
-    if device == "cuda" and not cuda:
-        raise AicError("no CUDA device found")
-    device = "cuda" if device == "auto" and cuda else device.replace("auto", "cpu")
+    device = chosen(device)
     own = load_start(start).config if start is not None and config is None else ModelConfig()
     sizes = {tune: replace(own, metric=METRIC_OF_TUNE[tune]) for tune in tunes}
     if len(sizes) == 1:

@@ -50,6 +50,7 @@ from imgcodec.pictures.picture import Canvas, Picture, alpha_of, as_seen
 from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES, find, needed, newest
 from imgcodec.runtime import openmp
+from imgcodec.runtime.device import chosen
 from imgcodec.runtime.exact import exact, float32
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16, multiplies_int8
@@ -57,7 +58,6 @@ from imgcodec.runtime.stopwatch import timing
 from imgcodec.target import Target, check_effort
 from imgcodec.weights import load
 
-DEVICES = ("auto", "cpu", "cuda")
 MOST_BPP = 24  # of samples as they are; only tiny pictures need more, and are asked by size
 
 
@@ -86,9 +86,7 @@ class Codec:
         """Load the weights once."""
         if tune not in TUNES:
             raise AicError(f"tune {tune}, wanted one of {', '.join(TUNES)}")
-        if device not in DEVICES:
-            raise AicError(f"device {device}, wanted one of {', '.join(DEVICES)}")
-        self.device = _found(device)
+        self.device = chosen(device)
         openmp.take_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
@@ -470,17 +468,3 @@ class Codec:
         if model_id not in self._tile_codecs:
             self._add(needed(model_id, self._own).path)
         return self._shared(self._tile_codecs[model_id])
-
-
-def _found(device: str) -> str:
-    """Return "cuda" or "cpu"; of "auto", "cuda" where it works."""
-    reason = "no CUDA device found"
-    if device != "cpu" and torch.cuda.is_available():  # once asked, no forked child can use it
-        try:
-            torch.zeros(1, device="cuda")
-            return "cuda"
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-    if device == "cuda":
-        raise AicError(reason)
-    return "cpu"

@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_read_is_named_once(run, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "lost.aic").symlink_to("nothing")
     told = run("unpack", "in", "out").stderr.splitlines()
-    assert told[0] == f"{os.path.join('in', 'lost.aic')}: No such file or directory"
+    assert told[0] == f"{os.path.join('in', 'lost.aic')}: no such file or directory"
 
 
 def test_what_is_refused_leaves_no_file(run, tmp_path):

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import imgcodec
-from imgcodec.codec import Codec, _found
+from imgcodec.codec import Codec
 from imgcodec.errors import AicError
 from imgcodec.pictures.pillow_guard import unlimited
+from imgcodec.runtime.device import chosen
 from imgcodec.runtime.forks import Gate
 
 KODIM23 = Path(__file__).parents[2] / "docs" / "kodim23.png"
@@ -292,7 +293,7 @@ def test_the_parents_codec_is_refused(tiny_codec, lost, textured):
 
 
 def test_of_any_device_one_that_works_is_taken(lost):
-    assert _found("auto") == "cpu"
+    assert chosen("auto") == "cpu"
 
 
 def test_cuda_is_not_asked_for_in_vain(monkeypatch, tiny_weights):

@@ -26,9 +26,9 @@ def way(device: str) -> Way:
     """Return how pictures go on a device: "cpu", "cuda", or "auto", which torch is asked about."""
     if device == "auto":
         import_torch()
-        import torch
+        from imgcodec.runtime.device import chosen
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = chosen(device)
     return WAYS[device]
 
 
