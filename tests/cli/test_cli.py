@@ -1410,9 +1410,18 @@ def test_train_has_the_sizes_of_what_it_starts_from(aic, training, tmp_path, pho
 def test_train_chooses_the_device(aic, training, tmp_path, monkeypatch):
     base = ("train", "--data", tmp_path, "--out", tmp_path / "run")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.zeros", lambda *_, **words: None)
     for asked, got in (("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")):
         assert aic(*base, "--device", asked).exit_code == 0
         assert training.pop("loop")[1]["device"] == got
+
+    def fail(*_, **words):
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr("torch.zeros", fail)  # it is there, and does not work
+    assert aic(*base).exit_code == 0
+    assert training.pop("loop")[1]["device"] == "cpu"
+    assert_refused(aic(*base, "--device", "cuda"), "CUDA error: out of memory")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert_refused(aic(*base, "--device", "cuda"), "no CUDA device")
     assert training == {}
