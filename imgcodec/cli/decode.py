@@ -22,11 +22,11 @@ from imgcodec.cli.options import (
     JOBS,
     MACHINE,
     METADATA,
+    PART,
     QUIET,
     RATE,
     VERBOSE,
     WEIGHTS,
-    as_box,
     max_pixels,
 )  # fmt: skip
 from imgcodec.cli.process import warn
@@ -45,22 +45,6 @@ if TYPE_CHECKING:
     from imgcodec.pictures.arrays import ByteArray
     from imgcodec.pictures.writer import TakeRows
 
-
-class _Region(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
-    """Left, top, width and height in pixels, as X,Y,W,H."""
-
-    name = "region"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Parse a value; whether the region lies in the picture is seen later."""
-        box = as_box(str(value))
-        if box is None:
-            self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
-        return box
-
-
 DECODE_EXAMPLES = """
 \b
 Examples:
@@ -71,7 +55,7 @@ Examples:
 """
 REGION = click.option(
     "--region",
-    type=_Region(),
+    type=PART,
     default=None,
     metavar="X,Y,W,H",
     help="Decode this part only: left, top, width and height in pixels.",

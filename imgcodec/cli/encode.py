@@ -23,6 +23,7 @@ from imgcodec.cli.options import (
     JOBS,
     MACHINE,
     METADATA,
+    PART,
     PICTURES,
     QUIET,
     RATE,
@@ -71,25 +72,11 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
         if (box := as_box(place)) is not None:
             return RoiWords(None, box, weight)
         if "," in place and not os.path.lexists(place):
-            self.fail(f"{value!r} is neither X,Y,W,H in pixels, or that and :WEIGHT, nor a file.")
+            self.fail(
+                f"{value!r} is neither X,Y,W,H in pixels, W and H from 1, or that and :WEIGHT, "
+                "nor a file."
+            )
         return RoiWords(READ_AGAIN.convert(place, param, ctx), None, weight)
-
-
-class _Crop(click.ParamType):  # type: ignore[type-arg]
-    """Left, top, width and height of a part, X,Y,W,H."""
-
-    name = "crop"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Parse a value; whether the part lies in a picture is seen later."""
-        if isinstance(value, tuple):
-            return value
-        box = as_box(str(value))
-        if box is None or not all(box[2:]):
-            self.fail(f"{value!r} is not X,Y,W,H in pixels.", param, ctx)
-        return box
 
 
 class _Resize(click.ParamType):  # type: ignore[type-arg]
@@ -187,7 +174,7 @@ ROI = click.option(
 )
 FRAME = combine(
     click.option(
-        "--crop", type=_Crop(), default=None, metavar="X,Y,W,H",
+        "--crop", type=PART, default=None, metavar="X,Y,W,H",
         help="Encode this part only: left, top, width and height in pixels.",
     ),
     click.option(

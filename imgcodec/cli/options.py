@@ -121,18 +121,37 @@ class _Kinds(click.ParamType):  # type: ignore[type-arg]
 
 
 # What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
+class _Part(click.ParamType):  # type: ignore[type-arg]
+    """Left, top, width and height of a part, X,Y,W,H."""
+
+    name = "part"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Parse a value; whether the part lies in a picture is seen later."""
+        if isinstance(value, tuple):
+            return value
+        box = as_box(str(value))
+        if box is None:
+            self.fail(f"{value!r} is not X,Y,W,H in pixels, W and H from 1.", param, ctx)
+        return box
+
+
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
     ".avif", ".heic", ".heif", ".jxl",
 )  # fmt: skip
 RATE = Number(24)  # bits per pixel; 24 = uncompressed
 SIZE = _Size()
+PART = _Part()
 
 
 def as_box(text: str) -> tuple[int, ...] | None:
     """Return the numbers of X,Y,W,H, None where a text is none; Python takes so many digits."""
     found = re.fullmatch(r"\d{1,99}(,\d{1,99}){3}", text, re.ASCII)
-    return None if found is None else tuple(map(int, text.split(",")))
+    box = tuple(map(int, text.split(","))) if found else ()
+    return box if all(box[2:]) and box else None
 
 
 def given() -> dict[str, str]:

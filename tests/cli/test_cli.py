@@ -373,7 +373,15 @@ def test_a_region_is_written_alone(aic, photo, coded, tmp_path):
     assert (result.exit_code, "10x7 pixels" in result.output) == (0, True)
     wanted = read_image(photo)[2:9, 3:13]
     assert np.array_equal(read_image(tmp_path / "part.png"), wanted)
-    for region in ("1,2,3", "1,2,3,x", "1,2,3,-4", "1.5,2,3,4", "", "1,2,3," + 5000 * "4"):
+    for region in (
+        "1,2,3",
+        "1,2,3,x",
+        "1,2,3,-4",
+        "1.5,2,3,4",
+        "",
+        "0,0,0,5",
+        "1,2,3," + 5000 * "4",
+    ):
         assert aic("decode", coded, tmp_path / "c.png", "--region", region).exit_code == 2
 
 
@@ -783,11 +791,19 @@ def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    ["0,0,8", "-1,0,8,8", "0,0,8,8:nan", "0,0,8,8:-1", "0.5,0,8,8", "0,0,8," + 5000 * "8"],
+    [
+        "0,0,8",
+        "0,0,0,8",
+        "-1,0,8,8",
+        "0,0,8,8:nan",
+        "0,0,8,8:-1",
+        "0.5,0,8,8",
+        "0,0,8," + 5000 * "8",
+    ],
 )
 def test_a_box_that_is_none_is_not_looked_for_as_a_file(aic, photo, tmp_path, words):
     result = aic("encode", photo, tmp_path / "a.aic", "--roi", words)
-    assert_usage(result, "is neither X,Y,W,H in pixels, or that and :WEIGHT, nor a file")
+    assert_usage(result, "is neither X,Y,W,H in pixels, W and H from 1, or that")
 
 
 @pytest.fixture
