@@ -23,7 +23,6 @@ from imgcodec.cli.options import (
     JOBS,
     MACHINE,
     METADATA,
-    PICTURES,
     QUIET,
     RATE,
     READ_AGAIN,
@@ -39,6 +38,7 @@ from imgcodec.cli.options import (
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
+from imgcodec.pictures import PICTURES
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES
 
 

@@ -120,11 +120,6 @@ class _Kinds(click.ParamType):  # type: ignore[type-arg]
         return kinds
 
 
-# What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
-PICTURES = (
-    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
-    ".avif", ".heic", ".heif", ".jxl",
-)  # fmt: skip
 RATE = Number(24)  # bits per pixel; 24 = uncompressed
 SIZE = _Size()
 
