@@ -299,11 +299,12 @@ def test_names_do_not_break_lines(aic, tmp_path):
 @POSIX
 def test_names_do_not_break_the_lines_of_results(aic, photo, tmp_path):
     photo = photo.rename(photo.with_name("a\nb.png"))
-    for target in (tmp_path / "c\nd.aic", f"{tmp_path}/out/"):
-        result = aic("encode", photo, target)
-        assert (result.exit_code, result.stderr) == (0, "")
-        (line,) = result.stdout.splitlines()
-        assert re.match(r".*(c\\nd|a\\nb)\.aic: ", line)
+    for words in ((), ("--measure", "psnr", "--force")):
+        for target in (tmp_path / "c\nd.aic", f"{tmp_path}/out/"):
+            result = aic("encode", photo, target, *words)
+            assert (result.exit_code, result.stderr) == (0, "")
+            (line,) = result.stdout.splitlines()
+            assert re.match(r".*(c\\nd|a\\nb)\.aic: ", line)
 
 
 # ---- refusals
