@@ -49,7 +49,10 @@ class _Existing(click.Path):
 
 
 class _New(click.Path):
-    """A path to write; the empty name, of a shell's variable that is not set, is no folder."""
+    """A path to write; the empty name, of a shell's variable that is not set, is no folder.
+
+    Where `-` is not stdout, it is no file of that name either.
+    """
 
     def __init__(self, path_type: type = Path, **words: Any) -> None:
         super().__init__(path_type=path_type, **words)
@@ -58,6 +61,8 @@ class _New(click.Path):
         """Check a value."""
         if not os.fspath(value):
             self.fail("The name is empty.", param, ctx)
+        if os.fspath(value) == "-" and not self.allow_dash:
+            self.fail("- is no stdout here; ./- is a file of that name.", param, ctx)
         return super().convert(value, param, ctx)
 
 

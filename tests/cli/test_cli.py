@@ -1310,6 +1310,14 @@ def test_bench_tells_once_that_rows_could_not_be_kept(aic, photo, tmp_path, monk
     assert (result.exit_code, result.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("option", ["--csv", "--json", "--plot", "--report", "--cache"])
+def test_bench_writes_no_file_for_stdout(aic, photo, monkeypatch, option):
+    monkeypatch.chdir(photo.parent)
+    result = aic("bench", photo.parent, "--codec", "jpeg", "--quiet", option, "-")
+    assert_usage(result, "- is no stdout here; ./- is a file of that name")
+    assert not Path("-").exists()
+
+
 def test_bench_writes_its_files_where_stdout_is_full(aic, photo, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
