@@ -128,7 +128,7 @@ class Decoding:
     @property
     def dates(self) -> bool:
         """See `Work`; a picture does not tell that more could be had."""
-        parts = self.region or self.max_rate or self.keep_going
+        parts = self.region or self.max_rate
         return not parts and self.alpha == "keep" and set(self.metadata) >= set(KINDS)
 
     is_due = keep_older
@@ -200,6 +200,8 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
+            if report.damage:
+                files.undate()  # another time, it may be whole
         found = [rest.name for rest in writer.rests(target) if as_map and os.path.exists(rest)]
         if found:
             where = " and ".join(found)
