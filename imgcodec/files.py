@@ -171,6 +171,11 @@ def dating(time_ns: int | None) -> Iterator[None]:
         _date.reset(token)
 
 
+def undate() -> None:
+    """Give files that are being written the time of now, whatever `dating` says."""
+    _date.set(None)
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Path]:
     """Yield an empty file beside `path` that takes its place when the block is left.

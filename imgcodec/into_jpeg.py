@@ -22,7 +22,7 @@ from imgcodec.jpeg import choosing, forward, halves, writing
 from imgcodec.jpeg.pixels import Samples
 from imgcodec.jpeg.reading import Coefficients, Plane
 from imgcodec.jpeg.syntax import ZIGZAG
-from imgcodec.pictures.arrays import as_array
+from imgcodec.pictures.arrays import as_array, is_pil
 from imgcodec.pictures.frame import Frame
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
@@ -206,7 +206,7 @@ def check_quality(quality: float) -> None:
 
 def _picture(image: Any) -> Picture:
     """Return an opaque picture, and warn of what is not kept."""
-    if isinstance(getattr(image, "mode", None), str):
+    if is_pil(image):
         image = from_pil(image)
         warn_of(image.notes)
     picture = image if isinstance(image, Picture) else Picture(as_array(image))

@@ -224,6 +224,9 @@ class Benchmark:
                     write(target)
             except AicError as error:
                 self._failures.append(str(error))
+
+    def tidy(self) -> None:
+        """Remove the folder of a report into which nothing was written."""
         if self.report_dir is not None:
             page.drop_empty(self.report_dir)
 

@@ -21,7 +21,7 @@ from imgcodec.bench.coders import Coder, Pixels
 from imgcodec.bench.rows import NAN, Row
 from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_PIXELS
-from imgcodec.pictures import reader, writer
+from imgcodec.pictures import PICTURES, reader
 from imgcodec.pictures.arrays import as_colour
 
 _Result = TypeVar("_Result")
@@ -34,11 +34,11 @@ def find_pictures(folder: str | os.PathLike[str]) -> list[Path]:
         AicError: no folder, or none in it.
     """
     try:
-        found = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in writer.SUFFIXES)
+        found = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in PICTURES)
     except OSError as error:
         raise AicError(f"{folder}: {files.reason(error)}") from error
     if not found:
-        raise AicError(f"{folder}: no picture ({' '.join(writer.SUFFIXES)}) in this folder")
+        raise AicError(f"{folder}: no picture ({' '.join(PICTURES)}) in this folder")
     return found
 
 

@@ -202,11 +202,16 @@ def bench(
     command = shlex.join(["aic", *sys.argv[1:]])
     silent = quiet or sys.stderr is None  # closed, which tqdm does not know
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=silent, **settings)
-    interrupted = benchmark.measure()
-    click.echo(benchmark.text(one_line))
+    try:
+        interrupted = benchmark.measure()
+        try:
+            click.echo(benchmark.text(one_line))
+        finally:  # files have what stdout has no room for
+            benchmark.write()
+    finally:
+        benchmark.tidy()
     if benchmark.note:
         warn(quiet, folder, benchmark.note)
-    benchmark.write()
     failed = "; ".join(benchmark.failed)
     if interrupted:
         if failed:

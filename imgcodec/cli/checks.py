@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imgcodec import files
-from imgcodec.cli.options import PICTURES
 from imgcodec.cli.work import Task
 from imgcodec.errors import AicError
+from imgcodec.pictures import PICTURES
 
 
 def check_apart(source: Path, target: Path) -> None:

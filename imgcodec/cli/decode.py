@@ -114,7 +114,7 @@ class Decoding:
     @property
     def dates(self) -> bool:
         """See `Work`; a picture does not tell that more could be had."""
-        parts = self.region or self.max_rate or self.keep_going
+        parts = self.region or self.max_rate
         return not parts and self.alpha == "keep" and set(self.metadata) >= set(KINDS)
 
     is_due = keep_older
@@ -161,6 +161,8 @@ class Decoding:
                 self.max_rate or math.inf,
                 self.max_pixels,
             )
+            if report.damage:
+                files.undate()  # another time, it may be whole
         if found := [rest.name for rest in rests if os.path.exists(rest)]:
             where = " and ".join(found)
             self.warn(target, f"its georeference goes into {where}, GeoTIFF has no place for it")

@@ -24,7 +24,6 @@ from imgcodec.cli.options import (
     MACHINE,
     METADATA,
     PART,
-    PICTURES,
     QUIET,
     RATE,
     READ_AGAIN,
@@ -40,6 +39,7 @@ from imgcodec.cli.options import (
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
 from imgcodec.format.container import MAX_PIXELS, MAX_SIDE
+from imgcodec.pictures import PICTURES
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES
 
 

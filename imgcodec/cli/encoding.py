@@ -168,6 +168,9 @@ class Encoding:
         if report.limited:
             nearest = "is nearest to" if report.target.measured else "needs no more,"
             line += f"; this picture {nearest} {report.target} asked"
+        if self.measure:
+            told = in_words(self.measure, _made_of(picture, report), codec.decode(data))
+            line += f"; {told}"
         if report.detail_limit_db is not None:
             self.warn(
                 source,
@@ -182,9 +185,6 @@ class Encoding:
                 if math.isnan(outside)
                 else f" inside the region, {outside:.2f} outside"
             )
-        if self.measure:
-            told = in_words(self.measure, _made_of(picture, report), codec.decode(data))
-            line = line.replace("\n", f"; {told}\n", 1) if "\n" in line else f"{line}; {told}"
         if self.verbose:
             line += f"\n  asked: {'no loss' if self.lossless else report.target}"
             if not report.lossless and report.colours is None:

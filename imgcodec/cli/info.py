@@ -8,6 +8,7 @@ import click
 from imgcodec import files, releases
 from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ_OR_STDIN, WEIGHTS
+from imgcodec.cli.process import one_line
 from imgcodec.cli.streams import as_files, check_stdout
 from imgcodec.format import container, packed
 from imgcodec.format.joined import Joined
@@ -48,6 +49,5 @@ def info(source: str, weights: Path | None, as_json: bool) -> None:
         facts["weights"] = f"{given}not known here; a newer aic may know them"
     for name, value in facts.items():
         if value is not None:
-            click.echo(
-                f"{name + ':':<10} {value if isinstance(value, str) else json.dumps(value)}"
-            )
+            shown = one_line(value) if isinstance(value, str) else json.dumps(value)
+            click.echo(f"{name + ':':<10} {shown}")

@@ -17,6 +17,7 @@ from imgcodec.cli.options import (
     WRITE_OR_STDOUT,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.process import one_line
 from imgcodec.format import container
 
 
@@ -54,4 +55,4 @@ def inspect(
             f"{task.target}: levels {levels.min():g}..{levels.max():g},"
             f" {bits.min() / 64:.3f}..{bits.max() / 64:.3f} bpp a place, {used:.4f} bpp besides"
         )
-    click.echo(line, err=target == streams.PIPE)
+    click.echo(one_line(line), err=target == streams.PIPE)

@@ -49,7 +49,10 @@ class _Existing(click.Path):
 
 
 class _New(click.Path):
-    """A path to write; the empty name, of a shell's variable that is not set, is no folder."""
+    """A path to write; the empty name, of a shell's variable that is not set, is no folder.
+
+    Where `-` is not stdout, it is no file of that name either.
+    """
 
     def __init__(self, path_type: type = Path, **words: Any) -> None:
         super().__init__(path_type=path_type, **words)
@@ -58,6 +61,8 @@ class _New(click.Path):
         """Check a value."""
         if not os.fspath(value):
             self.fail("The name is empty.", param, ctx)
+        if os.fspath(value) == "-" and not self.allow_dash:
+            self.fail("- is no stdout here; ./- is a file of that name.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -120,7 +125,6 @@ class _Kinds(click.ParamType):  # type: ignore[type-arg]
         return kinds
 
 
-# What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
 class _Part(click.ParamType):  # type: ignore[type-arg]
     """Left, top, width and height of a part, X,Y,W,H."""
 
@@ -138,10 +142,6 @@ class _Part(click.ParamType):  # type: ignore[type-arg]
         return box
 
 
-PICTURES = (
-    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
-    ".avif", ".heic", ".heif", ".jxl",
-)  # fmt: skip
 RATE = Number(24)  # bits per pixel; 24 = uncompressed
 SIZE = _Size()
 PART = _Part()

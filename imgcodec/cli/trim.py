@@ -19,6 +19,7 @@ from imgcodec.cli.options import (
     WRITE_OR_STDOUT,
     max_pixels,
 )  # fmt: skip
+from imgcodec.cli.process import one_line
 from imgcodec.format import container
 
 
@@ -61,4 +62,4 @@ def trim(
         bpp, seconds = made.report.bpp, made.report.total_s
         line = told(f"{task.target}: {len(made)} bytes, {bpp:.4f} bpp, {seconds:.2f} s")
     if not quiet:
-        click.echo(line, err=target == streams.PIPE)
+        click.echo(one_line(line), err=target == streams.PIPE)

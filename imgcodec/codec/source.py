@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from imgcodec.errors import warn_of
 from imgcodec.format.container import Chunk
-from imgcodec.pictures.arrays import ByteArray, as_array, check_samples
+from imgcodec.pictures.arrays import ByteArray, as_array, check_samples, is_pil
 from imgcodec.pictures.geo.raster import Raster
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil
@@ -56,7 +56,7 @@ def as_source(image: Any) -> tuple[Source, Source, list[Chunk]]:
     The first is what is coded with loss: colours that cannot be seen take few bits, and what was
     never rounded is not. The second is what a file without loss keeps.
     """
-    if isinstance(getattr(image, "mode", None), str):
+    if is_pil(image):
         image = from_pil(image)
         warn_of(image.notes)
     source: Source

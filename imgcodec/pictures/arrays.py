@@ -40,6 +40,11 @@ def shaped_like(pixels: ByteArray, like: ByteArray) -> ByteArray:
     return as_grey(cut) if like.ndim == 2 else cut
 
 
+def is_pil(image: Any) -> bool:
+    """Return whether something is a PIL image; arrays in files have a mode, too, of opening."""
+    return isinstance(getattr(image, "mode", None), str) and not isinstance(image, np.ndarray)
+
+
 def as_array(image: Any) -> NDArray[Any]:
     """Return what is given as samples as an array.
 
@@ -52,9 +57,8 @@ def as_array(image: Any) -> NDArray[Any]:
     if isinstance(image, str | bytes | os.PathLike):
         told = f"a file or its name ({type(image).__name__})"
         raise ImageError(f"{told}, wanted uint8 (H, W, 3) or (H, W): PIL.Image.open reads files")
-    mode = getattr(image, "mode", None)
-    if isinstance(mode, str) and mode not in ("RGB", "L"):
-        raise ImageError(f"a PIL image of mode {mode}, wanted RGB or L")
+    if is_pil(image) and image.mode not in ("RGB", "L"):
+        raise ImageError(f"a PIL image of mode {image.mode}, wanted RGB or L")
     try:
         return np.asarray(image)
     except RuntimeError as error:  # of torch: gradients, devices without memory

@@ -1,6 +1,7 @@
 """The command: exit codes, stdout, stderr, files. A fake stands in for the networks."""
 
 import csv
+import errno
 import inspect
 import itertools
 import json
@@ -1323,6 +1324,37 @@ def test_bench_tells_once_that_rows_could_not_be_kept(aic, photo, tmp_path, monk
     assert line.startswith(f"{photo.parent}: rows are measured again in a next run: ")
     result = aic(*words, "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json", "--plot", "--report", "--cache"])
+def test_bench_writes_no_file_for_stdout(aic, photo, monkeypatch, option):
+    monkeypatch.chdir(photo.parent)
+    result = aic("bench", photo.parent, "--codec", "jpeg", "--quiet", option, "-")
+    assert_usage(result, "- is no stdout here; ./- is a file of that name")
+    assert not Path("-").exists()
+
+
+def test_bench_writes_its_files_where_stdout_is_full(aic, photo, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("imgcodec.bench.benchmark.Benchmark.text", full)
+    words = ("--csv", tmp_path / "a.csv", "--no-cache", "--quiet")
+    result = aic("bench", photo.parent, "--codec", "jpeg", *words)
+    assert result.stderr == "Error: stdout: no space left on device\n"
+    assert "photo.png,jpeg," in (tmp_path / "a.csv").read_text()
+
+
+@pytest.mark.parametrize("ended", [SystemExit(143), AicError("no cache")])
+def test_bench_leaves_no_empty_report(aic, photo, tmp_path, ended, monkeypatch):
+    def ends_early(*_):
+        raise ended
+
+    monkeypatch.setattr("imgcodec.bench.benchmark.run", ends_early)
+    words = ("--codec", "jpeg", "--report", tmp_path / "site", "--no-cache", "--quiet")
+    result = aic("bench", photo.parent, *words)
+    assert result.exit_code in (1, 143)
+    assert not (tmp_path / "site").exists()
 
 
 # ---- train

@@ -297,13 +297,20 @@ def test_names_do_not_break_lines(aic, tmp_path):
 
 
 @POSIX
-def test_names_do_not_break_the_lines_of_results(aic, photo, tmp_path):
+def test_names_do_not_break_the_lines_of_results(aic, photo, tmp_path, monkeypatch):
     photo = photo.rename(photo.with_name("a\nb.png"))
-    for target in (tmp_path / "c\nd.aic", f"{tmp_path}/out/"):
-        result = aic("encode", photo, target)
-        assert (result.exit_code, result.stderr) == (0, "")
-        (line,) = result.stdout.splitlines()
-        assert re.match(r".*(c\\nd|a\\nb)\.aic: ", line)
+    for words in ((), ("--measure", "psnr", "--force")):
+        for target in (tmp_path / "c\nd.aic", f"{tmp_path}/out/"):
+            result = aic("encode", photo, target, *words)
+            assert (result.exit_code, result.stderr) == (0, "")
+            (line,) = result.stdout.splitlines()
+            assert re.match(r".*(c\\nd|a\\nb)\.aic: ", line)
+    maps = np.zeros((2, 2), np.float32)
+    monkeypatch.setattr(FakeCodec, "inspect", lambda self, data: (maps, maps), raising=False)
+    coded = tmp_path / "c\nd.aic"
+    for command, name, *words in (("trim", "e\nf.aic", "--rate", 0.1), ("inspect", "e\nf.png")):
+        (line,) = aic(command, coded, tmp_path / name, *words).stdout.splitlines()
+        assert re.match(r".*e\\nf\.(aic|png): ", line)
 
 
 # ---- refusals

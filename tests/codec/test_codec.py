@@ -696,6 +696,16 @@ def test_what_looks_like_pixels_and_is_not(tiny_codec, textured):
         tiny_codec.encode(pixels, rate=10**400)
 
 
+def test_arrays_in_files_are_arrays(tiny_codec, textured, tmp_path):
+    """numpy's have a mode, as PIL images have."""
+    pixels = textured(16, 24)
+    np.save(tmp_path / "a.npy", pixels)
+    stored = np.load(tmp_path / "a.npy", mmap_mode="r")
+    data = tiny_codec.encode(pixels)
+    assert tiny_codec.encode(stored) == tiny_codec.encode(Picture(stored)) == data
+    assert imgcodec.encode_jpeg(stored) == imgcodec.encode_jpeg(pixels)
+
+
 def test_bytes_of_any_form_are_counted_as_bytes(tiny_codec, textured):
     data = tiny_codec.encode(textured(64, 64), quality=60)
     form = memoryview(bytes(data)).cast("B", (1, len(data)))

@@ -483,6 +483,26 @@ def test_pictures_decoded_in_part_are_not_up_to_date(aic, archive, tmp_path, wor
     assert aic("decode", out, part).stdout == "2 files are up to date\n"
 
 
+def test_what_is_whole_is_up_to_date_with_keep_going(aic, archive, tmp_path, monkeypatch):
+    originals, out = archive
+    assert aic("encode", picture(originals / "b.png", 7), out, "--force").exit_code == 0
+    work, pictures = FakeCodec.decode_rows, tmp_path / "pictures"
+    bad = (out / "b.aic").read_bytes()
+
+    def damaged(self, data, take, *words):
+        report = work(self, data, take, *words)
+        is_bad = container.File(data).tile(0) == container.File(bad).tile(0)
+        return replace(report, damaged={0: "tile 0 is cut"} if is_bad else {})
+
+    assert aic("decode", out, pictures).exit_code == 0
+    monkeypatch.setattr(FakeCodec, "decode_rows", damaged)
+    for words in (["--keep-going", "--force"], ["--keep-going"], []):
+        result = aic("decode", out, pictures, *words)
+        assert result.exit_code == 1
+        assert result.stderr.endswith("Error: 1 of 2 files failed\n")
+        assert ("1 files are up to date" in result.stdout) == ("--force" not in words)
+
+
 @pytest.mark.parametrize(
     ("made", "source", "same"),
     [

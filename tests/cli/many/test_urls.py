@@ -14,11 +14,11 @@ from test_cli import FakeCodec, assert_refused  # noqa: F401
 
 from imgcodec.cli.encoding import Encoding
 from imgcodec.cli.many import copies, elsewhere, shards, targets, urls
-from imgcodec.cli.options import PICTURES
 from imgcodec.cli.work import Task, Work
 from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.format.metadata import KINDS
+from imgcodec.pictures import PICTURES
 
 
 @pytest.fixture
