@@ -227,7 +227,7 @@ def _of_url(
     try:
         base, found = urls.names(word)
     except FileNotFoundError:
-        listing.failed.append((word, "is not there"))
+        listing.failed.append((word, urls.why_missing(word)))
         return
     from imgcodec.pictures.geo.geotiff import sides
 
