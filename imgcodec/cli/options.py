@@ -120,6 +120,23 @@ class _Kinds(click.ParamType):  # type: ignore[type-arg]
         return kinds
 
 
+class _Alpha(click.ParamType):  # type: ignore[type-arg]
+    """What becomes of transparency: keep, drop, or the name of a colour."""
+
+    name = "alpha"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check a value."""
+        if value not in ("keep", "drop"):
+            from imgcodec.pictures import modes
+
+            try:
+                modes.colour(value)
+            except AicError as error:
+                self.fail(f"{error}.", param, ctx)
+        return str(value)
+
+
 # What a folder's pictures are known by; Pillow, or a plugin of it, opens more.
 PICTURES = (
     ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".gif", ".jp2",
@@ -181,6 +198,7 @@ def max_pixels(most: int | None = MAX_PIXELS, told: str | bool = True) -> Callab
 
 ALPHA = click.option(
     "--alpha",
+    type=_Alpha(),
     default="keep",
     show_default=True,
     metavar="keep|drop|COLOUR",

@@ -880,8 +880,9 @@ def test_what_is_not_kept_is_said_or_refused_unless_it_is_not_wanted(aic, tmp_pa
 
 @pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])
 def test_unknown_colours_and_kinds(aic, glass, tmp_path, words):
-    result = aic("encode", glass, tmp_path / "g.aic", *words)
-    assert result.exit_code == (1 if "--alpha" in words else 2)
+    for target in (tmp_path / "g.aic", f"{tmp_path}{os.sep}"):
+        result = aic("encode", glass, target, *words)
+        assert result.exit_code == 2
     assert words[1] in result.stderr
     assert list(tmp_path.iterdir()) == [glass]
 
