@@ -683,6 +683,10 @@ def test_pipes(aic, photo, coded, tmp_path):
     assert result.stderr == "Error: stdin: not a picture of a known kind\n"
     result = runner.invoke(cli.main, ["decode", "-", "-"], input=b"nothing")
     assert result.stderr.startswith("Error: stdin: 7 bytes")
+    for folder in (str(tmp_path), f"{tmp_path}/new/"):
+        result = runner.invoke(cli.main, ["encode", "-", folder], input=inks)
+        assert_usage(result, f"{folder} is a folder, and - has no name to use there")
+    assert not (tmp_path / "new").exists()
 
 
 def test_pipes_of_what_takes_one_file(coded, tmp_path, monkeypatch):
