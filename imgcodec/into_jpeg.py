@@ -187,7 +187,7 @@ def encoded(
         ImageError: the picture is none, is transparent, or too large for a JPEG file.
     """
     if isinstance(quality := goal.get("quality"), Real):
-        check_quality(float(quality))
+        check_quality(quality)
     target = Target.of(DEFAULT_JPEG_QUALITY, **goal)
     check_effort(effort)
     picture = _picture(image)
@@ -201,7 +201,7 @@ def encoded(
 def check_quality(quality: float) -> None:
     """Refuse a quality that libjpeg's scale has not."""
     if not QUALITIES[0] <= quality <= QUALITIES[1]:
-        raise AicError(f"quality {quality:g}, wanted 1..100")
+        raise AicError(f"quality {quality}, wanted 1..100")
 
 
 def _picture(image: Any) -> Picture:

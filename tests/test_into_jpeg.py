@@ -192,6 +192,7 @@ def test_what_does_not_fit_into_a_file_is_told(monkeypatch):
     [
         ({"rate": 1, "quality": 50}, "only one of"), ({"quality": 0.5}, "quality 0.5, wanted 1"),
         ({"quality": 101}, "quality 101, wanted 1..100"),
+        ({"quality": 10**400}, "quality 10*, wanted 1..100"),
         ({"quality": float("nan")}, "quality nan"), ({"rate": 0}, "rate 0, wanted more than 0"),
         ({"size": -3}, "size -3"), ({"rate": float("nan")}, "rate nan"),
         ({"effort": 0}, "effort 0, wanted 1..9"), ({"size": 100}, "of 100 at most"),

@@ -13,7 +13,7 @@ from imgcodec.cli.checks import check_apart, check_coded
 from imgcodec.cli.loading import LOCK, details, load_codec
 from imgcodec.cli.measure import check, in_words
 from imgcodec.cli.options import HELD_PIXELS
-from imgcodec.cli.sources import as_asked, background, check_shape, read, shapes
+from imgcodec.cli.sources import as_asked, check_shape, read, shapes
 from imgcodec.cli.work import Task, Warn
 from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
@@ -141,7 +141,6 @@ class Encoding:
         from imgcodec.pictures.picture import Picture
 
         check_coded(target, force)
-        background(self.alpha)  # an unknown one is refused at once
         picture: Any = geotiff.open_raster(source)
         if picture is None:
             most = self.max_pixels or HELD_PIXELS

@@ -111,7 +111,6 @@ class IntoJpeg:
             if name.suffix.lower() not in SUFFIXES:
                 raise AicError(f"{name}: suffix {name.suffix!r} is not {' or '.join(SUFFIXES)}")
         files.check_free(target, force)
-        background(self.alpha)  # an unknown one is refused at once
         start = time.perf_counter()
         with timing() as stages:
             data, quality = self._made(source, target, self._picture(source, target))

@@ -142,6 +142,23 @@ class _Part(click.ParamType):  # type: ignore[type-arg]
         return box
 
 
+class _Alpha(click.ParamType):  # type: ignore[type-arg]
+    """What becomes of transparency: keep, drop, or the name of a colour."""
+
+    name = "alpha"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check a value."""
+        if value not in ("keep", "drop"):
+            from imgcodec.pictures import modes
+
+            try:
+                modes.colour(value)
+            except AicError as error:
+                self.fail(f"{error}.", param, ctx)
+        return str(value)
+
+
 RATE = Number(24)  # bits per pixel; 24 = uncompressed
 SIZE = _Size()
 PART = _Part()
@@ -200,6 +217,7 @@ def max_pixels(most: int | None = MAX_PIXELS, told: str | bool = True) -> Callab
 
 ALPHA = click.option(
     "--alpha",
+    type=_Alpha(),
     default="keep",
     show_default=True,
     metavar="keep|drop|COLOUR",

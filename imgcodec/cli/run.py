@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -66,6 +67,10 @@ def run(
         return
     if len(sources) > 1:
         raise click.UsageError(f"{streams.PIPE} is a single file, and others cannot go with it.")
+    if sources[0] == streams.PIPE and (os.path.isdir(target) or target.endswith(("/", os.sep))):
+        raise click.UsageError(
+            f"{target} is a folder, and {streams.PIPE} has no name to use there."
+        )
     if dry and target == streams.PIPE:
         raise click.UsageError("--dry-run writes nothing, to stdout neither.")
     if target != streams.PIPE and "suffix" in given():

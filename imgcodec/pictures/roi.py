@@ -94,7 +94,7 @@ class Roi:
     @classmethod
     def _of_shares(cls, shares: NDArray[np.float64], weight: float) -> "Roi":
         if not 1 / MOST_WEIGHT <= weight <= MOST_WEIGHT:
-            raise AicError(f"weight {weight:g}, wanted 1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
+            raise AicError(f"weight {weight}, wanted 1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
         octaves = math.log2(min(max(weight, 1 / HELPING), HELPING)) * shares
         # both sides of the usual level alike: what is trained lies around it
         middle = (octaves.min() + octaves.max()) / 2

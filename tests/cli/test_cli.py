@@ -692,6 +692,10 @@ def test_pipes(aic, photo, coded, tmp_path):
     assert result.stderr == "Error: stdin: not a picture of a known kind\n"
     result = runner.invoke(cli.main, ["decode", "-", "-"], input=b"nothing")
     assert result.stderr.startswith("Error: stdin: 7 bytes")
+    for folder in (str(tmp_path), f"{tmp_path}/new/"):
+        result = runner.invoke(cli.main, ["encode", "-", folder], input=inks)
+        assert_usage(result, f"{folder} is a folder, and - has no name to use there")
+    assert not (tmp_path / "new").exists()
 
 
 def test_pipes_of_what_takes_one_file(coded, tmp_path, monkeypatch):
@@ -897,8 +901,9 @@ def test_what_is_not_kept_is_said_or_refused_unless_it_is_not_wanted(aic, tmp_pa
 
 @pytest.mark.parametrize("words", [["--alpha", "whitish"], ["--metadata", "gps"]])
 def test_unknown_colours_and_kinds(aic, glass, tmp_path, words):
-    result = aic("encode", glass, tmp_path / "g.aic", *words)
-    assert result.exit_code == (1 if "--alpha" in words else 2)
+    for target in (tmp_path / "g.aic", f"{tmp_path}{os.sep}"):
+        result = aic("encode", glass, target, *words)
+        assert result.exit_code == 2
     assert words[1] in result.stderr
     assert list(tmp_path.iterdir()) == [glass]
 

@@ -106,7 +106,7 @@ def test_other_mistakes_are_told_in_one_line(run, tmp_path):
         (["a.png", "a.jpg", "--quality", "0.5"], 2, "--quality is 1..100 with --into jpeg"),
         (["a.png", "a.jpg", "--rate", "1", "--size", "9k"], 2, "only one of"),
         (["a.png", "a.jpg", "--size", "100"], 1, "at quality 1, of 100 at most"),
-        (["a.png", "a.jpg", "--alpha", "nocolour"], 1, "nocolour"),
+        (["a.png", "a.jpg", "--alpha", "nocolour"], 2, "nocolour"),
         (["a.png", "a.jpg", "--max-pixels", "99"], 1, "a.png: "),
         (["a.png", "a.jpg", "--crop", "0,0,99,99"], 1, "a.png: "),
     ):

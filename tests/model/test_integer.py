@@ -74,14 +74,14 @@ def test_narrow_convolutions_of_int8_are_the_same(height, width):
     assert (found[0] == found[1]).all()
 
 
-@pytest.mark.parametrize(
-    ("least", "wanted"), [(0, [0, 0, 0, 2, 127]), (-127, [-127, -2, 0, 2, 127])]
-)
+@pytest.mark.parametrize("least", [0, -127])
 @pytest.mark.parametrize("quantised", [False, True])
-def test_activations_are_clamped_and_so_are_their_gradients(least, wanted, quantised):
-    x = torch.tensor([-200.0, -2, 0, 2, 200], requires_grad=True)
+def test_activations_are_clamped_and_so_are_their_gradients(least, quantised):
+    # at a bound, what torch says of the gradient of a clamp depends on its version
+    x = torch.tensor([-200.0, -2, 0 if quantised else 1, 2, 200], requires_grad=True)
     found = activation(x, quantised, least)
-    assert found.tolist() == activation(x.detach().clone(), quantised, least).tolist() == wanted
+    assert found.tolist() == activation(x.detach().clone(), quantised, least).tolist()
+    assert found.tolist() == x.detach().clamp(least, 127).tolist()
     found.sum().backward()
     inside = (x.detach() >= least) & (x.detach() <= 127)
     assert x.grad.tolist() == inside.float().tolist()

@@ -61,7 +61,7 @@ def test_shifts_that_are_none():
         Roi(np.full((2, 2), np.nan, np.float32))
 
 
-@pytest.mark.parametrize("weight", [0, -1, 1e-9, 1e9, float("nan")])
+@pytest.mark.parametrize("weight", [0, -1, 1e-9, 1e9, 10**400, float("nan")])
 def test_weights_that_are_none(weight):
     with pytest.raises(AicError, match="weight"):
         Roi.box(64, 64, Box(0, 0, 8, 8), weight)

@@ -62,7 +62,8 @@ def find(
         AicError: there is nothing to be done.
     """
     like_a_file = os.path.splitext(folder)[1].lower() in (suffix, *suffixes)
-    if not os.path.isdir(folder) and (os.path.exists(folder) or like_a_file):
+    is_there = os.path.exists(folder.rstrip(f"/{os.sep}"))  # a slash would hide a file
+    if not os.path.isdir(folder) and (is_there or like_a_file):
         many = f"there are {len(sources)} sources"
         if len(sources) == 1:
             many = f"{sources[0]} may be many files"
@@ -227,7 +228,7 @@ def _of_url(
     try:
         base, found = urls.names(word)
     except FileNotFoundError:
-        listing.failed.append((word, "is not there"))
+        listing.failed.append((word, urls.why_missing(word)))
         return
     from imgcodec.pictures.geo.geotiff import sides
 

@@ -55,6 +55,19 @@ def names(word: str) -> tuple[str, list[tuple[str, ...]] | None]:
         return base.rstrip("/"), sorted(tuple(name.split("/")) for name in found if name)
 
 
+def why_missing(word: str) -> str:
+    """Say why nothing was found: fsspec takes a web server that is away, or refuses, for that."""
+    if word.startswith("http"):
+        try:
+            system, place = open_url(word)
+            system.info(place)
+        except Exception as error:
+            cause = error.__cause__
+            if cause is not None and getattr(cause, "status", None) not in (404, 410):
+                return reason(cause)
+    return "is not there"
+
+
 def exists(url: str) -> bool:
     """Whether there is a file that may be read.
 

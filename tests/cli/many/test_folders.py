@@ -149,6 +149,7 @@ def test_words_that_cannot_be_meant(aic, photo, coded, tmp_path):
     assert_usage(aic("encode", "-", photo, tmp_path), "single file")
     assert_usage(aic("encode", photo, photo, "-"), "single file")
     assert_refused(aic("encode", photo, photo, coded), "is no folder")
+    assert_refused(aic("encode", photo, f"{coded}{os.sep}"), "is no folder")
     assert_refused(aic("encode", tmp_path / "no.png", tmp_path), "no.png: is not there")
     result = aic("encode", tmp_path / "no.png", photo, tmp_path / "out")
     assert (result.exit_code, names(tmp_path / "out")) == (1, ["photo.aic"])

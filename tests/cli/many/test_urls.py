@@ -1,7 +1,9 @@
 """Files at URLs: by the rules of folders, and every failure in one line."""
 
 import os
+import threading
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
@@ -63,6 +65,30 @@ def encode(aic, tmp_path):
 
 
 # ---- which files
+
+
+def test_a_web_server_that_is_away_is_no_missing_file(memory):
+    class Nothing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        url = f"http://127.0.0.1:{server.server_port}/a.png"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(AicError, match="a.png: is not there"):
+            found(url)
+        server.shutdown()
+    with pytest.raises(AicError, match=r"a\.png: .*127\.0\.0\.1"):
+        found(url)
+    memory.pipe("in/b.png", b"")
+    listing = found(url, "memory://in/b.png")  # which is made all the same
+    assert [path for path, _ in listing.failed] == [url]
+    assert listing.pairs == [("memory://in/b.png", "memory://out/b.aic")]
 
 
 def test_words_mean_what_paths_would_mean(memory):
