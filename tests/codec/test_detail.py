@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from imgcodec.codec import Codec
-from imgcodec.codec.detail import WORRYING_DB, limit_db
+from imgcodec.codec.detail import MOST_ROUNDED, WORRYING_DB, limit_db, unheld
+from imgcodec.format.container import MAX_U
 from imgcodec.metrics import psnr
+from imgcodec.releases import newest
+from imgcodec.weights import load
 
 
 def checkerboard():
@@ -81,3 +85,24 @@ def test_limits_that_worry():
     assert limit_db(1e-2, 19.9) is None
     assert limit_db(0.0, 99.0) is None
     assert limit_db(None, 99.0) is None
+
+
+@torch.inference_mode()
+def test_what_rounding_does_is_no_lost_detail():
+    model, _, _ = load(newest("psnr", 1).path)
+    config, size = model.config, (1, 4, 4)
+    y = torch.randn(1, config.latents, 4, 4, generator=torch.Generator().manual_seed(1))
+    levels = torch.full((1, *size), 7.0)
+    steps = model.steps(levels, torch.tensor([0.5]))[:, config.lattice :]
+    codes = y[:, config.lattice :] / steps + 0.95 * MOST_ROUNDED
+    parts = [torch.zeros(1, 1, 4, 4)] * config.pyramid_parts
+
+    def error(last):
+        groups = codes[:, :9], last
+        return unheld(model, torch.zeros(1, 192, 4, 4), y, levels, [*parts, *groups], MAX_U // 2)
+
+    assert error(codes[:, 9:]) == 0
+    last = codes[:, 9:].clone()
+    last[0, 5, 3, 0] += 2  # at a place that is looked at, one of four
+    off = (0.95 * MOST_ROUNDED + 2) * steps[0, 14, 3, 0] * model.unit[config.lattice + 14]
+    assert error(last) == pytest.approx(float(off) ** 2 / (192 * 4), rel=1e-2)
