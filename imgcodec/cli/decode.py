@@ -278,8 +278,9 @@ def decode(
     extra "geo" as .tif, too, a large picture is written piece by piece.
 
     IN.aic may be several files, folders or quoted patterns, and OUT the folder to write into.
-    Files there get the time of what they are made of, and what is up to date is left alone. Either
-    may be -, stdin or stdout.
+    Files there get the time of what they are made of, and what is up to date is left alone; what
+    --region, --max-rate, --alpha or --metadata makes is never known to be so, and is kept without
+    --force. Either may be -, stdin or stdout.
     """
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Decoding(warn=partial(warn, quiet), **settings)

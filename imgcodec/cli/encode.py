@@ -67,6 +67,10 @@ class _Roi(click.ParamType):  # type: ignore[type-arg]
         if colon and re.fullmatch(r"\d+(\.\d+)?|\.\d+|\d+/0*[1-9]\d*", number, re.ASCII):
             top, _, bottom = number.partition("/")
             weight = float(top) / float(bottom or 1)
+            from imgcodec.pictures.roi import MOST_WEIGHT
+
+            if not 1 / MOST_WEIGHT <= weight <= MOST_WEIGHT:
+                self.fail(f"{number[:20]!r} is no weight, 1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}.")
         else:
             place = str(value)
         if (box := as_box(place)) is not None:

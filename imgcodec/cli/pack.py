@@ -169,8 +169,8 @@ def unpack(
 ) -> None:  # fmt: skip
     """Give back the JPEG file OUT.jpg that `aic pack` packed into IN.aic, bit for bit.
 
-    IN.aic may be several files, folders or quoted patterns, and OUT.jpg the folder to write into.
-    Either may be -, stdin or stdout.
+    IN.aic may be several files, folders or quoted patterns, and OUT.jpg the folder to write into:
+    what is up to date is left alone. Either may be -, stdin or stdout.
     """
     one_thread_a_call()
     work = Unpacking(max_pixels, threads_of(threads, jobs), partial(warn, quiet), keep_going)

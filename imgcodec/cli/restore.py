@@ -143,7 +143,8 @@ def restore(
     upright, and metadata are kept.
 
     IN.jpg may be several files, folders or quoted patterns, and OUT the folder to write into:
-    what is up to date is left alone. Either may be -, stdin or stdout.
+    what is up to date is left alone; what --metadata or --weights makes is never known to be so,
+    and is kept without --force. Either may be -, stdin or stdout.
     """
     settings["threads"] = threads_of(settings["threads"], jobs)
     work = Restoring(warn=partial(warn, quiet), **settings)

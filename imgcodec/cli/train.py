@@ -215,7 +215,8 @@ def _export(resume: Path | None, target: Path, data: Path | None, force: bool) -
 
 def _check_usage(
     resume: Path | None, start: Path | None, config: str | None, tunes: tuple[str, ...],
-    only: str | None, objective: str, seconds: float | None, **_: Any,
+    only: str | None, objective: str, seconds: float | None, crop: int, final_crop: int | None,
+    **_: Any,
 ) -> None:  # fmt: skip
     """Refuse options that contradict each other."""
     asked = given()
@@ -233,6 +234,8 @@ def _check_usage(
         (tunes[1:] and resume, "several --tune and --resume exclude each other"),
         (tunes[1:] and config == "paper", "several --tune and --config paper exclude each other"),
         (config == "paper" and "tunes" in asked, "--tune and --config paper exclude each other"),
+        (crop % 8, f"--crop {crop} is not a multiple of 8"),
+        (final_crop and final_crop % 8, f"--final-crop {final_crop} is not a multiple of 8"),
     ):
         if wrong:
             raise click.UsageError(why)

@@ -91,9 +91,9 @@ def box_of(region: Sequence[int] | None, height: int, width: int) -> Box:
     except (TypeError, ValueError) as error:
         raise AicError(f"region {region}, wanted left, top, width and height") from error
     named = f"region {left},{top},{columns},{rows}"
-    if not (0 <= left and 0 <= top and columns >= 1 and rows >= 1):
+    if not (columns >= 1 and rows >= 1):
         raise AicError(f"{named} has no pixels")
-    if left + columns > width or top + rows > height:
+    if min(left, top) < 0 or left + columns > width or top + rows > height:
         raise AicError(f"{named} leaves the picture, {width}x{height} pixels")
     return Box(top, left, top + rows, left + columns)
 

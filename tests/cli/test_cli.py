@@ -794,6 +794,13 @@ def test_regions_of_interest_reach_the_codec(aic, photo, tmp_path):
     assert not (tmp_path / "b.aic").exists()
 
 
+@pytest.mark.parametrize("weight", ["0", "1025", "1/1025", f"{9**400}", f"{9**400}/{9**400}"])
+def test_a_weight_out_of_range_is_wrong_usage(aic, photo, tmp_path, weight):
+    for place in ("0,0,8,8", photo):
+        result = aic("encode", photo.parent, tmp_path / "out", "--roi", f"{place}:{weight}")
+        assert_usage(result, "is no weight, 1/1024 to 1024.")
+
+
 @pytest.mark.parametrize(
     "words",
     [
