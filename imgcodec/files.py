@@ -192,7 +192,7 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pat
         try:
             temporary.touch(exist_ok=False)
             yield temporary
-            with open(temporary, "rb") as file:
+            with open(temporary, "r+b") as file:  # Windows syncs no file that is only read
                 os.fsync(file.fileno())
             check_free(path, force)  # somebody may have been faster
             if os.path.exists(target):
