@@ -345,6 +345,21 @@ def test_refused_rate_does_not_stop_the_run(folder):
     assert some.bpp == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("tempfile.mkdtemp", OSError(28, "No space left on device"), "no space left on device"),
+        ("imgcodec.bench.coders.Aic.encode", MemoryError(), "not enough memory"),
+    ],
+)
+def test_what_a_row_lacks_does_not_stop_the_run(folder, monkeypatch, name, error, told):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(name, fail)
+    assert [r.error.endswith(told) for r in run(FakeCodec(), folder, [0.5])] == [True, True]
+
+
 def test_a_bug_keeps_its_traceback(folder, monkeypatch):
     monkeypatch.setattr(FakeCodec, "decode_rows", lambda self, data, take: 1 / 0)
     with pytest.raises(ZeroDivisionError):
