@@ -1094,6 +1094,13 @@ def test_plot_is_drawn(tmp_path):
         plot.check(tmp_path / "a.pdf")
 
 
+def test_names_of_codecs_are_drawn_as_they_are(tmp_path):
+    """Weights lend them theirs, and matplotlib takes dollars for formulas."""
+    pytest.importorskip("matplotlib")
+    for name in ("aic-a$_$", "aic-\udcff"):
+        plot.draw(means(curve(name, [(0.1, 28.0), (0.2, 31.0)])), tmp_path / "a.svg")
+
+
 def test_page_is_not_written_over_what_is_there(tmp_path):
     page.check(tmp_path / "new", force=False)
     (tmp_path / "precious").write_text("")
