@@ -1342,6 +1342,7 @@ def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
     first = views()
     assert made == ["a.png.webp.0.8", "a.png.webp.2"]
     assert (views(), made) == (first, [])
+    assert views((0.8, 0.8, 2.0)) == first
     assert (views((2.0, 3.0))[0]["shots"][0], made) == (first[0]["shots"][1], ["a.png.webp.3"])
     drawn.unlink()
     assert (views(), made) == (first, ["a.png.webp.2"])
