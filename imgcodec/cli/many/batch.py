@@ -144,6 +144,7 @@ def _attempt_all(work: Work, group: Sequence[Task]) -> list[Outcome]:
 
 def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
     try:
+        files.check_makeable(task.target)
         task.target.parent.mkdir(parents=True, exist_ok=True)
         time = _time(task.source)  # it may be edited meanwhile
         with enough_memory(), files.dating(time if work.dates else None):

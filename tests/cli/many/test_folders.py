@@ -140,6 +140,17 @@ def test_files_of_one_name_from_several_folders_are_refused(aic, tmp_path):
     assert names(tmp_path / "out") == ["b.aic"]
 
 
+def test_a_file_where_a_folder_is_needed_costs_no_other(aic, tmp_path):
+    one = picture(tmp_path / "in" / "a.png")
+    two = picture(tmp_path / "in" / "sub" / "b.png")
+    out = tmp_path / "out"
+    picture(out / "sub")
+    result = aic("encode", one.parent, out)
+    assert result.exit_code == 1
+    assert f"{two}: {out / 'sub' / 'b.aic'}: {out / 'sub'} is no folder\n" in result.stderr
+    assert names(out) == ["a.aic", "sub"]
+
+
 def test_a_target_with_a_slash_is_a_folder(aic, photo, tmp_path):
     assert aic("encode", photo, f"{tmp_path}/new/").exit_code == 0
     assert names(tmp_path / "new") == ["photo.aic"]
