@@ -14,6 +14,7 @@ from PIL import Image
 from test_cli import FakeCodec, assert_refused, assert_usage, names
 
 from imgcodec.cli.many import batch, cluster, targets
+from imgcodec.cli.many.shards import Row
 from imgcodec.format import container
 from imgcodec.releases import DEFAULT_TUNE, NEWEST
 
@@ -149,6 +150,25 @@ def test_a_file_where_a_folder_is_needed_costs_no_other(aic, tmp_path):
     assert result.exit_code == 1
     assert f"{two}: {out / 'sub' / 'b.aic'}: {out / 'sub'} is no folder\n" in result.stderr
     assert names(out) == ["a.aic", "sub"]
+
+
+@pytest.mark.parametrize("ends_in", ["work", "telling"])
+def test_a_report_is_kept_where_a_run_is_interrupted(tmp_path, ends_in):
+    path, row = tmp_path / "report.csv", Row("a.png", "a.aic", "")
+
+    def rows():
+        yield row
+        raise KeyboardInterrupt
+
+    found = cluster.reporting(rows(), path, force=False)
+    assert next(found) == row
+    if ends_in == "telling":
+        found.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            next(found)
+    assert path.read_text().splitlines()[1].startswith("a.png,a.aic,")
+    assert names(tmp_path) == ["report.csv"]
 
 
 def test_a_target_with_a_slash_is_a_folder(aic, photo, tmp_path):
