@@ -1,12 +1,14 @@
 """Many files: which become which, what is done again, and how often the system is asked."""
 
+import ntpath
 import os
 import stat
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,6 +171,16 @@ def test_a_report_is_kept_where_a_run_is_interrupted(tmp_path, ends_in):
             next(found)
     assert path.read_text().splitlines()[1].startswith("a.png,a.aic,")
     assert names(tmp_path) == ["report.csv"]
+
+
+def test_folders_of_two_drives_are_apart(monkeypatch):
+    """As Windows has them."""
+    places = SimpleNamespace(isdir=bool, realpath=str, commonpath=ntpath.commonpath)
+    monkeypatch.setattr(targets, "os", SimpleNamespace(path=places))
+    monkeypatch.setattr(targets, "Path", PureWindowsPath)
+    assert targets._is_below("C:\\out\\a", "C:\\out")
+    assert not targets._is_below("C:\\out", "C:\\out")
+    assert not targets._is_below("D:\\in", "C:\\out")
 
 
 def test_a_target_with_a_slash_is_a_folder(aic, photo, tmp_path):
