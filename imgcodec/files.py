@@ -70,10 +70,10 @@ class Stored:
         os.close(self._descriptor)
 
 
-def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+def temporary_folder(place: str | None = None) -> "tempfile.TemporaryDirectory[str]":
     """Return a new folder that is removed with all in it at the end of a block."""
     try:
-        return tempfile.TemporaryDirectory(prefix="aic-")
+        return tempfile.TemporaryDirectory(prefix="aic-", dir=place)
     except OSError as error:
         raise AicError(f"no temporary folder: {reason(error)}") from error
 

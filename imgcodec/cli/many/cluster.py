@@ -193,6 +193,8 @@ def run(
                 else:
                     for pair in left:  # so that one file costs no other
                         submit([pair])
+            except AicError as error:  # a worker has no temporary folder
+                yield from told([Row(*pair, "", error=str(error)) for pair in shard])
             except (OSError, CancelledError) as error:
                 if item.status == "error":  # its own
                     raise

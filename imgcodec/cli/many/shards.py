@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pickle
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -64,7 +63,7 @@ def shard(
     key = worker.get_current_task()
     told = []
     work = elsewhere.unpacked(settings)
-    with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
+    with files.temporary_folder(worker.local_directory) as folder:
         for row in rows(work, pairs, force, Path(folder), worker.address, sides):
             worker.log_event(topic, pickle.dumps(row))  # names may be no text that dask sends
             told.append(row)
