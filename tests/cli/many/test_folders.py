@@ -183,6 +183,15 @@ def test_folders_of_two_drives_are_apart(monkeypatch):
     assert not targets._is_below("D:\\in", "C:\\out")
 
 
+def test_a_source_that_is_gone_is_told_where_its_file_is_there(aic, tmp_path):
+    path = picture(tmp_path / "in" / "a.png")
+    assert aic("encode", path.parent, tmp_path / "out").exit_code == 0
+    path.unlink()
+    path.symlink_to("nowhere")
+    result = aic("encode", path.parent, tmp_path / "out")
+    assert result.stderr.startswith(f"{path}: no such file or directory\n")
+
+
 def test_a_target_with_a_slash_is_a_folder(aic, photo, tmp_path):
     assert aic("encode", photo, f"{tmp_path}/new/").exit_code == 0
     assert names(tmp_path / "new") == ["photo.aic"]
