@@ -70,10 +70,10 @@ class Stored:
         os.close(self._descriptor)
 
 
-def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+def temporary_folder(place: str | None = None) -> "tempfile.TemporaryDirectory[str]":
     """Return a new folder that is removed with all in it at the end of a block."""
     try:
-        return tempfile.TemporaryDirectory(prefix="aic-")
+        return tempfile.TemporaryDirectory(prefix="aic-", dir=place)
     except OSError as error:
         raise AicError(f"no temporary folder: {reason(error)}") from error
 
@@ -192,7 +192,7 @@ def replacing(path: str | os.PathLike[str], force: bool = False) -> Iterator[Pat
         try:
             temporary.touch(exist_ok=False)
             yield temporary
-            with open(temporary, "rb") as file:
+            with open(temporary, "r+b") as file:  # Windows syncs no file that is only read
                 os.fsync(file.fileno())
             check_free(path, force)  # somebody may have been faster
             if os.path.exists(target):

@@ -64,6 +64,15 @@ while True:
 """
 
 
+def test_files_are_synced_where_they_may_be_written(tmp_path, monkeypatch):
+    """Windows refuses it elsewhere."""
+    fcntl = pytest.importorskip("fcntl")
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda fd: modes.append(fcntl.fcntl(fd, fcntl.F_GETFL)))
+    files.write_bytes(tmp_path / "a", b"")
+    assert [mode & os.O_ACCMODE for mode in modes] == [os.O_RDWR]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     target = tmp_path / "a"

@@ -72,14 +72,14 @@ class Benchmark:
         self._coders = [
             coder for name in dict.fromkeys(self.codecs) for coder in self._coders_of(name)
         ]
-        if self.report_dir is not None:
-            page.check(self.report_dir, self.force, self._paths)
         threads, gpu = self._machine()
         self._environment = report.environment(threads, gpu, self.repeat, self.jobs)
         self._cache: Cache | None = None
         self._commands: list[commands.CommandRow] = []
         self._failures: list[str] = []  # of what was asked besides rows
         self._started = datetime.now().astimezone().isoformat(timespec="seconds")
+        if self.report_dir is not None:  # last, since `tidy` is for those that began
+            page.check(self.report_dir, self.force, self._paths)
 
     def _coders_of(self, name: str) -> list[Coder]:
         if name.startswith(COMPRESSAI):

@@ -4,12 +4,12 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgcodec import files
 from imgcodec.bench.table import aligned
 from imgcodec.errors import AicError
 from imgcodec.format.container import MAX_PIXELS
@@ -58,7 +58,7 @@ def measure(
         AicError: the picture cannot be read, or a command fails.
     """
     pixels = as_colour(reader.read_image(picture, max_pixels))
-    with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
+    with files.temporary_folder() as scratch:
         folder = Path(scratch)
         sources = {suffix: folder / f"picture.{suffix}" for suffix in ("png", "ppm")}
         for path in sources.values():
@@ -108,10 +108,10 @@ def _rows(
 
 def _filled(words: Sequence[str], source: Path, target: Path) -> list[str]:
     """Return the words with the files in place of the braces."""
-    files = iter((str(source), str(target)))
+    places = iter((str(source), str(target)))
     if "{out}" in words:
         return [str(target) if w == "{out}" else str(source) if w == "{}" else w for w in words]
-    return [next(files) if word == "{}" else word for word in words]
+    return [next(places) if word == "{}" else word for word in words]
 
 
 def table(rows: Sequence[CommandRow]) -> str:

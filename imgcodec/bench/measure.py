@@ -5,7 +5,6 @@ import os
 import stat
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from imgcodec import files, metrics
 from imgcodec.bench.cache import Cache
 from imgcodec.bench.coders import Coder, Pixels
 from imgcodec.bench.rows import NAN, Row
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, lacks_memory
 from imgcodec.format.container import MAX_PIXELS
 from imgcodec.pictures import PICTURES, reader
 from imgcodec.pictures.arrays import as_colour
@@ -174,11 +173,15 @@ class _Bench:
             return self._measure(coder, row, pixels, self._repeat)
         except AicError as error:
             return replace(row, error=str(error))
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            return replace(row, error="not enough memory")
 
     def _measure(self, coder: Coder, row: Row, pixels: Pixels, repeat: int) -> Row:
         """Return the row with its measurements."""
         times, peaks = [], []
-        with tempfile.TemporaryDirectory(prefix="aic-bench-") as scratch:
+        with files.temporary_folder() as scratch:
             file = Path(scratch) / "picture"
             for _ in range(repeat):
                 if self.stopped.is_set():

@@ -92,7 +92,7 @@ def write(
     views, failures = [], []
     for path in progress(_chosen(list(paths), MAX_PICTURES)):
         try:
-            some = _chosen(list(rates), MAX_RATES)
+            some = _chosen(list(dict.fromkeys(rates)), MAX_RATES)
             views.append(_view(folder / "pictures", path, coders, some, reuse, further))
         except AicError as error:
             failures.append(str(error))

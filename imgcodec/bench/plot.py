@@ -43,7 +43,8 @@ def draw(means: Sequence[MeanRow], path: str | os.PathLike[str]) -> None:
             rates, qualities = _points([mean for mean in means if mean.codec == name], metric)
             width = 2.5 if is_aic(name) else 1.2
             dashes = "-" if order < _COLOURS else "--"
-            axes.plot(rates, qualities, dashes, marker=".", label=name, linewidth=width)
+            label = _label(name)
+            axes.plot(rates, qualities, dashes, marker=".", label=label, linewidth=width)
         axes.set_xscale("log")
         ticks = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -55,6 +56,11 @@ def draw(means: Sequence[MeanRow], path: str | os.PathLike[str]) -> None:
     file = io.BytesIO()
     figure.savefig(file, dpi=90, format=Path(path).suffix[1:].lower())
     files.write_bytes(path, file.getvalue(), force=True)
+
+
+def _label(name: str) -> str:
+    """Return a codec's name, which may be that of a file, as plain text for matplotlib."""
+    return name.encode(errors="backslashreplace").decode().replace("$", r"\$")
 
 
 def _points(means: Sequence[MeanRow], metric: str) -> tuple[list[float], list[float]]:

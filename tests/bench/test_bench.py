@@ -345,6 +345,21 @@ def test_refused_rate_does_not_stop_the_run(folder):
     assert some.bpp == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("tempfile.mkdtemp", OSError(28, "No space left on device"), "no space left on device"),
+        ("imgcodec.bench.coders.Aic.encode", MemoryError(), "not enough memory"),
+    ],
+)
+def test_what_a_row_lacks_does_not_stop_the_run(folder, monkeypatch, name, error, told):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(name, fail)
+    assert [r.error.endswith(told) for r in run(FakeCodec(), folder, [0.5])] == [True, True]
+
+
 def test_a_bug_keeps_its_traceback(folder, monkeypatch):
     monkeypatch.setattr(FakeCodec, "decode_rows", lambda self, data, take: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -1079,6 +1094,13 @@ def test_plot_is_drawn(tmp_path):
         plot.check(tmp_path / "a.pdf")
 
 
+def test_names_of_codecs_are_drawn_as_they_are(tmp_path):
+    """Weights lend them theirs, and matplotlib takes dollars for formulas."""
+    pytest.importorskip("matplotlib")
+    for name in ("aic-a$_$", "aic-\udcff"):
+        plot.draw(means(curve(name, [(0.1, 28.0), (0.2, 31.0)])), tmp_path / "a.svg")
+
+
 def test_page_is_not_written_over_what_is_there(tmp_path):
     page.check(tmp_path / "new", force=False)
     (tmp_path / "precious").write_text("")
@@ -1320,6 +1342,7 @@ def test_page_takes_over_what_an_earlier_one_drew(tmp_path, monkeypatch):
     first = views()
     assert made == ["a.png.webp.0.8", "a.png.webp.2"]
     assert (views(), made) == (first, [])
+    assert views((0.8, 0.8, 2.0)) == first
     assert (views((2.0, 3.0))[0]["shots"][0], made) == (first[0]["shots"][1], ["a.png.webp.3"])
     drawn.unlink()
     assert (views(), made) == (first, ["a.png.webp.2"])

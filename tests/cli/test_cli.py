@@ -1358,11 +1358,12 @@ def test_bench_writes_its_files_where_stdout_is_full(aic, photo, tmp_path, monke
 
 
 @pytest.mark.parametrize("ended", [SystemExit(143), AicError("no cache")])
-def test_bench_leaves_no_empty_report(aic, photo, tmp_path, ended, monkeypatch):
+@pytest.mark.parametrize("step", ["run", "Benchmark._machine"])
+def test_bench_leaves_no_empty_report(aic, photo, tmp_path, step, ended, monkeypatch):
     def ends_early(*_):
         raise ended
 
-    monkeypatch.setattr("imgcodec.bench.benchmark.run", ends_early)
+    monkeypatch.setattr(f"imgcodec.bench.benchmark.{step}", ends_early)
     words = ("--codec", "jpeg", "--report", tmp_path / "site", "--no-cache", "--quiet")
     result = aic("bench", photo.parent, *words)
     assert result.exit_code in (1, 143)

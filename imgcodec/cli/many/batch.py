@@ -33,16 +33,20 @@ def as_due(task: Task, work: Work) -> Task | None:
     """Return a task as it has to be done, None if its file is up to date; say what is done again.
 
     Raises:
-        AicError: the file is there, not as asked, and kept without --force.
+        AicError: the file is there, not as asked, and kept without --force, or its source is gone.
     """
     if task.force:
         return task
-    made, source = _time(task.target), _time(task.source)
-    if made is not None and not task.target.is_file():
+    made = _time(task.target)
+    if made is None:  # nothing there yet
+        return task
+    if not task.target.is_file():
         raise AicError(f"{task.target}: is not a regular file")
     check_apart(task.source, task.target)
-    if made is None or source is None:  # nothing there yet, or told when the task is done
-        return task
+    try:
+        source = task.source.stat().st_mtime_ns
+    except OSError as error:  # what is there already would be told in its place
+        raise AicError(f"{task.source}: {reason(error)}") from error
     current = work.dates and _is_time_of(made, source)
     due = work.is_due(task, not current and made < source)
     if due:
@@ -144,6 +148,7 @@ def _attempt_all(work: Work, group: Sequence[Task]) -> list[Outcome]:
 
 def _attempt(work: Work, task: Task, member: Member | None = None) -> Outcome:
     try:
+        files.check_makeable(task.target)
         task.target.parent.mkdir(parents=True, exist_ok=True)
         time = _time(task.source)  # it may be edited meanwhile
         with enough_memory(), files.dating(time if work.dates else None):

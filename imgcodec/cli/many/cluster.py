@@ -193,6 +193,8 @@ def run(
                 else:
                     for pair in left:  # so that one file costs no other
                         submit([pair])
+            except AicError as error:  # a worker has no temporary folder
+                yield from told([Row(*pair, "", error=str(error)) for pair in shard])
             except (OSError, CancelledError) as error:
                 if item.status == "error":  # its own
                     raise
@@ -245,8 +247,8 @@ def _killed() -> type[BaseException]:
 
 
 def reporting(rows: Iterable[Row], path: Path, force: bool) -> Iterator[Row]:
-    """Yield rows, and write them to a CSV file; also those before a refusal."""
-    refused = None
+    """Yield rows, and write them to a CSV file; also those before a refusal or an interrupt."""
+    ended: BaseException | None = None
     with (
         files.replacing(path, force) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
@@ -264,6 +266,8 @@ def reporting(rows: Iterable[Row], path: Path, force: bool) -> Iterator[Row]:
                 yield row
         except AicError as error:
             kept = "" if force else f"; the next --report needs another name, {path} is kept"
-            refused = AicError(f"{error}{kept}")
-    if refused is not None:
-        raise refused
+            ended = AicError(f"{error}{kept}")
+        except (KeyboardInterrupt, SystemExit, GeneratorExit) as error:
+            ended = error
+    if ended is not None:
+        raise ended

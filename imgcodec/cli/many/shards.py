@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import pickle
 import signal
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, cast
 from imgcodec import __version__, files
 from imgcodec.cli.many import batch, elsewhere
 from imgcodec.cli.many.copies import Copies
-from imgcodec.cli.process import ending
+from imgcodec.cli.process import ending, one_line
 from imgcodec.cli.work import Outcome, Task, Work
 from imgcodec.errors import AicError
 from imgcodec.format import container
@@ -64,7 +63,7 @@ def shard(
     key = worker.get_current_task()
     told = []
     work = elsewhere.unpacked(settings)
-    with tempfile.TemporaryDirectory(dir=worker.local_directory) as folder:
+    with files.temporary_folder(worker.local_directory) as folder:
         for row in rows(work, pairs, force, Path(folder), worker.address, sides):
             worker.log_event(topic, pickle.dumps(row))  # names may be no text that dask sends
             told.append(row)
@@ -132,14 +131,14 @@ def _row(outcome: Outcome, pair: Pair, here: Task, copies: Copies) -> Row:
     except AicError as error:
         return row._replace(error=_named(str(error), pair, here))
     bpp = 8 * file.num_bytes / (file.header.width * file.header.height)
-    line = _named(outcome.line, pair, here)
+    line = _named(outcome.line, pair, here, one_line)
     return row._replace(line=line, read=outcome.read, written=outcome.written, bpp=bpp)
 
 
-def _named(text: str, pair: Pair, here: Task) -> str:
-    """Return a text with URLs in place of their copies, which nobody asked for."""
+def _named(text: str, pair: Pair, here: Task, shown: Callable[[str], str] = str) -> str:
+    """Return a text with URLs in place of their copies, which nobody asked for, as `shown`."""
     for path, word in zip(here[:2], pair, strict=True):
-        text = text.replace(str(path), word)
+        text = text.replace(shown(str(path)), shown(word))
     return text
 
 

@@ -178,8 +178,7 @@ def _is_below(path: str, folder: str) -> bool:
     """Whether a path lies in a folder, or in one of those in it."""
     if urls.is_url(path) or urls.is_url(folder) or not os.path.isdir(folder):
         return False
-    inner, outer = os.path.realpath(path), os.path.realpath(folder)
-    return inner != outer and os.path.commonpath([inner, outer]) == outer
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
 
 
 def _of_word(

@@ -300,6 +300,29 @@ def test_a_file_of_which_workers_die_costs_no_other(store, tmp_path, monkeypatch
     assert "workers die of it: " in killed[0].error
 
 
+def test_workers_without_a_temporary_folder_are_told_for_each_file(real, two, album, tmp_path):
+    address, client = two
+
+    def lose(dask_worker):
+        dask_worker.local_directory, dask_worker.before = "/none", dask_worker.local_directory
+
+    def find(dask_worker):
+        dask_worker.local_directory = dask_worker.before
+
+    out, report = tmp_path / "out", tmp_path / "report.csv"
+    client.run(by_value(lose))
+    try:
+        result = real("encode", album / "sub", out, "--cluster", address, "--report", report)
+    finally:
+        client.run(by_value(find))
+    assert result.exit_code == 1
+    *lines, last = result.stderr.splitlines()
+    assert len(lines) == PICTURES // 2
+    assert lines[0].endswith(".png: no temporary folder: no such file or directory")
+    assert last == f"Error: {PICTURES // 2} of {PICTURES // 2} files failed"
+    assert report.read_text().count("no temporary folder") == PICTURES // 2
+
+
 def by_value(function):
     """Let dask send a function of this test, which workers do not find."""
     import cloudpickle

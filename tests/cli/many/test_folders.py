@@ -1,12 +1,14 @@
 """Many files: which become which, what is done again, and how often the system is asked."""
 
+import ntpath
 import os
 import stat
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from test_cli import FakeCodec, assert_refused, assert_usage, names
 
 from imgcodec.cli.many import batch, cluster, targets
+from imgcodec.cli.many.shards import Row
 from imgcodec.format import container
 from imgcodec.releases import DEFAULT_TUNE, NEWEST
 
@@ -138,6 +141,55 @@ def test_files_of_one_name_from_several_folders_are_refused(aic, tmp_path):
     assert f"{one}: {tmp_path / 'out' / 'a.png.aic'} would be made of {two}, too" in result.stderr
     assert result.stderr.endswith("Error: 2 of 3 files failed\n")
     assert names(tmp_path / "out") == ["b.aic"]
+
+
+def test_a_file_where_a_folder_is_needed_costs_no_other(aic, tmp_path):
+    one = picture(tmp_path / "in" / "a.png")
+    two = picture(tmp_path / "in" / "sub" / "b.png")
+    out = tmp_path / "out"
+    picture(out / "sub")
+    result = aic("encode", one.parent, out)
+    assert result.exit_code == 1
+    assert f"{two}: {out / 'sub' / 'b.aic'}: {out / 'sub'} is no folder\n" in result.stderr
+    assert names(out) == ["a.aic", "sub"]
+
+
+@pytest.mark.parametrize("ends_in", ["work", "telling"])
+def test_a_report_is_kept_where_a_run_is_interrupted(tmp_path, ends_in):
+    path, row = tmp_path / "report.csv", Row("a.png", "a.aic", "")
+
+    def rows():
+        yield row
+        raise KeyboardInterrupt
+
+    found = cluster.reporting(rows(), path, force=False)
+    assert next(found) == row
+    if ends_in == "telling":
+        found.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            next(found)
+    assert path.read_text().splitlines()[1].startswith("a.png,a.aic,")
+    assert names(tmp_path) == ["report.csv"]
+
+
+def test_folders_of_two_drives_are_apart(monkeypatch):
+    """As Windows has them."""
+    places = SimpleNamespace(isdir=bool, realpath=str, commonpath=ntpath.commonpath)
+    monkeypatch.setattr(targets, "os", SimpleNamespace(path=places))
+    monkeypatch.setattr(targets, "Path", PureWindowsPath)
+    assert targets._is_below("C:\\out\\a", "C:\\out")
+    assert not targets._is_below("C:\\out", "C:\\out")
+    assert not targets._is_below("D:\\in", "C:\\out")
+
+
+def test_a_source_that_is_gone_is_told_where_its_file_is_there(aic, tmp_path):
+    path = picture(tmp_path / "in" / "a.png")
+    assert aic("encode", path.parent, tmp_path / "out").exit_code == 0
+    path.unlink()
+    path.symlink_to("nowhere")
+    result = aic("encode", path.parent, tmp_path / "out")
+    assert result.stderr.startswith(f"{path}: no such file or directory\n")
 
 
 def test_a_target_with_a_slash_is_a_folder(aic, photo, tmp_path):

@@ -231,6 +231,12 @@ def test_what_is_whole_of_a_damaged_file_is_stored(memory, tmp_path, monkeypatch
     assert memory.exists("out/a.tif.aux.xml") == leaves
 
 
+def test_lines_name_urls_on_one_line(memory, encode):
+    picture(memory, "in/a\n.png")
+    (row,) = encode([("memory://in/a\n.png", "memory://out\x1b/a\n.aic")])
+    assert row.line.startswith(r"memory://out\x1b/a\n.aic: ")
+
+
 def test_notes_name_urls(memory, encode):
     with memory.open("in/deep.png", "wb") as file:
         Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6) * 999).save(file, "PNG")
