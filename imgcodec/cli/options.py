@@ -165,10 +165,14 @@ PART = _Part()
 
 
 def as_box(text: str) -> tuple[int, ...] | None:
-    """Return the numbers of X,Y,W,H, None where a text is none; Python takes so many digits."""
-    found = re.fullmatch(r"\d{1,99}(,\d{1,99}){3}", text, re.ASCII)
-    box = tuple(map(int, text.split(","))) if found else ()
-    return box if all(box[2:]) and box else None
+    """Return the numbers of X,Y,W,H; None of other texts, and where there are no pixels.
+
+    Python takes so many digits.
+    """
+    if re.fullmatch(r"\d{1,99}(,\d{1,99}){3}", text, re.ASCII) is None:
+        return None
+    box = tuple(map(int, text.split(",")))
+    return box if all(box[2:]) else None
 
 
 def given() -> dict[str, str]:
