@@ -53,9 +53,15 @@ def keep_older(work: object, task: Task, outdated: bool) -> bool:
     return False
 
 
-def names(line: str, path: object) -> bool:
-    """Whether a refusal begins with a file, or one beside it; a name may be like any word."""
-    return re.match(rf"{re.escape(str(path))}(\.[\w.]+)?: ", line) is not None
+def named(why: str, path: object, *others: object) -> str:
+    """Return a refusal with the name of a file before it, unless it begins with that.
+
+    It may also begin with one of the others, or with a file beside one of them.
+    """
+    for name in (path, *others):  # which may be like any word of a refusal
+        if re.match(rf"{re.escape(str(name))}(\.[\w.]+)?: ", why):
+            return why
+    return f"{path}: {why}"
 
 
 @contextmanager
@@ -64,6 +70,7 @@ def naming(source: Path, target: Path) -> Iterator[None]:
     try:
         yield
     except AicError as error:
-        if any(names(str(error), path) for path in (source, target)):
+        line = named(str(error), source, target)
+        if line == str(error):
             raise
-        raise AicError(f"{source}: {error}") from error
+        raise AicError(line) from error

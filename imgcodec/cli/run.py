@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgcodec.cli import streams
-from imgcodec.cli.checks import check_apart, check_coded, check_other, names, naming
+from imgcodec.cli.checks import check_apart, check_coded, check_other, named, naming
 from imgcodec.cli.many import batch, targets, urls
 from imgcodec.cli.many.targets import Listing
 from imgcodec.cli.options import READ, given
@@ -176,7 +176,7 @@ def _sum_up(
     if num_current and not quiet:
         click.echo(f"{num_current} files are up to date")
     for path, why in failed:
-        click.echo(one_line(why if names(why, path) else f"{path}: {why}"), err=True)
+        click.echo(one_line(named(why, path)), err=True)
     if refused is not None:
         raise refused
     if failed:

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
+from imgcodec.cli.checks import named
 from imgcodec.cli.many import urls
 from imgcodec.cli.work import Location, Task
 from imgcodec.errors import AicError
@@ -95,7 +96,7 @@ def find(
             listing.pairs.append((str(path), target))
     if not found and len(listing.failed) <= 1:
         for path, why in listing.failed:
-            raise AicError(f"{path}: {why}")
+            raise AicError(named(why, path))
         raise AicError(f"{' '.join(sources)}: no files ({' '.join(sorted(suffixes))})")
     return listing
 
@@ -224,18 +225,22 @@ def _of_url(
     word: str, several: bool, suffixes: Collection[str], suffix: str, listing: Listing
 ) -> Iterator[tuple[str, Path]]:
     """Yield the files that a URL names, by the rules for paths."""
+    from imgcodec.pictures.geo.geotiff import sides
+
     try:
         base, found = urls.names(word)
+        if found is None:
+            folder, name = word.rsplit("/", 1)
+            theirs = [urls.join(folder, Path(side)) for side in sides(name)]
+            if there := [url for url in theirs if urls.exists(url)]:
+                listing.sides[word] = there
     except FileNotFoundError:
         listing.failed.append((word, urls.why_missing(word)))
         return
-    from imgcodec.pictures.geo.geotiff import sides
-
+    except AicError as error:
+        listing.failed.append((word, str(error)))
+        return
     if found is None:
-        folder, name = word.rsplit("/", 1)
-        theirs = [urls.join(folder, Path(side)) for side in sides(name)]
-        if there := [url for url in theirs if urls.exists(url)]:
-            listing.sides[word] = there
         yield word, Path(name)
         return
     known = set(found)

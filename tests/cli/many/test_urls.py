@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,22 +68,44 @@ def encode(aic, tmp_path):
 # ---- which files
 
 
-def test_a_web_server_that_is_away_is_no_missing_file(memory):
-    class Nothing(BaseHTTPRequestHandler):
+@contextmanager
+def refusing(status):
+    """A web server's URL that has an answer of this status for everything."""
+
+    class Refusing(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_error(404)
+            self.send_error(status)
 
         do_HEAD = do_GET
 
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
-        url = f"http://127.0.0.1:{server.server_port}/a.png"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/a.png"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+def test_a_web_server_that_refuses_costs_no_other_file(memory, monkeypatch, status):
+    monkeypatch.setattr(urls, "PAUSE_S", 0.01)
+    memory.pipe("in/b.png", b"")
+    with refusing(status) as url:
+        listing = found(url, "memory://in/b.png")
+        ((failed, why),) = listing.failed
+        assert failed == url
+        with pytest.raises(AicError) as info:
+            found(url)
+    assert str(info.value).count(url + ": ") == 1
+    assert ("is not there" in why) == (status == 404)
+    assert listing.pairs == [("memory://in/b.png", "memory://out/b.aic")]
+
+
+def test_a_web_server_that_is_away_is_no_missing_file(memory):
+    with refusing(404) as url:
         with pytest.raises(AicError, match="a.png: is not there"):
             found(url)
-        server.shutdown()
     with pytest.raises(AicError, match=r"a\.png: .*127\.0\.0\.1"):
         found(url)
     memory.pipe("in/b.png", b"")
