@@ -88,7 +88,13 @@ def check_ends(file: IO[bytes], name: str | os.PathLike[str]) -> None:
 def pieces(stream: IO[bytes], name: str | os.PathLike[str]) -> Iterator[bytes]:
     """Yield what a stream gives, up to a limit: it may have no end."""
     left = MAX_STREAM_BYTES
-    while piece := stream.read(_PIECE_BYTES):
+    while True:
+        try:
+            piece = stream.read(_PIECE_BYTES)
+        except OSError as error:
+            raise AicError(f"{name}: {reason(error)}") from error
+        if not piece:
+            return
         left -= len(piece)
         if left < 0:
             raise AicError(f"{name}: gives more than {MAX_STREAM_BYTES} bytes")

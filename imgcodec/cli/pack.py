@@ -17,7 +17,7 @@ from imgcodec.cli.options import FORCE, HELD_PIXELS, JOBS, QUIET, THREADS, max_p
 from imgcodec.cli.process import warn
 from imgcodec.cli.run import run
 from imgcodec.cli.work import Task, Warn
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, FormatError
 from imgcodec.format import packed
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.openmp import one_thread_a_call
@@ -110,10 +110,7 @@ class Unpacking(_Lossless):
         start = time.perf_counter()
         data = files.read_bytes(source)
         try:
-            if self.keep_going:
-                parts, wrong = packed.unpack_mended(data)
-            else:
-                parts, wrong = packed.unpack(data), []
+            parts, wrong = self._parts(data)
             made = packing.unpack(parts, self.max_pixels, self.threads)
         except AicError as error:
             raise AicError(f"{source}: {error}") from error
@@ -121,6 +118,16 @@ class Unpacking(_Lossless):
         if wrong:
             raise AicError(f"{source}: what it holds is whole, but {'; '.join(wrong)}")
         return f"{target}: {len(made)} bytes, {time.perf_counter() - start:.2f} s"
+
+    def _parts(self, data: bytes) -> tuple[packed.Packed, list[str]]:
+        """Return the parts of a file, and what was wrong and is set right."""
+        if self.keep_going:
+            return packed.unpack_mended(data)
+        try:
+            return packed.unpack(data), []
+        except FormatError as error:
+            packed.unpack_mended(data)  # which has to be possible
+            raise FormatError(f"{error}; --keep-going sets it right") from error
 
 
 @click.command(epilog=PACK_EXAMPLES)

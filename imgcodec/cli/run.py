@@ -174,7 +174,7 @@ def _sum_up(
 ) -> None:  # fmt: skip
     """Say what became of many files, and refuse if anything failed."""
     if num_current and not quiet:
-        click.echo(f"{num_current} files are up to date")
+        click.echo(f"{num_current} {'file is' if num_current == 1 else 'files are'} up to date")
     for path, why in failed:
         click.echo(one_line(named(why, path)), err=True)
     if refused is not None:

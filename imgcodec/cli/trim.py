@@ -47,8 +47,10 @@ def trim(
 
     Either may be -, stdin or stdout.
     """
-    if (rate is None) == (size is None):
+    if rate is None and size is None:
         raise click.UsageError("one of --rate and --size is needed")
+    if rate is not None and size is not None:
+        raise click.UsageError("--rate and --size exclude each other")
     with streams.as_files(source, target, ".aic", force) as (task, told):
         check_apart(task.source, task.target)
         check_coded(task.target, force)

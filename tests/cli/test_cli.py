@@ -421,7 +421,7 @@ def test_trim(aic, coded, tmp_path):
     assert_refused(aic("trim", coded, coded, "--rate", "0.25", "--force"), "input and output")
     assert_usage(aic("trim", coded, target), "one of --rate and --size is needed")
     words = ("--rate", "1", "--size", "1k")
-    assert_usage(aic("trim", coded, target, *words), "one of --rate and --size is needed")
+    assert_usage(aic("trim", coded, target, *words), "--rate and --size exclude each other")
     coded.write_bytes(coded.read_bytes()[:-1])
     assert_refused(aic("trim", coded, tmp_path / "b.aic", "--rate", "1"), "the header claims")
     assert not (tmp_path / "b.aic").exists()

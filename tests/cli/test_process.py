@@ -164,6 +164,13 @@ def test_a_temporary_folder_that_is_full_is_named(aic, photo, coded, tmp_path, m
     assert not list(tmp_path.glob("aic-*"))
 
 
+def test_a_stdin_that_cannot_be_read_is_told(tmp_path):
+    with (tmp_path / "only-written").open("wb") as stdin:
+        result = shell(["encode", "-", tmp_path / "a.aic"], stdin=stdin)
+    assert (result.returncode, result.stderr) == (1, b"Error: stdin: bad file descriptor\n")
+    assert not (tmp_path / "a.aic").exists()
+
+
 def test_a_file_needs_no_temporary_folder(aic, photo, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryDirectory", None)
     assert aic("encode", photo, tmp_path / "a.aic").exit_code == 0

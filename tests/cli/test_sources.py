@@ -108,7 +108,7 @@ def test_folders_know_what_is_up_to_date(aic, tmp_path, turned):
     Image.new("RGB", (40, 30)).save(source / "a.jpg", exif=exif)
     words = ("encode", source, out, "--resize", "20,0")
     assert aic(*words).exit_code == 0
-    assert aic(*words).stdout == "1 files are up to date\n"
+    assert aic(*words).stdout == "1 file is up to date\n"
     result = aic("encode", source, out)
     assert result.exit_code == 1
     size = "20x15" if turned == 1 else "20x27"

@@ -35,4 +35,4 @@ def test_a_copy_of_released_weights_has_that_of_its_tune(tmp_path):
     Image.new("RGB", (16, 16)).save(tmp_path / "in" / "a.png")
     words = ["encode", str(tmp_path / "in"), str(tmp_path / "out"), "--weights", str(copy)]
     assert CliRunner().invoke(main, words).exit_code == 0
-    assert CliRunner().invoke(main, words).stdout == "1 files are up to date\n"
+    assert CliRunner().invoke(main, words).stdout == "1 file is up to date\n"
