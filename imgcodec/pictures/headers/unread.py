@@ -28,6 +28,7 @@ _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values excee
     "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
 }  # fmt: skip
 _MOST_CHUNKS = 100_000
+_DDS_CUBE, _DDS_VOLUME = 0x200, 0x200000
 _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _PIECE = 2**20  # bytes looked at together
@@ -58,6 +59,7 @@ def passed_over(picture: Image.Image) -> list[str]:
     asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
         "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
         "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
+        "DDS": _dds,
         "JXL": boxed, "JPEG2000": boxed, "HEIF": bare, "AVIF": bare,
     }  # fmt: skip
     ask = asking.get(picture.format)
@@ -201,6 +203,15 @@ def _bmp(tiles: Any, file: IO[bytes]) -> Iterator[str]:
         ends.append(BMP_HEADER + sum(struct.unpack_from("<II", head, 112)))
     if sane := [end for end in ends if BMP_HEADER < end <= size]:
         yield from _behind(file, max(sane))
+
+
+def _dds(file: IO[bytes]) -> Iterator[str]:
+    """Tell of further sides of a cube, layers of a volume and pictures of an array."""
+    file.seek(0)
+    head = file.read(144)
+    several = int.from_bytes(head[112:116], "little") & (_DDS_CUBE | _DDS_VOLUME)
+    if several or (head[84:88] == b"DX10" and int.from_bytes(head[140:], "little") > 1):
+        yield "another picture"
 
 
 def _chunk(name: bytes, told: set[bytes], word: str = "chunk") -> Iterator[str]:

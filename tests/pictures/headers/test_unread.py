@@ -125,6 +125,23 @@ def test_a_bmp_file_ends_where_its_pixels_do(tmp_path, told):
     assert notes(tmp_path, data + b"more") == ("not kept: 4 bytes behind its end",)
 
 
+def test_further_sides_of_a_dds_cube_are_told(tmp_path):
+    data = bytearray(saved("DDS"))
+    assert notes(tmp_path, data) == ()
+    told = ("not kept: another picture",)
+    for caps in (0x200, 0x200000):
+        data[112:116] = caps.to_bytes(4, "little")
+        assert notes(tmp_path, data) == told
+    data[112:116] = bytes(4)
+    data[84:88] = b"DX10"
+    data[80:84] = (4).to_bytes(4, "little")  # it has a name of its kind of pixels
+    for num, wanted in ((1, ()), (6, told)):
+        more = (29, 3, 0, num, 0)  # RGBA in sRGB, of two dimensions
+        head = b"".join(part.to_bytes(4, "little") for part in more)
+        pixels = bytes(4 * 8 * 8)
+        assert notes(tmp_path, data[:128] + head + pixels) == wanted
+
+
 @pytest.mark.parametrize(
     ("head", "size"),
     [
