@@ -1198,6 +1198,8 @@ def test_page_works_in_a_browser(site, tmp_path):
     press("m");
     document.body.dataset.bits = document.getElementById("heat").getAttribute("src");
     press("i");
+    const filter = id => getComputedStyle(document.getElementById(id)).filter;
+    document.body.dataset.filters = ["sheet", "heat", "pair"].map(filter);
     setTimeout(() => {
       document.body.dataset.wide = document.documentElement.scrollWidth;
       const told = [...document.querySelectorAll(".hint")];
@@ -1223,6 +1225,7 @@ def test_page_works_in_a_browser(site, tmp_path):
     assert 'data-without="difference"' in dom  # neither of the two codecs has a map
     assert 'data-bits="pictures/a.png.aic-eye.0.8.bits.png"' in dom
     assert re.search(r'<img id="heat" [^>]*src="pictures/a\.png\.aic-eye\.0\.8\.levels\.png"', dom)
+    assert 'data-filters="none,none,brightness(8)"' in dom  # a map keeps its colours
     assert 'id="bits" type="button" aria-pressed="false"' in dom
     assert 'id="levels" type="button" aria-pressed="true"' in dom
     assert 'data-offs="0,true,30,true,85,true,100,true"' in dom  # the knob is where it divides
