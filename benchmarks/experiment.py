@@ -84,7 +84,9 @@ def main() -> None:
     for name, config in configs.items():
         size = sum(parameter.numel() for parameter in Model(config).parameters())
         row = json.loads((out / name / "log.jsonl").read_text().splitlines()[-1])
-        print(f"{name:<16} {size:>10,} {row['bd_rate_jpeg']:>+8.2f}%")
+        rate = row["bd_rate_jpeg"]
+        gain = "none" if rate is None else f"{rate:+.2f}%"  # JPEG has no such qualities
+        print(f"{name:<16} {size:>10,} {gain:>9}")
 
 
 if __name__ == "__main__":

@@ -231,6 +231,7 @@ def _check_usage(
             as_paper and "learning_rate" in asked,
             "--learning-rate and --loss paper exclude each other",
         ),
+        (as_paper and "tunes" in asked, "--tune and --loss paper exclude each other"),
         (tunes[1:] and resume, "several --tune and --resume exclude each other"),
         (tunes[1:] and config == "paper", "several --tune and --config paper exclude each other"),
         (config == "paper" and "tunes" in asked, "--tune and --config paper exclude each other"),

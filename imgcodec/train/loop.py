@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from imgcodec import files
 from imgcodec.errors import AicError
 from imgcodec.metrics import pchip
-from imgcodec.model import ModelConfig
+from imgcodec.model import STRIDE, ModelConfig
 from imgcodec.perceptual import ms_ssim
 from imgcodec.perceptual.distortion import TUNE_OF_METRIC
 from imgcodec.runtime.openmp import take_threads
@@ -99,6 +98,11 @@ def train(
     sides = (crop, final_crop or crop)
     _check(sides, configs)
     begun_with = load_start(start) if start else None
+    if only and begun_with:
+        metric = begun_with.config.metric
+        if {config.metric for config in configs.values()} != {metric}:
+            tune = TUNE_OF_METRIC[metric]
+            raise AicError(f"{start}: what stays of it is for another --tune, {tune}")
     pchip()  # a run without it would end at its first BD-rate
     take_threads(threads)
     crops, held = (part.to(device) for part in _pictures(data_dir, max(sides), pages, seed))
@@ -121,8 +125,7 @@ def train(
     if budget.share(step * batch) >= 1:
         raise AicError(f"{resume} has been trained for {budget.elapsed / 60:.3g} minutes already")
     for run in runs:
-        if resume is None or not (run.target.exists() and run.target.samefile(resume)):
-            files.remove(run.log)  # of another run
+        run.begin(resume)
     torch.manual_seed(seed + step)
     generator = torch.Generator(device).manual_seed(seed + step)
     fresh, saved = runs[0].fresh, budget.elapsed
@@ -152,7 +155,10 @@ def train(
         if done or budget.elapsed - saved >= CHECKPOINT_EVERY_S:
             with budget.rest():
                 for run in runs:
-                    run.record(budget.elapsed, rate, fit=done and not budget.by_clock)
+                    run.record(budget.elapsed, rate)
+            if done and not budget.by_clock:
+                for run in runs:  # for minutes: what all have learned is kept by now
+                    run.fit(budget.elapsed)
             saved = budget.elapsed
         if told is not None:
             told(budget.share(step * batch), step)
@@ -166,8 +172,9 @@ def _check(sides: Collection[int], configs: Mapping[str, ModelConfig]) -> None:
             raise AicError(f"crop {side} is not a multiple of 8")
     for config in configs.values():
         if config.levelled and min(sides) < ms_ssim.MIN_SIDE:
-            least = f"crops and pictures of {ms_ssim.MIN_SIDE} pixels or more"
-            raise AicError(f"{TUNE_OF_METRIC[config.metric]} needs {least}")
+            least = -(-ms_ssim.MIN_SIDE // STRIDE) * STRIDE
+            tune = TUNE_OF_METRIC[config.metric]
+            raise AicError(f"{tune} needs crops and pictures of {least} pixels or more")
 
 
 def _pictures(folder: Path, side: int, pages: float, seed: int) -> tuple[Tensor, Tensor]:

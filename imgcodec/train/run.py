@@ -19,6 +19,7 @@ from imgcodec.train.checkpoint import Start, save_checkpoint
 from imgcodec.train.export import chosen, fit_masses
 from imgcodec.train.trainee import PARTS, Trainee
 
+SUMMED = ("loss", "train_rate", "train_psnr")  # in a row of the log, what a step adds up
 DRAWN = ("elapsed_s", "loss", "bd_rate_jpeg")  # of a row of the log
 NEW_BLOCK, NEW_BLOCK_FACTOR = ".second.weight", 0.2  # last layer of a residual block
 
@@ -44,7 +45,7 @@ class Run:
         """Begin, or go on.
 
         Args:
-            out: folder, made where it is missing.
+            out: folder, made by `begin`.
             config: sizes of the model.
             crops: uint8 (N, 3, H, W) pictures that are trained on, on the device of the model.
             held: the same, that validate.
@@ -54,7 +55,6 @@ class Run:
             state: a checkpoint to go on from.
             only: what learns of a new run.
         """
-        out.mkdir(parents=True, exist_ok=True)
         self.target, self.log, self._curves = (
             out / name for name in ("last.pt", "log.jsonl", "curves.png")
         )
@@ -85,17 +85,26 @@ class Run:
         self._anchor = validate.jpeg_curve(held, config.metric)
         self._counted = self.trainee.step  # steps that the log has
 
+    def begin(self, resume: Path | None) -> None:
+        """Make the folder where it is missing; a run that goes on in its own keeps its log.
+
+        Args:
+            resume: checkpoint that is gone on from.
+        """
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        if resume is None or not (self.target.exists() and self.target.samefile(resume)):
+            files.remove(self.log)  # of another run
+
     def validated(self) -> validate.Curve:
         """Return the curve of the averaged weights."""
         return validate.curve(self.trainee.average, self._held)
 
-    def record(self, elapsed_s: float, rate: float, fit: bool) -> None:
+    def record(self, elapsed_s: float, rate: float) -> None:
         """Validate, and write a row of the log, a checkpoint and the curves.
 
         Args:
             elapsed_s: training time, seconds.
             rate: the learning rate.
-            fit: whether to fit the table of magnitudes for the checkpoint.
         """
         trainee = self.trainee
         sums, count = trainee.take_sums(), trainee.step - self._counted
@@ -104,9 +113,7 @@ class Run:
         row = {
             "step": trainee.step,
             "elapsed_s": round(elapsed_s, 1),
-            "loss": sums[0] / count,
-            "train_rate": sums[1] / count,
-            "train_psnr": sums[2] / count if math.isfinite(sums[2]) else None,
+            **{name: _finite(total / count) for name, total in zip(SUMMED, sums, strict=True)},
             "learning_rate": rate,
             "rates": curve.rates,
             "level_rates": curve.level_rates,
@@ -116,9 +123,12 @@ class Run:
         }
         files.append_line(self.log, json.dumps(row))
         self._save(elapsed_s, None)
-        if fit and trainee.model.config.expansion:  # for minutes: what was trained is kept by now
-            self._save(elapsed_s, fit_masses(trainee.average, chosen(self._crops)))
         draw(self.log, self._curves)
+
+    def fit(self, elapsed_s: float) -> None:
+        """Write the checkpoint with the table of magnitudes fitted to its weights: for minutes."""
+        if self.trainee.model.config.expansion:
+            self._save(elapsed_s, fit_masses(self.trainee.average, chosen(self._crops)))
 
     def _save(self, elapsed_s: float, masses: Tensor | None) -> None:
         began = {
@@ -130,6 +140,11 @@ class Run:
         save_checkpoint(
             self.target, self.trainee, elapsed_s, began, self._estimates, masses, self._half
         )
+
+
+def _finite(number: float) -> float | None:
+    """Return a number as JSON has it, None for what is none."""
+    return number if math.isfinite(number) else None
 
 
 def coefficient_deviation(model: Model, crops: Tensor) -> Tensor:

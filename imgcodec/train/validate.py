@@ -12,9 +12,10 @@ from imgcodec.metrics import bd_rate
 from imgcodec.model import Model
 from imgcodec.perceptual.ms_ssim import ms_ssim
 from imgcodec.perceptual.ssimulacra2 import ssimulacra2
-from imgcodec.train.loss import psnr
+from imgcodec.train.loss import LEAST_ERROR, psnr
 
 RATE_PARAMETERS = (0.1, 0.22, 0.34, 0.46, 0.58, 0.7, 0.82)
+LEAST_DISSIMILARITY = 1e-5  # float32 tells MS-SSIM no better; see `LEAST_ERROR`, too
 JPEG_QUALITIES = (5, 10, 20, 35, 55, 75, 88, 94)
 
 
@@ -57,11 +58,11 @@ def score(x: Tensor, x_hat: Tensor, metric: str) -> Tensor:
     Args:
         x: (B, 3, H, W) in 0..1.
         x_hat: same shape.
-        metric: "ms-ssim" for MS-SSIM in dB, "eye" for SSIMULACRA 2.
+        metric: "ms-ssim" for MS-SSIM in dB, at most 50, "eye" for SSIMULACRA 2.
     """
     if metric == "eye":
         return ssimulacra2(x, x_hat)
-    return -10 * torch.log10(1 - ms_ssim(x, x_hat, peak=1))
+    return -10 * torch.log10((1 - ms_ssim(x, x_hat, peak=1)).clamp_min(LEAST_DISSIMILARITY))
 
 
 def jpeg_curve(pictures: Tensor, metric: str = "mse") -> Curve:
@@ -74,7 +75,8 @@ def jpeg_curve(pictures: Tensor, metric: str = "mse") -> Curve:
             Image.fromarray(picture).save(file, "JPEG", quality=quality, optimize=True)
             decoded = np.asarray(Image.open(file)).astype(np.float64)
             bits.append(8 * file.tell() / picture.shape[0] / picture.shape[1])
-            found.append(20 * np.log10(255 / np.sqrt(((decoded - picture) ** 2).mean())))
+            error = ((decoded / 255 - picture / 255) ** 2).mean()
+            found.append(-10 * np.log10(max(error, LEAST_ERROR)))
             if metric != "mse":
                 both = (torch.tensor(p, dtype=torch.float32) / 255 for p in (picture, decoded))
                 x, x_hat = (p.permute(2, 0, 1)[None] for p in both)

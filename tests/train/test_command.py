@@ -164,6 +164,8 @@ def test_options_that_mean_nothing_are_refused(aic, runs, tmp_path):
     assert_usage(aic(*out, *time), "--seconds and --minutes exclude each other")
     rate = "--loss", "paper", "--learning-rate", "0.1"
     assert_usage(aic(*out, *rate), "--learning-rate and --loss paper exclude each other")
+    tune = "--loss", "paper", "--tune", "eye"
+    assert_usage(aic(*out, *tune), "--tune and --loss paper exclude each other")
     for name in ("--crop", "--final-crop"):
         assert_usage(aic(*out, name, "100"), f"{name} 100 is not a multiple of 8")
     for name, *value in (

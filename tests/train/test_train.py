@@ -462,6 +462,7 @@ def test_psnr_rounds_to_eight_bits_and_clamps():
     x_hat[2, 0, 0, 0] = 1.5
     expected = [20 * math.log10(255 / 10), 20 * math.log10(255 / 26), 10 * math.log10(48)]
     assert loss.psnr(x, x_hat).tolist() == pytest.approx(expected, rel=1e-5)
+    assert loss.psnr(x, x).tolist() == pytest.approx([58.92] * 3, abs=0.01)
 
 
 # ---- validation
@@ -497,6 +498,16 @@ def test_jpeg_curve_holds_the_means_of_real_files():
     assert curve.psnrs[at] == pytest.approx(np.mean(found))
     assert curve.rates == sorted(curve.rates)
     assert curve.psnrs == sorted(curve.psnrs)
+
+
+@pytest.mark.parametrize("metric", ["mse", "ms-ssim", "eye"])
+@pytest.mark.filterwarnings("error")
+def test_a_plain_picture_counts_among_others(metric):
+    plain = torch.full((1, 3, 168, 168), 255, dtype=torch.uint8)
+    curve = validate.jpeg_curve(plain, metric)
+    assert np.isfinite([*curve.psnrs, *(curve.scores or [])]).all()
+    x = plain / 255
+    assert validate.score(x, x, "ms-ssim").item() == pytest.approx(50, abs=0.01)
 
 
 def test_bd_rate_of_half_the_bits_is_minus_fifty():
@@ -631,12 +642,15 @@ def test_seconds_hold_start_validation_and_checkpoints(clock, pictures, tmp_path
         short(pictures, out, seconds=3 * TICK)
     with pytest.raises(AicError, match="start and validation alone"):  # begun long before
         short(pictures, out, seconds=10.5 * TICK, begun=-99.0)
-    for seconds, most in ((TICK, 1), (2 * TICK, 2)):  # after the first model, and the second
-        out = tmp_path / str(most)
+    made = []
+    clock.setattr(validate, "jpeg_curve", lambda held, metric: made.append(metric))
+    for seconds, most in ((TICK, 1), (2 * TICK, 3)):  # after the first model, and the second
+        out = tmp_path / "none"
         configs = dict.fromkeys("abc", TINY)
         with pytest.raises(AicError, match="start and validation alone"):
             short(pictures, out, seconds=seconds, configs=configs)
-        assert len(list(out.iterdir())) == most
+        assert len(made) == most
+        assert not out.exists()
 
 
 def test_small_checkpoints_are_for_starts_and_exports(clock, begun, pictures, tmp_path):
@@ -680,6 +694,10 @@ def test_a_run_is_kept_before_its_table_is_fitted(clock, pictures, tmp_path):
         short(pictures, tmp_path / "run")
     state = load(tmp_path / "run" / "last.pt")
     assert (state["step"], state["masses"]) == (4, None)
+    with pytest.raises(KeyboardInterrupt):
+        short(pictures, tmp_path / "both", configs=dict.fromkeys("ab", TINY))
+    for name in "ab":
+        assert load(tmp_path / "both" / name / "last.pt")["step"] == 4
 
 
 def test_an_export_may_fit_the_table_of_a_run_without_one(clock, pictures, tmp_path):
@@ -1021,7 +1039,7 @@ def test_training_for_structure(metric, most, pictures, tmp_path, monkeypatch):
 def test_patches_too_small_for_ms_ssim_are_refused(pictures, tmp_path):
     config = replace(TINY, metric="ms-ssim")
     both = {"psnr": TINY, "ms-ssim": config}
-    with pytest.raises(AicError, match="ms-ssim needs crops and pictures of 161 pixels"):
+    with pytest.raises(AicError, match="ms-ssim needs crops and pictures of 168 pixels"):
         short(tmp_path / "not read", tmp_path / "run", patches=4, crop=160, configs=both)
     assert not (tmp_path / "run").exists()
 
@@ -1030,6 +1048,27 @@ def test_a_finished_run_is_not_resumed(clock, begun, pictures, tmp_path):
     shutil.copytree(begun.parent, tmp_path / "a")
     with pytest.raises(AicError, match=r"has been trained for 0\.0625 minutes already"):
         short(pictures, tmp_path / "a", resume=tmp_path / "a" / "last.pt")
+    with pytest.raises(AicError, match="minutes already"):
+        short(pictures, tmp_path / "b", resume=tmp_path / "a" / "last.pt")
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_stays_as_it_is_keeps_its_tune(tiny_weights, tmp_path):
+    configs = {"a": TINY, "b": replace(TINY, metric="ms-ssim")}
+    words = {"start": tiny_weights, "only": "contexts", "configs": configs, "crop": 168}
+    with pytest.raises(AicError, match=rf"^{tiny_weights}: what stays .* another --tune, psnr$"):
+        short(tmp_path / "not read", tmp_path / "run", **words)
+
+
+def test_a_loss_that_is_no_number_leaves_a_row(clock, begun, pictures, tmp_path):
+    def nothing(x, x_hat, *_):
+        return torch.nan * x_hat.mean()
+
+    clock.setattr(loss, "rate_distortion", nothing)
+    last = load(short(pictures, tmp_path / "run", start=begun))
+    assert {row["loss"] for row in read_log(tmp_path / "run")} == {None}
+    DRAW(tmp_path / "run" / "log.jsonl", tmp_path / "curves.png")
+    assert equal(last["model"], load(begun)["average"], ("g_s.",))
 
 
 def test_deviation_is_that_of_every_eighth_picture():
