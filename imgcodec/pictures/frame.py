@@ -76,6 +76,8 @@ class Frame(NamedTuple):
                 )
         if pixels.shape[:2] == picture.shape[:2] and self.crop is None:
             return picture
+        if alpha is not None and alpha.min() == 255:
+            alpha = None
         part = self.crop or (0, 0, picture.shape[1], picture.shape[0])
         metadata = picture.metadata.framed(part, height, width)
         return Picture(pixels, alpha, metadata, picture.notes)

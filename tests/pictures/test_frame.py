@@ -74,6 +74,14 @@ def test_what_nobody_sees_does_not_shine_through(pixels, grey):
     assert np.abs(found.pixels[found.alpha > 20].astype(int) - 80).max() <= 6
 
 
+def test_a_part_of_which_all_is_seen_is_opaque(pixels):
+    alpha = np.full((30, 40), 255, np.uint8)
+    alpha[:, :20] = 7
+    for resize in (None, 200.0):
+        assert Frame((20, 0, 20, 30), resize).applied(Picture(pixels, alpha)).alpha is None
+        assert Frame((19, 0, 20, 30), resize).applied(Picture(pixels, alpha)).alpha is not None
+
+
 def test_proportions():
     assert not Frame((0, 0, 10, 10), (7, 7)).distorts(30, 40)
     assert not Frame(None, (13, 10)).distorts(30, 40)  # 13.3
