@@ -92,6 +92,17 @@ def test_proportions():
 def test_what_stays_as_it_is_keeps_its_metadata(pixels):
     picture = Picture(pixels, metadata=Metadata(exif=b"II*\0"))
     assert Frame(None, (40, 30)).applied(picture) is picture
+    assert Frame(WHOLE).applied(picture) is picture
+
+
+def test_a_part_is_as_little_rounded_as_the_picture(pixels):
+    unrounded = pixels.astype(np.float16)
+    picture = Picture(pixels, unrounded=unrounded)
+    found = Frame((4, 2, 10, 5)).applied(picture).unrounded
+    assert np.array_equal(found, unrounded[2:7, 4:14])
+    assert Frame((4, 2, 10, 5), 50.0).applied(picture).unrounded is None
+    assert Frame(None, (30, 40)).applied(picture).unrounded is None
+    assert Frame(WHOLE, 50.0).applied(picture).unrounded is None
 
 
 WHOLE = 0, 0, 40, 30
