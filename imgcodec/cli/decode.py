@@ -184,13 +184,16 @@ class Decoding:
         plane = picture.alpha_of(file.chunks, height, width)
         if plane is None:
             return None
-        if self.alpha == "keep" and not writer.holds_alpha(task.target):
-            raise AicError(
-                f"{task.target}: cannot be transparent, as {task.source} is:"
-                " --alpha drop or --alpha white"
-            )
         left, top, width, height = box
-        return plane[top : top + height, left : left + width]
+        plane = plane[top : top + height, left : left + width]
+        if self.alpha != "keep" or writer.holds_alpha(task.target):
+            return plane
+        if plane.size and plane.min() == 255:
+            return None
+        raise AicError(
+            f"{task.target}: cannot be transparent, as {task.source} is:"
+            " --alpha drop or --alpha white"
+        )
 
     def _writing(
         self,

@@ -187,12 +187,18 @@ def tell_left_out(work: Telling, target: Path, picture: Picture) -> None:
 
 def _framed(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:
     """Return a part of a picture, at another size."""
-    if not hasattr(picture, "pixels"):
-        raise ImageError(
-            f"{source}: a GeoTIFF is not cropped or resized, its georeference would be wrong;"
-            " gdal_translate -srcwin and -outsize do it"
-        )
     height, width = picture.shape[:2]
+    if not hasattr(picture, "pixels"):
+        if picture.is_placed:
+            raise ImageError(
+                f"{source}: a GeoTIFF is not cropped or resized, its georeference would be wrong;"
+                " gdal_translate -srcwin and -outsize do it"
+            )
+        try:
+            check_pixels(width, height, max_pixels)
+        except AicError as error:
+            raise ImageError(f"{source}: {error}") from error
+        picture = picture.picture()
     try:
         new_height, new_width = work.frame.shape(height, width)
         check_pixels(new_width, new_height, max_pixels)

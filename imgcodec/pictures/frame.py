@@ -54,13 +54,18 @@ class Frame(NamedTuple):
             ImageError: see `shape`.
         """
         height, width = self.shape(*picture.shape[:2])
-        pixels, alpha = picture.pixels, picture.alpha
+        if self.crop == (0, 0, *picture.shape[1::-1]):
+            return self._replace(crop=None).applied(picture)
+        pixels, alpha, unrounded = picture.pixels, picture.alpha, picture.unrounded
         if self.crop is not None:
             left, top, part_width, part_height = self.crop
             inner = slice(top, top + part_height), slice(left, left + part_width)
             pixels = np.ascontiguousarray(pixels[inner])
             alpha = None if alpha is None else np.ascontiguousarray(alpha[inner])
+            if unrounded is not None:
+                unrounded = np.ascontiguousarray(unrounded[inner])
         if (height, width) != pixels.shape[:2]:
+            unrounded = None
             with refusing():  # with alpha, colours weigh as much as is seen of them
                 samples = np.array(
                     to_pil(Picture(pixels, alpha)).resize(
@@ -76,9 +81,11 @@ class Frame(NamedTuple):
                 )
         if pixels.shape[:2] == picture.shape[:2] and self.crop is None:
             return picture
+        if alpha is not None and alpha.min() == 255:
+            alpha = None
         part = self.crop or (0, 0, picture.shape[1], picture.shape[0])
         metadata = picture.metadata.framed(part, height, width)
-        return Picture(pixels, alpha, metadata, picture.notes)
+        return Picture(pixels, alpha, metadata, picture.notes, unrounded)
 
     def distorts(self, height: int, width: int) -> bool:
         """Whether the proportions change, by more than whole pixels need."""

@@ -871,6 +871,18 @@ def test_transparency_is_not_lost_by_the_suffix(aic, glass, tmp_path):
     assert told == f"{tmp_path / 'back.ppm'}: without exif\n"
 
 
+def test_a_region_of_which_all_is_seen_has_any_suffix(aic, tmp_path):
+    source, coded, part = (tmp_path / name for name in ("g.png", "g.aic", "g.jpg"))
+    picture = Image.new("RGBA", (20, 12), (200, 100, 50, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 10, 12))
+    picture.save(source)
+    assert aic("encode", source, coded).exit_code == 0
+    assert_refused(aic("decode", coded, part, "--region", "9,0,5,5"), "cannot be transparent")
+    assert aic("decode", coded, part, "--region", "10,0,5,5").exit_code == 0
+    with Image.open(part) as found:
+        assert found.size == (5, 5)
+
+
 @pytest.mark.parametrize(
     ("kinds", "kept"), [("all", True), ("none", False), ("icc,exif", True), ("xmp", False)]
 )

@@ -97,12 +97,21 @@ def test_what_only_pillow_reads_goes_through_its_pixels(encoded, tiny_codec, tmp
     assert made == tiny_codec.encode(usual, quality=QUALITY)
 
 
-def test_parts_and_other_sizes_are_made_of_rounded_pixels(encoded, tiny_codec):
+def test_a_part_is_not_rounded_either(encoded, tiny_codec):
     data = jpeg(subsampling=0)
     found = pixels.rgb(reading.read(data))[8:40, 8:40]
     rounded = np.clip(np.round(found), 0, 255).astype(np.uint8)
     made = encoded(data, "--crop", "8,8,32,32")
-    assert made == tiny_codec.encode(rounded, quality=QUALITY)
+    assert made == tiny_codec.encode(Picture(rounded, unrounded=found), quality=QUALITY)
+
+
+def test_other_sizes_are_made_of_rounded_pixels(encoded, tiny_codec):
+    data = jpeg(subsampling=0)
+    found = pixels.rgb(reading.read(data))[8:40, 8:40]
+    rounded = Image.fromarray(np.clip(np.round(found), 0, 255).astype(np.uint8))
+    made = encoded(data, "--crop", "8,8,32,32", "--resize", "50%")
+    half = np.asarray(rounded.resize((16, 16), Image.Resampling.LANCZOS))
+    assert made == tiny_codec.encode(half, quality=QUALITY)
 
 
 def test_a_limit_of_pixels_comes_before_any_work(tmp_path, monkeypatch):

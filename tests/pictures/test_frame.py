@@ -74,6 +74,14 @@ def test_what_nobody_sees_does_not_shine_through(pixels, grey):
     assert np.abs(found.pixels[found.alpha > 20].astype(int) - 80).max() <= 6
 
 
+def test_a_part_of_which_all_is_seen_is_opaque(pixels):
+    alpha = np.full((30, 40), 255, np.uint8)
+    alpha[:, :20] = 7
+    for resize in (None, 200.0):
+        assert Frame((20, 0, 20, 30), resize).applied(Picture(pixels, alpha)).alpha is None
+        assert Frame((19, 0, 20, 30), resize).applied(Picture(pixels, alpha)).alpha is not None
+
+
 def test_proportions():
     assert not Frame((0, 0, 10, 10), (7, 7)).distorts(30, 40)
     assert not Frame(None, (13, 10)).distorts(30, 40)  # 13.3
@@ -84,6 +92,17 @@ def test_proportions():
 def test_what_stays_as_it_is_keeps_its_metadata(pixels):
     picture = Picture(pixels, metadata=Metadata(exif=b"II*\0"))
     assert Frame(None, (40, 30)).applied(picture) is picture
+    assert Frame(WHOLE).applied(picture) is picture
+
+
+def test_a_part_is_as_little_rounded_as_the_picture(pixels):
+    unrounded = pixels.astype(np.float16)
+    picture = Picture(pixels, unrounded=unrounded)
+    found = Frame((4, 2, 10, 5)).applied(picture).unrounded
+    assert np.array_equal(found, unrounded[2:7, 4:14])
+    assert Frame((4, 2, 10, 5), 50.0).applied(picture).unrounded is None
+    assert Frame(None, (30, 40)).applied(picture).unrounded is None
+    assert Frame(WHOLE, 50.0).applied(picture).unrounded is None
 
 
 WHOLE = 0, 0, 40, 30

@@ -108,6 +108,16 @@ class Raster:
         """Number of dimensions."""
         return len(self.shape)
 
+    @property
+    def has_nodata(self) -> bool:
+        """Whether a value of its samples means that nothing is there."""
+        return self._nodata is not None
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether there is a georeference."""
+        return self._chunk is not None
+
     def flattened(self, colour: tuple[int, int, int] | None) -> "Raster":
         """Return it without alpha: laid over a colour, or as if all were opaque."""
         found = copy(self)

@@ -608,6 +608,46 @@ def test_a_map_becomes_a_jpeg_file_by_gdal_where_pillow_does_not_read_it(aic, tm
     assert aic(*into, "--alpha", "drop", "--force", "--max-pixels", "99").exit_code == 1
 
 
+def test_nodata_of_a_map_is_laid_over_a_colour_in_a_jpeg_file(aic, tmp_path):
+    pixels = COLOURS.copy()
+    pixels[:20, :20] = 0
+    source, made = write(tmp_path / "a.tif", pixels, nodata=0), tmp_path / "a.jpg"
+    into = "encode", source, made, "--into", "jpeg", "--force"
+    assert "without its georeference and nodata value" in aic(*into).stderr
+    done = aic(*into, "--alpha", "white")
+    assert (done.exit_code, done.stderr) == (0, f"{source}: without its georeference\n")
+    with Image.open(made) as found:
+        assert np.asarray(found)[2:14, 2:14].min() > 240
+    assert aic(*into, "--alpha", "drop", "--resize", "50%").exit_code == 0
+    with Image.open(made) as found:
+        assert np.asarray(found)[1:7, 1:7].max() < 15
+
+
+@pytest.mark.parametrize("by", ["mask", "nodata"])
+def test_a_tiff_without_a_place_is_cut_and_resized(by, aic, tmp_path):
+    pixels = COLOURS.copy()
+    pixels[:20, :20] = 0
+    nowhere = {"crs": None, "transform": rasterio.Affine.identity()}
+    source, made, back = (tmp_path / name for name in ("a.tif", "a.aic", "b.png"))
+    if by == "mask":
+        write(source, pixels, lambda dataset: dataset.write_mask(pixels.any(-1)), **nowhere)
+    else:
+        write(source, pixels, nodata=0, **nowhere)
+    words = "encode", source, made, "--lossless", "--crop", "10,10,30,20"
+    assert "at most" in aic(*words, "--max-pixels", "99").stderr
+    done = aic(*words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert aic("decode", made, back).exit_code == 0
+    with Image.open(back) as found:
+        samples = np.asarray(found)
+    assert np.array_equal(samples[..., :3], pixels[10:30, 10:40])
+    assert np.array_equal(samples[..., 3], np.uint8(255) * pixels[10:30, 10:40].any(-1))
+    assert aic(*words, "--resize", "50%", "--alpha", "white", "--force").exit_code == 0
+    assert aic("decode", made, back, "--force").exit_code == 0
+    with Image.open(back) as found:
+        assert (found.mode, found.size, found.getpixel((1, 1))) == ("RGB", (15, 10), (255,) * 3)
+
+
 def test_many_bands_are_refused_in_one_line(tmp_path):
     path = write(tmp_path / "a.tif", np.zeros((9, 9, 8), np.uint8))
     words = [sys.executable, "-m", "imgcodec", "encode", path, tmp_path / "a.aic"]
