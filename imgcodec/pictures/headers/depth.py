@@ -121,11 +121,14 @@ def _words(picture: Image.Image, raw: str) -> Words | None:
         for half in (order, _SWAPPED[order])
     )
     words: Words = high.astype(np.uint16) << 8 | low
-    if kind == "RGBa":
-        alpha = words[..., 3:].astype(np.uint32)
-        colours = (words[..., :3] * np.uint32(MOST) + alpha // 2) // alpha.clip(1)
-        words[..., :3] = colours.clip(0, MOST)
-    return words
+    return _unmultiplied(words, MOST) if kind == "RGBa" else words
+
+
+def _unmultiplied(words: Words, white: int) -> Words:
+    """Return samples (H, W, 4) whose colours were multiplied with alpha as they were before."""
+    alpha = words[..., 3:].astype(np.uint32)
+    colours = (words[..., :3] * np.uint32(white) + alpha // 2) // alpha.clip(1)
+    return np.concatenate([colours.clip(0, white), alpha], -1).astype(np.uint16)
 
 
 def _again(picture: Image.Image, mode: str, raw: str) -> Image.Image:
@@ -341,7 +344,9 @@ def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
     from pillow_heif import open_heif
 
     file.seek(0)
-    return np.asarray(open_heif(file, convert_hdr_to_8bit=False))
+    deep = open_heif(file, convert_hdr_to_8bit=False)
+    words = np.asarray(deep)
+    return _unmultiplied(words, found.white) if deep.mode.startswith("RGBa") else words
 
 
 def _jxl(picture: Any) -> Layout:
