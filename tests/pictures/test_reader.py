@@ -1,6 +1,7 @@
 """Pictures of all kinds that Pillow makes: read exactly, or refused in one line."""
 
 import contextlib
+import copy
 import io
 import struct
 import subprocess
@@ -142,6 +143,21 @@ def test_pillow_image_follows_the_same_rules():
     assert not reader.from_pil(Image.new("RGBA", (4, 4))).alpha.any()
     with pytest.raises(ImageError, match="mode F"):
         reader.from_pil(Image.new("F", (4, 4)))
+
+
+@pytest.mark.parametrize("name", ["TIFF", "PSD"])
+def test_copies_of_pillow_images_that_were_opened(name):
+    a = pixels(4, 5)
+    file = io.BytesIO()
+    if name == "TIFF":
+        Image.fromarray(a).save(file, name)
+    else:
+        head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, *a.shape[:2], 8, 3)
+        file.write(head + bytes(14) + np.moveaxis(a, 2, 0).tobytes())
+    with Image.open(file) as picture:
+        assert picture.format == name
+        twin = copy.deepcopy(picture)
+    np.testing.assert_array_equal(reader.from_pil(twin).pixels, a)
 
 
 def test_pillow_image_opened_but_truncated_is_refused(tmp_path):

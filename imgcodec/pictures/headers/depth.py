@@ -182,7 +182,9 @@ def _bytes(picture: Image.Image) -> bytes:
 
 
 def _tiff(picture: Any) -> Layout:
-    tags = picture.tag_v2
+    tags = getattr(picture, "tag_v2", None)
+    if tags is None:  # a copy, or one that was pickled
+        return _by_mode(picture)
     bits = int(np.max(tags.get(258, 1)))
     signs = {2: "signed", 3: "floating-point"}
     kinds = {signs[kind] for kind in np.ravel(tags.get(339, 1)).tolist() if kind in signs}
