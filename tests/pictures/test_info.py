@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
@@ -346,6 +346,21 @@ def test_xmp_alone_turns_a_picture_once(tmp_path, quote):
     np.testing.assert_array_equal(found.pixels, np.rot90(EIGHT, -1))
     upright = b'<x tiff:Orientation="1" tiff:ImageWidth="4" tiff:ImageLength="8"/>'
     assert found.metadata.xmp == upright.replace(b'"', quote)
+
+
+@pytest.mark.parametrize(
+    "said", [b'<y tiff:Orientation="6"/>', b"<tiff:Orientation>6 </tiff:Orientation>"]
+)
+def test_xmp_alone_turns_a_tiff_once(tmp_path, said):
+    """Pillow turns it as well, and forgets the orientation where it stands as it expects."""
+    sides = b"<tiff:ImageWidth>%d</tiff:ImageWidth><tiff:ImageLength>%d</tiff:ImageLength>"
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[700] = b"<x>" + said + sides % (8, 4) + b"</x>"
+    Image.fromarray(EIGHT).save(tmp_path / "a.tif", tiffinfo=tags)
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels, np.rot90(EIGHT, -1))
+    assert sides % (4, 8) in found.metadata.xmp
+    assert found.metadata.orientation == 1
 
 
 # boxes

@@ -356,8 +356,10 @@ def _jxl(picture: Any) -> Layout:
     if not data:
         return _by_mode(picture)
     header = jxl_header.read(data)
-    more = header.extra - ("A" in picture.getbands())
-    return Layout(header.bits, notes=_left_out(max(0, more)))
+    transparent = "A" in picture.getbands()
+    if transparent and header.premultiplied:
+        raise ImageError("premultiplied transparency of JPEG XL is not handled")
+    return Layout(header.bits, notes=_left_out(max(0, header.extra - transparent)))
 
 
 def _fits(picture: Any) -> Layout:
