@@ -316,6 +316,15 @@ def test_what_is_left_out_is_said(tmp_path):
     assert note == "without its tags t0 t1 t2 t3 t4 and others"
 
 
+def test_what_gdal_keeps_beside_a_file_is_said(tmp_path):
+    path = write(tmp_path / "a.tif", COLOURS[..., 0])
+    inner = "<CategoryNames><Category>water</Category></CategoryNames>"
+    inner += "<GDALRasterAttributeTable></GDALRasterAttributeTable>"
+    band = f'<PAMRasterBand band="1">{inner}</PAMRasterBand>'
+    (tmp_path / "a.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    assert opened(path).notes == ("without its category names, attribute table",)
+
+
 def test_an_orientation_is_said(tmp_path):
     path = write(tmp_path / "a.tif", COLOURS[..., 0])
     sample_format, orientation = (
