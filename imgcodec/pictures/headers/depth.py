@@ -372,10 +372,24 @@ def _fits(picture: Any) -> Layout:
 
 
 def _psd(picture: Any) -> Layout:
-    head = _bytes(picture)[:26] or bytes(26)
-    channels, mode = struct.unpack(">12xH10xH", head)
+    data = _bytes(picture)
+    channels, mode = struct.unpack(">12xH10xH", data[:26] or bytes(26))
     notes = _left_out(max(0, channels - len(picture.getbands())))
+    if "A" in picture.getbands() and data and _num_layers(data) >= 0:  # may be what was selected
+        notes += (_GUESSED,)
     return Layout(notes=notes + ("the colours of its duotone are left out",) * (mode == _DUOTONE))
+
+
+def _num_layers(data: bytes) -> int:
+    """Return the number of layers of Photoshop's; below 0: a further channel is transparency."""
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(data[start : start + size], "big", signed=size == 2)
+
+    place = 26
+    for _ in ("colours", "resources"):
+        place += 4 + number(place, 4)
+    return number(place + 8, 2) if number(place, 4) else 0
 
 
 def _bmp(picture: Any) -> Layout:
