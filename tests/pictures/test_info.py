@@ -612,6 +612,24 @@ def test_the_innermost_directory_comes_through_tiff(tmp_path):
     assert read.get_ifd(0xA005) == {1: "R98"}
 
 
+@pytest.mark.parametrize("code", ["utf-8", "latin-1"])
+def test_letters_of_texts_come_through_tiff(tmp_path, code):
+    """Pillow reads Latin-1, and would write ASCII, each other letter as a question mark."""
+    exif = Image.Exif()
+    exif[0x8298], exif.get_ifd(0x8769)[0xA430], exif.get_ifd(0x8825)[0x1D] = "___A", "___B", "___C"
+    text = "©é".encode(code)[-3:].rjust(3, b"_")
+    data = exif.tobytes()[6:].replace(b"___", text)
+    for path in (tmp_path / "a.tif", tmp_path / "b.tif"):
+        write_image(path, Picture(EIGHT, None, Metadata(exif=data)))
+        assert all(text + end in path.read_bytes() for end in (b"A\0", b"B\0", b"C\0"))
+        data = read_picture(path).metadata.exif
+        assert all(text + end in data for end in (b"A\0", b"B\0", b"C\0"))
+    exif = Image.Exif()
+    exif.load(data)
+    given = from_pil(Image.fromarray(EIGHT), {"exif": exif})
+    assert given.metadata.exif == data
+
+
 def test_xmp_that_is_no_utf8_stays_out_of_png(tmp_path):
     meant = Metadata(xmp=XMP.decode().encode("utf-16"))
     assert left_out("a.png", meant) == ["xmp (no UTF-8, which PNG files want)"]
