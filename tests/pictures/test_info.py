@@ -612,6 +612,21 @@ def test_the_innermost_directory_comes_through_tiff(tmp_path):
     assert read.get_ifd(0xA005) == {1: "R98"}
 
 
+def test_bytes_in_exif_stay_what_they_are_in_tiff(tmp_path):
+    """Of type UNDEFINED, not BYTE, but for the version of GPS."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x927C], exif.get_ifd(0x8825)[0] = b"a maker's", b"\2\3\0\0"
+    data = exif.tobytes()[6:].replace(b"\x92\x7c\0\1", b"\x92\x7c\0\7")
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
+    for found in (
+        (tmp_path / "a.tif").read_bytes(),
+        read_picture(tmp_path / "a.tif").metadata.exif,
+    ):
+        assert found.count(struct.pack("<HHI", 0x927C, 7, 9)) == 1
+        assert found.count(struct.pack("<HHI4s", 0, 1, 4, b"\2\3\0\0")) == 1
+        assert b"a maker's" in found
+
+
 @pytest.mark.parametrize("code", ["utf-8", "latin-1"])
 def test_letters_of_texts_come_through_tiff(tmp_path, code):
     """Pillow reads Latin-1, and would write ASCII, each other letter as a question mark."""

@@ -113,11 +113,16 @@ def lost_tags(exif: bytes) -> list[int]:
 
 def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:
     """Return the entries of a directory, and of the one inside it."""
-    entries = {tag: _writable(value) for tag, value in tags.get_ifd(directory).items()}
+    entries = {tag: _inner(value) for tag, value in tags.get_ifd(directory).items()}
     if entries.pop(INTEROPERABILITY, None) and (inner := tags.get_ifd(INTEROPERABILITY)):
-        entries[INTEROPERABILITY] = {tag: _writable(value) for tag, value in inner.items()}
+        entries[INTEROPERABILITY] = {tag: _inner(value) for tag, value in inner.items()}
     return entries
 
 
 def _writable(value: object) -> object:
     return _Text(value) if isinstance(value, str) else value
+
+
+def _inner(value: object) -> object:
+    """Return a value of a directory inside, whose bytes Pillow would call numbers."""
+    return [bytearray(value)] if isinstance(value, bytes) else _writable(value)
