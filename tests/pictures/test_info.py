@@ -594,6 +594,9 @@ def test_tags_that_tiff_files_have_no_place_for_are_named(tmp_path):
     exif = Image.Exif()
     exif.update({271: "a maker", 531: 1, 59932: b"  ", 0x8769: {0x9209: 1}})
     assert left_out("a.tif", Metadata(exif=exif.tobytes()[6:])) == []
+    exif[318] = (0.31, 0.33)
+    assert left_out("a.tif", Metadata(exif=exif.tobytes()[6:])) == ["EXIF's tags 318"]
+    del exif[318]
     exif.update(dict.fromkeys(range(50700, 50706), b"?"))
     meant = Metadata(exif=exif.tobytes()[6:])
     told = "EXIF's tags 50700 50701 50702 50703 and others"

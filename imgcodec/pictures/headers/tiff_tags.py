@@ -20,8 +20,8 @@ EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last on
 XMP = 700
 _SUB_IFDS = 330
 _PADDING = 59932  # of Windows
-# Tags of TIFF itself; what does not describe the picture says how it is stored.
-_OWN = range(254, 533)
+# Tags of TIFF itself; what does not describe the picture, or its colours, says how it is stored.
+_OWN = {*range(254, 533)} - {301, 318, 319}
 
 
 class _Text(str):
