@@ -294,9 +294,11 @@ def test_avif_of_more_than_8_bits_is_refused(tmp_path):
     np.testing.assert_array_equal(
         reader.read_image(tmp_path / "a.avif"), opened(tmp_path / "a.avif")[1]
     )
-    # Pillow writes 8 bits only, so the property of a deep picture stands in a box that is skipped.
-    box = b"av1C\x81\x20\x4c\x00"
-    (tmp_path / "a.avif").write_bytes(data + struct.pack(">I", 8 + len(box)) + b"free" + box)
+    # Pillow writes 8 bits only, so these are called 10.
+    at = data.index(b"av1C") + 6
+    deep = data[:at] + bytes([data[at] | 0x40]) + data[at + 1 :]
+    deep = deep.replace(b"pixi\0\0\0\0\3\x08\x08\x08", b"pixi\0\0\0\0\3\x0a\x0a\x0a")
+    (tmp_path / "a.avif").write_bytes(deep)
     assert "more than 8 bits" in refusal(tmp_path / "a.avif")
 
 

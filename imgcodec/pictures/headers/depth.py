@@ -17,6 +17,7 @@ from PIL import Image, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
+from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
@@ -330,7 +331,11 @@ def _kinds_of_channels(data: bytes) -> dict[int, tuple[int, int]]:
 
 
 def _avif(picture: Any) -> Layout:
-    return Layout(10 if _DEEP_AVIF.search(_bytes(picture)) else 8)
+    data = _bytes(picture)
+    for kind, code in properties(io.BytesIO(data)):
+        if kind == b"av1C":
+            return Layout(10 if (code + bytes(3))[2] & 0x40 else 8)
+    return Layout(10 if _DEEP_AVIF.search(data) else 8)  # as the tiles of a grid say
 
 
 def _heif(picture: Any) -> Layout:

@@ -12,6 +12,7 @@ from imgcodec.errors import ImageError
 from imgcodec.pictures.headers.aperture import shape_told
 from imgcodec.pictures.headers.boxes import boxes
 from imgcodec.pictures.headers.colour_codes import colours_told
+from imgcodec.pictures.headers.depth import layout
 from imgcodec.pictures.reader import from_pil, read_picture, size_of
 
 RNG = np.random.default_rng(0)
@@ -120,6 +121,16 @@ def test_only_its_own_codes_of_colours_count(meant, words):
     ipma = bytes(4) + struct.pack(">I", 2) + b"\0\1\1\1" + b"\0\2\1\2"
     own = box(b"iprp", box(b"ipco", b"".join(codes)) + box(b"ipma", ipma))
     assert colours_told(opened(main, own)) == words
+
+
+@pytest.mark.parametrize(("meant", "bits"), [(1, 8), (2, 10), (3, 10)])
+def test_only_its_own_depth_counts(meant, bits):
+    """A gain map may have another; of a picture in tiles these say it."""
+    codes = [box(b"av1C", bytes([129, 0, flags, 0])) for flags in (12, 76)]
+    main = box(b"pitm", bytes(4) + struct.pack(">H", meant))
+    ipma = bytes(4) + struct.pack(">I", 2) + b"\0\1\1\1" + b"\0\2\1\2"
+    own = box(b"iprp", box(b"ipco", b"".join(codes)) + box(b"ipma", ipma))
+    assert layout(opened(main, own)).bits == bits
 
 
 def avif(path, *more, orientation=1, pixels=PIXELS):
