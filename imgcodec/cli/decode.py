@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,7 +215,12 @@ class Decoding:
         shape = height, width, file.header.channels
         place = dict(file.chunks).get(georeference.CHUNK)
         kept = Metadata.of(file.chunks).only(self.metadata)
-        rests = []
+        rests: list[Path] = []
+        misfit: list[str] = []
+        becomes_colour = plane is not None and colour is not None and len(set(colour)) > 1
+        if becomes_colour and file.header.channels == 1 and kept.icc is not None:
+            kept = replace(kept, icc=None)
+            misfit = ["icc (of grey, the picture gets colours)"]
         if geotiff.has_writer(target) and (place is not None or not kept):
             writing = geotiff.writing(
                 target, *shape, place, (left, top), force, plane, colour, kept.icc
@@ -226,7 +231,7 @@ class Decoding:
             writing = writer.writing(target, *shape, force, plane, kept, colour)
             lost = writer.left_out(target, kept)
             lost += ["georeference (.tif and the extra geo have it)"] * (place is not None)
-        if lost:
+        if lost := misfit + lost:
             self.warn(target, f"without {', '.join(lost)}")
         return writing, rests
 

@@ -149,10 +149,10 @@ def as_asked(work: Reading, source: Path, picture: Any, max_pixels: int) -> Any:
     Raises:
         ImageError: something is lost and `strict` is set, or there is no such part or size.
     """
-    tell(work, source, picture.notes)
     picture = picture.keeping(work.metadata)
     if work.alpha != "keep":
         picture = picture.flattened(background(work.alpha))
+    tell(work, source, picture.notes)
     if work.crop or work.resize:
         picture = _framed(work, source, picture, max_pixels)
     return picture

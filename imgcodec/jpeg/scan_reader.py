@@ -63,7 +63,8 @@ def _unstuffed(coded: bytes) -> tuple[NDArray[np.uint8], Integers]:
     for found in _RESTART.finditer(coded):
         if coded[found.start() + 1] & 7 != len(parts) & 7:
             raise DamageError("the restart intervals of a scan are not in their order")
-        parts.append(coded[position : found.start()].replace(b"\xff\x00", b"\xff"))
+        part = coded[position : found.start()].rstrip(b"\xff")  # what fills up before a marker
+        parts.append(part.replace(b"\xff\x00", b"\xff"))
         position = found.end()
     parts.append(coded[position:].replace(b"\xff\x00", b"\xff"))
     for part in parts:

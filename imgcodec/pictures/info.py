@@ -101,7 +101,7 @@ def _icc(
 def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes | None:
     given = info.get("exif")
     if isinstance(given, Image.Exif):
-        given = given.tobytes()
+        given = tiff_tags.as_exif(given, given.keys()) or b""
     data = given if isinstance(given, bytes) else None
     if given is not None and data is None:
         notes.append("its EXIF data are no bytes, and are left out")

@@ -15,6 +15,7 @@ from imgcodec.pictures.arrays import ByteArray, HalfArray, as_array, check_sampl
 from imgcodec.pictures.geo import georeference
 from imgcodec.pictures.modes import composed, fill_invisible
 from imgcodec.pictures.pillow_guard import refusing
+from imgcodec.pictures.profiles import MISFIT
 
 ALPHA_CHUNK = b"alpH"  # a grey PNG file of the picture's size
 
@@ -67,7 +68,11 @@ class Picture:
         if self.alpha is None or colour is None:
             return replace(self, alpha=None)
         pixels = composed(self.pixels, self.alpha, colour)
-        return replace(self, pixels=pixels, alpha=None, unrounded=None)
+        found = replace(self, pixels=pixels, alpha=None, unrounded=None)
+        if pixels.ndim == self.pixels.ndim or self.metadata.icc is None:
+            return found
+        metadata = replace(self.metadata, icc=None)  # that was one of grey
+        return replace(found, metadata=metadata, notes=(*self.notes, MISFIT))
 
     def keeping(self, kinds: Collection[str]) -> "Picture":
         """Return it with these kinds of metadata."""

@@ -306,17 +306,14 @@ def _turned_by_pillow(picture: Image.Image, shape: Shape) -> int | None:
 
     None: that is left to us. 1: the picture is upright, whatever EXIF says.
     """
-    file: Any = getattr(picture, "fp", None)
-    if picture.format == "JXL" and file is not None:
-        before = file.tell()
-        found = jxl_header.turned(file)
-        file.seek(before)
-        return found
+    opened = getattr(picture, "fp", None) is not None  # and not loaded yet
+    if picture.format == "JXL" and (data := getattr(picture, "fc", None)) is not None:
+        return jxl_header.turned(data)  # as the plugin opened it, whose file this is
     if picture.format == "TIFF":
-        said = picture.tag_v2.get(0x0112)  # type: ignore[attr-defined]
+        said = picture.getexif().get(0x0112) if opened else None  # or XMP says it
     else:
         said = picture.info.get("original_orientation")
-        if said is not None and file is not None and not shape.turned:  # HEIF: EXIF alone said so
+        if said is not None and opened and not shape.turned:  # HEIF: EXIF alone said so
             return 1
     return said if said in _TURNS else None
 

@@ -31,6 +31,7 @@ from imgcodec.errors import AicError
 from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture
+from imgcodec.pictures.profiles import of_png
 from imgcodec.pictures.reader import read_image, read_picture
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, NEWEST
 from imgcodec.target import Target
@@ -858,6 +859,27 @@ def test_transparency_is_dropped_on_request(aic, glass, tmp_path):
     for words in ({"encode": ["--alpha", "#f00"]}, {"decode": ["--alpha", "#f00"]}):
         found, _ = restored(aic, glass, tmp_path, **words)
         assert np.array_equal(found.pixels, meant.flattened((255, 0, 0)).pixels)
+
+
+def test_grey_over_a_colour_loses_its_profile_of_grey(aic, tmp_path):
+    grey = of_png({"gamma": 0.6}, grey=True)
+    source = tmp_path / "a.png"
+    Image.new("LA", (8, 6), (100, 50)).save(source, icc_profile=grey)
+    told = "its colour profile is not one of such pixels"
+    for words, kept, line in (
+        ({"encode": ["--alpha", "red"]}, False, told),
+        ({"decode": ["--alpha", "red"]}, False, "without icc (of grey, the picture gets colours)"),
+        ({"decode": ["--alpha", "red"], "suffix": "tif"}, False, "without icc (of grey,"),
+        ({"encode": ["--alpha", "white"]}, True, ""),
+        ({"decode": ["--alpha", "white"]}, True, ""),
+        ({"encode": ["--alpha", "red", "--metadata", "exif"]}, False, ""),
+    ):
+        found, said = restored(aic, source, tmp_path, **words)
+        assert found.alpha is None
+        assert found.metadata.icc == (grey if kept else None)
+        assert line in said if line else not said
+    result = aic("encode", source, tmp_path / "b.aic", "--alpha", "red", "--strict")
+    assert_refused(result, told)
 
 
 def test_transparency_is_not_lost_by_the_suffix(aic, glass, tmp_path):

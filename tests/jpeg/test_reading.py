@@ -7,7 +7,7 @@ import pytest
 from jpeg_files import jpeg, opened
 
 from imgcodec.errors import AicError, DamageError, ImageError
-from imgcodec.jpeg import reading
+from imgcodec.jpeg import packing, reading
 from imgcodec.jpeg.syntax import ZIGZAG
 
 
@@ -85,6 +85,16 @@ def test_restart_markers_of_the_wrong_number_are_damage():
     data = jpeg(restart_marker_blocks=2).replace(b"\xff\xd3", b"\xff\xd4")
     with pytest.raises(DamageError, match="restart intervals of a scan are not in their order"):
         reading.read(data)
+
+
+def test_bytes_that_fill_up_before_restart_markers_are_no_damage():
+    data = jpeg(restart_marker_blocks=2)
+    filled = re.sub(rb"\xff[\xd0-\xd7]", lambda found: b"\xff\xff" + found[0], data)
+    wanted, found = reading.read(data), reading.read(filled)
+    for one, other in zip(wanted.planes, found.planes, strict=True):
+        np.testing.assert_array_equal(one.blocks, other.blocks)
+    with pytest.raises(ImageError, match="it is coded in an unusual way"):
+        packing.pack(filled)
 
 
 def test_odd_samplings_and_steps_of_zero_are_refused():

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
@@ -348,6 +348,21 @@ def test_xmp_alone_turns_a_picture_once(tmp_path, quote):
     assert found.metadata.xmp == upright.replace(b'"', quote)
 
 
+@pytest.mark.parametrize(
+    "said", [b'<y tiff:Orientation="6"/>', b"<tiff:Orientation>6 </tiff:Orientation>"]
+)
+def test_xmp_alone_turns_a_tiff_once(tmp_path, said):
+    """Pillow turns it as well, and forgets the orientation where it stands as it expects."""
+    sides = b"<tiff:ImageWidth>%d</tiff:ImageWidth><tiff:ImageLength>%d</tiff:ImageLength>"
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[700] = b"<x>" + said + sides % (8, 4) + b"</x>"
+    Image.fromarray(EIGHT).save(tmp_path / "a.tif", tiffinfo=tags)
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels, np.rot90(EIGHT, -1))
+    assert sides % (4, 8) in found.metadata.xmp
+    assert found.metadata.orientation == 1
+
+
 # boxes
 
 
@@ -579,6 +594,9 @@ def test_tags_that_tiff_files_have_no_place_for_are_named(tmp_path):
     exif = Image.Exif()
     exif.update({271: "a maker", 531: 1, 59932: b"  ", 0x8769: {0x9209: 1}})
     assert left_out("a.tif", Metadata(exif=exif.tobytes()[6:])) == []
+    exif[318] = (0.31, 0.33)
+    assert left_out("a.tif", Metadata(exif=exif.tobytes()[6:])) == ["EXIF's tags 318"]
+    del exif[318]
     exif.update(dict.fromkeys(range(50700, 50706), b"?"))
     meant = Metadata(exif=exif.tobytes()[6:])
     told = "EXIF's tags 50700 50701 50702 50703 and others"
@@ -595,6 +613,39 @@ def test_the_innermost_directory_comes_through_tiff(tmp_path):
     read = Image.Exif()
     read.load(read_picture(tmp_path / "a.tif").metadata.exif)
     assert read.get_ifd(0xA005) == {1: "R98"}
+
+
+def test_bytes_in_exif_stay_what_they_are_in_tiff(tmp_path):
+    """Of type UNDEFINED, not BYTE, but for the version of GPS."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x927C], exif.get_ifd(0x8825)[0] = b"a maker's", b"\2\3\0\0"
+    data = exif.tobytes()[6:].replace(b"\x92\x7c\0\1", b"\x92\x7c\0\7")
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
+    for found in (
+        (tmp_path / "a.tif").read_bytes(),
+        read_picture(tmp_path / "a.tif").metadata.exif,
+    ):
+        assert found.count(struct.pack("<HHI", 0x927C, 7, 9)) == 1
+        assert found.count(struct.pack("<HHI4s", 0, 1, 4, b"\2\3\0\0")) == 1
+        assert b"a maker's" in found
+
+
+@pytest.mark.parametrize("code", ["utf-8", "latin-1"])
+def test_letters_of_texts_come_through_tiff(tmp_path, code):
+    """Pillow reads Latin-1, and would write ASCII, each other letter as a question mark."""
+    exif = Image.Exif()
+    exif[0x8298], exif.get_ifd(0x8769)[0xA430], exif.get_ifd(0x8825)[0x1D] = "___A", "___B", "___C"
+    text = "©é".encode(code)[-3:].rjust(3, b"_")
+    data = exif.tobytes()[6:].replace(b"___", text)
+    for path in (tmp_path / "a.tif", tmp_path / "b.tif"):
+        write_image(path, Picture(EIGHT, None, Metadata(exif=data)))
+        assert all(text + end in path.read_bytes() for end in (b"A\0", b"B\0", b"C\0"))
+        data = read_picture(path).metadata.exif
+        assert all(text + end in data for end in (b"A\0", b"B\0", b"C\0"))
+    exif = Image.Exif()
+    exif.load(data)
+    given = from_pil(Image.fromarray(EIGHT), {"exif": exif})
+    assert given.metadata.exif == data
 
 
 def test_xmp_that_is_no_utf8_stays_out_of_png(tmp_path):

@@ -1,6 +1,7 @@
 """Pictures of all kinds that Pillow makes: read exactly, or refused in one line."""
 
 import contextlib
+import copy
 import io
 import struct
 import subprocess
@@ -144,6 +145,21 @@ def test_pillow_image_follows_the_same_rules():
         reader.from_pil(Image.new("F", (4, 4)))
 
 
+@pytest.mark.parametrize("name", ["TIFF", "PSD"])
+def test_copies_of_pillow_images_that_were_opened(name):
+    a = pixels(4, 5)
+    file = io.BytesIO()
+    if name == "TIFF":
+        Image.fromarray(a).save(file, name)
+    else:
+        head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, *a.shape[:2], 8, 3)
+        file.write(head + bytes(14) + np.moveaxis(a, 2, 0).tobytes())
+    with Image.open(file) as picture:
+        assert picture.format == name
+        twin = copy.deepcopy(picture)
+    np.testing.assert_array_equal(reader.from_pil(twin).pixels, a)
+
+
 def test_pillow_image_opened_but_truncated_is_refused(tmp_path):
     Image.fromarray(pixels(64, 64)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:5000])
@@ -278,9 +294,11 @@ def test_avif_of_more_than_8_bits_is_refused(tmp_path):
     np.testing.assert_array_equal(
         reader.read_image(tmp_path / "a.avif"), opened(tmp_path / "a.avif")[1]
     )
-    # Pillow writes 8 bits only, so the property of a deep picture stands in a box that is skipped.
-    box = b"av1C\x81\x20\x4c\x00"
-    (tmp_path / "a.avif").write_bytes(data + struct.pack(">I", 8 + len(box)) + b"free" + box)
+    # Pillow writes 8 bits only, so these are called 10.
+    at = data.index(b"av1C") + 6
+    deep = data[:at] + bytes([data[at] | 0x40]) + data[at + 1 :]
+    deep = deep.replace(b"pixi\0\0\0\0\3\x08\x08\x08", b"pixi\0\0\0\0\3\x0a\x0a\x0a")
+    (tmp_path / "a.avif").write_bytes(deep)
     assert "more than 8 bits" in refusal(tmp_path / "a.avif")
 
 

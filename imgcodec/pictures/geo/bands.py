@@ -1,12 +1,14 @@
 """What the bands of a GeoTIFF mean: which are colours, which is alpha, how they get 8 bits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.arrays import ByteArray
+from imgcodec.pictures.writer import REST
 
 if TYPE_CHECKING:
     import rasterio
@@ -18,6 +20,10 @@ _USED = {  # domains of tags that are kept, or say how samples are stored
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "COLOR_PROFILE", "xml:XMP", "",
 }  # fmt: skip
 _MOST_NAMES = 5
+_BESIDE = {  # in what GDAL keeps beside a file, of which rasterio does not tell
+    b"<CategoryNames": "category names", b"<GDALRasterAttributeTable": "attribute table",
+}  # fmt: skip
+_MOST_BYTES = 2**20  # of such a file that are looked at
 TO_BYTES = "gdal_translate -ot Byte -scale MIN MAX 0 255"  # how a user chooses a range
 
 
@@ -63,6 +69,7 @@ def left_out(dataset: "rasterio.DatasetReader") -> str | None:
     kinds += ["units"] * any(dataset.units)
     scaled = set(dataset.scales) != {1.0} or set(dataset.offsets) != {0.0}
     kinds += ["scales and offsets"] * scaled
+    kinds += _beside(dataset)
     tags = {*dataset.tags(), *(tag for band in bands for tag in dataset.tags(band))}
     tags |= {domain for domain in dataset.tag_namespaces() if domain not in _USED}
     tags = {tag for tag in tags if not tag.startswith("STATISTICS_")}
@@ -71,6 +78,15 @@ def left_out(dataset: "rasterio.DatasetReader") -> str | None:
         shown = " ".join(ascii(tag)[1:-1] for tag in named[:_MOST_NAMES])
         kinds.append(f"tags {shown}{' and others' if len(named) > _MOST_NAMES else ''}")
     return f"without its {', '.join(kinds)}" if kinds else None
+
+
+def _beside(dataset: "rasterio.DatasetReader") -> Iterator[str]:
+    for name in dataset.files:
+        with suppress(OSError):
+            if name.endswith(REST):
+                with open(name, "rb") as file:
+                    text = file.read(_MOST_BYTES)
+                yield from (kind for start, kind in _BESIDE.items() if start in text)
 
 
 def _chosen(names: Sequence[str]) -> tuple[tuple[int, ...], int | None, list[str]]:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,9 @@ class Raster:
         found = copy(self)
         found._background = colour if self._transparent else None
         found._transparent = found._background is not None
+        if found.ndim > self.ndim and self.metadata.icc is not None:
+            found.metadata = replace(self.metadata, icc=None)  # that was one of grey
+            found.notes = (*self.notes, MISFIT)
         return found
 
     def keeping(self, kinds: Collection[str]) -> "Raster":

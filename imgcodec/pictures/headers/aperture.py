@@ -39,7 +39,7 @@ def shape_told(picture: Image.Image) -> Shape:
         return Shape()
     before = file.tell()
     try:
-        told = dict(_properties(file))
+        told = dict(properties(file))
     finally:
         file.seek(before)
     part = None
@@ -84,7 +84,7 @@ def _part(data: bytes, width: int, height: int) -> _Part | None:
     return int(left), int(top), int(wide), int(high)
 
 
-def _properties(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def properties(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Yield kinds and data of the properties of the picture that is meant; none if damaged.
 
     And the kind of an item that makes a brighter one of it.

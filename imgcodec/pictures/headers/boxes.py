@@ -51,7 +51,7 @@ def _of_jpeg(picture: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_photoshop(picture: Any) -> Iterator[tuple[str, Any]]:
-    for number, _, data in picture.resources:
+    for number, _, data in getattr(picture, "resources", ()):
         if number in _RESOURCES:
             yield _RESOURCES[number], data
         elif number == _RESOLUTION and len(data) == 16:

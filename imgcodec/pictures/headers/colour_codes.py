@@ -4,7 +4,6 @@ Those of H.273, in PNG's cICP and in the nclx of HEIF and AVIF, EnumCS of JPEG 2
 files of version 4 and 5 say.
 """
 
-import re
 import struct
 from collections.abc import Iterator
 from operator import sub
@@ -12,10 +11,10 @@ from typing import IO, Any
 
 from PIL import Image
 
+from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
 
 _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)}  # as sRGB
-_NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12  # EnumCS that is read as it is meant
 _MOST_CHUNKS = 1000
 _BMP_VERSIONS = (108, 124)  # bytes of their headers
@@ -88,10 +87,10 @@ def _bmp(file: IO[bytes]) -> str | None:
 
 
 def _avif(file: IO[bytes]) -> str | None:
-    file.seek(0)
-    found = _NCLX.finditer(file.read())
-    told = (_unusual(*(int.from_bytes(code, "big") for code in one.groups())) for one in found)
-    return next(filter(None, told), None)
+    for kind, data in properties(file):
+        if kind == b"colr" and data[:4] == b"nclx" and len(data) >= 8:
+            return _unusual(*struct.unpack_from(">HH", data, 4))
+    return None
 
 
 def _jpeg_2000(file: IO[bytes]) -> str | None:

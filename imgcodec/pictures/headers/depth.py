@@ -17,6 +17,7 @@ from PIL import Image, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
+from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
@@ -121,11 +122,14 @@ def _words(picture: Image.Image, raw: str) -> Words | None:
         for half in (order, _SWAPPED[order])
     )
     words: Words = high.astype(np.uint16) << 8 | low
-    if kind == "RGBa":
-        alpha = words[..., 3:].astype(np.uint32)
-        colours = (words[..., :3] * np.uint32(MOST) + alpha // 2) // alpha.clip(1)
-        words[..., :3] = colours.clip(0, MOST)
-    return words
+    return _unmultiplied(words, MOST) if kind == "RGBa" else words
+
+
+def _unmultiplied(words: Words, white: int) -> Words:
+    """Return samples (H, W, 4) whose colours were multiplied with alpha as they were before."""
+    alpha = words[..., 3:].astype(np.uint32)
+    colours = (words[..., :3] * np.uint32(white) + alpha // 2) // alpha.clip(1)
+    return np.concatenate([colours.clip(0, white), alpha], -1).astype(np.uint16)
 
 
 def _again(picture: Image.Image, mode: str, raw: str) -> Image.Image:
@@ -179,7 +183,9 @@ def _bytes(picture: Image.Image) -> bytes:
 
 
 def _tiff(picture: Any) -> Layout:
-    tags = picture.tag_v2
+    tags = getattr(picture, "tag_v2", None)
+    if tags is None:  # a copy, or one that was pickled
+        return _by_mode(picture)
     bits = int(np.max(tags.get(258, 1)))
     signs = {2: "signed", 3: "floating-point"}
     kinds = {signs[kind] for kind in np.ravel(tags.get(339, 1)).tolist() if kind in signs}
@@ -325,7 +331,11 @@ def _kinds_of_channels(data: bytes) -> dict[int, tuple[int, int]]:
 
 
 def _avif(picture: Any) -> Layout:
-    return Layout(10 if _DEEP_AVIF.search(_bytes(picture)) else 8)
+    data = _bytes(picture)
+    for kind, code in properties(io.BytesIO(data)):
+        if kind == b"av1C":
+            return Layout(10 if (code + bytes(3))[2] & 0x40 else 8)
+    return Layout(10 if _DEEP_AVIF.search(data) else 8)  # as the tiles of a grid say
 
 
 def _heif(picture: Any) -> Layout:
@@ -341,7 +351,9 @@ def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
     from pillow_heif import open_heif
 
     file.seek(0)
-    return np.asarray(open_heif(file, convert_hdr_to_8bit=False))
+    deep = open_heif(file, convert_hdr_to_8bit=False)
+    words = np.asarray(deep)
+    return _unmultiplied(words, found.white) if deep.mode.startswith("RGBa") else words
 
 
 def _jxl(picture: Any) -> Layout:
@@ -349,8 +361,10 @@ def _jxl(picture: Any) -> Layout:
     if not data:
         return _by_mode(picture)
     header = jxl_header.read(data)
-    more = header.extra - ("A" in picture.getbands())
-    return Layout(header.bits, notes=_left_out(max(0, more)))
+    transparent = "A" in picture.getbands()
+    if transparent and header.premultiplied:
+        raise ImageError("premultiplied transparency of JPEG XL is not handled")
+    return Layout(header.bits, notes=_left_out(max(0, header.extra - transparent)))
 
 
 def _fits(picture: Any) -> Layout:
@@ -363,10 +377,24 @@ def _fits(picture: Any) -> Layout:
 
 
 def _psd(picture: Any) -> Layout:
-    head = _bytes(picture)[:26] or bytes(26)
-    channels, mode = struct.unpack(">12xH10xH", head)
+    data = _bytes(picture)
+    channels, mode = struct.unpack(">12xH10xH", data[:26] or bytes(26))
     notes = _left_out(max(0, channels - len(picture.getbands())))
+    if "A" in picture.getbands() and data and _num_layers(data) >= 0:  # may be what was selected
+        notes += (_GUESSED,)
     return Layout(notes=notes + ("the colours of its duotone are left out",) * (mode == _DUOTONE))
+
+
+def _num_layers(data: bytes) -> int:
+    """Return the number of layers of Photoshop's; below 0: a further channel is transparency."""
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(data[start : start + size], "big", signed=size == 2)
+
+    place = 26
+    for _ in ("colours", "resources"):
+        place += 4 + number(place, 4)
+    return number(place + 8, 2) if number(place, 4) else 0
 
 
 def _bmp(picture: Any) -> Layout:

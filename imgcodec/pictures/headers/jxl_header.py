@@ -3,9 +3,10 @@
 The plugin of Pillow decodes all pixels as it opens a file. So this says first how many there are.
 """
 
+import io
 import struct
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers.boxes import boxes
@@ -13,7 +14,8 @@ from imgcodec.pictures.headers.boxes import boxes
 _BARE, _BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits that follow, and what is added to them
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width : height
-_ENOUGH_BYTES = 64  # for all that is read here
+_ENOUGH_BYTES = 2**14  # for all that is read here, with names of channels
+_ALPHA, _SPOT, _MOSAIC = 0, 2, 5  # kinds of further channels: a colour, that of a sensor's place
 
 
 class Header(NamedTuple):
@@ -25,6 +27,7 @@ class Header(NamedTuple):
     bits: int  # of a colour sample
     orientation: int  # as EXIF counts; which EXIF says, does not count
     extra: int = 0  # channels besides the colours, as alpha
+    premultiplied: bool = False  # colours, with alpha
 
 
 def is_jxl(start: bytes) -> bool:
@@ -40,7 +43,7 @@ def read(data: bytes) -> Header:
     """
     bits = _Bits(_codestream(data))
     height, width = _size(bits)
-    animated, depth, orientation, extra = False, 8, 1, 0
+    animated, depth, orientation, extra, premultiplied = False, 8, 1, 0, False
     if not bits.take(1):  # all_default
         if bits.take(1):  # extra_fields
             orientation = 1 + bits.take(3)
@@ -51,23 +54,21 @@ def read(data: bytes) -> Header:
             animated = bool(bits.take(1))
             if animated:
                 _skip_animation(bits)
-        is_float = bits.take(1)
-        usual = (32, 16, 24) if is_float else (8, 10, 12)
-        depth = bits.choose((*((0, most) for most in usual), (6, 1)))
-        bits.take(4 * is_float + 1)  # of the exponent, and how a decoder may hold samples
+        depth = _depth(bits)
+        bits.take(1)  # how a decoder may hold samples
         extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
-    return Header(height, width, animated, depth, orientation, extra)
+        premultiplied = _premultiplied(bits, extra)
+    return Header(height, width, animated, depth, orientation, extra, premultiplied)
 
 
-def turned(file: IO[bytes]) -> int | None:
+def turned(data: bytes) -> int | None:
     """Return the orientation that a decoder of pixels applies; None: of a JPEG file inside.
 
     That one is decoded as it is, and its EXIF data say how it is to be turned.
     """
-    if any(kind == b"jbrd" for kind, _, _ in boxes(file, 0, file.seek(0, 2))):
+    if any(kind == b"jbrd" for kind, _, _ in boxes(io.BytesIO(data), 0, len(data))):
         return None
-    file.seek(0)
-    return read(file.read()).orientation
+    return read(data).orientation
 
 
 class _Bits:
@@ -105,6 +106,32 @@ def _size(bits: _Bits) -> tuple[int, int]:
         return height, side()
     across, down = _RATIOS[ratio - 1]
     return height, height * across // down
+
+
+def _depth(bits: _Bits) -> int:
+    """Return how many bits a sample has."""
+    is_float = bits.take(1)
+    usual = (32, 16, 24) if is_float else (8, 10, 12)
+    depth = bits.choose((*((0, most) for most in usual), (6, 1)))
+    bits.take(4 * is_float)  # of the exponent
+    return depth
+
+
+def _premultiplied(bits: _Bits, extra: int) -> bool:
+    """Whether colours are multiplied with the first alpha among so many further channels."""
+    for _ in range(extra):
+        if bits.take(1):  # all as usual: alpha, with which nothing is
+            return False
+        kind = bits.choose(((0, 0), (0, 1), (4, 2), (6, 18)))
+        _depth(bits)
+        bits.choose(((0, 0), (0, 3), (0, 4), (3, 1)))  # how coarse it is
+        bits.take(8 * bits.choose(((0, 0), (4, 0), (5, 16), (10, 48))))  # its name
+        if kind == _ALPHA:
+            return bool(bits.take(1))
+        bits.take(64 * (kind == _SPOT))
+        if kind == _MOSAIC:
+            bits.choose(((0, 1), (2, 0), (4, 3), (8, 19)))
+    return False
 
 
 def _skip_animation(bits: _Bits) -> None:

@@ -1,6 +1,6 @@
 """Which of TIFF's tags describe a picture, as EXIF does; the others say how it is stored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import IO, Any
 
@@ -20,8 +20,16 @@ EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last on
 XMP = 700
 _SUB_IFDS = 330
 _PADDING = 59932  # of Windows
-# Tags of TIFF itself; what does not describe the picture says how it is stored.
-_OWN = range(254, 533)
+# Tags of TIFF itself; what does not describe the picture, or its colours, says how it is stored.
+_OWN = {*range(254, 533)} - {301, 318, 319}
+
+
+class _Text(str):
+    """A text as Pillow reads it, byte by byte, and writes it then; else it writes ASCII."""
+
+    def encode(self, *_: object) -> bytes:
+        """Return the bytes that were read."""
+        return super().encode("latin-1", "replace")
 
 
 def directories(file: IO[bytes]) -> Iterator[ImageFileDirectory_v2]:
@@ -61,14 +69,18 @@ def others_left_out(number: int) -> list[str]:
     return [f"{number} further picture{'s' * (number > 1)} left out"] if number else []
 
 
-def as_exif(tags: Image.Exif) -> bytes | None:
+def as_exif(tags: Image.Exif, which: Collection[int] = DESCRIBING) -> bytes | None:
     """Return as EXIF data what describes the picture; None where nothing does.
 
     Pillow reads only now: it may raise anything.
+
+    Args:
+        tags: of which some are taken.
+        which: those, besides directories inside.
     """
     kept = Image.Exif()
     kept.endian = tags.endian
-    kept.update({tag: tags[tag] for tag in DESCRIBING if tag in tags})
+    kept.update({tag: _writable(tags[tag]) for tag in which if tag in tags})
     for directory in (EXIF, GPS):
         if entries := _entries(tags, directory):
             kept[directory] = entries
@@ -81,8 +93,10 @@ def as_tags(exif: bytes | None) -> Image.Exif:
         tags = Image.Exif()
         tags.load(exif or b"")
         tags.load(as_exif(tags) or b"")
-        if entries := _entries(tags, EXIF):
-            tags.get_ifd(EXIF).update(entries)
+        tags.update({tag: _writable(value) for tag, value in tags.items()})
+        for directory in (EXIF, GPS):
+            if entries := _entries(tags, directory):
+                tags.get_ifd(directory).update(entries)
         return tags
     return Image.Exif()
 
@@ -99,7 +113,16 @@ def lost_tags(exif: bytes) -> list[int]:
 
 def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:
     """Return the entries of a directory, and of the one inside it."""
-    entries = dict(tags.get_ifd(directory))
+    entries = {tag: _inner(value) for tag, value in tags.get_ifd(directory).items()}
     if entries.pop(INTEROPERABILITY, None) and (inner := tags.get_ifd(INTEROPERABILITY)):
-        entries[INTEROPERABILITY] = dict(inner)
+        entries[INTEROPERABILITY] = {tag: _inner(value) for tag, value in inner.items()}
     return entries
+
+
+def _writable(value: object) -> object:
+    return _Text(value) if isinstance(value, str) else value
+
+
+def _inner(value: object) -> object:
+    """Return a value of a directory inside, whose bytes Pillow would call numbers."""
+    return [bytearray(value)] if isinstance(value, bytes) else _writable(value)

@@ -17,6 +17,7 @@ from imgcodec.pictures.geo import geotiff
 from imgcodec.pictures.geo.georeference import CHUNK
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.png import GreyPng
+from imgcodec.pictures.profiles import MISFIT, of_png
 from imgcodec.pictures.reader import read_picture
 
 rasterio = pytest.importorskip("rasterio")
@@ -315,6 +316,15 @@ def test_what_is_left_out_is_said(tmp_path):
     assert note == "without its tags t0 t1 t2 t3 t4 and others"
 
 
+def test_what_gdal_keeps_beside_a_file_is_said(tmp_path):
+    path = write(tmp_path / "a.tif", COLOURS[..., 0])
+    inner = "<CategoryNames><Category>water</Category></CategoryNames>"
+    inner += "<GDALRasterAttributeTable></GDALRasterAttributeTable>"
+    band = f'<PAMRasterBand band="1">{inner}</PAMRasterBand>'
+    (tmp_path / "a.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    assert opened(path).notes == ("without its category names, attribute table",)
+
+
 def test_an_orientation_is_said(tmp_path):
     path = write(tmp_path / "a.tif", COLOURS[..., 0])
     sample_format, orientation = (
@@ -414,6 +424,17 @@ def test_a_colour_profile_is_kept(aic, tmp_path):
     assert (result.exit_code, result.stderr) == (0, "")
     assert read_picture(back).metadata.icc == icc
     assert opened(source).keeping(()).metadata.icc is None
+
+
+def test_grey_over_a_colour_loses_its_profile_of_grey(tmp_path):
+    from base64 import b64encode
+
+    icc = of_png({"gamma": 0.6}, grey=True)
+    words = {"source_icc_profile": b64encode(icc).decode(), "alpha": "yes"}
+    raster = opened(write(tmp_path / "a.tif", np.dstack([COLOURS[..., 0], ALPHA]), **words))
+    assert raster.flattened((9, 9, 9)).metadata.icc == icc
+    found = raster.flattened((255, 0, 0))
+    assert (found.metadata.icc, found.notes) == (None, (*raster.notes, MISFIT))
 
 
 # ---- the commands

@@ -11,6 +11,8 @@ from PIL import Image
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers.aperture import shape_told
 from imgcodec.pictures.headers.boxes import boxes
+from imgcodec.pictures.headers.colour_codes import colours_told
+from imgcodec.pictures.headers.depth import layout
 from imgcodec.pictures.reader import from_pil, read_picture, size_of
 
 RNG = np.random.default_rng(0)
@@ -72,12 +74,17 @@ def _with(kind, body, more, length):
 
 def told(*parts):
     """What is said by a file whose meta box has these parts, of a picture of 9x9 pixels."""
+    return shape_told(opened(*parts))
+
+
+def opened(*parts):
+    """As Pillow opens that file."""
     data = box(b"ftyp", b"avif") + box(b"meta", bytes(4) + b"".join(parts))
 
     class Opened:
         format, size, fp = "AVIF", (9, 9), io.BytesIO(data)
 
-    return shape_told(Opened())
+    return Opened()
 
 
 def test_a_gain_map_is_told():
@@ -102,6 +109,28 @@ def test_only_the_picture_that_is_meant_counts(version, wide, meant, aspect):
     main = box(b"pitm", bytes([version, 0, 0, 0]) + struct.pack(item, meant))
     known = box(b"ipco", pasp(1, 2) + pasp(3, 4))
     assert told(main, box(b"iprp", known + box(b"ipma", ipma))).aspect == aspect
+
+
+@pytest.mark.parametrize(("meant", "words"), [(1, None), (2, "color primaries 9"), (3, None)])
+def test_only_its_own_codes_of_colours_count(meant, words):
+    """Beside a gain map, there are those of the brighter picture."""
+    codes = [
+        box(b"colr", b"nclx" + struct.pack(">3HB", *of, 128)) for of in ((1, 13, 6), (9, 16, 9))
+    ]
+    main = box(b"pitm", bytes(4) + struct.pack(">H", meant))
+    ipma = bytes(4) + struct.pack(">I", 2) + b"\0\1\1\1" + b"\0\2\1\2"
+    own = box(b"iprp", box(b"ipco", b"".join(codes)) + box(b"ipma", ipma))
+    assert colours_told(opened(main, own)) == words
+
+
+@pytest.mark.parametrize(("meant", "bits"), [(1, 8), (2, 10), (3, 10)])
+def test_only_its_own_depth_counts(meant, bits):
+    """A gain map may have another; of a picture in tiles these say it."""
+    codes = [box(b"av1C", bytes([129, 0, flags, 0])) for flags in (12, 76)]
+    main = box(b"pitm", bytes(4) + struct.pack(">H", meant))
+    ipma = bytes(4) + struct.pack(">I", 2) + b"\0\1\1\1" + b"\0\2\1\2"
+    own = box(b"iprp", box(b"ipco", b"".join(codes)) + box(b"ipma", ipma))
+    assert layout(opened(main, own)).bits == bits
 
 
 def avif(path, *more, orientation=1, pixels=PIXELS):

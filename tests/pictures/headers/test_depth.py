@@ -245,6 +245,21 @@ def test_deep_heif(tmp_path, mode, bits, monkeypatch):
     assert "more than 8 bits" in refusal(tmp_path, file.getvalue(), strict=True)
 
 
+def test_deep_heif_whose_colours_are_multiplied_with_alpha(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    shown = np.full((64, 64, 4), 20000, np.uint16)
+    shown[..., 3], shown[:, 32:, 3] = 65535, 25600
+    seen = shown.copy()
+    seen[:, 32:, :3] = 20000 * 25600 // 65535
+    found = []
+    for mode, samples in (("RGBA;16", shown), ("RGBa;16", seen)):
+        file = io.BytesIO()
+        heif.from_bytes(mode, (64, 64), samples.tobytes()).save(file, quality=-1, chroma=444)
+        found.append(read(tmp_path, file.getvalue()))
+    assert np.abs(found[0].pixels - found[1].pixels.astype(int)).max() <= 1
+    np.testing.assert_array_equal(found[0].alpha, found[1].alpha)
+
+
 def jpeg_2000(values, bits):
     """A JPEG 2000 file of samples (C, H, W)."""
     rasterio = pytest.importorskip("rasterio")

@@ -75,6 +75,23 @@ def test_channels_that_the_plugin_drops_are_told(tmp_path):
     assert read_picture(tmp_path / "b").notes == ()
 
 
+def test_colours_that_are_multiplied_with_alpha_are_refused(tmp_path):
+    """Of 2x2 pixels; and with a channel before alpha, whose name is long."""
+    pytest.importorskip("pillow_jxl")
+    data = bytes.fromhex("ff0a081030004a0800100054004b188b15c201e26da7ce0544002852b472f8ab4700")
+    assert jxl_header.read(data).premultiplied
+    what = "premultiplied transparency of JPEG XL is not handled"
+    assert refusal(tmp_path, data) == what
+    # 8x8; not as usual, no extra fields, 8 bits, as they are held, two more channels
+    bits = "1" + "00000" + "001" + "0" + "0" + "000" + "1" + "01" + "0000"
+    depth = "0" + "10" + "000" + "00" + "11" + "0" * 10 + "0" * 8 * 48  # 48 letters
+    for last, premultiplied in (("1", False), ("0" + "00" + "000" + "00" + "00" + "1", True)):
+        number = int((bits + depth + last)[::-1], 2) | 1 << len(bits + depth + last) + 7
+        bare = number.to_bytes(-(-number.bit_length() // 8), "little")
+        found = jxl_header.read(b"\xff\x0a" + bare)
+        assert (found.extra, found.premultiplied) == (2, premultiplied)
+
+
 def test_an_animated_jpeg_xl_is_refused(tmp_path):
     # a size of 8x8; all_default 0, extra_fields 1, orientation, no size nor preview, animation
     bits = "1" + "00000" + "001" + "0" + "1" + "000" + "0" + "0" + "1" + "0" * 40
@@ -140,6 +157,18 @@ def test_the_codestream_alone_says_how_jpeg_xl_is_turned(tmp_path, orientation, 
         read = Image.Exif()
         read.load(found.metadata.exif)
         assert (read[0x0112], read[0x0100], read[0x0101]) == (1, *wanted.size)
+
+
+def test_a_loaded_jpeg_xl_is_turned_no_second_time():
+    """As Pillow loads what it saves."""
+    data = turned(6, box(b"Exif", bytes(4) + exif_of(6)))
+    for opened in (True, False):
+        with Image.open(io.BytesIO(data)) as picture:
+            if not opened:
+                picture.load()
+            found = reader.from_pil(picture)
+        assert found.shape == (40, 24, 3)
+        assert found.metadata.orientation == 1
 
 
 def brotli(data):

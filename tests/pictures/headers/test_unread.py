@@ -391,6 +391,20 @@ def test_resources_of_photoshop(tmp_path):
     assert notes(tmp_path, photoshop()) == ()
 
 
+@pytest.mark.parametrize(("layers", "told"), [(None, True), (0, True), (1, True), (-1, False)])
+def test_a_fourth_channel_of_photoshop_may_be_a_selection(tmp_path, layers, told):
+    """It is transparency where the number of layers is below 0."""
+    data = photoshop(channels=4)
+    if layers is not None:
+        layer = bytes(18) + b"8BIMnorm\xff\0\0\0" + bytes(4)
+        body = struct.pack(">h", layers) + abs(layers) * layer
+        sizes = struct.pack(">II", len(body) + 4, len(body))
+        data = data[:-14] + sizes + body + data[-10:]
+    words = "a further sample that does not say what it is was taken for transparency"
+    assert notes(tmp_path, data) == (words,) * told
+    assert read_picture(tmp_path / "a").alpha is not None
+
+
 def test_duotones_of_photoshop_are_told(tmp_path):
     (tmp_path / "a").write_bytes(photoshop(mode=8, channels=1))
     assert read_picture(tmp_path / "a").notes == ("the colours of its duotone are left out",)
