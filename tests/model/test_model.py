@@ -116,7 +116,7 @@ def test_error_of_one_in_a_coefficient_is_one_in_pixels():
     # nothing crosses more than 4 px beyond the block at 16..23, and the lapping does that much
     inner = torch.zeros(40, 40, dtype=torch.bool)
     inner[12:28, 12:28] = True
-    assert functions[:, :, ~inner].abs().max() < 1e-7
+    assert functions[:, :, ~inner].abs().max() < 2e-7  # a bit or two of 0.5
     assert functions[0, 0, 12, 16:24].abs().min() > 1e-4
 
 
