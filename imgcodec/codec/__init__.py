@@ -51,7 +51,7 @@ from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES, find, needed, newest
 from imgcodec.runtime import openmp
 from imgcodec.runtime.device import chosen
-from imgcodec.runtime.exact import exact, float32
+from imgcodec.runtime.exact import exact, plain
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16, multiplies_int8
 from imgcodec.runtime.stopwatch import timing
@@ -122,7 +122,7 @@ class Codec:
 
     def _add(self, weights: Path) -> bytes:
         """Load weights and return their id."""
-        with float32():
+        with plain():
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model, multiplies_int8(self.device))

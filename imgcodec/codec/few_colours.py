@@ -22,6 +22,7 @@ from imgcodec.format.tiles import Box, Grid
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.palette import Palette
 from imgcodec.pictures.picture import alpha_of, as_seen
+from imgcodec.runtime.exact import exact
 from imgcodec.target import KIND_OF_TUNE, Target
 
 # A picture that has no more is kept as it is, so that what aic decoded loses nothing once more.
@@ -78,10 +79,11 @@ def in_fewer_colours(
 
     def decibels(other: ByteArray) -> float:
         seen = as_seen(other, pixels, alpha)  # the networks were given others where it is not
-        quality = Quality(kind, pixels.shape)
-        for window in windows:
-            quality.add(pixels[window], seen[window])
-        return quality.decibels
+        with exact():
+            quality = Quality(kind, pixels.shape)
+            for window in windows:
+                quality.add(pixels[window], seen[window])
+            return quality.decibels
 
     @cache
     def file(count: int) -> Encoded:

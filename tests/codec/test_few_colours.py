@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tiny import drawn_page
 
 from imgcodec.codec import Codec, few_colours
@@ -43,6 +44,11 @@ def test_it_is_smaller_than_the_others_and_as_good(codec, drawing, few):
     assert len(few) < min(len(lossy), len(codec.encode(drawing, lossless=True)))
     least = max(ssimulacra2(drawing, codec.decode(lossy)), 68)  # of photographs at quality 69
     assert ssimulacra2(drawing, decoded) >= least
+
+
+def test_settings_of_the_caller_change_nothing(codec, drawing, few):
+    with torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
+        assert codec.encode(drawing) == few
 
 
 def test_a_region_is_no_worse(codec, drawing):
