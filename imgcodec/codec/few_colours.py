@@ -5,7 +5,6 @@ joined until the picture is as far from the original as photographs are at the q
 it still has sharp edges and even areas, and takes half the bytes or less.
 """
 
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -48,7 +47,6 @@ def in_fewer_colours(
     lossy: Encoded,
     best: Encoded,
     decode: Callable[[bytes], ByteArray],
-    started: float,
 ) -> Encoded | None:
     """Return a file that is smaller than the best and as good as asked, None: there is none.
 
@@ -62,7 +60,6 @@ def in_fewer_colours(
         lossy: what the networks made.
         best: that, or a file without loss.
         decode: gives back the picture of a file, uint8 (H, W, 3).
-        started: when, by `time.perf_counter`.
     """
     target = lossy.report.target
     kind = target.kind if target.measured else KIND_OF_TUNE[tune]
@@ -88,7 +85,7 @@ def in_fewer_colours(
     @cache
     def file(count: int) -> Encoded:
         joined = Joined(count, lossy.report.u).chunk()
-        return encode_lossless(palette.reduced(count), [*chunks, joined], tile, target, started)
+        return encode_lossless(palette.reduced(count), [*chunks, joined], tile, target)
 
     @cache
     def score(count: int) -> float:
@@ -115,10 +112,7 @@ def in_fewer_colours(
         return None
     count = good[0]
     found = file(count)
-    total_s = time.perf_counter() - started
-    report = replace(
-        found.report, total_s=total_s, u=lossy.report.u, lossless=False, colours=count
-    )
+    report = replace(found.report, u=lossy.report.u, lossless=False, colours=count)
     return Encoded(found, report)
 
 
