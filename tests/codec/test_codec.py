@@ -462,7 +462,10 @@ def test_a_codec_made_under_another_default_type_is_the_same(tiny_weights, plain
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("setting", [torch.inference_mode, lambda: torch.device("meta")])
+@pytest.mark.parametrize(
+    "setting",
+    [torch.inference_mode, lambda: torch.device("meta"), lambda: torch.autocast("cpu")],
+)
 def test_a_codec_made_under_other_settings_is_the_same(tiny_codec, tiny_weights, plain, setting):
     with setting():
         codec = Codec("cpu", weights=tiny_weights)
