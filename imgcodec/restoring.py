@@ -22,7 +22,7 @@ from imgcodec.model.restorer import MIDDLE, Coded
 from imgcodec.model.winograd import lay_out
 from imgcodec.releases import RESTORING
 from imgcodec.runtime import openmp
-from imgcodec.runtime.exact import exact, float32
+from imgcodec.runtime.exact import exact, plain
 from imgcodec.runtime.precision import multiplies_bfloat16
 from imgcodec.runtime.stopwatch import stage
 from imgcodec.weights import load_restorer
@@ -67,7 +67,7 @@ class Restorer:
             AicError: no such weights, or no such number of threads.
         """
         openmp.take_threads(threads)
-        with float32(), torch.inference_mode(False):
+        with plain():
             self._network = load_restorer(weights or RESTORING[-1].path)
             lay_out(self._network)
         self._bfloat16 = multiplies_bfloat16("cpu")

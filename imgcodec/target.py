@@ -9,6 +9,7 @@ from imgcodec.format.container import MAX_U
 from imgcodec.metrics import ms_ssim_db, ssimulacra2_db
 
 EFFORTS = range(1, 10)
+MOST_BYTES = 2**32 - 1  # of a file, whatever is asked
 KINDS = ("rate", "size", "quality", "psnr", "ms_ssim", "ssimulacra2")
 # What weights of each tune are fitted to, as far as it can be asked for.
 KIND_OF_TUNE = {"psnr": "psnr", "ms-ssim": "ms_ssim", "eye": "ssimulacra2"}
@@ -96,8 +97,11 @@ class Target:
 
     def num_bytes(self, num_pixels: int) -> int:
         """Return the most bytes that a file of so many pixels may have."""
-        most = self.value if self.kind == "size" else self.value * num_pixels / 8
-        return int(min(most, 2**32 - 1))
+        if self.kind == "size":
+            return int(min(self.value, MOST_BYTES))
+        whole = int(min(self.value * num_pixels / 8, MOST_BYTES - 1))
+        # a file's own rate is all of it, however it was rounded
+        return whole + (8 * (whole + 1) / num_pixels <= self.value)
 
     def __str__(self) -> str:
         """Say it as on the command line."""

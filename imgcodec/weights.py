@@ -220,9 +220,9 @@ def _check(tables: Tables, config: ModelConfig) -> None:
 
 def _read(path: Path) -> tuple[bytes, bytes]:
     """Return a weights file and its SHA-256, which has to be the one that its name says."""
-    if path.exists() and not path.is_file():  # a device or a pipe may have no end
-        raise AicError(f"cannot read the weights {path}: is no regular file")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe may have no end
+            raise AicError(f"cannot read the weights {path}: is no regular file")
         data = path.read_bytes()
     except OSError as error:
         raise AicError(f"cannot read the weights {path}: {files.reason(error)}") from error

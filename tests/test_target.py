@@ -86,6 +86,15 @@ def test_words_and_bytes():
     assert Target("size", 200.0).num_bytes(7) == 200
     assert Target("rate", 1.5).num_bytes(1000) == 187
     assert Target("rate", math.inf).num_bytes(1000) == 2**32 - 1
+    assert Target("size", 1e12).num_bytes(1000) == 2**32 - 1
+
+
+def test_the_rate_of_a_file_allows_it_and_no_byte_more():
+    for num_pixels in (1, 15, 22, 180, 393_216, 166_500, 9_998_244):
+        for num_bytes in range(1, 3000, 7):
+            asked = Target("rate", 8 * num_bytes / num_pixels)
+            assert asked.num_bytes(num_pixels) == num_bytes
+            assert asked.allows(num_bytes, num_pixels)
     assert Target("ms_ssim", 0.99).decibels == pytest.approx(20)
 
 

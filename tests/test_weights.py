@@ -255,6 +255,7 @@ def test_a_configuration_that_is_none_is_refused(saved, config):
 def test_missing_and_unreadable_files(tmp_path):
     assert "cannot read the weights" in refusal(tmp_path / "none.safetensors")
     assert "cannot read the weights" in refusal(tmp_path)
+    assert "cannot read the weights" in refusal(tmp_path / ("w" * 5000))
 
 
 def test_released_names_are_checked_by_hash(saved, monkeypatch):

@@ -30,7 +30,7 @@ from imgcodec.codec.few_colours import in_fewer_colours
 from imgcodec.codec.lockstep_tile_codec import LockstepTileCodec
 from imgcodec.codec.lossless import LosslessDecompressor, encode_lossless, is_better
 from imgcodec.codec.plan import CoderTables
-from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport
+from imgcodec.codec.results import DecodeReport, Encoded, EncodeReport, timed
 from imgcodec.codec.source import Source, as_source
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.tiled import Recoded, Tiled
@@ -51,7 +51,7 @@ from imgcodec.pictures.roi import Roi
 from imgcodec.releases import DEFAULT_QUALITIES, DEFAULT_TUNE, TUNES, find, needed, newest
 from imgcodec.runtime import openmp
 from imgcodec.runtime.device import chosen
-from imgcodec.runtime.exact import exact, float32
+from imgcodec.runtime.exact import exact, plain
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.precision import multiplies_bfloat16, multiplies_int8
 from imgcodec.runtime.stopwatch import timing
@@ -122,7 +122,7 @@ class Codec:
 
     def _add(self, weights: Path) -> bytes:
         """Load weights and return their id."""
-        with float32():
+        with plain():
             loaded = load(weights)
             model = loaded.model.to(self.device).requires_grad_(False)
             freeze(model, multiplies_int8(self.device))
@@ -143,6 +143,7 @@ class Codec:
         threads = "" if self.device == "cuda" else f", {torch.get_num_threads()} threads"
         return f"{self.device}{threads}, {kind}"
 
+    @timed
     def encode(
         self,
         image: Any,
@@ -181,7 +182,6 @@ class Codec:
             ImageError: the picture is not of that kind, or too large.
             AicError: the rate is too low for this picture, or what is asked out of range.
         """
-        started = time.perf_counter()
         goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate, **target)
         if lossless and not goal.limits and set(target.values()) - {None}:
             raise AicError(f"{goal.kind} and lossless exclude each other")
@@ -198,25 +198,23 @@ class Codec:
         lossless_file = None
         drawn = free and is_drawn(np.asarray(pixels))
         if lossless or drawn:
-            lossless_file = encode_lossless(pixels, chunks, tile, goal, started)
+            lossless_file = encode_lossless(pixels, chunks, tile, goal)
             fits = goal.allows(len(lossless_file), height * width)
             if lossless and not fits:
                 needs = f"needs {len(lossless_file)} bytes without loss"
                 raise AicError(f"{goal} is too little for this picture, which {needs}")
             if lossless or (fits and goal.limits):
                 return lossless_file
-        lossy_file = self._by_networks(source, chunks, tile, roi, entropy, goal, effort, started)
+        lossy_file = self._by_networks(source, chunks, tile, roi, entropy, goal, effort)
         if free and lossless_file is None and lossy_file.report.detail_limit_db is not None:
-            lossless_file = encode_lossless(pixels, chunks, tile, goal, started)
+            lossless_file = encode_lossless(pixels, chunks, tile, goal)
         best = lossy_file
         if lossless_file is not None and not is_better(lossy_file, lossless_file, height * width):
-            total_s = time.perf_counter() - started
-            best = Encoded(lossless_file, replace(lossless_file.report, total_s=total_s))
+            best = lossless_file
         if drawn:
             joined = in_fewer_colours(
-                np.asarray(pixels), chunks, tile, self.tune, lossy_file, best, self.decode,
-                started,
-            )  # fmt: skip
+                np.asarray(pixels), chunks, tile, self.tune, lossy_file, best, self.decode
+            )
             if joined is not None and (
                 roi is None
                 or self._inside(roi, pixels, chunks, joined)
@@ -234,7 +232,7 @@ class Codec:
 
     def _by_networks(
         self, source: Source, chunks: Sequence[container.Chunk], tile: int | None,
-        roi: Roi | None, entropy: str, goal: Target, effort: int, started: float,
+        roi: Roi | None, entropy: str, goal: Target, effort: int,
     ) -> Encoded:  # fmt: skip
         """Return the file that the networks make of a picture."""
         height, width = source.shape[:2]
@@ -251,13 +249,14 @@ class Codec:
             model_id=model_id,
         )
         compressor: Compressor
-        with timing() as stages, exact():
+        with exact():
             if len(grid) == 1:
                 compressor = Whole(tile_codec, source, header.raw, roi, effort)
             else:
                 compressor = Tiled(tile_codec, source, header, roi, effort)
-            return self._compress(compressor, header, chunks, goal, effort, started, stages)
+            return self._compress(compressor, header, chunks, goal, effort)
 
+    @timed
     def trim(
         self, data: bytes | mmap, rate: float | None = None, size: int | None = None
     ) -> Encoded:
@@ -274,7 +273,6 @@ class Codec:
             AicError: neither or both are given, the file is as small already, or what is asked is
                 too low for this picture.
         """
-        started = time.perf_counter()
         goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate, size=size)
         if not goal.limits:
             raise AicError("a rate or a size is needed")
@@ -289,11 +287,11 @@ class Codec:
         tile_codec = self._at_work(header.model_id)
         whole = box_of(None, header.height, header.width)
         work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
-        with timing() as stages, exact():
+        with exact():
             bpp = 8 * goal.num_bytes(num_pixels) / num_pixels
             coded_bytes = sum(map(len, tiles))
             compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, header.raw)
-            return self._compress(compressor, header, chunks, goal, 1, started, stages, had)
+            return self._compress(compressor, header, chunks, goal, 1, had)
 
     def decode(
         self,
@@ -420,7 +418,9 @@ class Codec:
         total_s = time.perf_counter() - started
         mended = {key: why for key, why in file.mended.items() if key not in work.damaged}
         damaged = work.damaged | {key: why for key, why in mended.items() if isinstance(key, int)}
-        return DecodeReport(stages, total_s, damaged, file.excess, file.lost, mended)
+        return DecodeReport(
+            damaged, file.excess, file.lost, mended, stages=stages, total_s=total_s
+        )
 
     def _compress(
         self,
@@ -429,8 +429,6 @@ class Codec:
         chunks: Sequence[container.Chunk],
         target: Target,
         effort: int,
-        started: float,
-        stages: dict[str, float],
         had: int | None = None,
     ) -> Encoded:
         """Return the file of a picture; `had` is how many bytes it has already."""
@@ -457,10 +455,7 @@ class Codec:
         data = container.pack(replace(header, u=found.u), found.payloads, chunks)
         bpp = 8 * len(data) / num_pixels
         limit = detail_limit_db(compressor, found.u)
-        total_s = time.perf_counter() - started
-        report = EncodeReport(
-            stages, total_s, target, bpp, found.u, found.limited, limit, too_bad=found.too_bad
-        )
+        report = EncodeReport(target, bpp, found.u, found.limited, limit, too_bad=found.too_bad)
         return Encoded(data, report)
 
     def _at_work(self, model_id: bytes) -> TileCodec:

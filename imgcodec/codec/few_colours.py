@@ -5,7 +5,6 @@ joined until the picture is as far from the original as photographs are at the q
 it still has sharp edges and even areas, and takes half the bytes or less.
 """
 
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from imgcodec.format.tiles import Box, Grid
 from imgcodec.pictures.arrays import ByteArray
 from imgcodec.pictures.palette import Palette
 from imgcodec.pictures.picture import alpha_of, as_seen
+from imgcodec.runtime.exact import exact
 from imgcodec.target import KIND_OF_TUNE, Target
 
 # A picture that has no more is kept as it is, so that what aic decoded loses nothing once more.
@@ -47,7 +47,6 @@ def in_fewer_colours(
     lossy: Encoded,
     best: Encoded,
     decode: Callable[[bytes], ByteArray],
-    started: float,
 ) -> Encoded | None:
     """Return a file that is smaller than the best and as good as asked, None: there is none.
 
@@ -61,7 +60,6 @@ def in_fewer_colours(
         lossy: what the networks made.
         best: that, or a file without loss.
         decode: gives back the picture of a file, uint8 (H, W, 3).
-        started: when, by `time.perf_counter`.
     """
     target = lossy.report.target
     kind = target.kind if target.measured else KIND_OF_TUNE[tune]
@@ -78,15 +76,16 @@ def in_fewer_colours(
 
     def decibels(other: ByteArray) -> float:
         seen = as_seen(other, pixels, alpha)  # the networks were given others where it is not
-        quality = Quality(kind, pixels.shape)
-        for window in windows:
-            quality.add(pixels[window], seen[window])
-        return quality.decibels
+        with exact():
+            quality = Quality(kind, pixels.shape)
+            for window in windows:
+                quality.add(pixels[window], seen[window])
+            return quality.decibels
 
     @cache
     def file(count: int) -> Encoded:
         joined = Joined(count, lossy.report.u).chunk()
-        return encode_lossless(palette.reduced(count), [*chunks, joined], tile, target, started)
+        return encode_lossless(palette.reduced(count), [*chunks, joined], tile, target)
 
     @cache
     def score(count: int) -> float:
@@ -113,10 +112,7 @@ def in_fewer_colours(
         return None
     count = good[0]
     found = file(count)
-    total_s = time.perf_counter() - started
-    report = replace(
-        found.report, total_s=total_s, u=lossy.report.u, lossless=False, colours=count
-    )
+    report = replace(found.report, u=lossy.report.u, lossless=False, colours=count)
     return Encoded(found, report)
 
 

@@ -4,7 +4,6 @@ For what a program drew: text, screenshots, charts. There the networks need more
 close than it takes to be exact, since such pictures repeat themselves to the last bit.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ from imgcodec.format.container import Header
 from imgcodec.format.tiles import Box, Grid, plan_grid
 from imgcodec.pictures import vp8l
 from imgcodec.pictures.arrays import ByteArray, as_colour
-from imgcodec.runtime.stopwatch import timing
 from imgcodec.target import Target
 
 _EDGE = 1024  # pixels, of the tiles of a picture whose sides are too long for one
@@ -29,7 +27,6 @@ def encode_lossless(
     chunks: Sequence[container.Chunk],
     tile: int | None,
     target: Target,
-    started: float,
 ) -> Encoded:
     """Return the file of a picture that keeps every pixel.
 
@@ -38,7 +35,6 @@ def encode_lossless(
         chunks: of the file.
         tile: edge of the tiles, see `plan_grid`.
         target: what was asked.
-        started: when, by `time.perf_counter`.
     """
     height, width = source.shape[:2]
     grid = grid_of(height, width, tile)
@@ -52,13 +48,10 @@ def encode_lossless(
         model_id=container.NO_MODEL,
         method=container.LOSSLESS,
     )
-    with timing() as stages:
-        tiles = [vp8l.pack(source[box.slices]) for box in grid.boxes()]
-        data = container.pack(header, tiles, chunks)
+    tiles = [vp8l.pack(source[box.slices]) for box in grid.boxes()]
+    data = container.pack(header, tiles, chunks)
     bpp = 8 * len(data) / (height * width)
-    total_s = time.perf_counter() - started
-    report = EncodeReport(stages, total_s, target, bpp, container.MAX_U, lossless=True)
-    return Encoded(data, report)
+    return Encoded(data, EncodeReport(target, bpp, container.MAX_U, lossless=True))
 
 
 def grid_of(height: int, width: int, tile: int | None) -> Grid:

@@ -1,9 +1,15 @@
 """What encoding and decoding give besides bytes and pixels: what it took, and what was reached."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import ParamSpec
 
+from imgcodec.runtime.stopwatch import timing
 from imgcodec.target import Target
+
+P = ParamSpec("P")
 
 MOST_NAMED = 20  # damaged tiles, or chunks, that a line tells of
 
@@ -12,8 +18,9 @@ MOST_NAMED = 20  # damaged tiles, or chunks, that a line tells of
 class _Report:
     """What some work took."""
 
-    stages: dict[str, float]  # seconds of each: encoder, refinement, codes, decoder, read, write
-    total_s: float
+    # seconds of each: encoder, refinement, codes, decoder, read, write
+    stages: dict[str, float] = field(default_factory=dict, kw_only=True)
+    total_s: float = field(default=0.0, kw_only=True)
 
     @property
     def model_s(self) -> float:
@@ -95,3 +102,17 @@ class Encoded(bytes):
     def __reduce__(self) -> tuple[type["Encoded"], tuple[bytes, EncodeReport]]:
         """Return what makes a copy, as when a worker process hands over its result."""
         return Encoded, (bytes(self), self.report)
+
+
+def timed(make: Callable[P, Encoded]) -> Callable[P, Encoded]:
+    """Let the report of what a function makes say how long all of its work took."""
+
+    @wraps(make)
+    def timed_make(*args: P.args, **kwargs: P.kwargs) -> Encoded:
+        started = time.perf_counter()
+        with timing() as stages:
+            made = make(*args, **kwargs)
+        total_s = time.perf_counter() - started
+        return Encoded(made, replace(made.report, stages=stages, total_s=total_s))
+
+    return timed_make

@@ -14,7 +14,7 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, HalfArray, as_array, check_samples
 from imgcodec.pictures.geo import georeference
 from imgcodec.pictures.modes import composed, fill_invisible
-from imgcodec.pictures.pillow_guard import refusing
+from imgcodec.pictures.pillow_guard import refusing_part
 from imgcodec.pictures.profiles import MISFIT
 
 ALPHA_CHUNK = b"alpH"  # a grey PNG file of the picture's size
@@ -117,17 +117,17 @@ def alpha_of(chunks: Sequence[Chunk], height: int, width: int) -> ByteArray | No
     data = dict(chunks).get(ALPHA_CHUNK)
     if data is None:
         return None
-    try:
-        # not by `Image.open`: its limit of pixels is the process's, the size is known here
-        with refusing(), PngImageFile(io.BytesIO(data)) as png:
-            if png.mode != "L" or png.size != (width, height):
-                raise FormatError(
-                    f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
-                    f" the picture has {width}x{height}"
-                )
-            return np.array(png)
-    except ImageError as error:
-        raise FormatError(f"the alpha channel cannot be read: {error}") from error
+    # not by `Image.open`: its limit of pixels is the process's, the size is known here
+    with (
+        refusing_part("the alpha channel cannot be read"),
+        PngImageFile(io.BytesIO(data)) as png,
+    ):
+        if png.mode != "L" or png.size != (width, height):
+            raise FormatError(
+                f"alpha channel of {png.size[0]}x{png.size[1]} {png.mode},"
+                f" the picture has {width}x{height}"
+            )
+        return np.array(png)
 
 
 def to_pil(picture: Picture) -> Image.Image:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from imgcodec.errors import AicError, ImageError
+from imgcodec.errors import AicError, FormatError, ImageError, lacks_memory
 from imgcodec.files import reason
 from imgcodec.runtime.forks import Lock
 
@@ -45,6 +45,21 @@ def refusing() -> Iterator[None]:
         raise
     except BaseException as error:
         raise ImageError(reason_of(error)) from error
+
+
+@contextmanager
+def refusing_part(what: str) -> Iterator[None]:
+    """Turn what Pillow raises on a damaged part of an .aic file into a FormatError: `what` it is.
+
+    But for too little memory, which is no damage.
+    """
+    try:
+        with refusing():
+            yield
+    except ImageError as error:
+        if error.__cause__ is not None and lacks_memory(error.__cause__):
+            raise error.__cause__ from None
+        raise FormatError(f"{what}: {error}") from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.pictures.arrays import ByteArray, as_colour
-from imgcodec.pictures.pillow_guard import refusing, unlimited
+from imgcodec.pictures.pillow_guard import refusing, refusing_part, unlimited
 from imgcodec.runtime.stopwatch import stage
 
 MAX_SIDE = 2**14  # pixels
@@ -58,11 +58,12 @@ def unpack(data: bytes, height: int, width: int) -> ByteArray:
     even = data + bytes(len(data) % 2)
     head = _FILE.pack(b"RIFF", _FILE.size - 8 + len(even), b"WEBP", b"VP8L", len(data))
     file = io.BytesIO(head + even)
-    try:
-        with _limit_of(height * width), refusing(), WebPImageFile(file) as picture:
-            pixels = np.array(picture.convert("RGB"))
-    except ImageError as error:
-        raise FormatError(f"damaged lossless WebP: {error}") from error
+    with (
+        _limit_of(height * width),
+        refusing_part("damaged lossless WebP"),
+        WebPImageFile(file) as picture,
+    ):
+        pixels = np.array(picture.convert("RGB"))
     if pixels.shape != (height, width, 3):
         raise FormatError(f"lossless WebP of another size than {width}x{height}")
     return pixels

@@ -1,7 +1,9 @@
 """What a program may have switched on in torch, and what would change results, switched off."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import get_ident
 
 import torch
 
@@ -18,21 +20,28 @@ class _Shared:
         """Take what makes the settings, and puts back what was before."""
         self._settings = settings
         self._lock = Lock()
-        self._inside = 0
+        self._inside: list[int] = []  # threads, as often as they came in
         self._held = settings()
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._inside == 0:
+            if not self._inside:
                 self._held = self._settings()
                 self._held.__enter__()
-            self._inside += 1
+            self._inside.append(get_ident())
 
     def __exit__(self, *failure: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
+            self._inside.remove(get_ident())
+            if not self._inside:
                 self._held.__exit__(None, None, None)
+
+    def in_child(self) -> None:
+        """Forget the threads that only the parent of a forked child has."""
+        before, own = self._inside, get_ident()
+        self._inside = [thread for thread in before if thread == own]
+        if before and not self._inside:
+            self._held.__exit__(None, None, None)
 
 
 @contextmanager
@@ -64,13 +73,21 @@ def _exact_cudnn() -> Iterator[None]:
         yield
 
 
+def _on_cpu() -> AbstractContextManager[object]:
+    """Make new tensors on the CPU where nothing else is said, and the caller prefers a device."""
+    return nullcontext() if torch.empty(0).device.type == "cpu" else torch.device("cpu")
+
+
 _FLOAT32, _FULL_PRODUCTS, _CUDNN = map(_Shared, (_float32, _full_products, _exact_cudnn))
+if hasattr(os, "register_at_fork"):
+    for _shared in (_FLOAT32, _FULL_PRODUCTS, _CUDNN):
+        os.register_at_fork(after_in_child=_shared.in_child)
 
 
 @contextmanager
-def float32() -> Iterator[None]:
-    """Make new tensors float32, whatever the caller prefers."""
-    with _FLOAT32:
+def plain() -> Iterator[None]:
+    """Make new tensors as torch does by itself: float32, on the CPU, fit for gradients."""
+    with _FLOAT32, _on_cpu(), torch.inference_mode(False):
         yield
 
 
@@ -81,6 +98,7 @@ def exact() -> Iterator[None]:
         _FLOAT32,
         _FULL_PRODUCTS,
         _CUDNN,
+        _on_cpu(),
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),

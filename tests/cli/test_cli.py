@@ -124,7 +124,7 @@ class FakeCodec:
             pixels = pixels[y : y + height, x : x + width]
         for start in range(0, len(pixels), 5):
             take(pixels[start : start + 5])
-        return DecodeReport({"decoder": 0.125}, 0.75, {})
+        return DecodeReport({}, stages={"decoder": 0.125}, total_s=0.75)
 
 
 @pytest.fixture

@@ -399,7 +399,7 @@ def test_threads_argument(tiny_weights, threads):
     assert torch.get_num_threads() == 1
 
 
-@pytest.fixture(params=["autocast", "no oneDNN", "medium", "float64", "grad"])
+@pytest.fixture(params=["autocast", "no oneDNN", "medium", "float64", "grad", "device"])
 def left_on(request):
     """Something that the caller switched on and did not switch off."""
     if request.param == "autocast":
@@ -419,6 +419,9 @@ def left_on(request):
         torch.set_default_dtype(torch.float64)
         yield request.param
         torch.set_default_dtype(torch.float32)
+    elif request.param == "device":
+        with torch.device("meta"):  # of no data: whatever is made there is missed
+            yield request.param
     else:
         with torch.enable_grad():
             yield request.param
@@ -457,6 +460,17 @@ def test_a_codec_made_under_another_default_type_is_the_same(tiny_weights, plain
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [torch.inference_mode, lambda: torch.device("meta"), lambda: torch.autocast("cpu")],
+)
+def test_a_codec_made_under_other_settings_is_the_same(tiny_codec, tiny_weights, plain, setting):
+    with setting():
+        codec = Codec("cpu", weights=tiny_weights)
+    wanted = tiny_codec.encode(plain[0], quality=50, effort=3)  # for which gradients are taken
+    assert codec.encode(plain[0], quality=50, effort=3) == wanted
 
 
 def test_settings_of_the_caller_stay(tiny_codec, plain):

@@ -1,7 +1,10 @@
 """Drawn pictures in fewer colours: smaller than both other ways, and as good as asked."""
 
+import time
+
 import numpy as np
 import pytest
+import torch
 from tiny import drawn_page
 
 from imgcodec.codec import Codec, few_colours
@@ -43,6 +46,28 @@ def test_it_is_smaller_than_the_others_and_as_good(codec, drawing, few):
     assert len(few) < min(len(lossy), len(codec.encode(drawing, lossless=True)))
     least = max(ssimulacra2(drawing, codec.decode(lossy)), 68)  # of photographs at quality 69
     assert ssimulacra2(drawing, decoded) >= least
+
+
+def test_the_report_counts_all_that_was_tried(codec, drawing, few, monkeypatch):
+    assert {"encoder", "codes"} <= few.report.stages.keys()
+    assert 0 < few.report.model_s < sum(few.report.stages.values()) <= few.report.total_s
+    tried = []
+
+    def in_vain(*words):
+        tried.append(in_fewer_colours(*words))
+        time.sleep(0.1)
+
+    in_fewer_colours = few_colours.in_fewer_colours
+    monkeypatch.setattr("imgcodec.codec.in_fewer_colours", in_vain)
+    started = time.perf_counter()
+    found = codec.encode(drawing)
+    assert time.perf_counter() - started - 0.1 < found.report.total_s
+    assert tried[0] == few
+
+
+def test_settings_of_the_caller_change_nothing(codec, drawing, few):
+    with torch.device("meta"), torch.autocast("cpu", torch.bfloat16):
+        assert codec.encode(drawing) == few
 
 
 def test_a_region_is_no_worse(codec, drawing):

@@ -83,6 +83,22 @@ def test_damaged_tiles_are_named_whatever_is_wrong_and_however_many(tiny_codec):
         tiny_codec.decode(container.pack(header, [b""] * 25), keep_going=True)
 
 
+@pytest.mark.parametrize("keep_going", [False, True])
+@pytest.mark.parametrize(
+    "part", ["WebPImagePlugin.WebPImageFile.convert", "PngImagePlugin.PngImageFile.load"]
+)
+def test_too_little_memory_is_no_damage(tiny_codec, monkeypatch, part, keep_going):
+    pixels = np.full((9, 8), 7, np.uint8)
+    data = tiny_codec.encode(Picture(pixels, pixels), lossless=True)
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(f"PIL.{part}", fail)
+    with pytest.raises(MemoryError):
+        tiny_codec.decode_picture(data, keep_going=keep_going)
+
+
 def test_a_side_too_long_for_one_tile(tiny_codec):
     pixels = noise(2, vp8l.MAX_SIDE + 1, 1)
     data = tiny_codec.encode(pixels, lossless=True)

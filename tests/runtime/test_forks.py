@@ -251,6 +251,44 @@ thread.join()
     )
 
 
+@forking
+def test_settings_of_torch_are_as_they_were_in_a_child(tmp_path):
+    run(
+        tmp_path,
+        """
+import torch
+from imgcodec.runtime.exact import exact
+
+inside, over = threading.Event(), threading.Event()
+
+def work():
+    with exact():
+        inside.set()
+        over.wait(60)
+
+def check():
+    assert torch.get_default_dtype() == torch.float64
+    with exact():
+        assert torch.get_default_dtype() == torch.float32
+    assert torch.get_default_dtype() == torch.float64
+
+def within():  # as where a picture is read by a process of its own
+    assert torch.get_default_dtype() == torch.float32
+
+torch.set_default_dtype(torch.float64)
+thread = threading.Thread(target=work)
+thread.start()
+inside.wait()
+assert child(check) == 0
+with exact():
+    assert child(within) == 0
+over.set()
+thread.join()
+check()
+""",
+    )
+
+
 def test_a_thread_may_lift_pillows_limit_twice():
     """As when Pillow opens an .aic file with transparency for us."""
     limits = []
