@@ -218,9 +218,9 @@ def test_a_folder_does_not_feed_on_its_own_files(run, tmp_path):
     assert run("in", "in/out", "--quality", 40).exit_code == 0
     again = run("in", "in/out", "--quality", 40)
     assert again.exit_code == 0, again.output
-    assert "left alone: 1 files" in again.output
+    assert "left alone: 1 file" in again.output
     by_pattern = run("in/**/*.jpg", "in/out", "--quality", 40)
-    assert "left alone: 1 files" in by_pattern.output
+    assert "left alone: 1 file" in by_pattern.output
     assert sorted(path.name for path in (tmp_path / "in").rglob("*")) == ["a.jpg", "a.jpg", "out"]
 
 

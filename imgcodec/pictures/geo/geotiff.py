@@ -2,9 +2,11 @@
 
 import base64
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
 _BLOCK = 256  # pixels: edge of a written file's own tiles
 _CACHE_BYTES = 2**27  # of blocks that are not complete yet
 _SIDES = (REST, ".msk")  # after a file's name: what GDAL reads together with it
+_POINT = re.compile(rb'<GCP Id="[^"]*"')
 _SIDES_OF_STEM = (".tfw", ".tifw", ".tiffw", ".wld", ".tab", ".rpb", "_rpc.txt")
 
 
@@ -147,8 +150,10 @@ def writing(
                     top = bottom
 
                 yield take
+            rest = Path(f"{named}{REST}")
+            number_points(rest)
             _check_whole(named, path, place)
-            keep_rest(Path(f"{named}{REST}"))
+            keep_rest(rest)
         except rasterio.errors.RasterioError as error:
             line = line_of(error.__cause__ or error)
             raise AicError(f"{path}: {line}; the disk may be full") from error
@@ -199,6 +204,18 @@ def _profile(height: int, width: int, channels: int, transparent: bool) -> dict[
     if transparent:
         profile |= {"alpha": "non-premultiplied", "interleave": "pixel"}
     return profile
+
+
+def number_points(rest: Path) -> None:
+    """Number the control points in what lies beside a file, if it is there.
+
+    Rasterio up to 1.5 hands GDAL names of them that it has freed by then; some are no UTF-8, and
+    not even rasterio reads the file.
+    """
+    with suppress(FileNotFoundError):
+        numbers = count(1)
+        text = _POINT.sub(lambda _: b'<GCP Id="%d"' % next(numbers), rest.read_bytes())
+        rest.write_bytes(text)
 
 
 def _check_whole(written: Path, path: str | os.PathLike[str], place: Mapping[str, Any]) -> None:

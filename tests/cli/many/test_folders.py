@@ -363,7 +363,7 @@ def test_outdated_files_are_made_again(aic, archive):
     told = f"{out / 'a.aic'}: is older than {pictures / 'a.png'}, and is made again\n"
     assert (result.exit_code, result.stderr) == (0, told)
     assert container.unpack((out / "a.aic").read_bytes())[0].width == 10
-    assert result.stdout.endswith("1 files are up to date\n")
+    assert result.stdout.endswith("1 file is up to date\n")
 
 
 @pytest.mark.parametrize("age", ["older", "newer"])
@@ -553,7 +553,7 @@ def test_what_is_whole_is_up_to_date_with_keep_going(aic, archive, tmp_path, mon
         result = aic("decode", out, pictures, *words)
         assert result.exit_code == 1
         assert result.stderr.endswith("Error: 1 of 2 files failed\n")
-        assert ("1 files are up to date" in result.stdout) == ("--force" not in words)
+        assert ("1 file is up to date" in result.stdout) == ("--force" not in words)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -192,6 +193,7 @@ def swarm(path):
     points = [GroundControlPoint(n % 30, n % 39, n, -n, 0) for n in range(11_000)]
     write(path, np.zeros((30, 40, 3), np.uint8), gcps=points, transform=None)
     assert beside(path).exists()
+    geotiff.number_points(beside(path))
     return path
 
 
@@ -208,6 +210,15 @@ def test_what_geotiff_has_no_place_for_lies_beside(aic, tmp_path, make):
     with rasterio.open(source) as a, rasterio.open(back) as b:
         assert (a.crs, a.transform) == (b.crs, b.transform)
     assert points_of(back) == points_of(source)
+
+
+def test_control_points_beside_a_file_have_names_of_their_own(aic, tmp_path):
+    source, file, back = swarm(tmp_path / "a.tif"), tmp_path / "a.aic", tmp_path / "b.tif"
+    assert aic("encode", source, file).exit_code == 0
+    assert aic("decode", file, back).exit_code == 0
+    text = beside(back).read_bytes()
+    assert len(set(re.findall(rb'<GCP Id="([^"]*)"', text))) == 11_000
+    text.decode()
 
 
 def test_relative_names_have_one_file_beside(aic, tmp_path, monkeypatch):
