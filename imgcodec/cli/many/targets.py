@@ -82,7 +82,9 @@ def find(
             key = path if isinstance(path, str) else os.path.join(folders(path.parent), path.name)
             found.setdefault((key, name), path)
         if made:
-            listing.notes.append((Path(folder), f"left alone: {made} file{'s' * (made > 1)}, it is written into"))
+            listing.notes.append(
+                (Path(folder), f"left alone: {made} file{'s' * (made > 1)}, it is written into")
+            )
     names = target_names([name for _, name in found], suffix)
     paths = list(found.values())
     inputs = _Inputs(paths if suffix in suffixes else ())
