@@ -5,14 +5,15 @@ files of version 4 and 5 say.
 """
 
 import struct
-from collections.abc import Iterator
+from itertools import islice
 from operator import sub
 from typing import IO, Any
 
 from PIL import Image
 
 from imgcodec.pictures.headers.aperture import properties
-from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
+from imgcodec.pictures.headers.overlooked import BMP_HEADER
+from imgcodec.pictures.headers.parts import boxes_of_jpeg_2000, chunks
 
 _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)}  # as sRGB
 _SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12  # EnumCS that is read as it is meant
@@ -54,16 +55,11 @@ def _unusual(*codes: int) -> str | None:
 
 
 def _png(file: IO[bytes]) -> str | None:
-    file.seek(8)
-    for _ in range(_MOST_CHUNKS):
-        head = file.read(8)
-        if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
+    for kind, _, _ in islice(chunks(file), _MOST_CHUNKS):
+        if kind in (b"IDAT", b"IEND"):
             break
-        data = file.read(4) if head[4:] == b"cICP" else b""
-        if len(data) == 4:
-            return _unusual(data[0], data[1]) or (None if data[3] else "narrow range")
-        (length,) = struct.unpack_from(">I", head)
-        file.seek(length - len(data) + 4, 1)
+        if kind == b"cICP" and len(codes := file.read(4)) == 4:
+            return _unusual(codes[0], codes[1]) or (None if codes[3] else "narrow range")
     return None
 
 
@@ -94,18 +90,10 @@ def _avif(file: IO[bytes]) -> str | None:
 
 
 def _jpeg_2000(file: IO[bytes]) -> str | None:
-    for code in _enumerated(file, 0, file.seek(0, 2)):
-        if code not in (_SRGB, _GREY, _SYCC, _CMYK):
-            return f"EnumCS {code}"
+    for kind, first, last in boxes_of_jpeg_2000(file):
+        if kind == b"colr" and last - first >= 7:
+            file.seek(first)
+            method, code = struct.unpack(">BxxI", file.read(7))
+            if method == 1 and code not in (_SRGB, _GREY, _SYCC, _CMYK):
+                return f"EnumCS {code}"
     return None
-
-
-def _enumerated(file: IO[bytes], start: int, end: int) -> Iterator[int]:
-    for kind, first, last in boxes(file, start, end):
-        file.seek(first)
-        if kind == b"jp2h" and start == 0:
-            yield from _enumerated(file, first, last)
-        elif kind == b"colr":
-            data = file.read(min(7, last - first))
-            if len(data) == 7 and data[0] == 1:
-                yield int.from_bytes(data[3:], "big")

@@ -18,7 +18,8 @@ from PIL import Image, ImagePalette
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import properties
-from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
+from imgcodec.pictures.headers.overlooked import BMP_HEADER
+from imgcodec.pictures.headers.parts import boxes
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
 MOST = 65535  # in Pillow's modes of 16 bits
@@ -320,7 +321,7 @@ def _jpeg_2000(picture: Any) -> Layout:
 def _kinds_of_channels(data: bytes) -> dict[int, tuple[int, int]]:
     """Return what each channel of JPEG 2000 is, and the number of its colour, from 1."""
     file = io.BytesIO(data)
-    for kind, first, last in boxes(file, 0, len(data)):
+    for kind, first, last in boxes(file):
         inside = boxes(file, first, last) if kind == b"jp2h" else ()
         for name, start, stop in inside:
             if name == b"cdef":
