@@ -7,11 +7,11 @@ import io
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from PIL import Image
 
-from imgcodec.pictures.headers.parts import boxes
+from imgcodec.pictures.headers.parts import asked, boxes
 
 _MOST_BYTES = 2**24  # of the box that is looked at
 _CLAP = struct.Struct(">IIIIiIiI")  # ratios: width, height, and how far its middle is off
@@ -34,14 +34,7 @@ def shape_told(picture: Image.Image) -> Shape:
     Args:
         picture: opened, not loaded yet.
     """
-    file: Any = getattr(picture, "fp", None)
-    if picture.format not in ("AVIF", "HEIF") or file is None:
-        return Shape()
-    before = file.tell()
-    try:
-        told = dict(properties(file))
-    finally:
-        file.seek(before)
+    told = dict(asked(picture, {"AVIF": properties, "HEIF": properties}))
     part = None
     notes: tuple[str, ...] = ()
     if b"tmap" in told:

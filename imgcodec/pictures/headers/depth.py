@@ -8,8 +8,8 @@ import io
 import re
 import struct
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.overlooked import BMP_HEADER
-from imgcodec.pictures.headers.parts import boxes
+from imgcodec.pictures.headers.parts import asked, boxes
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
 MOST = 65535  # in Pillow's modes of 16 bits
@@ -171,16 +171,14 @@ def _by_mode(picture: Image.Image) -> Layout:
     return Layout(16 if deep else 8)
 
 
-def _bytes(picture: Image.Image) -> bytes:
+def _bytes(picture: Any) -> bytes:
     """Return the file of a picture that is not loaded yet, else nothing."""
-    file: Any = getattr(picture, "fp", None)
-    if file is None:
-        return b""
-    position = file.tell()
+    return b"".join(asked(picture, {picture.format: _all}))
+
+
+def _all(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
-    data: bytes = file.read()
-    file.seek(position)
-    return data
+    yield file.read()
 
 
 def _tiff(picture: Any) -> Layout:

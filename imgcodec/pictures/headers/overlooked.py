@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from imgcodec.pictures.headers.parts import boxes, boxes_of_jpeg_2000
+from imgcodec.pictures.headers.parts import asked, boxes, boxes_of_jpeg_2000
 
 UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
@@ -26,20 +26,13 @@ _DENSITY = struct.Struct(">4H2b")  # of JPEG 2000: ratios down and across, and p
 
 def overlooked(picture: Image.Image) -> dict[str, Any]:
     """Return what is missing in the `info` of a picture, named alike; it is not loaded yet."""
-    file = getattr(picture, "fp", None)
-    ask = {
-        "JPEG2000": _in_boxes, "JXL": _in_boxes, "BMP": _of_bmp, "GIF": _of_gif,
-    }.get(picture.format or "")  # fmt: skip
     if picture.format == "PSD":
         found = dict(_of_photoshop(picture))
     elif picture.format in ("JPEG", "MPO"):
         found = dict(_of_jpeg(picture))
-    elif ask is not None and file is not None:
-        before = file.tell()
-        found = dict(ask(file))
-        file.seek(before)
     else:
-        return {}
+        ways = {"JPEG2000": _in_boxes, "JXL": _in_boxes, "BMP": _of_bmp, "GIF": _of_gif}
+        found = dict(asked(picture, ways))
     return {name: data for name, data in found.items() if name not in picture.info}
 
 

@@ -1,11 +1,34 @@
-"""What picture files are made of, part by part: boxes, and chunks of PNG."""
+"""Files of opened pictures, and what they are made of: boxes, and chunks of PNG."""
 
 import struct
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, Any, TypeVar
+
+from PIL import Image
 
 MOST_BOXES, MOST_CHUNKS = 1000, 100_000  # what is behind them is not looked at
 _Parts = Iterator[tuple[bytes, int, int]]  # of each its kind, and where its data start and end
+_Found = TypeVar("_Found")
+
+
+def asked(
+    picture: Image.Image, ways: Mapping[str, Callable[[IO[bytes]], Iterable[_Found]]]
+) -> list[_Found]:
+    """Return what is found in the file of a picture, which stays at its position.
+
+    Args:
+        picture: opened; of one that is loaded, nothing is found.
+        ways: of looking for it, by the picture's format.
+    """
+    ask = ways.get(picture.format or "")
+    file: Any = getattr(picture, "fp", None)
+    if ask is None or file is None:
+        return []
+    before = file.tell()
+    try:
+        return list(ask(file))
+    finally:
+        file.seek(before)
 
 
 def boxes(file: IO[bytes], start: int = 0, end: int | None = None) -> _Parts:

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 
 from imgcodec.format.xmp import JPEG_START, PNG_KEYWORD
 from imgcodec.pictures.headers.overlooked import BMP_HEADER, UUIDS, tells_place
-from imgcodec.pictures.headers.parts import MOST_BOXES, MOST_CHUNKS, boxes, chunks
+from imgcodec.pictures.headers.parts import MOST_BOXES, MOST_CHUNKS, asked, boxes, chunks
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {
@@ -53,23 +53,15 @@ def passed_over(picture: Image.Image) -> list[str]:
     Args:
         picture: opened, not loaded yet.
     """
-    file: Any = getattr(picture, "fp", None)
     tiles = getattr(picture, "tile", ())
     boxed, bare = (partial(_boxes, picture.info, names) for names in (_METADATA, {}))
-    asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
+    ways: dict[str, Callable[[IO[bytes]], Iterator[str]]] = {
         "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
         "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
         "DDS": _dds,
         "JXL": boxed, "JPEG2000": boxed, "HEIF": bare, "AVIF": bare,
     }  # fmt: skip
-    ask = asking.get(picture.format)
-    if ask is None or file is None:
-        return []
-    before = file.tell()
-    try:
-        return list(ask(file))
-    finally:
-        file.seek(before)
+    return asked(picture, ways)
 
 
 def _png(file: IO[bytes]) -> Iterator[str]:
