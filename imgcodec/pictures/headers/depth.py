@@ -123,14 +123,20 @@ def _words(picture: Image.Image, raw: str) -> Words | None:
         for half in (order, _SWAPPED[order])
     )
     words: Words = high.astype(np.uint16) << 8 | low
-    return _unmultiplied(words, MOST) if kind == "RGBa" else words
+    return _straight(words, MOST) if kind == "RGBa" else words
 
 
-def _unmultiplied(words: Words, white: int) -> Words:
+def _straight(words: Words, white: int) -> Words:
     """Return samples (H, W, 4) whose colours were multiplied with alpha as they were before."""
-    alpha = words[..., 3:].astype(np.uint32)
-    colours = (words[..., :3] * np.uint32(white) + alpha // 2) // alpha.clip(1)
-    return np.concatenate([colours.clip(0, white), alpha], -1).astype(np.uint16)
+    alpha = words[..., 3:]
+    return np.concatenate([unmultiplied(words[..., :3], alpha, white), alpha], -1)
+
+
+def unmultiplied(colours: NDArray[Any], alpha: NDArray[Any], white: int) -> NDArray[Any]:
+    """Return colours that were multiplied with alpha, of the same dimensions, as before."""
+    share = alpha.clip(1).astype(np.uint32)
+    found = (colours * np.uint32(white) + share // 2) // share
+    return found.clip(0, white).astype(colours.dtype)
 
 
 def _again(picture: Image.Image, mode: str, raw: str) -> Image.Image:
@@ -352,7 +358,7 @@ def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
     file.seek(0)
     deep = open_heif(file, convert_hdr_to_8bit=False)
     words = np.asarray(deep)
-    return _unmultiplied(words, found.white) if deep.mode.startswith("RGBa") else words
+    return _straight(words, found.white) if deep.mode.startswith("RGBa") else words
 
 
 def _jxl(picture: Any) -> Layout:
