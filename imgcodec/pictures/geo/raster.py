@@ -21,7 +21,7 @@ from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_le
 from imgcodec.pictures.headers.depth import palette_notes, reference_notes, unmultiplied
 from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
-from imgcodec.pictures.modes import composed, fill_invisible
+from imgcodec.pictures.modes import composed, fill_invisible, stays_grey
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
@@ -100,9 +100,8 @@ class Raster:
     def shape(self) -> tuple[int, ...]:
         """(H, W, 3), or (H, W) of a grey picture."""
         size = (self._dataset.height, self._dataset.width)
-        coloured = self._background is not None and len(set(self._background)) > 1
-        grey = len(self._bands.colours) == self._bands.table.ndim == 1 and not coloured
-        return size if grey else (*size, 3)
+        grey = len(self._bands.colours) == self._bands.table.ndim == 1
+        return size if grey and stays_grey(self._background) else (*size, 3)
 
     @property
     def ndim(self) -> int:
