@@ -15,13 +15,13 @@ from PIL import Image
 from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.overlooked import BMP_HEADER
 from imgcodec.pictures.headers.parts import asked, boxes_of_jpeg_2000, chunks
+from imgcodec.pictures.profiles import SRGB_PRIMARIES
 
 _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)}  # as sRGB
 _SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12  # EnumCS that is read as it is meant
 _MOST_CHUNKS = 1000
 _BMP_VERSIONS = (108, 124)  # bytes of their headers
 _CALIBRATED, _LINKED = b"\0\0\0\0", b"KNIL"
-_PRIMARIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # of sRGB: x and y of red, green and blue
 _NEAR = 0.01
 _GAMMAS = (0.0, 2.2, 1 / 2.2)  # of nothing said, and of sRGB, written in two ways
 
@@ -68,7 +68,7 @@ def _bmp(file: IO[bytes]) -> Iterator[str]:
     points = []
     for x, y, z in (numbers[:3], numbers[3:6], numbers[6:9]):
         points += [x / max(1, x + y + z), y / max(1, x + y + z)]
-    other = any(points) and max(map(abs, map(sub, points, _PRIMARIES))) > _NEAR
+    other = any(points) and max(map(abs, map(sub, points, SRGB_PRIMARIES))) > _NEAR
     gammas = (number / 65536 for number in numbers[9:])
     other = other or any(min(abs(gamma - one) for one in _GAMMAS) > 0.1 for gamma in gammas)
     if other:
