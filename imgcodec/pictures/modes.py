@@ -115,10 +115,10 @@ def composed(pixels: ByteArray, alpha: ByteArray, colour: tuple[int, int, int]) 
     share = alpha.astype(np.float32) / 255
     below = np.array(colour, np.float32)
     if pixels.ndim == 2:
-        mixed = share * pixels + (1 - share) * below[0]
+        below = below[:1]
     else:
-        mixed = share[..., None] * pixels + (1 - share[..., None]) * below
-    found: ByteArray = np.round(mixed).astype(np.uint8)
+        share = share[..., None]
+    found: ByteArray = np.round(share * pixels + (1 - share) * below).astype(np.uint8)
     return found
 
 
