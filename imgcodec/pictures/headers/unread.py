@@ -4,7 +4,7 @@ import re
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
@@ -56,9 +56,8 @@ def passed_over(picture: Image.Image) -> list[str]:
     tiles = getattr(picture, "tile", ())
     boxed, bare = (partial(_boxes, picture.info, names) for names in (_METADATA, {}))
     ways: dict[str, Callable[[IO[bytes]], Iterator[str]]] = {
-        "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
-        "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
-        "DDS": _dds,
+        "PNG": _png, "JPEG": _jpeg, "MPO": partial(_jpeg, alone=False), "WEBP": _webp,
+        "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif, "DDS": _dds,
         "JXL": boxed, "JPEG2000": boxed, "HEIF": bare, "AVIF": bare,
     }  # fmt: skip
     return asked(picture, ways)
@@ -206,13 +205,8 @@ def _chunk(name: bytes, told: set[bytes], word: str = "chunk") -> Iterator[str]:
         yield f"{word} {ascii(name.decode('latin-1'))[1:-1]}"
 
 
-def _jpeg(file: IO[bytes]) -> Iterator[str]:
-    end = yield from _segments(file)
-    yield from _behind(file, end)
-
-
-def _segments(file: IO[bytes]) -> Generator[str, None, int]:
-    """Tell of segments of JPEG, return where the picture ends."""
+def _jpeg(file: IO[bytes], alone: bool = True) -> Iterator[str]:
+    """Tell of segments, and of what is behind the picture, if it is alone in its file."""
     file.seek(0)
     data = file.read()
     end = len(data)
@@ -233,7 +227,8 @@ def _segments(file: IO[bytes]) -> Generator[str, None, int]:
     yield from sorted(names)
     if len(xmps) > 1:
         yield "another XMP"
-    return end
+    if alone:
+        yield from _behind(file, end)
 
 
 def _behind(file: IO[bytes], end: int) -> Iterator[str]:
