@@ -207,7 +207,7 @@ class Decoding:
 
         What the format of the target has no place for is told.
         """
-        from imgcodec.pictures import writer
+        from imgcodec.pictures import modes, writer
         from imgcodec.pictures.geo import georeference, geotiff
 
         _, target, force = task
@@ -217,7 +217,7 @@ class Decoding:
         kept = Metadata.of(file.chunks).only(self.metadata)
         rests: list[Path] = []
         misfit: list[str] = []
-        becomes_colour = plane is not None and colour is not None and len(set(colour)) > 1
+        becomes_colour = plane is not None and not modes.stays_grey(colour)
         if becomes_colour and file.header.channels == 1 and kept.icc is not None:
             kept = replace(kept, icc=None)
             misfit = ["icc (of grey, the picture gets colours)"]

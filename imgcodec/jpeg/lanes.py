@@ -44,13 +44,12 @@ class Lanes:
         self._heads = np.empty(0, np.uint16)
         known: list[bytes] = []  # tables
         pattern: list[tuple[int, int]] = []  # those of each block of an MCU
-        for i, component in enumerate(scan.components):
+        for i, num in enumerate(scan.unit):
             pair = []
             for table in (scan.dc[i] or scan.ac[i], scan.ac[i] or scan.dc[i]):
                 steps = b"" if table is None else table.steps.tobytes()
                 known += [] if steps in known else [steps]
                 pair.append(known.index(steps))
-            num = component.across * component.down if len(scan.components) > 1 else 1
             pattern += [(pair[0], pair[1])] * num
         # Blocks whose tables repeat are told apart later: lanes could not fall into step.
         num = next(n for n in range(1, 11) if pattern == (pattern * 2)[n : n + len(pattern)])

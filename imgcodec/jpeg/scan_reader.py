@@ -14,7 +14,7 @@ from imgcodec.errors import DamageError
 from imgcodec.jpeg import huffman
 from imgcodec.jpeg.huffman import Integers, windows
 from imgcodec.jpeg.lanes import Lanes
-from imgcodec.jpeg.scans import Blocks, intervals, order, unit
+from imgcodec.jpeg.scans import Blocks, intervals, order
 from imgcodec.jpeg.syntax import Frame, Scan
 
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
@@ -31,7 +31,7 @@ def decode(scan: Scan, frame: Frame, blocks: Blocks) -> list[int]:
         DamageError: it is damaged, or says what no coder would.
     """
     which, owners = order(scan, frame)
-    starts = intervals(scan, len(which), unit(scan))
+    starts = intervals(scan, len(which))
     data, edges = _unstuffed(scan.coded)
     if len(edges) != len(starts) + 1:
         raise DamageError(f"{len(edges) - 1} restart intervals, wanted {len(starts)}")

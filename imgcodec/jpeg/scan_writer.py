@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from imgcodec.errors import ImageError
 from imgcodec.jpeg import huffman
 from imgcodec.jpeg.huffman import Integers, Table
-from imgcodec.jpeg.scans import Blocks, intervals, order, unit
+from imgcodec.jpeg.scans import Blocks, intervals, order
 from imgcodec.jpeg.syntax import Frame, Scan
 
 PIECE = 2**15  # blocks of a sequential scan that are written at a time
@@ -54,7 +54,7 @@ def count(scan: Scan, frame: Frame, blocks: Blocks) -> None:
 def _items(scan: Scan, frame: Frame, blocks: Blocks) -> tuple[_Items, Integers]:
     """Return what is to be written, and where restart intervals start, blocks."""
     which, owners = order(scan, frame)
-    starts = intervals(scan, len(which), unit(scan))
+    starts = intervals(scan, len(which))
     first = np.zeros(len(which), bool)
     first[starts] = True
     if scan.high and scan.start == 0:

@@ -48,9 +48,9 @@ def order(scan: Scan, frame: Frame) -> tuple[Integers, Integers]:
     return blocks, np.tile(np.array(owners), len(blocks) // len(owners))
 
 
-def intervals(scan: Scan, num_blocks: int, blocks_a_unit: int) -> Integers:
+def intervals(scan: Scan, num_blocks: int) -> Integers:
     """Return where restart intervals start, blocks."""
-    step = scan.interval * blocks_a_unit or num_blocks
+    step = scan.interval * sum(scan.unit) or num_blocks
     return np.arange(0, num_blocks, step)
 
 
@@ -61,10 +61,3 @@ def num_intervals(scan: Scan, frame: Frame) -> int:
     else:
         units = frame.mcu_rows * frame.mcu_columns
     return -(-units // (scan.interval or units))
-
-
-def unit(scan: Scan) -> int:
-    """Blocks of an MCU."""
-    if len(scan.components) == 1:
-        return 1
-    return sum(c.across * c.down for c in scan.components)

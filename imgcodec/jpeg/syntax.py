@@ -92,6 +92,12 @@ class Scan(NamedTuple):
         """Whether each block has an end of its own."""
         return self.end == 63 and self.start == 0
 
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """Blocks of each component in an MCU."""
+        together = len(self.components) > 1
+        return tuple(c.across * c.down if together else 1 for c in self.components)
+
 
 @dataclass
 class Definition:

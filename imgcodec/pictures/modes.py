@@ -103,17 +103,22 @@ def colour(name: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def stays_grey(colour: tuple[int, int, int] | None) -> bool:
+    """Whether a grey picture laid over a colour stays one; None: it is laid over none."""
+    return colour is None or len(set(colour)) == 1
+
+
 def composed(pixels: ByteArray, alpha: ByteArray, colour: tuple[int, int, int]) -> ByteArray:
-    """Return pixels (H, W, 3) or (H, W) laid over a colour; grey stays grey over a grey colour."""
-    if pixels.ndim == 2 and len(set(colour)) > 1:
+    """Return pixels (H, W, 3) or (H, W) laid over a colour; see `stays_grey`."""
+    if pixels.ndim == 2 and not stays_grey(colour):
         pixels = as_colour(pixels)
     share = alpha.astype(np.float32) / 255
     below = np.array(colour, np.float32)
     if pixels.ndim == 2:
-        mixed = share * pixels + (1 - share) * below[0]
+        below = below[:1]
     else:
-        mixed = share[..., None] * pixels + (1 - share[..., None]) * below
-    found: ByteArray = np.round(mixed).astype(np.uint8)
+        share = share[..., None]
+    found: ByteArray = np.round(share * pixels + (1 - share) * below).astype(np.uint8)
     return found
 
 

@@ -20,9 +20,9 @@ from imgcodec.pictures.geo.beside import Place, place_of_picture
 from imgcodec.pictures.geo.georeference import lost_without_rasterio
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import Shape, shape_told
-from imgcodec.pictures.headers.boxes import overlooked
 from imgcodec.pictures.headers.colour_codes import colours_told
 from imgcodec.pictures.headers.depth import eight_bits, layout
+from imgcodec.pictures.headers.overlooked import overlooked
 from imgcodec.pictures.headers.tiff_tags import num_inside, others_left_out
 from imgcodec.pictures.headers.unknown import unknown
 from imgcodec.pictures.headers.unread import passed_over

@@ -12,7 +12,7 @@ from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles
-from imgcodec.pictures.headers.boxes import overlooked
+from imgcodec.pictures.headers.overlooked import overlooked
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil, read_image, read_picture
 from imgcodec.pictures.writer import empty_jpeg, left_out, write_image

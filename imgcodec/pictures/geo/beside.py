@@ -10,7 +10,8 @@ from typing import NamedTuple
 from imgcodec.errors import AicError
 from imgcodec.pictures.geo.dataset import name_for_gdal, open_dataset
 from imgcodec.pictures.geo.georeference import chunk_of
-from imgcodec.pictures.headers.boxes import boxes, tells_place
+from imgcodec.pictures.headers.overlooked import tells_place
+from imgcodec.pictures.headers.parts import boxes
 from imgcodec.pictures.writer import REST
 
 _DRIVERS = {
@@ -66,7 +67,7 @@ def _telling(path: Path, kind: str) -> Iterator[Path]:
     """Yield the files that say where a picture lies: itself, or what lies beside it."""
     if kind == "JPEG2000":
         with path.open("rb") as file:
-            found = list(boxes(file, 0, file.seek(0, 2)))
+            found = list(boxes(file))
             if any(tells_place(file, box, first) for box, first, _ in found):
                 yield path
     rest = Path(f"{path}{REST}")

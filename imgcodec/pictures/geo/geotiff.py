@@ -18,7 +18,7 @@ from imgcodec.pictures.arrays import ByteArray, check_size
 from imgcodec.pictures.geo.dataset import name_for_gdal, open_dataset
 from imgcodec.pictures.geo.georeference import chunk_of, place_of
 from imgcodec.pictures.geo.raster import Raster, has_mask, line_of, telling
-from imgcodec.pictures.modes import composed
+from imgcodec.pictures.modes import composed, stays_grey
 from imgcodec.pictures.writer import REST, TakeRows, check_target, drop_rests, rests
 from imgcodec.runtime.stopwatch import stage
 
@@ -116,7 +116,7 @@ def writing(
     """
     import rasterio
 
-    if alpha is not None and background is not None and len(set(background)) > 1:
+    if alpha is not None and not stays_grey(background):
         channels = 3
     profile = _profile(height, width, channels, alpha is not None and background is None)
     if icc is not None:

@@ -18,10 +18,10 @@ from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.arrays import ByteArray, as_colour
 from imgcodec.pictures.geo.bands import TO_BYTES, bands_of, left_out
 from imgcodec.pictures.geo.georeference import KEYS, NUMBERS, chunk_of, epoch_left_out
-from imgcodec.pictures.headers.depth import palette_notes, reference_notes
+from imgcodec.pictures.headers.depth import palette_notes, reference_notes, unmultiplied
 from imgcodec.pictures.headers.tiff_tags import directories, num_inside, others_left_out
 from imgcodec.pictures.info import listed, tag_names
-from imgcodec.pictures.modes import composed, fill_invisible
+from imgcodec.pictures.modes import composed, fill_invisible, stays_grey
 from imgcodec.pictures.picture import ALPHA_CHUNK, Picture, alpha_of
 from imgcodec.pictures.pillow_guard import refusing, unlimited
 from imgcodec.pictures.png import GreyPng
@@ -100,9 +100,8 @@ class Raster:
     def shape(self) -> tuple[int, ...]:
         """(H, W, 3), or (H, W) of a grey picture."""
         size = (self._dataset.height, self._dataset.width)
-        coloured = self._background is not None and len(set(self._background)) > 1
-        grey = len(self._bands.colours) == self._bands.table.ndim == 1 and not coloured
-        return size if grey else (*size, 3)
+        grey = len(self._bands.colours) == self._bands.table.ndim == 1
+        return size if grey and stays_grey(self._background) else (*size, 3)
 
     @property
     def ndim(self) -> int:
@@ -173,7 +172,8 @@ class Raster:
         if alpha is not None:
             negative &= alpha > 0
             if self._premultiplied:
-                pixels = _unmultiplied(pixels, alpha)
+                share = alpha if pixels.ndim == 2 else alpha[..., None]
+                pixels = unmultiplied(pixels, share, 255)
             pixels = self._seen(pixels, alpha)
         if negative.any():
             raise ImageError(f"samples below 0: choose how they become 8 bits, like {TO_BYTES}")
@@ -278,12 +278,3 @@ def _metadata(dataset: "rasterio.DatasetReader", grey: bool) -> tuple[Metadata, 
             notes.append(MISFIT)
     xmp = dataset.tags(ns="xml:XMP").get("xml:XMP")
     return Metadata(icc=icc, xmp=None if xmp is None else xmp.encode()), notes
-
-
-def _unmultiplied(pixels: ByteArray, alpha: ByteArray) -> ByteArray:
-    """Return pixels that were multiplied with their alpha as they were before."""
-    share = np.maximum(alpha, 1).astype(np.uint32)
-    share = share[..., None] if pixels.ndim == 3 else share
-    restored = (pixels * np.uint32(255) + share // 2) // share
-    found: ByteArray = np.minimum(restored, 255).astype(np.uint8)
-    return found

@@ -7,11 +7,11 @@ import io
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from PIL import Image
 
-from imgcodec.pictures.headers.boxes import boxes
+from imgcodec.pictures.headers.parts import asked, boxes
 
 _MOST_BYTES = 2**24  # of the box that is looked at
 _CLAP = struct.Struct(">IIIIiIiI")  # ratios: width, height, and how far its middle is off
@@ -34,14 +34,7 @@ def shape_told(picture: Image.Image) -> Shape:
     Args:
         picture: opened, not loaded yet.
     """
-    file: Any = getattr(picture, "fp", None)
-    if picture.format not in ("AVIF", "HEIF") or file is None:
-        return Shape()
-    before = file.tell()
-    try:
-        told = dict(properties(file))
-    finally:
-        file.seek(before)
+    told = dict(asked(picture, {"AVIF": properties, "HEIF": properties}))
     part = None
     notes: tuple[str, ...] = ()
     if b"tmap" in told:
@@ -90,10 +83,10 @@ def properties(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     And the kind of an item that makes a brighter one of it.
     """
     try:
-        meta = dict(_inside(file, 0, file.seek(0, 2)))[b"meta"]
-        parts = dict(_inside(io.BytesIO(meta), 4, len(meta)))
-        said = dict(_inside(io.BytesIO(parts[b"iprp"]), 0, len(parts[b"iprp"])))
-        known = list(_inside(io.BytesIO(said[b"ipco"]), 0, len(said[b"ipco"])))
+        meta = dict(_inside(file))[b"meta"]
+        parts = dict(_inside(io.BytesIO(meta), 4))
+        said = dict(_inside(io.BytesIO(parts[b"iprp"])))
+        known = list(_inside(io.BytesIO(said[b"ipco"])))
         if b"tmap" in parts.get(b"iinf", b""):  # the kind of an item
             yield b"tmap", b""
         main = int.from_bytes(parts[b"pitm"][4:], "big")
@@ -104,9 +97,9 @@ def properties(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
         return
 
 
-def _inside(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+def _inside(file: IO[bytes], start: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """Yield kinds and data of boxes, but not of those with pixels."""
-    for kind, first, last in boxes(file, start, end):
+    for kind, first, last in boxes(file, start):
         if kind != b"mdat" and last - first <= _MOST_BYTES:
             file.seek(first)
             yield kind, file.read(last - first)

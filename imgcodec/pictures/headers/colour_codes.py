@@ -6,20 +6,22 @@ files of version 4 and 5 say.
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from operator import sub
-from typing import IO, Any
+from typing import IO
 
 from PIL import Image
 
 from imgcodec.pictures.headers.aperture import properties
-from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
+from imgcodec.pictures.headers.overlooked import BMP_HEADER
+from imgcodec.pictures.headers.parts import asked, boxes_of_jpeg_2000, chunks
+from imgcodec.pictures.profiles import SRGB_PRIMARIES
 
 _USUAL = {"color primaries": (1, 2), "transfer characteristics": (1, 2, 6, 13)}  # as sRGB
 _SRGB, _GREY, _SYCC, _CMYK = 16, 17, 18, 12  # EnumCS that is read as it is meant
 _MOST_CHUNKS = 1000
 _BMP_VERSIONS = (108, 124)  # bytes of their headers
 _CALIBRATED, _LINKED = b"\0\0\0\0", b"KNIL"
-_PRIMARIES = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # of sRGB: x and y of red, green and blue
 _NEAR = 0.01
 _GAMMAS = (0.0, 2.2, 1 / 2.2)  # of nothing said, and of sRGB, written in two ways
 
@@ -30,20 +32,11 @@ def colours_told(picture: Image.Image) -> str | None:
     Args:
         picture: opened, not loaded yet.
     """
-    file: Any = getattr(picture, "fp", None)
     if picture.format == "HEIF":
         codes = picture.info.get("nclx_profile") or {}
         return _unusual(codes.get("color_primaries", 2), codes.get("transfer_characteristics", 2))
-    ask = {
-        "PNG": _png, "AVIF": _avif, "JPEG2000": _jpeg_2000, "BMP": _bmp,
-    }.get(picture.format or "")  # fmt: skip
-    if ask is None or file is None:
-        return None
-    before = file.tell()
-    try:
-        return ask(file)
-    finally:
-        file.seek(before)
+    ways = {"PNG": _png, "AVIF": _avif, "JPEG2000": _jpeg_2000, "BMP": _bmp}
+    return next(filter(None, asked(picture, ways)), None)
 
 
 def _unusual(*codes: int) -> str | None:
@@ -53,59 +46,46 @@ def _unusual(*codes: int) -> str | None:
     return None
 
 
-def _png(file: IO[bytes]) -> str | None:
-    file.seek(8)
-    for _ in range(_MOST_CHUNKS):
-        head = file.read(8)
-        if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
+def _png(file: IO[bytes]) -> Iterator[str | None]:
+    for kind, _, _ in islice(chunks(file), _MOST_CHUNKS):
+        if kind in (b"IDAT", b"IEND"):
             break
-        data = file.read(4) if head[4:] == b"cICP" else b""
-        if len(data) == 4:
-            return _unusual(data[0], data[1]) or (None if data[3] else "narrow range")
-        (length,) = struct.unpack_from(">I", head)
-        file.seek(length - len(data) + 4, 1)
-    return None
+        if kind == b"cICP" and len(codes := file.read(4)) == 4:
+            yield _unusual(codes[0], codes[1]) or (None if codes[3] else "narrow range")
+            break
 
 
-def _bmp(file: IO[bytes]) -> str | None:
+def _bmp(file: IO[bytes]) -> Iterator[str]:
     file.seek(BMP_HEADER)
     head = file.read(124)
     if len(head) < 108 or head[0] not in _BMP_VERSIONS or any(head[1:4]):
-        return None
+        return
     if head[56:60] == _LINKED:
-        return "a profile in another file"
+        yield "a profile in another file"
     if head[56:60] != _CALIBRATED:
-        return None
+        return
     numbers = struct.unpack_from("<12I", head, 60)
     points = []
     for x, y, z in (numbers[:3], numbers[3:6], numbers[6:9]):
         points += [x / max(1, x + y + z), y / max(1, x + y + z)]
-    other = any(points) and max(map(abs, map(sub, points, _PRIMARIES))) > _NEAR
+    other = any(points) and max(map(abs, map(sub, points, SRGB_PRIMARIES))) > _NEAR
     gammas = (number / 65536 for number in numbers[9:])
     other = other or any(min(abs(gamma - one) for one in _GAMMAS) > 0.1 for gamma in gammas)
-    return "calibrated by the file's own numbers" if other else None
+    if other:
+        yield "calibrated by the file's own numbers"
 
 
-def _avif(file: IO[bytes]) -> str | None:
+def _avif(file: IO[bytes]) -> Iterator[str | None]:
     for kind, data in properties(file):
         if kind == b"colr" and data[:4] == b"nclx" and len(data) >= 8:
-            return _unusual(*struct.unpack_from(">HH", data, 4))
-    return None
+            yield _unusual(*struct.unpack_from(">HH", data, 4))
+            break
 
 
-def _jpeg_2000(file: IO[bytes]) -> str | None:
-    for code in _enumerated(file, 0, file.seek(0, 2)):
-        if code not in (_SRGB, _GREY, _SYCC, _CMYK):
-            return f"EnumCS {code}"
-    return None
-
-
-def _enumerated(file: IO[bytes], start: int, end: int) -> Iterator[int]:
-    for kind, first, last in boxes(file, start, end):
-        file.seek(first)
-        if kind == b"jp2h" and start == 0:
-            yield from _enumerated(file, first, last)
-        elif kind == b"colr":
-            data = file.read(min(7, last - first))
-            if len(data) == 7 and data[0] == 1:
-                yield int.from_bytes(data[3:], "big")
+def _jpeg_2000(file: IO[bytes]) -> Iterator[str]:
+    for kind, first, last in boxes_of_jpeg_2000(file):
+        if kind == b"colr" and last - first >= 7:
+            file.seek(first)
+            method, code = struct.unpack(">BxxI", file.read(7))
+            if method == 1 and code not in (_SRGB, _GREY, _SYCC, _CMYK):
+                yield f"EnumCS {code}"

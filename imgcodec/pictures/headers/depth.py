@@ -8,8 +8,8 @@ import io
 import re
 import struct
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from PIL import Image, ImagePalette
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import properties
-from imgcodec.pictures.headers.boxes import BMP_HEADER, boxes
+from imgcodec.pictures.headers.overlooked import BMP_HEADER
+from imgcodec.pictures.headers.parts import asked, boxes
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
 MOST = 65535  # in Pillow's modes of 16 bits
@@ -122,14 +123,20 @@ def _words(picture: Image.Image, raw: str) -> Words | None:
         for half in (order, _SWAPPED[order])
     )
     words: Words = high.astype(np.uint16) << 8 | low
-    return _unmultiplied(words, MOST) if kind == "RGBa" else words
+    return _straight(words, MOST) if kind == "RGBa" else words
 
 
-def _unmultiplied(words: Words, white: int) -> Words:
+def _straight(words: Words, white: int) -> Words:
     """Return samples (H, W, 4) whose colours were multiplied with alpha as they were before."""
-    alpha = words[..., 3:].astype(np.uint32)
-    colours = (words[..., :3] * np.uint32(white) + alpha // 2) // alpha.clip(1)
-    return np.concatenate([colours.clip(0, white), alpha], -1).astype(np.uint16)
+    alpha = words[..., 3:]
+    return np.concatenate([unmultiplied(words[..., :3], alpha, white), alpha], -1)
+
+
+def unmultiplied(colours: NDArray[Any], alpha: NDArray[Any], white: int) -> NDArray[Any]:
+    """Return colours that were multiplied with alpha, of the same dimensions, as before."""
+    share = alpha.clip(1).astype(np.uint32)
+    found = (colours * np.uint32(white) + share // 2) // share
+    return found.clip(0, white).astype(colours.dtype)
 
 
 def _again(picture: Image.Image, mode: str, raw: str) -> Image.Image:
@@ -170,16 +177,14 @@ def _by_mode(picture: Image.Image) -> Layout:
     return Layout(16 if deep else 8)
 
 
-def _bytes(picture: Image.Image) -> bytes:
+def _bytes(picture: Any) -> bytes:
     """Return the file of a picture that is not loaded yet, else nothing."""
-    file: Any = getattr(picture, "fp", None)
-    if file is None:
-        return b""
-    position = file.tell()
+    return b"".join(asked(picture, {picture.format: _all}))
+
+
+def _all(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
-    data: bytes = file.read()
-    file.seek(position)
-    return data
+    yield file.read()
 
 
 def _tiff(picture: Any) -> Layout:
@@ -320,7 +325,7 @@ def _jpeg_2000(picture: Any) -> Layout:
 def _kinds_of_channels(data: bytes) -> dict[int, tuple[int, int]]:
     """Return what each channel of JPEG 2000 is, and the number of its colour, from 1."""
     file = io.BytesIO(data)
-    for kind, first, last in boxes(file, 0, len(data)):
+    for kind, first, last in boxes(file):
         inside = boxes(file, first, last) if kind == b"jp2h" else ()
         for name, start, stop in inside:
             if name == b"cdef":
@@ -353,7 +358,7 @@ def _heif_words(picture: Image.Image, found: Layout) -> Words | None:
     file.seek(0)
     deep = open_heif(file, convert_hdr_to_8bit=False)
     words = np.asarray(deep)
-    return _unmultiplied(words, found.white) if deep.mode.startswith("RGBa") else words
+    return _straight(words, found.white) if deep.mode.startswith("RGBa") else words
 
 
 def _jxl(picture: Any) -> Layout:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from imgcodec.errors import ImageError
-from imgcodec.pictures.headers.boxes import boxes
+from imgcodec.pictures.headers.parts import boxes
 
 _BARE, _BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits that follow, and what is added to them
@@ -66,7 +66,7 @@ def turned(data: bytes) -> int | None:
 
     That one is decoded as it is, and its EXIF data say how it is to be turned.
     """
-    if any(kind == b"jbrd" for kind, _, _ in boxes(io.BytesIO(data), 0, len(data))):
+    if any(kind == b"jbrd" for kind, _, _ in boxes(io.BytesIO(data))):
         return None
     return read(data).orientation
 

@@ -4,14 +4,15 @@ import re
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any
 
 from PIL import Image, PngImagePlugin
 
 from imgcodec.format.xmp import JPEG_START, PNG_KEYWORD
-from imgcodec.pictures.headers.boxes import BMP_HEADER, MOST_BOXES, UUIDS, boxes, tells_place
+from imgcodec.pictures.headers.overlooked import BMP_HEADER, UUIDS, tells_place
+from imgcodec.pictures.headers.parts import MOST_BOXES, MOST_CHUNKS, asked, boxes, chunks
 
 # Chunks of PNG that are kept, told elsewhere, or say how it is stored.
 _CHUNKS = {
@@ -27,7 +28,6 @@ _METADATA = UUIDS | {b"Exif": "exif", b"xml ": "xmp"}  # boxes of JPEG 2000 and 
 _PNM_BITS = {  # of a pixel, by Pillow's names; twice as many where values exceed 255
     "1;I": 1, "L": 8, "RGB": 24, "CMYK": 32, "I;16B": 16, "F;32F": 32, "F;32BF": 32,
 }  # fmt: skip
-_MOST_CHUNKS = 100_000
 _DDS_CUBE, _DDS_VOLUME = 0x200, 0x200000
 _SOS, _EOI = 0xDA, 0xD9
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -53,49 +53,33 @@ def passed_over(picture: Image.Image) -> list[str]:
     Args:
         picture: opened, not loaded yet.
     """
-    file: Any = getattr(picture, "fp", None)
     tiles = getattr(picture, "tile", ())
     boxed, bare = (partial(_boxes, picture.info, names) for names in (_METADATA, {}))
-    asking: dict[str | None, Callable[[IO[bytes]], Iterator[str]]] = {
-        "PNG": _png, "JPEG": _jpeg, "MPO": _segments, "WEBP": _webp,
-        "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif,
-        "DDS": _dds,
+    ways: dict[str, Callable[[IO[bytes]], Iterator[str]]] = {
+        "PNG": _png, "JPEG": _jpeg, "MPO": partial(_jpeg, alone=False), "WEBP": _webp,
+        "PPM": partial(_pnm, tiles), "BMP": partial(_bmp, tiles), "GIF": _gif, "DDS": _dds,
         "JXL": boxed, "JPEG2000": boxed, "HEIF": bare, "AVIF": bare,
     }  # fmt: skip
-    ask = asking.get(picture.format)
-    if ask is None or file is None:
-        return []
-    before = file.tell()
-    try:
-        return list(ask(file))
-    finally:
-        file.seek(before)
+    return asked(picture, ways)
 
 
 def _png(file: IO[bytes]) -> Iterator[str]:
-    file.seek(8)
     told = set(_CHUNKS)
     kept: dict[str, set[bytes]] = {"XMP": set(), "EXIF": set()}
-    for _ in range(_MOST_CHUNKS):
-        head = file.read(8)
-        if len(head) < 8:
+    for kind, start, end in chunks(file):
+        if kind == b"IEND":
+            yield from _behind(file, end + 4)
             break
-        size = struct.unpack_from(">I", head)[0]
-        end = file.tell() + size + 4
-        if head[4:] == b"IEND":
-            yield from _behind(file, end)
-            break
-        yield from _chunk(head[4:], told)
-        if head[4:] == b"eXIf":
-            kept["EXIF"].add(file.read(size))
-        elif head[4:] == b"iTXt":
-            text = file.read(size)
+        yield from _chunk(kind, told)
+        if kind == b"eXIf":
+            kept["EXIF"].add(file.read(end - start))
+        elif kind == b"iTXt":
+            text = file.read(end - start)
             name = text.partition(b"\0")[0]
             if not _is_read(text):
                 yield f"the text {name.decode('latin-1')!r}"
             elif name == _XMP_KEYWORD:
                 kept["XMP"].add(text)
-        file.seek(end)
     yield from (f"another {name}" for name, found in kept.items() if len(found) > 1)
 
 
@@ -125,7 +109,7 @@ def _webp(file: IO[bytes]) -> Iterator[str]:
     end = 8 + size + size % 2
     told, num = set(_RIFF), Counter[bytes]()
     file.seek(12)
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or file.tell() > end:
             break
@@ -145,7 +129,7 @@ def _boxes(info: dict[Any, Any], names: dict[bytes, str], file: IO[bytes]) -> It
         names: what boxes of some kinds, or of some UUIDs, hold that is kept.
         file: to read.
     """
-    found = list(boxes(file, 0, file.seek(0, 2)))
+    found = list(boxes(file))
     told, end = set(_BOXES), 0
     num = Counter[str]()
     for kind, start, stop in found:
@@ -221,13 +205,8 @@ def _chunk(name: bytes, told: set[bytes], word: str = "chunk") -> Iterator[str]:
         yield f"{word} {ascii(name.decode('latin-1'))[1:-1]}"
 
 
-def _jpeg(file: IO[bytes]) -> Iterator[str]:
-    end = yield from _segments(file)
-    yield from _behind(file, end)
-
-
-def _segments(file: IO[bytes]) -> Generator[str, None, int]:
-    """Tell of segments of JPEG, return where the picture ends."""
+def _jpeg(file: IO[bytes], alone: bool = True) -> Iterator[str]:
+    """Tell of segments, and of what is behind the picture, if it is alone in its file."""
     file.seek(0)
     data = file.read()
     end = len(data)
@@ -248,7 +227,8 @@ def _segments(file: IO[bytes]) -> Generator[str, None, int]:
     yield from sorted(names)
     if len(xmps) > 1:
         yield "another XMP"
-    return end
+    if alone:
+        yield from _behind(file, end)
 
 
 def _behind(file: IO[bytes], end: int) -> Iterator[str]:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers.aperture import shape_told
-from imgcodec.pictures.headers.boxes import boxes
 from imgcodec.pictures.headers.colour_codes import colours_told
 from imgcodec.pictures.headers.depth import layout
+from imgcodec.pictures.headers.parts import boxes
 from imgcodec.pictures.reader import from_pil, read_picture, size_of
 
 RNG = np.random.default_rng(0)

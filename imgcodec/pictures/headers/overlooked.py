@@ -6,7 +6,8 @@ from typing import IO, Any
 
 from PIL import Image
 
-MOST_BOXES = 1000  # what is behind them is not looked at
+from imgcodec.pictures.headers.parts import asked, boxes, boxes_of_jpeg_2000
+
 UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     b"JpgTiffExif->JP2": "exif",
@@ -25,20 +26,13 @@ _DENSITY = struct.Struct(">4H2b")  # of JPEG 2000: ratios down and across, and p
 
 def overlooked(picture: Image.Image) -> dict[str, Any]:
     """Return what is missing in the `info` of a picture, named alike; it is not loaded yet."""
-    file = getattr(picture, "fp", None)
-    ask = {
-        "JPEG2000": _in_boxes, "JXL": _in_boxes, "BMP": _of_bmp, "GIF": _of_gif,
-    }.get(picture.format or "")  # fmt: skip
     if picture.format == "PSD":
         found = dict(_of_photoshop(picture))
     elif picture.format in ("JPEG", "MPO"):
         found = dict(_of_jpeg(picture))
-    elif ask is not None and file is not None:
-        before = file.tell()
-        found = dict(ask(file))
-        file.seek(before)
     else:
-        return {}
+        ways = {"JPEG2000": _in_boxes, "JXL": _in_boxes, "BMP": _of_bmp, "GIF": _of_gif}
+        found = dict(asked(picture, ways))
     return {name: data for name, data in found.items() if name not in picture.info}
 
 
@@ -77,16 +71,9 @@ def _of_bmp(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
 
 
 def _in_boxes(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    return _metadata(file, 0, file.seek(0, 2))
-
-
-def _metadata(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, Any]]:
-    """Yield names and data of the metadata in some boxes."""
-    for kind, first, last in boxes(file, start, end):
+    for kind, first, last in boxes_of_jpeg_2000(file):
         file.seek(first)
-        if kind == b"jp2h" and start == 0:  # has the others that matter in it
-            yield from _metadata(file, first, last)
-        elif kind == b"xml ":
+        if kind == b"xml ":
             yield "xmp", file.read(last - first)
         elif kind == b"uuid" and (name := UUIDS.get(file.read(16))):
             yield name, file.read(last - first - 16)
@@ -105,25 +92,6 @@ def _density(file: IO[bytes], start: int, end: int) -> Iterator[tuple[str, Any]]
             if under and below:  # dots a metre
                 across = across / below * 10.0**power_across
                 yield "dpi", (0.0254 * across, 0.0254 * down / under * 10.0**power)
-
-
-def boxes(file: IO[bytes], start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind of each box, and where its data start and end."""
-    for _ in range(MOST_BOXES):
-        file.seek(start)
-        head = file.read(16)
-        if len(head) < 8:
-            return
-        length, kind = struct.unpack_from(">I4s", head)
-        first = start + 8
-        if length == 1 and len(head) == 16:
-            (length,) = struct.unpack_from(">Q", head, 8)
-            first += 8
-        last = start + length if length else end
-        if not first <= last <= end:
-            return
-        yield kind, first, last
-        start = last
 
 
 def tells_place(file: IO[bytes], kind: bytes, first: int) -> bool:
