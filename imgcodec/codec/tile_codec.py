@@ -303,12 +303,21 @@ class TileCodec:
         hide: bool,
         nearest: bool = False,
     ) -> list[Plan]:
-        fraction = self._fraction(u)
         y, levels = latents
-        plans = [Plan(self.tables, raw, pace) for pace in paces or [None] * len(levels)]
+        paces = paces or [None] * len(levels)
+        expansion = self.model.config.expansion
+        if len(levels) > 1 and not expansion:  # single bits go tile by tile
+            us = np.broadcast_to(u, len(levels)).tolist()
+            tiles = map(Latents, y.split(1), levels.split(1))
+            return [
+                plan
+                for tile, its, pace in zip(tiles, us, paces, strict=True)
+                for plan in self._plan(tile, its, raw, [pace], hide, nearest)
+            ]
+        fraction = self._fraction(u)
+        plans = [Plan(self.tables, raw, pace) for pace in paces]
         chooser = Chooser(plans, hide)
         self.model.walk_levels(fraction, levels.shape[2:], LevelCodes(chooser, levels))
-        expansion = self.model.config.expansion
         wanted = y / self.model.steps(levels, fraction) if expansion else binarize(y.sigmoid())
         parts = self._walk_codes(chooser, levels, fraction, wanted, nearest=nearest)
         for i, plan in enumerate(plans):

@@ -435,6 +435,15 @@ def test_a_preview_at_the_rate_of_the_file_is_all_of_it(tiny_codec, textured):
     assert below
 
 
+@pytest.mark.parametrize("target", [{"quality": 50}, {"rate": 4}, {"quality": 50, "effort": 2}])
+@pytest.mark.parametrize("entropy", ["range", "none"])
+def test_single_bits_in_tiles(paper_codec, picture, entropy, target):
+    data = paper_codec.encode(picture, entropy=entropy, tile=64, **target)
+    assert len(container.unpack(data)[1]) == 12
+    whole = paper_codec.decode(paper_codec.encode(picture, entropy=entropy, **target))
+    assert np.abs(paper_codec.decode(data).astype(int) - whole).mean() < 4
+
+
 def test_single_bits_have_no_preview(paper_codec, picture):
     data = paper_codec.encode(picture, 2.0)
     assert paper_codec.decode(data, max_rate=20).shape == (136, 200, 3)
