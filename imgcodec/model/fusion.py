@@ -38,16 +38,23 @@ def fusable(function: F) -> F:
 def fusing(on: bool = True) -> Iterator[None]:
     """Have fusable functions compiled meanwhile, or not."""
     global _fused
-    before, _fused = _fused, on
     if on:
-        with warnings.catch_warnings():  # torch's own, of how its parts are written
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import torch._dynamo
-            import torch._inductor.compile_fx
-
-        torch._dynamo.config.specialize_float = True  # numbers in the text are constants
-        torch._dynamo.config.recompile_limit = VARIANTS
+        _prepare()
+    before, _fused = _fused, on
     try:
         yield
     finally:
         _fused = before
+
+
+def _prepare() -> None:
+    """Load torch's compiler, and tell it what the functions here need."""
+    with warnings.catch_warnings():  # torch's own, of how its parts are written
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import torch._dynamo
+        import torch._inductor.compile_fx
+
+    config = torch._dynamo.config
+    config.specialize_float = True  # numbers in the text are constants
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    setattr(config, limit, VARIANTS)  # so called since torch 2.7

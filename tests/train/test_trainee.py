@@ -193,6 +193,16 @@ def compiled_once():
     )
 
 
+def test_a_compiler_that_does_not_load_leaves_functions_as_they_are(monkeypatch):
+    def fail():
+        raise ImportError("no compiler")
+
+    monkeypatch.setattr(fusion, "_prepare", fail)
+    with pytest.raises(ImportError), fusing():
+        pass
+    assert not fusion._fused
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_fused_functions_compute_the_same():
     generator = torch.Generator().manual_seed(0)
