@@ -188,7 +188,7 @@ class Decoding:
         plane = plane[top : top + height, left : left + width]
         if self.alpha != "keep" or writer.holds_alpha(task.target):
             return plane
-        if plane.size and plane.min() == 255:
+        if plane.min() == 255:
             return None
         raise AicError(
             f"{task.target}: cannot be transparent, as {task.source} is:"

@@ -152,7 +152,7 @@ class IntoJpeg:
             try:
                 return read(self, source, most)
             except ImageError:
-                raster = geotiff.open_raster(source)
+                raster = raster or geotiff.open_raster(source)
                 if raster is None:
                     raise
         check_pixels(raster.shape[1], raster.shape[0], most)

@@ -56,5 +56,6 @@ def _prepare() -> None:
 
     config = torch._dynamo.config
     config.specialize_float = True  # numbers in the text are constants
+    # torch 2.6 has another name for it
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
-    setattr(config, limit, VARIANTS)  # so called since torch 2.7
+    setattr(config, limit, VARIANTS)
