@@ -2,6 +2,7 @@
 
 import io
 import math
+import zipfile
 from collections.abc import Mapping, Set
 from pathlib import Path
 from pickle import UnpicklingError
@@ -42,7 +43,7 @@ def save_checkpoint(
             `imgcodec.train.run`.
         estimates: mass table that the run counts bits by, None for the logistic distribution.
         masses: mass table that is fitted to these weights, None while training goes on.
-        half: whether to write the average alone, and the transforms' weights as float16.
+        half: whether to write the average alone, deflated, the transforms' weights as float16.
 
     Raises:
         AicError: it cannot be written.
@@ -64,7 +65,7 @@ def save_checkpoint(
         state["optimiser"] = trainee.optimiser.state_dict()
     data = io.BytesIO()
     torch.save(state, data)
-    files.write_bytes(path, data.getbuffer(), force=True)
+    files.write_bytes(path, (_deflated(data) if half else data).getbuffer(), force=True)
 
 
 def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
@@ -177,3 +178,15 @@ def load_start(path: Path) -> Start:
 def _halved(name: str, tensor: Tensor) -> Tensor:
     """Return float16 of the weights of transforms; context models and tables stay as they are."""
     return tensor if "context" in name or tensor.dim() < 2 else tensor.half()
+
+
+def _deflated(archive: io.BytesIO) -> io.BytesIO:
+    """Return what `torch.save` wrote, its records deflated; `torch.load` reads such files, too."""
+    smaller = io.BytesIO()
+    with (
+        zipfile.ZipFile(archive) as records,
+        zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in records.namelist():
+            deflated.writestr(name, records.read(name))
+    return smaller

@@ -12,6 +12,7 @@ import shutil
 import struct
 import sys
 import tarfile
+import zipfile
 import zlib
 from dataclasses import replace
 from itertools import accumulate
@@ -658,6 +659,8 @@ def test_small_checkpoints_are_for_starts_and_exports(clock, begun, pictures, tm
     path = short(pictures, tmp_path / "half", half=True)
     state = load(path)
     assert path.stat().st_size < 0.5 * begun.stat().st_size
+    with zipfile.ZipFile(path) as records:
+        assert {part.compress_type for part in records.infolist()} == {zipfile.ZIP_DEFLATED}
     kinds = {name: tensor.dtype for name, tensor in state["average"].items()}
     assert kinds["g_a.stem.weight"] == torch.float16
     assert kinds["code_context.latents.outer.1.weight"] == torch.float32
@@ -671,6 +674,11 @@ def test_small_checkpoints_are_for_starts_and_exports(clock, begun, pictures, tm
     assert began["fresh"] is False
     with pytest.raises(AicError, match="averaged weights alone"):
         short(pictures, tmp_path / "d", 9, resume=path)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(AicError, match=r"last\.pt is not a checkpoint of this program$"):
+        export(path, tmp_path / "b.safetensors")
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(clock, begun, pictures, tmp_path, disk_ends):
