@@ -50,8 +50,8 @@ def encode_lossless(
     )
     tiles = [vp8l.pack(source[box.slices]) for box in grid.boxes()]
     data = container.pack(header, tiles, chunks)
-    bpp = 8 * len(data) / (height * width)
-    return Encoded(data, EncodeReport(target, bpp, container.MAX_U, lossless=True))
+    report = EncodeReport(target, header.bpp(len(data)), container.MAX_U, lossless=True)
+    return Encoded(data, report)
 
 
 def grid_of(height: int, width: int, tile: int | None) -> Grid:
