@@ -285,8 +285,7 @@ class Codec:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
         container.check_chunks(chunks, ())
         tile_codec = self._at_work(header.model_id)
-        whole = box_of(None, header.height, header.width)
-        work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
+        work = Decompressor(tile_codec, header, tiles.__getitem__)
         with exact():
             bpp = header.bpp(goal.num_bytes(header.num_pixels))
             coded_bytes = sum(map(len, tiles))
@@ -353,16 +352,12 @@ class Codec:
             raise AicError("the file has no codes, and no importance map")
         container.check_chunks(chunks, ())
         tile_codec = self._at_work(header.model_id)
-        whole = box_of(None, header.height, header.width)
-        work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
+        work = Decompressor(tile_codec, header, tiles.__getitem__)
         rows, columns = header.grid
         with exact():
             found = [[work.spent(row, column) for column in range(columns)] for row in range(rows)]
         levels, bits = (
-            np.concatenate(
-                [np.concatenate([tile[i].cpu().numpy() for tile in row], 1) for row in found]
-            )
-            for i in range(2)
+            np.block([[tile[i].cpu().numpy() for tile in row] for row in found]) for i in range(2)
         )
         return levels, bits
 

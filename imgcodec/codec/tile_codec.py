@@ -418,10 +418,8 @@ class TileCodec:
         """
         config = self.model.config
         levels = torch.full((1, 1, rows, columns), config.levels // 2, device=self.device).float()
-        sums, weights = (
-            levels.new_zeros(1, config.latents, rows, columns),
-            torch.zeros_like(levels),
-        )
+        sums = levels.new_zeros(1, config.latents, rows, columns)
+        weights = torch.zeros_like(levels)
         down = torch.arange(1.0, rows + 1, device=self.device)[:, None]
         across = torch.arange(1.0, columns + 1, device=self.device)
         for edge, distance in zip(
