@@ -73,7 +73,7 @@ class AicImageFile(ImageFile.ImageFile):
         self._mode = ("L" if file.header.channels == 1 else "RGB") + "A" * transparent
         self.tile = [ImageFile._Tile(FORMAT, (0, 0, *self._size), 0, None)]
         metadata = Metadata.of(file.chunks)
-        self.info["bpp"] = 8 * len(data) / (file.header.width * file.header.height)
+        self.info["bpp"] = file.header.bpp(len(data))
         if metadata.icc is not None:
             self.info["icc_profile"] = metadata.icc
         if metadata.exif is not None:

@@ -50,7 +50,7 @@ def inspect(
             codec = load_codec(header.needs, weights, device=device, threads=threads)
             levels, bits = codec.inspect(data)
             writer.write_image(task.target, heatmap(codec.decode(data), levels, bits), force)
-        used = max(0.0, 8 * len(data) - bits.sum()) / (header.width * header.height)
+        used = max(0.0, 8 * len(data) - bits.sum()) / header.num_pixels
         line = told(
             f"{task.target}: levels {levels.min():g}..{levels.max():g},"
             f" {bits.min() / 64:.3f}..{bits.max() / 64:.3f} bpp a place, {used:.4f} bpp besides"

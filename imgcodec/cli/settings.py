@@ -75,7 +75,7 @@ def _other_goal(file: File, goal: Target) -> list[tuple[str, str]]:
     if goal.kind == "quality" and u != goal.u and not (header.lossless and joined is None):
         return [(f"quality {100 * u / MAX_U:.4g}", f"{goal.value:.12g}")]
     if goal.limits:
-        most = goal.num_bytes(header.width * header.height)
+        most = goal.num_bytes(header.num_pixels)
         finest = header.lossless or header.u == MAX_U
         short = most - file.num_bytes > max(TOLERANCE * most, SLACK_BYTES) and not finest
         if short or file.num_bytes > most:

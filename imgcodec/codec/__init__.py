@@ -277,18 +277,17 @@ class Codec:
         if not goal.limits:
             raise AicError("a rate or a size is needed")
         header, tiles, chunks = container.unpack(data)
-        had, num_pixels = memoryview(data).nbytes, header.width * header.height
-        if goal.allows(had, num_pixels):
-            has = f"{had} bytes" if goal.kind == "size" else f"{8 * had / num_pixels:.4f} bpp"
+        had = memoryview(data).nbytes
+        if goal.allows(had, header.num_pixels):
+            has = f"{had} bytes" if goal.kind == "size" else f"{header.bpp(had):.4f} bpp"
             raise AicError(f"the file has {has} already, {goal.value:.15g} asked")
         if header.lossless:
             raise AicError("the file has no codes to leave out: decode it, and encode that")
         container.check_chunks(chunks, ())
         tile_codec = self._at_work(header.model_id)
-        whole = box_of(None, header.height, header.width)
-        work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
+        work = Decompressor(tile_codec, header, tiles.__getitem__)
         with exact():
-            bpp = 8 * goal.num_bytes(num_pixels) / num_pixels
+            bpp = header.bpp(goal.num_bytes(header.num_pixels))
             coded_bytes = sum(map(len, tiles))
             compressor = Recoded(tile_codec, work.tiles(), header.u, coded_bytes, bpp, header.raw)
             return self._compress(compressor, header, chunks, goal, 1, had)
@@ -353,16 +352,12 @@ class Codec:
             raise AicError("the file has no codes, and no importance map")
         container.check_chunks(chunks, ())
         tile_codec = self._at_work(header.model_id)
-        whole = box_of(None, header.height, header.width)
-        work = Decompressor(tile_codec, header, tiles.__getitem__, whole)
+        work = Decompressor(tile_codec, header, tiles.__getitem__)
         rows, columns = header.grid
         with exact():
             found = [[work.spent(row, column) for column in range(columns)] for row in range(rows)]
         levels, bits = (
-            np.concatenate(
-                [np.concatenate([tile[i].cpu().numpy() for tile in row], 1) for row in found]
-            )
-            for i in range(2)
+            np.block([[tile[i].cpu().numpy() for tile in row] for row in found]) for i in range(2)
         )
         return levels, bits
 
@@ -432,10 +427,9 @@ class Codec:
         had: int | None = None,
     ) -> Encoded:
         """Return the file of a picture; `had` is how many bytes it has already."""
-        num_pixels = header.width * header.height
         if target.limits:
             overhead = container.overhead_bytes(math.prod(header.grid), chunks)
-            most = target.num_bytes(num_pixels)
+            most = target.num_bytes(header.num_pixels)
             found = compress_within(compressor, most - overhead, effort)
             if found is None:
                 least = overhead + sum(map(len, compressor.plan(0).write()))
@@ -444,7 +438,7 @@ class Codec:
                 needs = f"{least}"
                 if target.kind == "rate":
                     # half a byte more, so that rounding does not take the last one away
-                    bpp = math.ceil(1000 * 8 * (least + 0.5) / num_pixels) / 1000
+                    bpp = math.ceil(1000 * 8 * (least + 0.5) / header.num_pixels) / 1000
                     needs = f"{bpp:.12g}" if bpp <= MOST_BPP else f"a size of {least} bytes"
                 raise AicError(
                     f"{target.kind} {target.value:.12g} is too low for this picture,"
@@ -453,7 +447,7 @@ class Codec:
         else:
             found = compress_at(compressor, target, effort)
         data = container.pack(replace(header, u=found.u), found.payloads, chunks)
-        bpp = 8 * len(data) / num_pixels
+        bpp = header.bpp(len(data))
         limit = detail_limit_db(compressor, found.u)
         report = EncodeReport(target, bpp, found.u, found.limited, limit, too_bad=found.too_bad)
         return Encoded(data, report)

@@ -27,7 +27,7 @@ class Decompressor:
         tile_codec: TileCodec,
         header: Header,
         tile: Callable[[int], bytes],
-        region: Box,
+        region: Box | None = None,
         keep_going: bool = False,
         share: float = 1.0,
     ) -> None:
@@ -37,17 +37,18 @@ class Decompressor:
             tile_codec: of the weights that the header names.
             header: of the file.
             tile: gives the bytes of a tile, or raises FormatError.
-            region: what is wanted, pixels.
+            region: what is wanted, pixels; None: all.
             keep_going: whether a damaged tile is decoded as far as it is right, or filled from
                 what lies around it.
             share: of the bits of each tile, after which the rest is left out.
         """
         self._tile_codec, self._header, self._tile = tile_codec, header, tile
         self._grid = Grid(header.height, header.width, header.edge)
-        self._region, self._keep_going, self._share = region, keep_going, share
+        self._region = region or Box(0, 0, header.height, header.width)
+        self._keep_going, self._share = keep_going, share
         self._kept: dict[tuple[int, int], Dequantised | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
-        self.rows, _ = self._grid.touched(region)
+        self.rows, _ = self._grid.touched(self._region)
         self._squares = self._grid.squares
         self._side = self._squares.edge // self._grid.edge if self._grid.edge else 1  # tiles
         self._last: tuple[int, Box, ByteArray] | None = None  # row of squares, box, pixels
@@ -77,10 +78,6 @@ class Decompressor:
             numbers = [self._grid.number(*key) for key in keys]
             codes = self._read([self._tile(number) for number in numbers], size)
             yield numbers, self._tile_codec.dequantise(codes, self._header.u)
-
-    def _dequantised(self, row: int, column: int) -> Dequantised:
-        """Return the codes of a tile; FormatError where it is damaged."""
-        return self._of_tile(row, column) or self._fill(row, column)
 
     def _row_of_squares(self, row: int) -> tuple[Box, ByteArray]:
         """Return the box of what is wanted of a row of squares, and its pixels."""
@@ -124,7 +121,7 @@ class Decompressor:
         found: Dequantised | None = None
         for row in rows:
             for column in columns:
-                tile = self._dequantised(row, column)
+                tile = self._of_tile(row, column) or self._fill(row, column)
                 own = self._grid.box(row, column).places(STRIDE)
                 if own == places:
                     return tile

@@ -65,14 +65,14 @@ def in_fewer_colours(
     kind = target.kind if target.measured else KIND_OF_TUNE[tune]
     if target.kind == "quality" and target.u == MAX_U:  # the finest there is
         return None
-    if pixels.shape[0] * pixels.shape[1] > MOST_PIXELS or min(pixels.shape[:2]) < SIDES[kind][1]:
+    height, width = pixels.shape[:2]
+    if height * width > MOST_PIXELS or min(height, width) < SIDES[kind][1]:
         return None
     palette = Palette(pixels)
     if len(palette) <= COUNTS[-1] or not palette.joinable:
         return None
-    windows = _windows(pixels.shape[0], pixels.shape[1], target.measured)
-
-    alpha = alpha_of(chunks, *pixels.shape[:2]) if target.limits else None
+    windows = _windows(height, width, target.measured)
+    alpha = alpha_of(chunks, height, width) if target.limits else None
 
     def decibels(other: ByteArray) -> float:
         seen = as_seen(other, pixels, alpha)  # the networks were given others where it is not
@@ -87,13 +87,9 @@ def in_fewer_colours(
         joined = Joined(count, lossy.report.u).chunk()
         return encode_lossless(palette.reduced(count), [*chunks, joined], tile, target)
 
-    @cache
-    def score(count: int) -> float:
-        return decibels(palette.reduced(count))
-
     def is_too_large(count: int) -> bool:
         if target.limits:
-            return not target.allows(len(file(count)), pixels.shape[0] * pixels.shape[1])
+            return not target.allows(len(file(count)), height * width)
         return len(file(count)) >= len(best)
 
     affordable = COUNTS[: bisect_left(COUNTS, True, key=is_too_large)]
@@ -106,8 +102,12 @@ def in_fewer_colours(
     else:
         usual = np.interp(target.value, QUALITIES, PHOTOGRAPHS[kind])
         needed = Target(kind, float(usual)).decibels
+
+    def is_good(count: int) -> bool:
+        return decibels(palette.reduced(count)) >= needed
+
     good = affordable[-1:] if target.limits else affordable
-    good = good[bisect_left(good, True, key=lambda count: score(count) >= needed) :]
+    good = good[bisect_left(good, True, key=is_good) :]
     if not good:
         return None
     count = good[0]

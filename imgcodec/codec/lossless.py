@@ -5,11 +5,11 @@ close than it takes to be exact, since such pictures repeat themselves to the la
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from imgcodec.codec.results import Encoded, EncodeReport
+from imgcodec.codec.source import Source
 from imgcodec.errors import FormatError
 from imgcodec.format import container
 from imgcodec.format.container import Header
@@ -23,7 +23,7 @@ _UNKNOWN = 128  # of a tile that is damaged
 
 
 def encode_lossless(
-    source: Any,
+    source: Source,
     chunks: Sequence[container.Chunk],
     tile: int | None,
     target: Target,
@@ -31,7 +31,7 @@ def encode_lossless(
     """Return the file of a picture that keeps every pixel.
 
     Args:
-        source: what gives uint8 (h, w, 3) or (h, w) windows of it.
+        source: of its pixels.
         chunks: of the file.
         tile: edge of the tiles, see `plan_grid`.
         target: what was asked.
@@ -50,8 +50,8 @@ def encode_lossless(
     )
     tiles = [vp8l.pack(source[box.slices]) for box in grid.boxes()]
     data = container.pack(header, tiles, chunks)
-    bpp = 8 * len(data) / (height * width)
-    return Encoded(data, EncodeReport(target, bpp, container.MAX_U, lossless=True))
+    report = EncodeReport(target, header.bpp(len(data)), container.MAX_U, lossless=True)
+    return Encoded(data, report)
 
 
 def grid_of(height: int, width: int, tile: int | None) -> Grid:

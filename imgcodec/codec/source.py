@@ -60,13 +60,14 @@ def as_source(image: Any) -> tuple[Source, Source, list[Chunk]]:
         image = from_pil(image)
         warn_of(image.notes)
     source: Source
+    pixels: Source
     if isinstance(image, Picture):
         image.check()
-    if isinstance(image, Picture | Raster):
-        source, chunks = image.coded(), image.chunks()
-        pixels = image.pixels if isinstance(image, Picture) else image
-        if isinstance(image, Picture) and image.unrounded is not None and image.alpha is None:
+        source, pixels, chunks = image.coded(), image.pixels, image.chunks()
+        if image.unrounded is not None and image.alpha is None:
             source = Unrounded(image.pixels, image.unrounded)
+    elif isinstance(image, Raster):
+        source, pixels, chunks = image.coded(), image, image.chunks()
     else:
         source, chunks = as_array(image), []
         pixels = source

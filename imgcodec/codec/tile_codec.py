@@ -392,7 +392,7 @@ class TileCodec:
         height, width = codes.levels.shape[2:]
         levels = SpentBits([MEAN_UNIT * codes.levels], self.tables.costs, None)
         self.model.walk_levels(fraction, codes.levels.shape[2:], levels)
-        digits = _digits(self.tables.digits, codes.levels, fraction, self.model)
+        digits = self._digits(codes.levels, fraction)
         costs = SpentBits([MEAN_UNIT * part for part in codes.parts], self.tables.costs, digits)
         self.model.walk_codes(codes.levels, fraction, costs)
         total = levels.bits[0].view(height, width)
@@ -418,10 +418,8 @@ class TileCodec:
         """
         config = self.model.config
         levels = torch.full((1, 1, rows, columns), config.levels // 2, device=self.device).float()
-        sums, weights = (
-            levels.new_zeros(1, config.latents, rows, columns),
-            torch.zeros_like(levels),
-        )
+        sums = levels.new_zeros(1, config.latents, rows, columns)
+        weights = torch.zeros_like(levels)
         down = torch.arange(1.0, rows + 1, device=self.device)[:, None]
         across = torch.arange(1.0, columns + 1, device=self.device)
         for edge, distance in zip(
@@ -483,8 +481,8 @@ class TileCodec:
         parts = None if wanted is None else model.split(wanted, levels)
         visitor: IntegerCodes | SingleBitCodes
         if config.expansion:
-            digits = _digits(self.tables.digits, levels, fraction, model)
-            weights = rounding_weights(levels, model.config)
+            digits = self._digits(levels, fraction)
+            weights = rounding_weights(levels, config)
             if nearest:
                 weights = [NEAREST * weight for weight in weights]
             visitor = IntegerCodes(script, parts, digits, weights, limit, len(config.groups))
@@ -498,14 +496,13 @@ class TileCodec:
             for part, found in enumerate(visitor.found)
         ]
 
-
-def _digits(table: Tensor, levels: Tensor, fraction: Tensor, model: Model) -> list[Tensor]:
-    """Return how many digits everything coded has, for each part int64 (B, h w, C)."""
-    config = model.config
-    index = rate_index(fraction).long()[:, None]
-    middle = index + LEVEL_EIGHTHS * (config.levels // 2)
-    rows = [middle + finer.flatten(1).long() for finer in eighths(levels, config)]
-    own = index + LEVEL_EIGHTHS * levels.flatten(1).long()
-    rows += [own] * len(config.groups)
-    columns = table.split(config.parts, 1)
-    return [column[row] for column, row in zip(columns, rows, strict=True)]
+    def _digits(self, levels: Tensor, fraction: Tensor) -> list[Tensor]:
+        """Return how many digits everything coded has, for each part int64 (B, h w, C)."""
+        config = self.model.config
+        index = rate_index(fraction).long()[:, None]
+        middle = index + LEVEL_EIGHTHS * (config.levels // 2)
+        rows = [middle + finer.flatten(1).long() for finer in eighths(levels, config)]
+        own = index + LEVEL_EIGHTHS * levels.flatten(1).long()
+        rows += [own] * len(config.groups)
+        columns = self.tables.digits.split(config.parts, 1)
+        return [column[row] for column, row in zip(columns, rows, strict=True)]

@@ -112,9 +112,7 @@ class Tiled:
     def quality(self, u: int, kind: str) -> float:
         """See `Compressor`."""
         payloads = self.plan(u).write()
-        whole = Box(0, 0, self._grid.height, self._grid.width)
-        header = replace(self._header, u=u)
-        work = Decompressor(self._tile_codec, header, payloads.__getitem__, whole)
+        work = Decompressor(self._tile_codec, replace(self._header, u=u), payloads.__getitem__)
         strips = Strips(kind, self._source.shape)
         for row in range(self._squares.rows):
             original = self._strip(row)

@@ -102,13 +102,13 @@ class Header:
         """Refuse what `pack` must not write and `unpack` must not return."""
         _check_range("width", self.width, 1, MAX_SIDE)
         _check_range("height", self.height, 1, MAX_SIDE)
-        _check_range("number of pixels", self.width * self.height, 1, MAX_PIXELS)
+        _check_range("number of pixels", self.num_pixels, 1, MAX_PIXELS)
         if self.channels not in (1, 3):
             raise FormatError(f"channels {self.channels} is neither 1 nor 3")
         _check_range("entropy", self.entropy, 0, len(ENTROPIES) - 1)
         _check_range("u", self.u, 0, MAX_U)
         size = f"{self.width}x{self.height}"
-        if self.edge == 0 and self.width * self.height > MAX_EDGE**2:
+        if self.edge == 0 and self.num_pixels > MAX_EDGE**2:
             raise FormatError(f"one tile of {size} pixels, at most {MAX_EDGE**2} are allowed")
         if self.edge != 0 and not 0 < self.edge < max(self.width, self.height):
             raise FormatError(f"tile edge {self.edge} for {size}, one tile has 0")
@@ -117,6 +117,15 @@ class Header:
             raise FormatError(f"model id has {len(self.model_id)} bytes, not 8")
         if self.lossless and (self.entropy, self.u, self.model_id) != (0, 0, NO_MODEL):
             raise FormatError("without loss, but with an entropy coder, a rate or a model")
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of the picture."""
+        return self.width * self.height
+
+    def bpp(self, num_bytes: int) -> float:
+        """Return the bits per pixel of a whole file of so many bytes."""
+        return 8 * num_bytes / self.num_pixels
 
     @property
     def edge(self) -> int:
@@ -326,7 +335,7 @@ def info(data: bytes | mmap) -> dict[str, Any]:
         "tile": header.tile * TILE_UNIT,  # pixels; 0: the whole picture is one tile
         "grid": list(header.grid),  # rows, columns
         "model_id": header.model_id.hex(),
-        "bpp": 8 * len(data) / (header.width * header.height),
+        "bpp": header.bpp(len(data)),
         "tiles": [{"bytes": len(tile)} for tile in tiles],
         "chunks": [{"type": _chunk_name(kind), "bytes": len(chunk)} for kind, chunk in chunks],
     }

@@ -24,12 +24,12 @@ class Joined(NamedTuple):
         Raises:
             FormatError: the chunk is not of that kind.
         """
-        for kind, data in chunks:
-            if kind == KIND:
-                if len(data) != _DATA.size:
-                    raise FormatError(f"chunk {KIND.decode()} has {len(data)} bytes, not 4")
-                return cls(*_DATA.unpack(data))
-        return None
+        data = dict(chunks).get(KIND)
+        if data is None:
+            return None
+        if len(data) != _DATA.size:
+            raise FormatError(f"chunk {KIND.decode()} has {len(data)} bytes, not 4")
+        return cls(*_DATA.unpack(data))
 
     def chunk(self) -> Chunk:
         """Return it as a chunk."""

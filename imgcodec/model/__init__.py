@@ -76,7 +76,7 @@ class Model(nn.Module):
         self.quantizer = Quantizer(
             c.width, c.attention_width, c.attention_heads, c.attention_blocks, c.attention_window
         )
-        self.level_context = LatticeContext(1, 1, MEAN_UNIT * (c.levels // 2), 32, LEVEL_STRIDE)
+        self.level_context = LatticeContext(1, MEAN_UNIT * (c.levels // 2), LEVEL_STRIDE)
         self.code_context = CodeContext(
             c.lattice,
             c.groups,

@@ -62,6 +62,7 @@ from imgcodec.model.tables import (
 
 Visitor = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
+LATTICE_HIDDEN = 32  # channels of the network of maps on lattices
 LEVEL_STRIDE = 8  # places between those of the levels' first pass
 LOWS_STRIDE = 2  # the same for the coarsest part of the pyramid
 OCTAVE_SHOWN = 64
@@ -156,14 +157,14 @@ class LatticeContext(ContextModel):
     correction and gives the scale, from how much those neighbours differ.
     """
 
-    def __init__(self, channels: int, extras: int, default: int, hidden: int, stride: int) -> None:
+    def __init__(self, channels: int, default: int, stride: int) -> None:
         """Make a model of `channels` maps; `default` is the mean where nothing is known."""
         super().__init__()
         self.channels, self.default, self.stride = channels, default, stride
         self.passes = 2 * stride.bit_length() - 1
-        self.first = IntegerLinear(3 * channels + extras + self.passes, hidden)
-        self.second = IntegerLinear(hidden, hidden)
-        self.last = IntegerLinear(hidden, 2 * channels, gain=0.05)
+        self.first = IntegerLinear(3 * channels + 1 + self.passes, LATTICE_HIDDEN)
+        self.second = IntegerLinear(LATTICE_HIDDEN, LATTICE_HIDDEN)
+        self.last = IntegerLinear(LATTICE_HIDDEN, 2 * channels, gain=0.05)
 
     def sums_added(self) -> Iterator[list[IntegerLayer]]:
         """Yield each layer: none are added."""
@@ -174,7 +175,7 @@ class LatticeContext(ContextModel):
         """Visit all places of part 0 in coding order and return the values.
 
         Args:
-            extras: (B, E, h, w) integers -127..127, known to the decoder beforehand.
+            extras: (B, 1, h, w) integers -127..127, known to the decoder beforehand.
             scale_offset: (B, 1, 1) integers added to the scale index.
             visit: see the module's docstring.
 
@@ -378,7 +379,7 @@ class PyramidContext(ContextModel):
     def __init__(self, channels: int, width: int, hidden: int, reach: Reach) -> None:
         """Make a model of the pyramid of `channels` planes; one network serves all octaves."""
         super().__init__()
-        self.lows = LatticeContext(channels, 1, 0, 32, LOWS_STRIDE)
+        self.lows = LatticeContext(channels, 0, LOWS_STRIDE)
         inputs = 3 * channels + 1 + pyramid.OCTAVES + 1
         groups = pyramid.parts(channels)[1:3]
         self.details = GroupContext(inputs, groups, width, hidden, 2, reach)

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from imgcodec.model.winograd import Conv3x3
 
 LEAST_MAPS = 16
+GAIN_HIDDEN = 32  # channels of the network that gives gains
 
 
 def near_zero(layer: nn.Conv2d, factor: float) -> nn.Conv2d:
@@ -68,11 +69,11 @@ class ResidualBlock(nn.Module):
 class RateGain(nn.Module):
     """Per-channel gain and offset that depend on the rate parameter u."""
 
-    def __init__(self, channels: int, hidden: int = 32) -> None:
+    def __init__(self, channels: int) -> None:
         """Start close to gain 1, offset 0."""
         super().__init__()
-        self.inner = nn.Linear(1, hidden)
-        self.outer = nn.Linear(hidden, 2 * channels)
+        self.inner = nn.Linear(1, GAIN_HIDDEN)
+        self.outer = nn.Linear(GAIN_HIDDEN, 2 * channels)
         with torch.no_grad():
             self.outer.weight.mul_(0.1)
             self.outer.bias.zero_()

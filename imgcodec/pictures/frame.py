@@ -56,6 +56,8 @@ class Frame(NamedTuple):
         height, width = self.shape(*picture.shape[:2])
         if self.crop == (0, 0, *picture.shape[1::-1]):
             return self._replace(crop=None).applied(picture)
+        if self.crop is None and (height, width) == picture.shape[:2]:
+            return picture
         pixels, alpha, unrounded = picture.pixels, picture.alpha, picture.unrounded
         if self.crop is not None:
             left, top, part_width, part_height = self.crop
@@ -79,8 +81,6 @@ class Frame(NamedTuple):
                 pixels = np.ascontiguousarray(
                     samples[..., :-1] if pixels.ndim == 3 else samples[..., 0]
                 )
-        if pixels.shape[:2] == picture.shape[:2] and self.crop is None:
-            return picture
         if alpha is not None and alpha.min() == 255:
             alpha = None
         part = self.crop or (0, 0, picture.shape[1], picture.shape[0])

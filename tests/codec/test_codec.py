@@ -610,17 +610,19 @@ def test_tunes(monkeypatch, tiny_weights, other_weights):
     assert container.unpack(data)[0].model_id == Codec("cpu", tune="ms-ssim").model_id
 
 
-def test_files_bring_the_weights_that_they_name(monkeypatch, tiny_weights, other_weights):
-    other = Codec("cpu", weights=other_weights)
-    data = other.encode(ramp(64, 64), quality=80)
+def test_files_bring_the_weights_that_they_name(
+    monkeypatch, tiny_weights, other_weights, textured
+):
+    other, image = Codec("cpu", weights=other_weights), textured(64, 64)
+    data = other.encode(image, quality=80)
     released = {other.model_id: SimpleNamespace(path=other_weights)}
     monkeypatch.setattr(imgcodec.codec, "needed", lambda model_id, own: released[model_id])
     codec = Codec("cpu", weights=tiny_weights)
-    mine = codec.encode(ramp(64, 64), quality=80)
+    mine = codec.encode(image, quality=80)
     assert np.array_equal(codec.decode(data), other.decode(data))
     size = len(data) * 2 // 3
     assert codec.trim(data, size=size) == other.trim(data, size=size)
-    assert codec.encode(ramp(64, 64), quality=80) == mine  # it still encodes with its own
+    assert codec.encode(image, quality=80) == mine  # it still encodes with its own
 
 
 def test_files_of_other_weights_are_refused(tiny_codec, other_weights):

@@ -87,8 +87,7 @@ def test_strips_are_measured_as_the_whole_is(textured, shape, kind):
 def codes_of(codec, data):
     """Return a decompressor of a whole file, with its header."""
     header, tiles, _ = container.unpack(data)
-    whole = Box(0, 0, header.height, header.width)
-    return Decompressor(codec._tile_codec, header, tiles.__getitem__, whole), header
+    return Decompressor(codec._tile_codec, header, tiles.__getitem__), header
 
 
 def listening(codec, data, region):
@@ -723,7 +722,7 @@ def encoded(height):
     pixels = np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
     del grey
     found = []
-    used = peak(lambda: found.append(codec.encode(pixels, quality=30, tile=256)))
+    used = peak(lambda: found.append(codec.encode(pixels, quality=30, tile=512)))
     return used, found[0]
 
 

@@ -61,9 +61,9 @@ def rehearse(
             else:
                 path = outcome.task.target
                 header = container.File(files.read_bytes(path)).header
-                known.append(header.width * header.height)
+                known.append(header.num_pixels)
                 num_bytes += outcome.written
-                num_pixels += header.width * header.height
+                num_pixels += header.num_pixels
                 num_coded += 1
                 line = outcome.line.replace(str(path), one_line(str(task.target)))
                 named = f"{one_line(str(task.target))}: "

@@ -130,7 +130,7 @@ def _row(outcome: Outcome, pair: Pair, here: Task, copies: Copies) -> Row:
         file = container.File(files.read_bytes(coded))
     except AicError as error:
         return row._replace(error=_named(str(error), pair, here))
-    bpp = 8 * file.num_bytes / (file.header.width * file.header.height)
+    bpp = file.header.bpp(file.num_bytes)
     line = _named(outcome.line, pair, here, one_line)
     return row._replace(line=line, read=outcome.read, written=outcome.written, bpp=bpp)
 
