@@ -56,7 +56,9 @@ def rehearse(
                 names = one_line(str(task.target)), one_line(str(task.source))
                 lines.append(f"{names[0]}: {verb} be made of {names[1]}")
             elif outcome.line is None:
-                why = (outcome.error or "").replace(str(outcome.task.target), str(task.target))
+                trial, why = str(outcome.task.target), outcome.error or ""
+                if trial in why:  # what is refused there is not refused where it would be made
+                    why = f"{why.replace(trial, str(task.target))}, on its way through {folder}"
                 failed.append((task.source, why))
             else:
                 path = outcome.task.target
