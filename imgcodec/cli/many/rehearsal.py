@@ -70,7 +70,7 @@ def rehearse(
                 line = outcome.line.replace(str(path), one_line(str(task.target)))
                 named = f"{one_line(str(task.target))}: "
                 lines.append(f"{named}would be made, {line.removeprefix(named)}")
-    if num_coded and len(due) > 1:
+    if num_coded and len(known) > 1:
         lines.append(_sum(known, 8 * num_bytes / num_pixels, num_coded))
     if lines and not quiet:
         click.echo("\n".join(lines))

@@ -85,6 +85,13 @@ def test_a_rehearsal_names_what_may_fail(aic, many, tmp_path):
     assert result.stdout.endswith("without 1 of unknown size\n")
 
 
+def test_a_rehearsal_adds_up_no_single_file(aic, many, tmp_path):
+    (many / "01.png").write_bytes(b"none")
+    result = aic("encode", many / "00.png", many / "01.png", tmp_path / "out", "--dry-run")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+
+
 def test_a_rehearsal_tells_of_folders_that_may_not_be_written(aic, many, tmp_path, monkeypatch):
     out, may = tmp_path / "out", os.access
     (many / "inside").mkdir()
