@@ -72,6 +72,8 @@ def ssimulacra2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
 
     if min(a.shape[:2]) < MIN_SIDE:
         return None
+    if np.array_equal(a, b):  # of which rounding would take up to 0.2 points
+        return 100.0
     with torch.inference_mode():
         return float(ssimulacra2(as_planes(a), as_planes(b)))
 

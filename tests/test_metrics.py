@@ -114,6 +114,12 @@ def test_ms_ssim_needs_its_least_side(height, width, measured):
     assert (metrics.ms_ssim(a, a) is not None) == measured
 
 
+def test_equal_pictures_have_the_best_score():
+    a = noise(200, 333)  # of which float32 makes 99.88
+    assert metrics.ssimulacra2(a, a.copy()) == 100
+    assert metrics.cvvdp(a, a.copy()) == 10
+
+
 @pytest.mark.parametrize(("measure", "best"), [(metrics.ssimulacra2, 100), (metrics.cvvdp, 10)])
 def test_what_the_eye_sees_has_its_bounds_and_order(measure, best):
     """The values themselves are held against their references in tests/perceptual."""

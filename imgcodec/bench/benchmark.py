@@ -191,7 +191,8 @@ class Benchmark:
             parts.append(commands.table(self._commands))
         machine = self._environment
         where = machine["gpu"] or machine["processor"]
-        parts.append(f"{where}, {machine['threads']} CPU threads")
+        threads = machine["threads"]
+        parts.append(f"{where}, {threads} CPU thread{'s' * (threads > 1)}")
         return "\n\n".join(parts)
 
     def _anchor(self) -> str:

@@ -18,6 +18,7 @@ from imgcodec import __version__
 from imgcodec.bench import COMCNN, RESTORED
 from imgcodec.bench.rows import NAN
 from imgcodec.errors import AicError
+from imgcodec.files import reason
 from imgcodec.pictures.arrays import as_colour
 from imgcodec.releases import DEFAULT_TUNE
 
@@ -222,7 +223,7 @@ class Peer:
         try:
             Image.fromarray(pixels).save(file, self._form.pillow, **options)
         except (OSError, ValueError, RuntimeError) as error:
-            raise AicError(f"{self.name} at {setting:g}: {error}") from error
+            raise AicError(reason(error)) from error
         return Coded(file.getvalue())
 
     def decode(self, data: bytes) -> tuple[Pixels, float]:

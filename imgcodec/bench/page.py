@@ -128,7 +128,7 @@ def _view(
     for rate in rates:
         room = max(int(rate * height * width / 8), 1)
         for coder in coders:
-            stem = folder / _short(f"{path.name}.{coder.name}.{rate:g}")
+            stem = folder / _short(f"{path.name}.{coder.name}.{rate:.12g}")
             decided_by = [
                 content, coder.name, coder.about, room, OVER, list(coder.candidates), *further,
             ]  # fmt: skip

@@ -37,6 +37,7 @@ from imgcodec.errors import AicError, FormatError
 from imgcodec.format import container
 from imgcodec.format.damaged import DamagedFile
 from imgcodec.format.metadata import KINDS, Metadata
+from imgcodec.format.tiles import box_of
 from imgcodec.runtime.lockstep import Member
 from imgcodec.runtime.stopwatch import timing
 
@@ -145,6 +146,7 @@ class Decoding:
         colour = background(self.alpha)
         header = file.header
         codec = self._codec_for(header.needs).joining(member)
+        box_of(self.region, header.height, header.width)  # refused where it leaves the picture
         box = self.region or (0, 0, header.width, header.height)
         _, _, width, height = box
         container.check_pixels(width, height, self.max_pixels)

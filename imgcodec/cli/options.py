@@ -178,11 +178,13 @@ def as_box(text: str) -> tuple[int, ...] | None:
 def given() -> dict[str, str]:
     """Return which options the user gave, and what they are called, by name of the parameter."""
     context = click.get_current_context()
-    return {
-        parameter.name or "": parameter.opts[0]
-        for parameter in context.command.params
-        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
-    }
+    names = {}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            switched_off = context.params.get(name) is False  # as by --lossy
+            names[name] = (parameter.secondary_opts if switched_off else parameter.opts)[0]
+    return names
 
 
 def combine(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

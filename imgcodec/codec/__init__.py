@@ -140,7 +140,8 @@ class Codec:
     def where(self) -> str:
         """Where the networks run, and how, in words."""
         kind = "bfloat16" if self._tile_codec.fast else "float32"
-        threads = "" if self.device == "cuda" else f", {torch.get_num_threads()} threads"
+        number = torch.get_num_threads()
+        threads = "" if self.device == "cuda" else f", {number} thread{'s' * (number > 1)}"
         return f"{self.device}{threads}, {kind}"
 
     @timed

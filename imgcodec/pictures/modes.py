@@ -97,7 +97,9 @@ def _to_rgb(
 def colour(name: str) -> tuple[int, int, int]:
     """Return the colour of a name like "white" or "#ff8000"; AicError for what is none."""
     try:
-        red, green, blue = ImageColor.getrgb(name)[:3]
+        red, green, blue, *alpha = found = ImageColor.getrgb(name)
+        if not 0 <= min(found) <= max(found) <= 255 or alpha not in ([], [255]):
+            raise ValueError  # Pillow takes rgb(300,0,0), and colours that are transparent
     except ValueError as error:
         raise AicError(f"{name!r} is not the name of a colour, nor #rrggbb") from error
     return red, green, blue

@@ -1320,6 +1320,22 @@ def test_the_smallest_picture_has_its_view(tmp_path):
     assert [shot["codec"] for shot in view["shots"]] == ["jpeg2000", "webp"]
 
 
+def test_what_fails_alike_at_all_settings_is_told_once(tmp_path):
+    Image.new("RGB", (16384, 1)).save(tmp_path / "wide.png")
+    rows = list(measure.run([peer("webp")], tmp_path))
+    (told,) = [line for line in table(rows, []).splitlines() if line.startswith("failed")]
+    assert told.startswith("failed: wide.png with webp at 5 10 ")
+    assert "WebP limit" in told
+
+
+def test_rates_that_lie_close_have_files_of_their_own(tmp_path):
+    Image.fromarray(textured(64, 64)).save(tmp_path / "a.png")
+    site, rates = tmp_path / "site", [1.000001, 1.0000014]
+    page.check(site, force=False)
+    assert page.write(site, {}, [peer("webp")], [tmp_path / "a.png"], rates) == []
+    assert len(list((site / "pictures").glob("a.png.webp.*.webp"))) == 2
+
+
 def test_a_rate_that_a_codec_cannot_reach_is_no_failure(tmp_path):
     Image.fromarray(textured(16, 16)).save(tmp_path / "a.png")
     page.check(tmp_path / "site", force=False)

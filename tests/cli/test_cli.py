@@ -900,6 +900,7 @@ def test_a_region_of_which_all_is_seen_has_any_suffix(aic, tmp_path):
     picture.save(source)
     assert aic("encode", source, coded).exit_code == 0
     assert_refused(aic("decode", coded, part, "--region", "9,0,5,5"), "cannot be transparent")
+    assert_refused(aic("decode", coded, part, "--region", "20,0,5,5"), "leaves the picture")
     assert aic("decode", coded, part, "--region", "10,0,5,5").exit_code == 0
     with Image.open(part) as found:
         assert found.size == (5, 5)

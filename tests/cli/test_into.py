@@ -91,6 +91,7 @@ def test_transparency_is_asked_about(run, tmp_path):
         ["--roi", "0,0,8,8"], ["--tune", "eye"], ["--psnr", "30"], ["--ms-ssim", "0.9"],
         ["--ssimulacra2", "70"], ["--tile", "256"], ["--entropy", "none"], ["--dry-run"],
         ["--device", "cpu"], ["--cluster", "local"], ["--report", "r.csv"], ["--measure", "psnr"],
+        ["--lossless"], ["--lossy"],
     ],
 )  # fmt: skip
 def test_options_that_mean_nothing_here_are_refused(run, words, tmp_path):

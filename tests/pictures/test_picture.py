@@ -116,13 +116,19 @@ def test_laid_over_a_colour():
 
 @pytest.mark.parametrize(
     ("name", "rgb"),
-    [("white", (255, 255, 255)), ("#ff8000", (255, 128, 0)), ("#123", (17, 34, 51))],
-)
+    [
+        ("white", (255, 255, 255)), ("#ff8000", (255, 128, 0)), ("#123", (17, 34, 51)),
+        ("#ff8000ff", (255, 128, 0)), ("rgb(255,0,0)", (255, 0, 0)),
+    ],
+)  # fmt: skip
 def test_names_of_colours(name, rgb):
     assert modes.colour(name) == rgb
 
 
-@pytest.mark.parametrize("name", ["", "whitish", "#12", "keep"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "whitish", "#12", "keep", "rgb(300,0,0)", "hsl(0,200%,25%)", "#ff800080", "#f80c"],
+)
 def test_names_of_none(name):
     with pytest.raises(AicError, match="is not the name of a colour"):
         modes.colour(name)

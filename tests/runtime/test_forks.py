@@ -98,7 +98,7 @@ data = codec.encode(picture(), quality=60)
 pixels = codec.decode(data).astype(int)
 
 def again():
-    assert codec.where == "cpu, 1 threads, " + codec.where.split()[-1]
+    assert codec.where == "cpu, 1 thread, " + codec.where.split()[-1]
     assert abs(codec.decode(data) - pixels).max() <= 1
     assert new(1).encode(picture(), quality=60)
     try:

@@ -56,7 +56,9 @@ def rehearse(
                 names = one_line(str(task.target)), one_line(str(task.source))
                 lines.append(f"{names[0]}: {verb} be made of {names[1]}")
             elif outcome.line is None:
-                why = (outcome.error or "").replace(str(outcome.task.target), str(task.target))
+                trial, why = str(outcome.task.target), outcome.error or ""
+                if trial in why:  # what is refused there is not refused where it would be made
+                    why = f"{why.replace(trial, str(task.target))}, on its way through {folder}"
                 failed.append((task.source, why))
             else:
                 path = outcome.task.target
@@ -68,7 +70,7 @@ def rehearse(
                 line = outcome.line.replace(str(path), one_line(str(task.target)))
                 named = f"{one_line(str(task.target))}: "
                 lines.append(f"{named}would be made, {line.removeprefix(named)}")
-    if num_coded and len(due) > 1:
+    if num_coded and len(known) > 1:
         lines.append(_sum(known, 8 * num_bytes / num_pixels, num_coded))
     if lines and not quiet:
         click.echo("\n".join(lines))

@@ -237,7 +237,7 @@ def _behind(file: IO[bytes], end: int) -> Iterator[str]:
     file.seek(end)
     while piece := file.read(_PIECE):
         if piece.strip(_FILLING):
-            yield f"{size} bytes behind its end"
+            yield f"{size} byte{'s' * (size > 1)} behind its end"
             return
 
 

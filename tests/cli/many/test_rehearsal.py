@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 from test_cli import assert_refused, assert_usage, names
 
+from imgcodec import files
 from imgcodec.cli.many import rehearsal
+from imgcodec.errors import AicError
 
 
 @pytest.fixture
@@ -83,6 +85,13 @@ def test_a_rehearsal_names_what_may_fail(aic, many, tmp_path):
     assert result.stdout.endswith("without 1 of unknown size\n")
 
 
+def test_a_rehearsal_adds_up_no_single_file(aic, many, tmp_path):
+    (many / "01.png").write_bytes(b"none")
+    result = aic("encode", many / "00.png", many / "01.png", tmp_path / "out", "--dry-run")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 1
+
+
 def test_a_rehearsal_tells_of_folders_that_may_not_be_written(aic, many, tmp_path, monkeypatch):
     out, may = tmp_path / "out", os.access
     (many / "inside").mkdir()
@@ -97,6 +106,16 @@ def test_a_rehearsal_tells_of_folders_that_may_not_be_written(aic, many, tmp_pat
     assert "19 files would take about" in result.stdout
     monkeypatch.setattr(os, "access", lambda at, mode: at != out and may(at, mode))
     assert_refused(aic("encode", many / "01.png", out / "a.aic", "--dry-run"), f"{out} may not be")
+
+
+def test_a_rehearsal_names_the_temporary_folder_that_is_full(aic, many, tmp_path, monkeypatch):
+    def full(path, *_):
+        raise AicError(f"{path}: no space left on device")
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    made = tmp_path / "a.aic"
+    result = aic("encode", many / "01.png", made, "--dry-run")
+    assert_refused(result, f"{made}: no space left on device, on its way through ")
 
 
 def test_a_rehearsal_knows_what_is_no_file(aic, many, tmp_path):

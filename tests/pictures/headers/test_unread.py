@@ -113,7 +113,7 @@ def test_pictures_of_gif_end_where_they_say(tmp_path, local):
     picture = Image.fromarray(PIXELS).quantize(5)
     picture.save(file, "GIF", comment=b";" * 300, include_color_table=local)
     assert notes(tmp_path, file.getvalue()) == ("not kept: a comment",)
-    wanted = "not kept: a comment, 1 bytes behind its end"
+    wanted = "not kept: a comment, 1 byte behind its end"
     assert notes(tmp_path, file.getvalue() + b";") == (wanted,)
 
 
