@@ -183,7 +183,7 @@ def given() -> dict[str, str]:
         name = parameter.name or ""
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
             switched_off = context.params.get(name) is False  # as by --lossy
-            names[name] = (parameter.secondary_opts if switched_off else parameter.opts)[0]
+            names[name] = (switched_off and parameter.secondary_opts or parameter.opts)[0]
     return names
 
 
