@@ -51,7 +51,7 @@ def test_the_page_names_all_that_is_public():
     text = PAGE.read_text(encoding="utf-8")
     for name in imgcodec.__all__:
         assert re.search(rf"`(imgcodec\.)?{name}\b", text), name
-        assert callable(getattr(imgcodec, name))
+        assert name == "__version__" or callable(getattr(imgcodec, name))
 
 
 def test_the_page_names_all_methods_of_a_codec():
