@@ -81,7 +81,7 @@ def encode(
         device: "auto", "cpu" or "cuda".
         threads: CPU threads; None leaves the choice to torch.
         **target: in place of the rate, one of size (bytes), quality (0..100), psnr (dB),
-            ms_ssim (0..1) and ssimulacra2 (0..100); and roi, a `Roi`.
+            ms_ssim (0..1) and ssimulacra2 (0..100); and roi and lossless, see `Codec.encode`.
     """
     codec: Codec = _load("Codec")(device=device, threads=threads, tune=tune)
     return codec.encode(image, rate, entropy, effort, tile, **target)

@@ -8,8 +8,8 @@
     Image.open("in.png").save("out.aic", rate=0.5)
 
 Opening reads the header; torch is loaded, and the picture decoded, when pixels are asked for.
-`save` takes what `Codec.encode` does, but roi, and tune, icc_profile, exif, xmp and dpi; those of
-the image are kept where nothing else is given.
+`save` takes what `Codec.encode` does but roi, and besides tune, icc_profile, exif, xmp and dpi;
+the last four are those of the image where nothing else is given.
 """
 
 import math

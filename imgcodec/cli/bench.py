@@ -85,8 +85,8 @@ MEASURING = combine(
         type=Number(100, above=False),
         multiple=True,
         metavar="0..100",
-        help="Qualities for aic besides, as aic-quality; repeat the option for several. One for "
-        "all pictures is how most of the others are measured.",
+        help="Qualities for aic besides, as aic-eye-quality; repeat the option for several. One "
+        "for all pictures is how most of the others are measured.",
     ),
     click.option(
         "--tune",

@@ -227,9 +227,8 @@ def _segments(data: bytes, is_skeleton: bool) -> Iterator[tuple[int, int, int, i
             scanned = True
             if not is_skeleton:
                 found = _END_OF_SCAN.search(data, end)
-                stop = len(data)
-                if found:  # bytes of 255 before a marker belong to it
-                    stop = end + len(data[end : found.start()].rstrip(b"\xff"))
+                coded = data[end : found.start() if found else len(data)]
+                stop = end + len(coded.rstrip(b"\xff"))  # bytes of 255 belong to a marker
         yield marker, position + 2, end, stop
         position = stop
 
