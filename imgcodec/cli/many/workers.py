@@ -20,6 +20,7 @@ from typing import NoReturn, TypeVar
 from imgcodec.cli.process import ending
 
 AHEAD = 16  # items for each process that are looked at before their turn
+_at_work = False  # whether this process is one of several, amidst an item
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,13 +97,22 @@ def _submit(pool: Executor, do: Callable[[Item], Result], item: Item) -> Future[
 
 def _do(do: Callable[[Item], Result], item: Item) -> Result:
     """Do it; what ends the process leaves its blocks first, as in a command of one process."""
+    global _at_work
     try:
-        return do(item)
+        _at_work = True
+        try:
+            return do(item)
+        finally:
+            _at_work = False
+            if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # what was raised was caught
+                raise SystemExit
     except SystemExit:  # would only end this item
         os._exit(1)
 
 
 def _end(*_: object) -> NoReturn:
+    if not _at_work:  # a pool that hands over a result would go on, and wait for ever
+        os._exit(1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough
     raise SystemExit(1)
 

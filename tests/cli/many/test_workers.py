@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from test_cli import names
-from work_of_processes import Dying, deadly, failing, slow, twice
+from work_of_processes import Dying, Ending, deadly, ended_in_vain, failing, slow, twice
 
 from imgcodec import cli
 from imgcodec.cli.many import batch, elsewhere, workers
@@ -58,6 +58,12 @@ def test_a_process_that_dies_costs_one_item():
 def test_a_bug_is_raised():
     with pytest.raises(ZeroDivisionError):
         list(workers.run(failing, range(3), 2, failing, lost))
+
+
+@pytest.mark.parametrize("do", [ended_in_vain, Ending])
+def test_a_process_that_is_ended_ends(do):
+    """Whatever it is about: else the pool would wait for it, for ever."""
+    assert list(workers.run(do, range(1), 1, do, lost)) == [LOST]
 
 
 @pytest.mark.parametrize(("dates", "together"), [(True, False), (False, True)])

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from imgcodec import files
@@ -22,6 +23,23 @@ def deadly(number):
 
 def failing(number):
     raise ZeroDivisionError(number)
+
+
+def ended_in_vain(number):
+    with suppress(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+    return number
+
+
+class Ending:
+    """A result over whose way to the pool the process is ended."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return Ending, (self.number,)
 
 
 def slow(path):
