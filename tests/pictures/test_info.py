@@ -648,6 +648,23 @@ def test_letters_of_texts_come_through_tiff(tmp_path, code):
     assert given.metadata.exif == data
 
 
+@pytest.mark.parametrize(("order", "code"), [(">", "utf-16-be"), ("<", "utf-16-le")])
+def test_comments_come_through_tiff_in_its_order_of_bytes(tmp_path, order, code):
+    exif = Image.Exif()
+    exif.endian = order
+    text = b"UNICODE\0" + "Grüße".encode(code)
+    exif.get_ifd(0x8769)[0x9286] = exif.get_ifd(0x8825)[0x1B] = text + b"\0"
+    data = exif.tobytes()[6:]
+    for tag in (0x9286, 0x1B):  # as UNDEFINED
+        data = data.replace(struct.pack(order + "HH", tag, 1), struct.pack(order + "HH", tag, 7))
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
+    read = Image.Exif()
+    read.load(read_picture(tmp_path / "a.tif").metadata.exif)
+    comments = read.get_ifd(0x8769)[0x9286], read.get_ifd(0x8825)[0x1B]
+    assert read.endian == "<"
+    assert comments == (b"UNICODE\0" + "Grüße".encode("utf-16-le") + b"\0",) * 2
+
+
 def test_xmp_that_is_no_utf8_stays_out_of_png(tmp_path):
     meant = Metadata(xmp=XMP.decode().encode("utf-16"))
     assert left_out("a.png", meant) == ["xmp (no UTF-8, which PNG files want)"]
