@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.format.exif import tiff_part
+from imgcodec.format.exif import tiff_part, with_notes_moved
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles
 from imgcodec.pictures.headers.overlooked import overlooked
@@ -628,6 +628,44 @@ def test_bytes_in_exif_stay_what_they_are_in_tiff(tmp_path):
         assert found.count(struct.pack("<HHI", 0x927C, 7, 9)) == 1
         assert found.count(struct.pack("<HHI4s", 0, 1, 4, b"\2\3\0\0")) == 1
         assert b"a maker's" in found
+
+
+def makers_notes(order, head, start, text=b"a camera"):
+    """Two entries, of which one says where its text stands, counted from `start` before them."""
+    place = start + len(head) + 30
+    entries = struct.pack(f"{order}HHHIIHHIHH", 2, 6, 2, len(text), place, 7, 3, 1, 5, 0)
+    return head + entries + bytes(4) + text
+
+
+@pytest.mark.parametrize(("order", "head"), [("<", b""), (">", b"Panasonic\0\0\0")])
+@pytest.mark.parametrize("kept", [False, True])
+def test_makers_notes_point_to_where_they_are_in_tiff(tmp_path, order, head, kept):
+    """Those that count from their own start, and what are none, are kept as they are."""
+    start = 8 + 18 + 18
+    notes = makers_notes(order, head, 0 if kept else start)
+    data = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
+    data += struct.pack("<HHHIII", 1, 0x927C, 7, len(notes), start, 0) + notes
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
+    written = (tmp_path / "a.tif").read_bytes()
+    at = written.index(head + struct.pack(f"{order}HHH", 2, 6, 2))
+    assert written[at:].startswith(makers_notes(order, head, 0 if kept else at))
+    assert at != start
+    with Image.open(tmp_path / "a.tif") as picture:
+        assert np.array_equal(picture, EIGHT)
+
+
+def test_no_pointers_of_makers_notes():
+    """Of other structures nothing changes, wherever they stand."""
+    head = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
+    inner = struct.pack("<HHHI", 1, 0x927C, 7, 40)
+    whole = makers_notes("<", b"", 44, bytes(10))
+    for notes in (bytes(40), b"\1\0" + 38 * b"\xff", whole[:16] + b"\xff" + whole[17:]):
+        old = head + inner + struct.pack("<II", 44, 0) + notes
+        new = head + inner + struct.pack("<II", 46, 0) + bytes(2) + notes
+        assert with_notes_moved(new, old) == new
+    for damaged in (b"", head, head + inner, head + inner + b"\xff" * 8):
+        assert with_notes_moved(damaged, old) == damaged
+        assert with_notes_moved(new, damaged) == new
 
 
 @pytest.mark.parametrize("code", ["utf-8", "latin-1"])
