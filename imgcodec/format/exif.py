@@ -18,7 +18,7 @@ _PIXELS = ((0x0100, 0x0101), (0xA002, 0xA003), (0x1001, 0x1002))  # tags of widt
 _SIDES = (*_PIXELS, (0x011A, 0x011B), (0xA20E, 0xA20F))  # and of the densities along them
 _SUBJECTS = (0x9214, 0xA214)  # where something is: x, y, and a diameter or width and height
 _DENSITIES, _UNIT = (0x011A, 0x011B), 0x0128
-_RATIONAL, _SHORT = 5, 3  # TIFF's types
+_RATIONAL, _SHORT, _LONG = 5, 3, 4  # TIFF's types
 _NO_UNIT, _INCH, _CM = 1, 2, 3
 _LARGEST, _LARGEST_SHORT = 2**32 - 1, 2**16 - 1
 _FINEST = 0.013  # dots an inch: PNG counts whole dots a metre
@@ -174,22 +174,26 @@ def with_density(exif: bytes, across: float, down: float, inch: bool) -> bytes |
     return bytes(tiff.data[:end] + new + tiff.data[end:])
 
 
-def with_notes_moved(new: bytes, old: bytes) -> bytes:
-    """Return a TIFF structure whose makers' notes point into themselves, as they did in another.
+def settled(new: bytes, old: bytes) -> bytes:
+    """Return a TIFF file into which EXIF data were put as those that read such files want them.
 
-    Of some makers, as Canon, they count from the start of the structure, of others from their own;
-    these stay as they are.
+    Makers' notes point into themselves, as they did: of some makers, as Canon, they count from the
+    start of all, of others from their own; these stay as they are. The sides are of type LONG;
+    EXIF has SHORT, too, but libtiff warns of it.
 
     Args:
-        new: has the notes at another place.
-        old: where they come from.
+        new: a TIFF structure.
+        old: the EXIF data, another.
     """
     before, after = _Tiff(old), _Tiff(new)
     (start, notes), (place, same) = before.notes(), after.notes()
-    if not notes or notes != same or start == place:
-        return new
-    for order, pointer, value in _pointers(notes, start):
-        struct.pack_into(f"{order}I", after.data, place + pointer, value - start + place)
+    if notes and notes == same:
+        for order, pointer, value in _pointers(notes, start):
+            struct.pack_into(f"{order}I", after.data, place + pointer, value - start + place)
+    inner = after.directory(after.number(after.directory(after.first), _EXIF))
+    for tag in _PIXELS[1]:
+        if (side := after.number(inner, tag)) is not None:
+            struct.pack_into(f"{after.order}HII", after.data, inner[tag] + 2, _LONG, 1, side)
     return bytes(after.data)
 
 

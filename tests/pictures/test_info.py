@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.format.exif import tiff_part, with_notes_moved
+from imgcodec.format.exif import settled, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles
 from imgcodec.pictures.headers.overlooked import overlooked
@@ -662,10 +662,19 @@ def test_no_pointers_of_makers_notes():
     for notes in (bytes(40), b"\1\0" + 38 * b"\xff", whole[:16] + b"\xff" + whole[17:]):
         old = head + inner + struct.pack("<II", 44, 0) + notes
         new = head + inner + struct.pack("<II", 46, 0) + bytes(2) + notes
-        assert with_notes_moved(new, old) == new
+        assert settled(new, old) == new
     for damaged in (b"", head, head + inner, head + inner + b"\xff" * 8):
-        assert with_notes_moved(damaged, old) == damaged
-        assert with_notes_moved(new, damaged) == new
+        assert settled(damaged, old) == damaged
+        assert settled(new, damaged) == new
+
+
+def test_sides_in_exif_are_such_as_libtiff_reads(tmp_path):
+    exif = Image.Exif()
+    exif[0x8769] = {0xA002: 8, 0xA003: 4, 0xA001: 1}
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=exif.tobytes()[6:])))
+    written = (tmp_path / "a.tif").read_bytes()
+    for tag, kind, value in ((0xA001, 3, 1), (0xA002, 4, 8), (0xA003, 4, 4)):
+        assert written.count(struct.pack("<HHII", tag, kind, 1, value)) == 1
 
 
 @pytest.mark.parametrize("code", ["utf-8", "latin-1"])
