@@ -10,7 +10,7 @@ from fractions import Fraction
 
 _START = re.compile(rb"(?:.{4})??(?:Exif\0\0){0,2}(?=II\*\0|MM\0\*)", re.DOTALL)
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-_NUMBERS = {1: "B", 3: "H", 4: "I"}  # by TIFF's types: BYTE, SHORT, LONG
+_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I"}  # by TIFF's types: BYTE, SHORT, LONG, IFD
 _ENTRY_BYTES = 12  # tag, type, count, and the value or where it stands
 _ORIENTATION = 0x0112
 _INNER = (0x8769, 0xA005)  # directories: Exif in the first one, Interoperability in Exif
@@ -174,16 +174,21 @@ def with_density(exif: bytes, across: float, down: float, inch: bool) -> bytes |
     return bytes(tiff.data[:end] + new + tiff.data[end:])
 
 
+def has_notes(exif: bytes) -> bool:
+    """Whether there are makers' notes."""
+    return bool(_Tiff(exif).notes()[1])
+
+
 def settled(new: bytes, old: bytes) -> bytes:
-    """Return a TIFF file into which EXIF data were put as those that read such files want them.
+    """Return EXIF data that were put into a TIFF file, or come from one, as they have to be there.
 
     Makers' notes point into themselves, as they did: of some makers, as Canon, they count from the
     start of all, of others from their own; these stay as they are. The sides are of type LONG;
     EXIF has SHORT, too, but libtiff warns of it.
 
     Args:
-        new: a TIFF structure.
-        old: the EXIF data, another.
+        new: where they are, a TIFF structure.
+        old: where they were, another.
     """
     before, after = _Tiff(old), _Tiff(new)
     (start, notes), (place, same) = before.notes(), after.notes()

@@ -638,18 +638,22 @@ def makers_notes(order, head, start, text=b"a camera"):
 
 
 @pytest.mark.parametrize(("order", "head"), [("<", b""), (">", b"Panasonic\0\0\0")])
-@pytest.mark.parametrize("kept", [False, True])
-def test_makers_notes_point_to_where_they_are_in_tiff(tmp_path, order, head, kept):
-    """Those that count from their own start, and what are none, are kept as they are."""
+@pytest.mark.parametrize(("kept", "kind"), [(False, 4), (True, 4), (False, 13)])
+def test_makers_notes_point_to_where_they_are_in_tiff(tmp_path, order, head, kept, kind):
+    """And in EXIF data again. Those that count from their own start are kept as they are."""
     start = 8 + 18 + 18
     notes = makers_notes(order, head, 0 if kept else start)
-    data = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
+    data = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, kind, 1, 26, 0)
     data += struct.pack("<HHHIII", 1, 0x927C, 7, len(notes), start, 0) + notes
     write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
     written = (tmp_path / "a.tif").read_bytes()
     at = written.index(head + struct.pack(f"{order}HHH", 2, 6, 2))
     assert written[at:].startswith(makers_notes(order, head, 0 if kept else at))
     assert at != start
+    read = read_picture(tmp_path / "a.tif").metadata.exif
+    again = read.index(head + struct.pack(f"{order}HHH", 2, 6, 2))
+    assert read[again:].startswith(makers_notes(order, head, 0 if kept else again))
+    assert again != at
     with Image.open(tmp_path / "a.tif") as picture:
         assert np.array_equal(picture, EIGHT)
 
