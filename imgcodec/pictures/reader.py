@@ -202,7 +202,8 @@ def _picture(
         raise ImageError("has more than 8 bits a sample")
     shape = shape_told(picture)
     turned = _turned_by_pillow(picture, shape)
-    given = overlooked(picture) | _aspect(picture, shape, turned) | dict(given)
+    own = overlooked(picture) | _aspect(picture, shape, turned) | _no_profile(picture)
+    given = own | dict(given)
     colours = colours_told(picture)
     others = passed_over(picture)
     found = samples(eight_bits(picture, held) if decoded is None else _like(picture, decoded))
@@ -281,6 +282,12 @@ def _aspect(picture: Image.Image, shape: Shape, turned: int | None) -> dict[str,
     if picture.format == "HEIF" and shape.across != (turned in range(5, 9)):
         across, down = down, across
     return {} if across == down else {"aspect": (down, across)}
+
+
+def _no_profile(picture: Image.Image) -> dict[str, bytes]:
+    """Return none as the profile of JPEG XL that says sRGB, of which the plugin makes one."""
+    data = getattr(picture, "fc", None) if picture.format == "JXL" else None
+    return {"icc_profile": b""} if data is not None and jxl_header.is_srgb(data) else {}
 
 
 def _like(picture: Image.Image, decoded: ByteArray | HalfArray) -> Image.Image:

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
 from imgcodec.files import check_free, remove, replacing, write_bytes
-from imgcodec.format.exif import density, proportion, tiff_part
+from imgcodec.format.exif import density, proportion, settled, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.xmp import PNG_KEYWORD
 from imgcodec.pictures.arrays import ByteArray
@@ -119,6 +119,8 @@ def write_image(
             options = _SAVE.get(name, {}) | _metadata_options(name, picture.metadata)
             data = _saved(to_pil(picture), name, options)
         data = _with_proportion(data, name, picture.metadata)
+        if name == "TIFF" and picture.metadata.exif is not None:
+            data = settled(data, picture.metadata.exif)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     write_bytes(path, data, force)

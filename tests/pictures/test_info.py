@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.format.exif import tiff_part
+from imgcodec.format.exif import settled, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles
 from imgcodec.pictures.headers.overlooked import overlooked
@@ -630,6 +630,57 @@ def test_bytes_in_exif_stay_what_they_are_in_tiff(tmp_path):
         assert b"a maker's" in found
 
 
+def makers_notes(order, head, start, text=b"a camera"):
+    """Two entries, of which one says where its text stands, counted from `start` before them."""
+    place = start + len(head) + 30
+    entries = struct.pack(f"{order}HHHIIHHIHH", 2, 6, 2, len(text), place, 7, 3, 1, 5, 0)
+    return head + entries + bytes(4) + text
+
+
+@pytest.mark.parametrize(("order", "head"), [("<", b""), (">", b"Panasonic\0\0\0")])
+@pytest.mark.parametrize(("kept", "kind"), [(False, 4), (True, 4), (False, 13)])
+def test_makers_notes_point_to_where_they_are_in_tiff(tmp_path, order, head, kept, kind):
+    """And in EXIF data again. Those that count from their own start are kept as they are."""
+    start = 8 + 18 + 18
+    notes = makers_notes(order, head, 0 if kept else start)
+    data = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, kind, 1, 26, 0)
+    data += struct.pack("<HHHIII", 1, 0x927C, 7, len(notes), start, 0) + notes
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
+    written = (tmp_path / "a.tif").read_bytes()
+    at = written.index(head + struct.pack(f"{order}HHH", 2, 6, 2))
+    assert written[at:].startswith(makers_notes(order, head, 0 if kept else at))
+    assert at != start
+    read = read_picture(tmp_path / "a.tif").metadata.exif
+    again = read.index(head + struct.pack(f"{order}HHH", 2, 6, 2))
+    assert read[again:].startswith(makers_notes(order, head, 0 if kept else again))
+    assert again != at
+    with Image.open(tmp_path / "a.tif") as picture:
+        assert np.array_equal(picture, EIGHT)
+
+
+def test_no_pointers_of_makers_notes():
+    """Of other structures nothing changes, wherever they stand."""
+    head = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
+    inner = struct.pack("<HHHI", 1, 0x927C, 7, 40)
+    whole = makers_notes("<", b"", 44, bytes(10))
+    for notes in (bytes(40), b"\1\0" + 38 * b"\xff", whole[:16] + b"\xff" + whole[17:]):
+        old = head + inner + struct.pack("<II", 44, 0) + notes
+        new = head + inner + struct.pack("<II", 46, 0) + bytes(2) + notes
+        assert settled(new, old) == new
+    for damaged in (b"", head, head + inner, head + inner + b"\xff" * 8):
+        assert settled(damaged, old) == damaged
+        assert settled(new, damaged) == new
+
+
+def test_sides_in_exif_are_such_as_libtiff_reads(tmp_path):
+    exif = Image.Exif()
+    exif[0x8769] = {0xA002: 8, 0xA003: 4, 0xA001: 1}
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=exif.tobytes()[6:])))
+    written = (tmp_path / "a.tif").read_bytes()
+    for tag, kind, value in ((0xA001, 3, 1), (0xA002, 4, 8), (0xA003, 4, 4)):
+        assert written.count(struct.pack("<HHII", tag, kind, 1, value)) == 1
+
+
 @pytest.mark.parametrize("code", ["utf-8", "latin-1"])
 def test_letters_of_texts_come_through_tiff(tmp_path, code):
     """Pillow reads Latin-1, and would write ASCII, each other letter as a question mark."""
@@ -646,6 +697,23 @@ def test_letters_of_texts_come_through_tiff(tmp_path, code):
     exif.load(data)
     given = from_pil(Image.fromarray(EIGHT), {"exif": exif})
     assert given.metadata.exif == data
+
+
+@pytest.mark.parametrize(("order", "code"), [(">", "utf-16-be"), ("<", "utf-16-le")])
+def test_comments_come_through_tiff_in_its_order_of_bytes(tmp_path, order, code):
+    exif = Image.Exif()
+    exif.endian = order
+    text = b"UNICODE\0" + "Grüße".encode(code)
+    exif.get_ifd(0x8769)[0x9286] = exif.get_ifd(0x8825)[0x1B] = text + b"\0"
+    data = exif.tobytes()[6:]
+    for tag in (0x9286, 0x1B):  # as UNDEFINED
+        data = data.replace(struct.pack(order + "HH", tag, 1), struct.pack(order + "HH", tag, 7))
+    write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=data)))
+    read = Image.Exif()
+    read.load(read_picture(tmp_path / "a.tif").metadata.exif)
+    comments = read.get_ifd(0x8769)[0x9286], read.get_ifd(0x8825)[0x1B]
+    assert read.endian == "<"
+    assert comments == (b"UNICODE\0" + "Grüße".encode("utf-16-le") + b"\0",) * 2
 
 
 def test_xmp_that_is_no_utf8_stays_out_of_png(tmp_path):

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImagePalette
+from PIL import Image, ImageOps, ImagePalette
 
 from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
@@ -56,6 +56,7 @@ class Layout(NamedTuple):
     inverted: bool = False  # deep grey whose 0 is white
     notes: tuple[str, ...] = ()  # what does not come along
     opaque: bool = False  # what Pillow takes for alpha is none
+    negative: bool = False  # what Pillow takes for white is black
 
 
 def layout(picture: Image.Image) -> Layout:
@@ -83,6 +84,8 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
         words = np.asarray(picture)[..., None]
     if found.opaque:
         return _without_alpha(picture)
+    if found.negative:
+        return ImageOps.invert(picture.convert("L"))
     if words is None:
         return _with_small_key(picture, raw, key)
     steps = np.arange(MOST + 1).clip(0, found.white)
@@ -419,7 +422,12 @@ def _tga(picture: Any) -> Layout:
     return Layout(opaque=True, notes=_left_out(1))
 
 
+def _xbm(picture: Any) -> Layout:
+    """Bits that are set are drawn, which is in black."""
+    return Layout(negative=bool(_bytes(picture)))
+
+
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
-    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp,
+    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "XBM": _xbm,
 }  # fmt: skip

@@ -5,7 +5,8 @@ The plugin of Pillow decodes all pixels as it opens a file. So this says first h
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from imgcodec.errors import ImageError
@@ -16,6 +17,10 @@ _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))  # bits that follow, and what is add
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width : height
 _ENOUGH_BYTES = 2**14  # for all that is read here, with names of channels
 _ALPHA, _SPOT, _MOSAIC = 0, 2, 5  # kinds of further channels: a colour, that of a sensor's place
+
+_NAMES = ((0, 0), (0, 1), (4, 2), (6, 18))  # how a number that stands for a name is written
+_SRGB = {0: [1, 1], 1: [1]}  # white and primaries, by whether it is grey, which has no primaries
+_CURVE = 13  # that of sRGB
 
 
 class Header(NamedTuple):
@@ -45,20 +50,32 @@ def read(data: bytes) -> Header:
     height, width = _size(bits)
     animated, depth, orientation, extra, premultiplied = False, 8, 1, 0, False
     if not bits.take(1):  # all_default
-        if bits.take(1):  # extra_fields
-            orientation = 1 + bits.take(3)
-            if bits.take(1):
-                _size(bits)  # intrinsic size
-            if bits.take(1):
-                raise ImageError("JPEG XL with a preview is not handled")
-            animated = bool(bits.take(1))
-            if animated:
-                _skip_animation(bits)
-        depth = _depth(bits)
-        bits.take(1)  # how a decoder may hold samples
-        extra = bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
-        premultiplied = _premultiplied(bits, extra)
+        orientation, animated = _extra_fields(bits)
+        depth, extra = _samples(bits)
+        premultiplied = next(_alphas(bits, extra), False)
     return Header(height, width, animated, depth, orientation, extra, premultiplied)
+
+
+def is_srgb(data: bytes) -> bool:
+    """Whether a file says, without a profile, that its colours are those of sRGB."""
+    with suppress(ImageError):
+        bits = _Bits(_codestream(data))
+        _size(bits)
+        if bits.take(1):  # all_default
+            return True
+        _extra_fields(bits)
+        _, extra = _samples(bits)
+        for _ in _alphas(bits, extra):
+            pass
+        bits.take(1)  # how colours are coded
+        if bits.take(1):  # all_default
+            return True
+        if bits.take(1):  # a profile follows
+            return False
+        space = bits.choose(_NAMES)
+        names = [bits.choose(_NAMES) for _ in _SRGB[space]] if space in _SRGB else None
+        return names == _SRGB.get(space) and not bits.take(1) and bits.choose(_NAMES) == _CURVE
+    return False
 
 
 def turned(data: bytes) -> int | None:
@@ -108,6 +125,28 @@ def _size(bits: _Bits) -> tuple[int, int]:
     return height, height * across // down
 
 
+def _extra_fields(bits: _Bits) -> tuple[int, bool]:
+    """Return the orientation, and whether it is an animation."""
+    orientation, animated = 1, False
+    if bits.take(1):  # extra_fields
+        orientation = 1 + bits.take(3)
+        if bits.take(1):
+            _size(bits)  # intrinsic size
+        if bits.take(1):
+            raise ImageError("JPEG XL with a preview is not handled")
+        animated = bool(bits.take(1))
+        if animated:
+            _skip_animation(bits)
+    return orientation, animated
+
+
+def _samples(bits: _Bits) -> tuple[int, int]:
+    """Return how many bits a colour sample has, and how many further channels there are."""
+    depth = _depth(bits)
+    bits.take(1)  # how a decoder may hold samples
+    return depth, bits.choose(((0, 0), (0, 1), (4, 2), (12, 1)))
+
+
 def _depth(bits: _Bits) -> int:
     """Return how many bits a sample has."""
     is_float = bits.take(1)
@@ -117,21 +156,21 @@ def _depth(bits: _Bits) -> int:
     return depth
 
 
-def _premultiplied(bits: _Bits, extra: int) -> bool:
-    """Whether colours are multiplied with the first alpha among so many further channels."""
+def _alphas(bits: _Bits, extra: int) -> Iterator[bool]:
+    """Yield of each alpha among further channels whether colours are multiplied with it."""
     for _ in range(extra):
         if bits.take(1):  # all as usual: alpha, with which nothing is
-            return False
-        kind = bits.choose(((0, 0), (0, 1), (4, 2), (6, 18)))
+            yield False
+            continue
+        kind = bits.choose(_NAMES)
         _depth(bits)
         bits.choose(((0, 0), (0, 3), (0, 4), (3, 1)))  # how coarse it is
         bits.take(8 * bits.choose(((0, 0), (4, 0), (5, 16), (10, 48))))  # its name
         if kind == _ALPHA:
-            return bool(bits.take(1))
+            yield bool(bits.take(1))
         bits.take(64 * (kind == _SPOT))
         if kind == _MOSAIC:
             bits.choose(((0, 1), (2, 0), (4, 3), (8, 19)))
-    return False
 
 
 def _skip_animation(bits: _Bits) -> None:

@@ -1,12 +1,18 @@
 """Metadata that Pillow, or its plugin, passes over, of JPEG and its successors, BMP, GIF, PSD."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 
 from PIL import Image
 
+from imgcodec.errors import ImageError
+from imgcodec.format.exif import has_notes, settled
 from imgcodec.pictures.headers.parts import asked, boxes, boxes_of_jpeg_2000
+from imgcodec.pictures.headers.tiff_tags import as_exif
+from imgcodec.pictures.pillow_guard import refusing
 
 UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
@@ -31,7 +37,13 @@ def overlooked(picture: Image.Image) -> dict[str, Any]:
     elif picture.format in ("JPEG", "MPO"):
         found = dict(_of_jpeg(picture))
     else:
-        ways = {"JPEG2000": _in_boxes, "JXL": _in_boxes, "BMP": _of_bmp, "GIF": _of_gif}
+        ways: dict[str, Callable[[IO[bytes]], Iterator[tuple[str, Any]]]] = {
+            "TIFF": partial(_of_tiff, picture),
+            "JPEG2000": _in_boxes,
+            "JXL": _in_boxes,
+            "BMP": _of_bmp,
+            "GIF": _of_gif,
+        }
         found = dict(asked(picture, ways))
     return {name: data for name, data in found.items() if name not in picture.info}
 
@@ -42,6 +54,15 @@ def _of_jpeg(picture: Any) -> Iterator[tuple[str, Any]]:
     if parts:
         whole = parts[0][_ICC_HEAD - 1] == len(parts)
         yield "icc_profile", b"".join(part[_ICC_HEAD:] for part in parts) if whole else b"cut off"
+
+
+def _of_tiff(picture: Image.Image, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    """Yield EXIF data with makers' notes, which Pillow moves and leaves as they are."""
+    with suppress(ImageError), refusing():
+        exif = as_exif(picture.getexif())
+        if exif is not None and has_notes(exif):
+            file.seek(0)
+            yield "exif", settled(exif, file.read())
 
 
 def _of_photoshop(picture: Any) -> Iterator[tuple[str, Any]]:

@@ -20,6 +20,8 @@ EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last on
 XMP = 700
 _SUB_IFDS = 330
 _PADDING = 59932  # of Windows
+_TEXTS = (0x9286, 0x1B, 0x1C)  # a comment, and how and where GPS worked: bytes, but may be
+_UNICODE = b"UNICODE\0"  # in the order of the numbers, behind this word
 # Tags of TIFF itself; what does not describe the picture, or its colours, says how it is stored.
 _OWN = {*range(254, 533)} - {301, 318, 319}
 
@@ -88,14 +90,17 @@ def as_exif(tags: Image.Exif, which: Collection[int] = DESCRIBING) -> bytes | No
 
 
 def as_tags(exif: bytes | None) -> Image.Exif:
-    """Return what of EXIF data can stand among the tags of a TIFF file, nothing if damaged."""
+    """Return what of EXIF data can stand among the tags of a TIFF file, nothing if damaged.
+
+    Pillow writes such files with the low bytes first.
+    """
     with unlimited(), suppress(ImageError), refusing():
         tags = Image.Exif()
         tags.load(exif or b"")
         tags.load(as_exif(tags) or b"")
         tags.update({tag: _writable(value) for tag, value in tags.items()})
         for directory in (EXIF, GPS):
-            if entries := _entries(tags, directory):
+            if entries := _entries(tags, directory, tags.endian == ">"):
                 tags.get_ifd(directory).update(entries)
         return tags
     return Image.Exif()
@@ -111,12 +116,24 @@ def lost_tags(exif: bytes) -> list[int]:
     return []
 
 
-def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:
-    """Return the entries of a directory, and of the one inside it."""
-    entries = {tag: _inner(value) for tag, value in tags.get_ifd(directory).items()}
+def _entries(tags: Image.Exif, directory: int, swapped: bool = False) -> dict[int, object]:
+    """Return the entries of a directory, and of the one inside it; texts in the other order."""
+    found = dict(tags.get_ifd(directory))
+    for tag in _TEXTS if swapped else ():
+        if isinstance(text := found.get(tag), bytes) and text.startswith(_UNICODE):
+            found[tag] = _UNICODE + _other_order(text[len(_UNICODE) :])
+    entries = {tag: _inner(value) for tag, value in found.items()}
     if entries.pop(INTEROPERABILITY, None) and (inner := tags.get_ifd(INTEROPERABILITY)):
         entries[INTEROPERABILITY] = {tag: _inner(value) for tag, value in inner.items()}
     return entries
+
+
+def _other_order(words: bytes) -> bytes:
+    """Return words of 16 bits with their bytes exchanged; an odd byte at the end stays."""
+    found = bytearray(words)
+    end = len(words) // 2 * 2
+    found[:end:2], found[1:end:2] = words[1:end:2], words[:end:2]
+    return bytes(found)
 
 
 def _writable(value: object) -> object:

@@ -569,6 +569,14 @@ def test_transparency_of_bmp_with_16_bits_is_told(tmp_path, alpha):
     assert read(tmp_path, data).notes == ("its transparency is left out",) * bool(alpha)
 
 
+def test_bits_of_xbm_are_black(tmp_path):
+    text = "#define a_width 9\n#define a_height 1\nstatic char a_bits[] = {\n0x06, 0x01};\n"
+    (tmp_path / "a.xbm").write_text(text)
+    found = read_picture(tmp_path / "a.xbm")
+    assert found.pixels.tolist() == [[255, 0, 0, 255, 255, 255, 255, 255, 0]]
+    assert found.notes == ()
+
+
 def test_planes_of_tiff_are_refused(tmp_path):
     data = tiff(random(8, 4, 5, 3), 8, 2, more={32997: ("H", [2])})
     assert refusal(tmp_path, data) == "holds 2 planes, save the one that is meant"

@@ -92,6 +92,36 @@ def test_colours_that_are_multiplied_with_alpha_are_refused(tmp_path):
         assert (found.extra, found.premultiplied) == (2, premultiplied)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_srgb_of_jpeg_xl_needs_no_profile(tmp_path, mode):
+    """The plugin makes one, of 300 to 500 bytes."""
+    (tmp_path / "a.jxl").write_bytes(jxl(mode, 8, 8))
+    assert read_picture(tmp_path / "a.jxl").metadata.icc is None
+
+
+@pytest.mark.parametrize(
+    ("colours", "is_srgb"),
+    [
+        ("1", True),
+        ("0 1 00", False),  # a profile
+        ("0 0 00 10 10 0 011101", True),
+        ("0 0 10 10 0 011101", True),  # grey
+        ("0 0 00 10 10 0 010110", False),  # linear
+        ("0 0 00 10 10 1" + 24 * " 0", False),  # a gamma
+        ("0 0 00 10 011001 0 011101", False),  # the primaries of P3
+        ("0 0 00 010001 10 0 011101", False),  # another white
+        ("0 0 010000 00", False),  # XYB
+        ("0 0 00 10", False),  # cut off
+    ],
+)
+def test_which_jpeg_xl_is_srgb(colours, is_srgb):
+    """With names as libjxl has them, the lowest bit first; of 8x8 pixels, with alpha before."""
+    for extra in ("00", "10 1", "10 0 00 000 00 00 0"):
+        bits = f"1 00000 001 0 0 000 1 {extra} 0 {colours}".replace(" ", "")
+        data = int(bits[::-1], 2).to_bytes(-(-len(bits) // 8), "little")
+        assert jxl_header.is_srgb(b"\xff\x0a" + data) == is_srgb
+
+
 def test_an_animated_jpeg_xl_is_refused(tmp_path):
     # a size of 8x8; all_default 0, extra_fields 1, orientation, no size nor preview, animation
     bits = "1" + "00000" + "001" + "0" + "1" + "000" + "0" + "0" + "1" + "0" * 40
