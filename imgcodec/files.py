@@ -218,4 +218,4 @@ def reason(error: BaseException) -> str:
     if lacks_memory(error):
         text = "not enough memory"
     text = text or f"cannot be read ({type(error).__name__})"
-    return text[:1].lower() + text[1:]
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]  # HTTP stays what it is

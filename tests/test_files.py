@@ -73,6 +73,19 @@ def test_files_are_synced_where_they_may_be_written(tmp_path, monkeypatch):
     assert [mode & os.O_ACCMODE for mode in modes] == [os.O_RDWR]
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("No such file.", "no such file"),
+        ("HTTPS is not\nthere", "HTTPS is not there"),
+        ("", "cannot be read (ValueError)"),
+        ("A", "a"),
+    ],
+)
+def test_what_a_library_reports_is_one_line(said, told):
+    assert files.reason(ValueError(said)) == told
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_killed_at_any_moment_leaves_a_whole_file(tmp_path):
     target = tmp_path / "a"

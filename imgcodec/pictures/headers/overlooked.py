@@ -1,4 +1,4 @@
-"""Metadata that Pillow, or its plugin, passes over, of JPEG and its successors, BMP, GIF, PSD."""
+"""Metadata that Pillow or its plugins pass over: JPEG and its successors, TIFF, BMP, GIF, PSD."""
 
 import struct
 from collections.abc import Callable, Iterator
