@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -244,14 +245,26 @@ def _check_usage(
 
 @contextmanager
 def _bar() -> Iterator[Callable[[float, int], None]]:
-    """Yield what shows on a terminal how much of a run is done, and after how many steps."""
+    """Yield what shows on a terminal how much of a run is done, and after how many steps.
+
+    What the run warns of stands above, a line each.
+    """
     from tqdm import tqdm
 
-    with tqdm(
-        total=1.0,
-        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-        disable=sys.stderr is None or not sys.stderr.isatty(),
-    ) as bar:
+    with (
+        tqdm(
+            total=1.0,
+            bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+            disable=sys.stderr is None or not sys.stderr.isatty(),
+        ) as bar,
+        warnings.catch_warnings(),
+    ):
+
+        def shown(message: Warning | str, *_: Any) -> None:
+            with tqdm.external_write_mode(sys.stderr):
+                click.echo(" ".join(str(message).split()), err=True)
+
+        warnings.showwarning = shown  # type: ignore[assignment]
 
         def told(share: float, step: int) -> None:
             bar.set_postfix_str(f"{step} steps", refresh=False)

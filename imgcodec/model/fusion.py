@@ -3,7 +3,8 @@
 On a GPU a step of training is thousands of operations of two microseconds, each launched and
 written to memory for the next one alone. `fusable` marks functions that are nothing but such
 operations; inside of `fusing` torch compiles them. It takes tens of seconds, and needs a C++
-compiler, or Triton on a GPU. They compute the same either way, up to rounding.
+compiler, or Triton on a GPU; where there is none, they stay as they are. They compute the same
+either way, up to rounding.
 """
 
 import warnings
@@ -17,6 +18,7 @@ import torch
 VARIANTS = 32  # of a function, for ranks, layouts and numbers that differ
 F = TypeVar("F", bound=Callable[..., Any])
 _fused = False
+_lacking = False  # a compiler
 _compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
@@ -29,7 +31,11 @@ def fusable(function: F) -> F:
             return function(*args)
         if function not in _compiled:
             _compiled[function] = torch.compile(function, dynamic=True)
-        return _compiled[function](*args)
+        try:
+            return _compiled[function](*args)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            _give_up(error)
+            return function(*args)
 
     return call  # type: ignore[return-value]
 
@@ -38,13 +44,25 @@ def fusable(function: F) -> F:
 def fusing(on: bool = True) -> Iterator[None]:
     """Have fusable functions compiled meanwhile, or not."""
     global _fused
-    if on:
-        _prepare()
-    before, _fused = _fused, on
+    if on and not _lacking:
+        try:
+            _prepare()
+        except ImportError as error:
+            _give_up(error)
+    before, _fused = _fused, on and not _lacking
     try:
         yield
     finally:
         _fused = before
+
+
+def _give_up(error: Exception) -> None:
+    """Compile nothing any more, and say so once."""
+    global _fused, _lacking
+    _fused, _lacking = False, True
+    why = " ".join(str(error).partition("\n\n")[0].split())  # torch's advice follows
+    text = f"nothing is compiled, which makes steps slower: {why}"
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def _prepare() -> None:

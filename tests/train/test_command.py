@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def test_a_run_may_be_interrupted_while_torch_loads(tmp_path):
     assert (out.returncode, out.stdout, out.stderr) == (130, "True\n", "interrupted\n")
 
 
+@pytest.mark.filterwarnings("always")
 def test_a_terminal_shows_how_far_a_run_is(runs, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -100,12 +102,15 @@ def test_a_terminal_shows_how_far_a_run_is(runs, monkeypatch):
     with cli.train._bar() as told:
         told(0.5, 700)
         told(1.2, 1400)
+        warnings.warn("one line\nof two", stacklevel=1)
+    assert "\rone line of two\n" in sys.stderr.getvalue()
     assert "100%" in sys.stderr.getvalue()
     assert "1400 steps" in sys.stderr.getvalue()
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with cli.train._bar() as told:
         told(0.5, 700)
-    assert sys.stderr.getvalue() == ""
+        warnings.warn("one line", stacklevel=1)
+    assert sys.stderr.getvalue() == "one line\n"
 
 
 @pytest.mark.parametrize("name", ["last.pt", "log.jsonl", "curves.png"])

@@ -193,14 +193,52 @@ def compiled_once():
     )
 
 
-def test_a_compiler_that_does_not_load_leaves_functions_as_they_are(monkeypatch):
-    def fail():
-        raise ImportError("no compiler")
+@pytest.fixture
+def lacking(monkeypatch):
+    """Whether there is no compiler is not known yet."""
+    monkeypatch.setattr(fusion, "_lacking", False)
+    monkeypatch.setattr(fusion, "_compiled", {})
+    return monkeypatch
 
-    monkeypatch.setattr(fusion, "_prepare", fail)
-    with pytest.raises(ImportError), fusing():
-        pass
-    assert not fusion._fused
+
+def test_a_compiler_that_does_not_load_leaves_functions_as_they_are(lacking):
+    tried = []
+
+    def fail():
+        tried.append(1)
+        raise ImportError("no compiler\nin sight")
+
+    lacking.setattr(fusion, "_prepare", fail)
+    with (
+        pytest.warns(RuntimeWarning, match=r"^nothing is compiled, .*: no compiler in sight$"),
+        fusing(),
+    ):
+        assert not fusion._fused
+    with fusing():
+        assert not fusion._fused
+    assert len(tried) == 1
+
+
+def test_a_compiler_that_does_not_work_leaves_functions_as_they_are(lacking):
+    """As Triton where there is no C compiler: a step is computed one operation after another."""
+    tried = []
+
+    def compile(function, dynamic):
+        def fail(*_):
+            tried.append(function)
+            raise torch._dynamo.exc.BackendCompilerFailed(fail, ValueError("no gcc\nfound"), [])
+
+        return fail
+
+    lacking.setattr(torch, "compile", compile)
+    double, halve = fusion.fusable(lambda x: 2 * x), fusion.fusable(lambda x: x / 2)
+    with fusing():
+        with pytest.warns(RuntimeWarning, match="^nothing is compiled, .*no gcc found$"):
+            assert halve(torch.tensor(6.0)) == 3
+        assert double(4) == 8
+    with fusing():
+        assert double(5) == 10
+    assert len(tried) == 1
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
