@@ -188,5 +188,6 @@ def _deflated(archive: io.BytesIO) -> io.BytesIO:
         zipfile.ZipFile(smaller, "w", zipfile.ZIP_DEFLATED) as deflated,
     ):
         for name in records.namelist():
-            deflated.writestr(name, records.read(name))
+            undated = zipfile.ZipInfo(name)  # equal states are equal files, as torch's are
+            deflated.writestr(undated, records.read(name), zipfile.ZIP_DEFLATED)
     return smaller

@@ -73,7 +73,7 @@ def is_srgb(data: bytes) -> bool:
         if bits.take(1):  # a profile follows
             return False
         space = bits.choose(_NAMES)
-        names = [bits.choose(_NAMES) for _ in _SRGB[space]] if space in _SRGB else None
+        names = [bits.choose(_NAMES) for _ in _SRGB.get(space, ())]
         return names == _SRGB.get(space) and not bits.take(1) and bits.choose(_NAMES) == _CURVE
     return False
 

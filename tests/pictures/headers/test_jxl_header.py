@@ -110,7 +110,7 @@ def test_srgb_of_jpeg_xl_needs_no_profile(tmp_path, mode):
         ("0 0 00 10 10 1" + 24 * " 0", False),  # a gamma
         ("0 0 00 10 011001 0 011101", False),  # the primaries of P3
         ("0 0 00 010001 10 0 011101", False),  # another white
-        ("0 0 010000 00", False),  # XYB
+        ("0 0 010000 0 011101", False),  # XYB
         ("0 0 00 10", False),  # cut off
     ],
 )
