@@ -146,9 +146,9 @@ class Decoding:
         colour = background(self.alpha)
         header = file.header
         codec = self._codec_for(header.needs).joining(member)
-        box_of(self.region, header.height, header.width)  # refused where it leaves the picture
-        box = self.region or (0, 0, header.width, header.height)
-        _, _, width, height = box
+        part = box_of(self.region, header.height, header.width)
+        width, height = part.width, part.height
+        box = part.left, part.top, width, height
         container.check_pixels(width, height, self.max_pixels)
         plane = self._plane(task, file, box)
         writing, rests = self._writing(task, file, box, plane, colour)

@@ -27,7 +27,7 @@ def fusable(function: F) -> F:
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        if not _fused or torch.compiler.is_compiling():
+        if not _fused or _lacking or torch.compiler.is_compiling():
             return function(*args)
         if function not in _compiled:
             _compiled[function] = torch.compile(function, dynamic=True)
@@ -49,7 +49,7 @@ def fusing(on: bool = True) -> Iterator[None]:
             _prepare()
         except ImportError as error:
             _give_up(error)
-    before, _fused = _fused, on and not _lacking
+    before, _fused = _fused, on
     try:
         yield
     finally:
@@ -58,8 +58,8 @@ def fusing(on: bool = True) -> Iterator[None]:
 
 def _give_up(error: Exception) -> None:
     """Compile nothing any more, and say so once."""
-    global _fused, _lacking
-    _fused, _lacking = False, True
+    global _lacking
+    _lacking = True
     why = " ".join(str(error).partition("\n\n")[0].split())  # torch's advice follows
     text = f"nothing is compiled, which makes steps slower: {why}"
     warnings.warn(text, RuntimeWarning, stacklevel=3)

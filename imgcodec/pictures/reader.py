@@ -286,8 +286,13 @@ def _aspect(picture: Image.Image, shape: Shape, turned: int | None) -> dict[str,
 
 def _no_profile(picture: Image.Image) -> dict[str, bytes]:
     """Return none as the profile of JPEG XL that says sRGB, of which the plugin makes one."""
-    data = getattr(picture, "fc", None) if picture.format == "JXL" else None
+    data = _jxl_file(picture)
     return {"icc_profile": b""} if data is not None and jxl_header.is_srgb(data) else {}
+
+
+def _jxl_file(picture: Image.Image) -> bytes | None:
+    """Return the file of JPEG XL, as the plugin keeps it; None of others, and of copies."""
+    return getattr(picture, "fc", None) if picture.format == "JXL" else None
 
 
 def _like(picture: Image.Image, decoded: ByteArray | HalfArray) -> Image.Image:
@@ -314,8 +319,8 @@ def _turned_by_pillow(picture: Image.Image, shape: Shape) -> int | None:
     None: that is left to us. 1: the picture is upright, whatever EXIF says.
     """
     opened = getattr(picture, "fp", None) is not None  # and not loaded yet
-    if picture.format == "JXL" and (data := getattr(picture, "fc", None)) is not None:
-        return jxl_header.turned(data)  # as the plugin opened it, whose file this is
+    if (data := _jxl_file(picture)) is not None:
+        return jxl_header.turned(data)
     if picture.format == "TIFF":
         said = picture.getexif().get(0x0112) if opened else None  # or XMP says it
     else:

@@ -202,21 +202,19 @@ def lacking(monkeypatch):
 
 
 def test_a_compiler_that_does_not_load_leaves_functions_as_they_are(lacking):
-    tried = []
+    tried, double = [], fusion.fusable(lambda x: 2 * x)
 
     def fail():
         tried.append(1)
         raise ImportError("no compiler\nin sight")
 
     lacking.setattr(fusion, "_prepare", fail)
-    with (
-        pytest.warns(RuntimeWarning, match=r"^nothing is compiled, .*: no compiler in sight$"),
-        fusing(),
-    ):
-        assert not fusion._fused
+    with pytest.warns(RuntimeWarning, match="^nothing is .*: no compiler in sight$"), fusing():
+        assert double(3) == 6
     with fusing():
-        assert not fusion._fused
+        assert double(4) == 8
     assert len(tried) == 1
+    assert not fusion._compiled
 
 
 def test_a_compiler_that_does_not_work_leaves_functions_as_they_are(lacking):
@@ -233,11 +231,9 @@ def test_a_compiler_that_does_not_work_leaves_functions_as_they_are(lacking):
     lacking.setattr(torch, "compile", compile)
     double, halve = fusion.fusable(lambda x: 2 * x), fusion.fusable(lambda x: x / 2)
     with fusing():
-        with pytest.warns(RuntimeWarning, match="^nothing is compiled, .*no gcc found$"):
+        with fusing(), pytest.warns(RuntimeWarning, match="^nothing is .*no gcc found$"):
             assert halve(torch.tensor(6.0)) == 3
         assert double(4) == 8
-    with fusing():
-        assert double(5) == 10
     assert len(tried) == 1
 
 
