@@ -8,6 +8,7 @@ import io
 import re
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.overlooked import BMP_HEADER
-from imgcodec.pictures.headers.parts import asked, boxes
+from imgcodec.pictures.headers.parts import asked, boxes, chunks
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
 MOST = 65535  # in Pillow's modes of 16 bits
@@ -38,6 +39,8 @@ _PALETTE = 3  # what TIFF's samples mean
 _MOST_TILE = 2**24  # pixels
 _SMALL = 1  # of another picture in the file, says a TIFF
 _MASKED_BMP = (3, 6)  # compressions whose samples lie where masks say
+_PIECE = 2**20  # bytes looked at together
+_PCX_PALETTE = 769  # bytes, the first one is 12
 _GUESSED = "a further sample that does not say what it is was taken for transparency"
 _DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
@@ -188,6 +191,32 @@ def _bytes(picture: Any) -> bytes:
 def _all(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     yield file.read()
+
+
+def _png(picture: Any) -> Layout:
+    """Pillow does not look at the checksums of pixels."""
+    if any(asked(picture, {"PNG": _wrong_checksums})):
+        raise ImageError("is damaged: a checksum of its pixels is wrong")
+    return _by_mode(picture)
+
+
+def _wrong_checksums(file: IO[bytes]) -> Iterator[bool]:
+    """Yield of each chunk of pixels whether it is damaged; what is cut off is not looked at."""
+    for kind, start, end in chunks(file):
+        if kind == b"IDAT":
+            found = zlib.crc32(kind)
+            for place in range(start, end, _PIECE):
+                found = zlib.crc32(file.read(min(_PIECE, end - place)), found)
+            told = file.read(4)
+            yield len(told) == 4 and int.from_bytes(told, "big") != found
+
+
+def _pcx(picture: Any) -> Layout:
+    """Without the palette at its end, Pillow takes the numbers of colours for grey."""
+    data = _bytes(picture)
+    if picture.mode == "L" and data and data[-_PCX_PALETTE:][:1] != b"\x0c":
+        raise ImageError("its palette is missing (it is cut off, or damaged)")
+    return Layout()
 
 
 def _tiff(picture: Any) -> Layout:
@@ -428,6 +457,6 @@ def _xbm(picture: Any) -> Layout:
 
 
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
-    "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
-    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "XBM": _xbm,
+    "PNG": _png, "PCX": _pcx, "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif,
+    "HEIF": _heif, "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "XBM": _xbm,
 }  # fmt: skip
