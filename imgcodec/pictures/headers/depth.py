@@ -40,7 +40,7 @@ _MOST_TILE = 2**24  # pixels
 _SMALL = 1  # of another picture in the file, says a TIFF
 _MASKED_BMP = (3, 6)  # compressions whose samples lie where masks say
 _PIECE = 2**20  # bytes looked at together
-_PCX_PALETTE = 769  # bytes, the first one is 12
+_PCX_PALETTE, _PCX_GREY = 769, b"\2"  # bytes, the first one is 12; what is said of those without
 _GUESSED = "a further sample that does not say what it is was taken for transparency"
 _DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
@@ -214,7 +214,8 @@ def _wrong_checksums(file: IO[bytes]) -> Iterator[bool]:
 def _pcx(picture: Any) -> Layout:
     """Without the palette at its end, Pillow takes the numbers of colours for grey."""
     data = _bytes(picture)
-    if picture.mode == "L" and data and data[-_PCX_PALETTE:][:1] != b"\x0c":
+    missing = data[68:69] != _PCX_GREY and data[-_PCX_PALETTE:][:1] != b"\x0c"
+    if picture.mode == "L" and data and missing:
         raise ImageError("its palette is missing (it is cut off, or damaged)")
     return Layout()
 

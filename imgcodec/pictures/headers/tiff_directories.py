@@ -4,14 +4,14 @@ Nothing but pointers changes: to directories inside, and those in makers' notes.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import IO, NamedTuple
 
 import numpy as np
 
 FIRST, EXIF, GPS, INTEROPERABILITY = 0, 0x8769, 0x8825, 0xA005  # by the tag that points to one
 _INSIDE = {EXIF: FIRST, GPS: FIRST, INTEROPERABILITY: EXIF}  # which directory has that tag
-ASCII, SHORT, LONG = 2, 3, 4  # TIFF's types, as the next ones
+SHORT, LONG = 3, 4  # TIFF's types, as the next ones
 _BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)  # of a value, by its type
 _WIDTHS = (0, 1, 1, 2, 4, 4, 1, 1, 2, 4, 4, 4, 8, 4)  # of a number, of which RATIONALs have two
 _POINTERS = {SHORT: 2, LONG: 4, 13: 4, 16: 8, 18: 8}  # types, and bytes; the last two of BigTIFF
@@ -43,7 +43,9 @@ class Structure(NamedTuple):
     directories: dict[int, dict[int, Entry]]  # without the pointers to each other
 
 
-def read(file: IO[bytes], start: int | None = None) -> Structure | None:
+def read(
+    file: IO[bytes], start: int | None = None, wanted: Container[int] | None = None
+) -> Structure | None:
     """Return the directories of a TIFF or BigTIFF file, or of EXIF data, as far as they are whole.
 
     None: it is no such file.
@@ -51,6 +53,7 @@ def read(file: IO[bytes], start: int | None = None) -> Structure | None:
     Args:
         file: to read.
         start: where the first directory that counts stands; None: as the file says.
+        wanted: tags of that one whose values may be long; None: all of them.
     """
     file.seek(0)
     head = file.read(16).ljust(16, b"\0")
@@ -59,32 +62,35 @@ def read(file: IO[bytes], start: int | None = None) -> Structure | None:
         return None
     big = struct.unpack_from(f"{order}H", head, 2)[0] == _BIG
     place = struct.unpack_from(f"{order}Q" if big else f"{order}I", head, 8 if big else 4)[0]
-    found = {FIRST: _directory(file, order, big, place if start is None else start)}
+    found = {FIRST: _directory(file, order, big, place if start is None else start, wanted)}
     for tag, outer in _INSIDE.items():
         kind, data, *_ = found[outer].pop(tag, Entry(0, b""))
         found[tag] = {}
         if len(data) == _POINTERS.get(kind, 0) > 0:
-            place = int.from_bytes(data, "little" if order == "<" else "big")
-            found[tag] = _directory(file, order, big, place)
+            found[tag] = _directory(file, order, big, _number(data, order))
     return Structure(order, found)
 
 
-def _directory(file: IO[bytes], order: str, big: bool, start: int) -> dict[int, Entry]:
+def _directory(
+    file: IO[bytes], order: str, big: bool, start: int, wanted: Container[int] | None = None
+) -> dict[int, Entry]:
     size = left = file.seek(0, 2)
     form = struct.Struct(f"{order}HHQ8s" if big else f"{order}HHI4s")
     head = 8 if big else 2
     if not 0 < start < size:
         return {}
     file.seek(start)
-    count = int.from_bytes(file.read(head), "little" if order == "<" else "big")
+    count = _number(file.read(head), order)
     table = file.read(min(count, _MOST_ENTRIES) * form.size)
     found: dict[int, Entry] = {}
     for tag, kind, number, data in form.iter_unpack(table[: len(table) // form.size * form.size]):
         length = number * (_BYTES[kind] if kind < len(_BYTES) else _POINTERS.get(kind, 0))
         place = 0
         if length > len(data):
-            place = int.from_bytes(data, "little" if order == "<" else "big")
+            place = _number(data, order)
             if place + length > size or length > left:  # all of them are no more than the file
+                continue
+            if wanted is not None and tag not in wanted:
                 continue
             left -= length
             file.seek(place)
@@ -92,6 +98,10 @@ def _directory(file: IO[bytes], order: str, big: bool, start: int) -> dict[int, 
         if length:
             found.setdefault(tag, Entry(kind, data[:length], place))
     return found
+
+
+def _number(data: bytes, order: str) -> int:
+    return int.from_bytes(data, "little" if order == "<" else "big")
 
 
 def staying(directory: Directory, swapped: bool) -> dict[int, Entry]:
@@ -120,8 +130,9 @@ def written(order: str, directories: Mapping[int, Directory], start: int) -> byt
         directories: as in a `Structure`; empty ones are left out.
         start: the place, even.
     """
+    most = len(_BYTES)  # types from there on are those of BigTIFF
     left = {
-        tag: {key: entry for key, entry in directories.get(tag, {}).items() if _is_kept(entry)}
+        tag: {key: entry for key, entry in directories.get(tag, {}).items() if entry.kind < most}
         for tag in (FIRST, *_INSIDE)
     }
     for tag in reversed(_INSIDE):
@@ -135,10 +146,6 @@ def written(order: str, directories: Mapping[int, Directory], start: int) -> byt
         if left[tag]:
             left[outer][tag] = Entry(LONG, struct.pack(f"{order}I", places[tag]))
     return b"".join(_packed(order, part, places[tag]) for tag, part in left.items() if part)
-
-
-def _is_kept(entry: Entry) -> bool:
-    return entry.kind < len(_BYTES)  # not those of BigTIFF
 
 
 def _packed(order: str, directory: Directory, start: int) -> bytes:
@@ -177,7 +184,7 @@ def _pointers(notes: bytes, start: int) -> list[tuple[str, int, int]]:
     """Return the order, place and value of pointers from the start of what holds the notes."""
     for order in "<>":
         for head in _HEADS:
-            count = int.from_bytes(notes[head : head + 2], "little" if order == "<" else "big")
+            count = _number(notes[head : head + 2], order)
             end = head + 2 + _ENTRY_BYTES * count
             if not 0 < count <= _MOST_NOTES or end > len(notes):
                 continue

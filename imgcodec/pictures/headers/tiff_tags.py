@@ -112,7 +112,7 @@ def exif_of(file: IO[bytes], start: int | None = None) -> bytes | None:
         file: to read.
         start: where the directory of the picture stands; None: it is the first one.
     """
-    found = read(file, start)
+    found = read(file, start, DESCRIBING)
     if found is None:
         return None
     first = found.directories[FIRST]
@@ -168,10 +168,9 @@ def _read(exif: bytes) -> Structure | None:
 def _placed(found: Structure) -> dict[int, Entry]:
     """Return what of the first directory describes the picture, in types that TIFF has for it."""
     first = found.directories[FIRST]
+    told = {tag: first[tag] for tag in DESCRIBING if tag in first}
     return {
-        tag: first[tag]
-        for tag in DESCRIBING
-        if tag in first and first[tag].kind in _TYPES.get(tag, range(20))
+        tag: entry for tag, entry in told.items() if tag not in _TYPES or entry.kind in _TYPES[tag]
     }
 
 
