@@ -60,6 +60,9 @@ class Layout(NamedTuple):
     notes: tuple[str, ...] = ()  # what does not come along
     opaque: bool = False  # what Pillow takes for alpha is none
     negative: bool = False  # what Pillow takes for white is black
+    covered: tuple[int, int, int, int] | None = (
+        None  # the rest is transparent; left, top and so on
+    )
 
 
 def layout(picture: Image.Image) -> Layout:
@@ -87,6 +90,8 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
         words = np.asarray(picture)[..., None]
     if found.opaque:
         return _without_alpha(picture)
+    if found.covered is not None:
+        return _transparent_around(picture, found.covered)
     if found.negative:
         return ImageOps.invert(picture.convert("L"))
     if words is None:
@@ -175,6 +180,14 @@ def _with_small_key(picture: Image.Image, raw: str, key: Any) -> Image.Image:
 def _without_alpha(picture: Image.Image) -> Image.Image:
     found = picture.convert("L" if picture.mode == "LA" else "RGB")
     found.info.pop("transparency", None)
+    return found
+
+
+def _transparent_around(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    found = picture.convert("LA" if picture.mode == "L" else "RGBA")
+    alpha = Image.new("L", picture.size)
+    alpha.paste(255, box)
+    found.putalpha(alpha)
     return found
 
 
@@ -452,6 +465,16 @@ def _tga(picture: Any) -> Layout:
     return Layout(opaque=True, notes=_left_out(1))
 
 
+def _gif(picture: Any) -> Layout:
+    """Around a first frame without a transparent colour, Pillow has the first one of its palette.
+
+    Nothing is there, as browsers show it.
+    """
+    boxes = [box for _, box, *_ in picture.tile if not picture.tell()]
+    small = boxes and boxes[0] != (0, 0, *picture.size) and "transparency" not in picture.info
+    return Layout(covered=boxes[0] if small else None)
+
+
 def _xbm(picture: Any) -> Layout:
     """Bits that are set are drawn, which is in black."""
     return Layout(negative=bool(_bytes(picture)))
@@ -459,5 +482,6 @@ def _xbm(picture: Any) -> Layout:
 
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
     "PNG": _png, "PCX": _pcx, "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif,
-    "HEIF": _heif, "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "XBM": _xbm,
+    "HEIF": _heif, "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "GIF": _gif,
+    "XBM": _xbm,
 }  # fmt: skip

@@ -647,3 +647,28 @@ def test_a_pcx_without_its_palette_is_refused(tmp_path, cut):
     data[68] = 2  # that says of grey that it has none
     path.write_bytes(data)
     assert read_picture(path).pixels.ndim == 2
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+@pytest.mark.parametrize("box", [(0, 0, 12, 10), (3, 2, 12, 10), (0, 0, 5, 10)])
+def test_nothing_is_around_the_frame_of_a_gif(tmp_path, mode, box):
+    values = np.random.default_rng(0).integers(0, 256, (10, 12, 3)).astype(np.uint8)
+    picture = Image.fromarray(values).convert("L")
+    picture = picture.quantize(8) if mode == "P" else picture
+    left, top, right, bottom = box
+    file = io.BytesIO()
+    picture.crop(box).save(file, "GIF")
+    data = bytearray(file.getvalue())
+    data[6:10] = struct.pack("<HH", 12, 10)
+    at = data.index(b"," + struct.pack("<HHHH", 0, 0, right - left, bottom - top)) + 1
+    data[at : at + 4] = struct.pack("<HH", left, top)
+    found = read(tmp_path, data)
+    wanted = np.zeros((10, 12), np.uint8)
+    wanted[top:bottom, left:right] = 255
+    assert (found.alpha is None) == (wanted.min() == 255)
+    if found.alpha is not None:
+        assert np.array_equal(found.alpha, wanted)
+    plain = np.asarray(picture.convert("L"))
+    shown = found.pixels if found.pixels.ndim == 2 else found.pixels[..., 0]
+    assert np.array_equal(shown[wanted > 0], plain[wanted > 0])
+    assert found.notes == ()
