@@ -60,9 +60,8 @@ class Layout(NamedTuple):
     notes: tuple[str, ...] = ()  # what does not come along
     opaque: bool = False  # what Pillow takes for alpha is none
     negative: bool = False  # what Pillow takes for white is black
-    covered: tuple[int, int, int, int] | None = (
-        None  # the rest is transparent; left, top and so on
-    )
+    # left, top, right and bottom of all that is there; the rest is transparent
+    covered: tuple[int, int, int, int] | None = None
 
 
 def layout(picture: Image.Image) -> Layout:
