@@ -18,16 +18,12 @@ _PIXELS = ((0x0100, 0x0101), (0xA002, 0xA003), (0x1001, 0x1002))  # tags of widt
 _SIDES = (*_PIXELS, (0x011A, 0x011B), (0xA20E, 0xA20F))  # and of the densities along them
 _SUBJECTS = (0x9214, 0xA214)  # where something is: x, y, and a diameter or width and height
 _DENSITIES, _UNIT = (0x011A, 0x011B), 0x0128
-_RATIONAL, _SHORT, _LONG = 5, 3, 4  # TIFF's types
+_RATIONAL, _SHORT = 5, 3  # TIFF's types
 _NO_UNIT, _INCH, _CM = 1, 2, 3
 _LARGEST, _LARGEST_SHORT = 2**32 - 1, 2**16 - 1
 _FINEST = 0.013  # dots an inch: PNG counts whole dots a metre
 _THUMBNAIL = (0x0201, 0x0202)  # where it stands, and its length
 _JPEG = b"\xff\xd8"
-_EXIF, _NOTES = 0x8769, 0x927C  # a directory, and what makers have in it as they like
-_HEADS = range(0, 14, 2)  # bytes before the directory in these
-_MOST_NOTES = 512
-_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)  # bytes of a value, by TIFF's types
 
 
 def tiff_part(data: bytes) -> bytes | None:
@@ -174,54 +170,6 @@ def with_density(exif: bytes, across: float, down: float, inch: bool) -> bytes |
     return bytes(tiff.data[:end] + new + tiff.data[end:])
 
 
-def has_notes(exif: bytes) -> bool:
-    """Whether there are makers' notes."""
-    return bool(_Tiff(exif).notes()[1])
-
-
-def settled(new: bytes, old: bytes) -> bytes:
-    """Return EXIF data that were put into a TIFF file, or come from one, as they have to be there.
-
-    Makers' notes point into themselves, as they did: of some makers, as Canon, they count from the
-    start of all, of others from their own; these stay as they are. The sides are of type LONG;
-    EXIF has SHORT, too, but libtiff warns of it.
-
-    Args:
-        new: where they are, a TIFF structure.
-        old: where they were, another.
-    """
-    before, after = _Tiff(old), _Tiff(new)
-    (start, notes), (place, same) = before.notes(), after.notes()
-    if notes and notes == same:
-        for order, pointer, value in _pointers(notes, start):
-            struct.pack_into(f"{order}I", after.data, place + pointer, value - start + place)
-    inner = after.directory(after.number(after.directory(after.first), _EXIF))
-    for tag in _PIXELS[1]:
-        if (side := after.number(inner, tag)) is not None:
-            struct.pack_into(f"{after.order}HII", after.data, inner[tag] + 2, _LONG, 1, side)
-    return bytes(after.data)
-
-
-def _pointers(notes: bytes, start: int) -> list[tuple[str, int, int]]:
-    """Return the order, place and value of pointers from the start of what holds the notes."""
-    for order in "<>":
-        for head in _HEADS:
-            count = int.from_bytes(notes[head : head + 2], "little" if order == "<" else "big")
-            end = head + 2 + _ENTRY_BYTES * count
-            if not 0 < count <= _MOST_NOTES or end > len(notes):
-                continue
-            found, sane = [], True
-            for at in range(head + 2, end, _ENTRY_BYTES):
-                _, kind, number, value = struct.unpack_from(f"{order}HHII", notes, at)
-                size = number * (_SIZES[kind] if kind < len(_SIZES) else 0)
-                inside = end <= value - start <= len(notes) - size
-                sane &= size > 0 and (size <= 4 or inside)
-                found += [(order, at + 8, value)] if size > 4 else []
-            if sane:
-                return found
-    return []
-
-
 class _Tiff:
     """A TIFF structure whose numbers can be changed; of a damaged one, what can be read."""
 
@@ -336,15 +284,6 @@ class _Tiff:
         end = directory + 2 + _ENTRY_BYTES * count + 4  # with the link to the next directory
         self.data[position : end - _ENTRY_BYTES] = self.data[position + _ENTRY_BYTES : end]
         struct.pack_into(f"{self.order}H", self.data, directory, count - 1)
-
-    def notes(self) -> tuple[int, bytes]:
-        """Return where makers' notes stand, and these; nothing where there are none."""
-        inner = self.directory(self.number(self.directory(self.first), _EXIF))
-        position = inner.get(_NOTES)
-        if position is None or (size := self._read("I", position + 4) or 0) <= 4:
-            return 0, b""
-        start = self._read("I", position + 8) or 0
-        return start, bytes(self.data[start : start + size])
 
     def remove_thumbnail(self) -> None:
         """Take the second directory out, and its picture where that stands at the end."""

@@ -12,7 +12,8 @@ from imgcodec.format.exif import of_density, proportion, tells_density, tiff_par
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.xmp import JPEG_START, PNG_KEYWORD
 from imgcodec.pictures import profiles
-from imgcodec.pictures.headers import tiff_tags
+from imgcodec.pictures.headers import tiff_directories, tiff_tags
+from imgcodec.pictures.headers.overlooked import EXIF_OF_TIFF
 from imgcodec.pictures.pillow_guard import refusing
 
 # How ImageMagick puts into PNG what had no place there: a name, a length, hexadecimal digits.
@@ -29,8 +30,8 @@ _TIFF_NAMES = {
     34377: "Photoshop's resources",
 }  # fmt: skip
 _TIFF_TOLD = (  # elsewhere: colour profile, samples, what lies where on Earth
-    *tiff_tags.DESCRIBING, tiff_tags.EXIF, tiff_tags.GPS, 34675, *range(32995, 32999),
-    33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
+    *tiff_tags.DESCRIBING, tiff_directories.EXIF, tiff_directories.GPS, 34675,
+    *range(32995, 32999), 33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844,
 )  # fmt: skip
 _TIFF_COLOURS = (291, 301, 318, 319)  # response curve, transfer function, white, primaries
 _TIFF_SRGB = {318: profiles.SRGB_WHITE, 319: profiles.SRGB_PRIMARIES}  # which says nothing new
@@ -108,7 +109,7 @@ def _exif(picture: Image.Image, info: Mapping[str, Any], notes: Notes) -> bytes 
     elif data is None:
         data = _raw(info, "exif") or _raw(info, "APP1", b"Exif\0\0")
     if data is None and picture.format == "TIFF":
-        return _exif_of_tiff(picture, notes)
+        return info[EXIF_OF_TIFF] if EXIF_OF_TIFF in info else _exif_of_tiff(picture, notes)
     found = tiff_part(data) if data else None
     if data and found is None:
         notes.append("its EXIF data are no TIFF structure, and are left out")

@@ -77,20 +77,20 @@ def _to_rgb(
     if icc is not None and icc[16:20] != _SPACES[picture.mode]:
         icc = None
         notes.append(MISFIT)
-    try:
-        if picture.mode == "LAB":
-            source = ImageCms.createProfile("LAB")
-        elif icc is None:
-            notes.append(f"{picture.mode} without a colour profile: colours are a guess")
-            return picture.convert("RGB"), None, notes
-        else:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
-        target = ImageCms.createProfile("sRGB")
+    target = ImageCms.createProfile("sRGB")
+    turned = None
+    if picture.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
         turned = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageError(f"its colour profile cannot be applied: {error}") from error
+    elif icc is not None:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            turned = ImageCms.profileToProfile(picture, profile, target, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            notes.append(DAMAGED)
     if turned is None:
-        raise ImageError("its colour profile cannot be applied")
+        notes.append(f"{picture.mode} without a colour profile: colours are a guess")
+        return picture.convert("RGB"), None, notes
     return turned, None, [*notes, f"{picture.mode} colours were converted to sRGB"]
 
 

@@ -67,6 +67,8 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture of a known kind"
     text = reason(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{text.partition(',')[0]}: --max-pixels, max_pixels in Python"
     if text.startswith("decoder error -"):  # a number of libtiff
         text = f"is damaged, or packed in a way that is not handled ({text})"
     return text

@@ -16,11 +16,11 @@ from PIL import Image, PngImagePlugin
 
 from imgcodec.errors import ImageError
 from imgcodec.files import check_free, remove, replacing, write_bytes
-from imgcodec.format.exif import density, proportion, settled, tiff_part
+from imgcodec.format.exif import density, proportion, tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.xmp import PNG_KEYWORD
 from imgcodec.pictures.arrays import ByteArray
-from imgcodec.pictures.headers.tiff_tags import XMP, as_tags, lost_tags
+from imgcodec.pictures.headers.tiff_tags import XMP, add_exif, has_place, lost_tags
 from imgcodec.pictures.picture import Canvas, Picture, to_pil
 from imgcodec.pictures.pillow_guard import refusing
 from imgcodec.pictures.png import chunk
@@ -117,10 +117,9 @@ def write_image(
         _check_sides(name, *picture.shape[:2])
         with refusing():
             options = _SAVE.get(name, {}) | _metadata_options(name, picture.metadata)
-            data = _saved(to_pil(picture), name, options)
+            exif = _kept(name, picture.metadata).exif
+            data = _saved(to_pil(picture), name, options, exif)
         data = _with_proportion(data, name, picture.metadata)
-        if name == "TIFF" and picture.metadata.exif is not None:
-            data = settled(data, picture.metadata.exif)
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     write_bytes(path, data, force)
@@ -128,10 +127,19 @@ def write_image(
         drop_rests(path)
 
 
-def _saved(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
-    """Return a picture file, in the way that suits the picture."""
+def _saved(
+    image: Image.Image, name: str, options: dict[str, Any], exif: bytes | None = None
+) -> bytes:
+    """Return a picture file, in the way that suits the picture.
+
+    Args:
+        image: of Pillow.
+        name: of the format.
+        options: of Pillow's, with metadata.
+        exif: what a TIFF file tells, which Pillow would write otherwise, and not compressed.
+    """
     if name != "PNG":
-        return _saved_as(image, name, options)
+        return _saved_as(image, name, options, exif)
     runs = _saved_as(image, name, options | _RUNS)
     samples = image.width * image.height * len(image.getbands())
     if 8 * len(runs) >= _LEAST_BITS * samples:
@@ -139,9 +147,13 @@ def _saved(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
     return min(runs, _saved_as(image, name, options), key=len)
 
 
-def _saved_as(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
+def _saved_as(
+    image: Image.Image, name: str, options: dict[str, Any], exif: bytes | None = None
+) -> bytes:
     buffer = io.BytesIO()  # libtiff would speak to the user about a full disk
     image.save(buffer, name, **options)
+    if name == "TIFF" and exif is not None:
+        add_exif(buffer, exif)
     return buffer.getvalue()
 
 
@@ -221,12 +233,17 @@ def _refused(name: str, metadata: Metadata) -> Iterator[tuple[str, str]]:
             yield kind, f" ({len(data)} bytes, at most {_JPEG_BYTES[kind]} fit into a JPEG file)"
         elif kind == "exif" and tiff_part(data) != data:
             yield kind, " (no TIFF structure)"
-        elif kind == "exif" and name == "TIFF" and not as_tags(data):
+        elif kind == "exif" and name == "TIFF" and not has_place(data):
             yield kind, " (nothing that TIFF files have a place for)"
         elif kind == "icc" and name == "WEBP" and fits(data, grey=True):
             yield kind, " (of grey, WebP files have colours)"
         elif kind == "xmp" and name == "PNG" and not _is_utf8(data):
             yield kind, " (no UTF-8, which PNG files want)"
+
+
+def _kept(name: str, metadata: Metadata) -> Metadata:
+    """Return what of metadata a format of Pillow's can hold."""
+    return metadata.only(set(metadata.kinds) - {kind for kind, _ in _refused(name, metadata)})
 
 
 def _check_sides(name: str, height: int, width: int) -> None:
@@ -246,15 +263,13 @@ def _is_utf8(data: bytes) -> bool:
 def _metadata_options(name: str, metadata: Metadata) -> dict[str, Any]:
     """Return how Pillow is told to write into a file what its format can hold of metadata."""
     options = _density_options(name, metadata)
-    metadata = metadata.only(set(metadata.kinds) - {kind for kind, _ in _refused(name, metadata)})
+    metadata = _kept(name, metadata)
     if metadata.icc is not None:
         options["icc_profile"] = metadata.icc
-    if name == "TIFF":  # has EXIF and XMP among its own tags
-        options["exif"] = as_tags(metadata.exif)
+    if name == "TIFF":  # has XMP among its own tags, as EXIF, which `add_exif` writes
         if metadata.xmp is not None:
+            options["exif"] = Image.Exif()
             options["exif"][XMP] = metadata.xmp
-        if metadata.exif is not None:  # libtiff, which compresses, writes no directories inside
-            options["compression"] = None
         return options
     if metadata.exif is not None:
         options["exif"] = b"Exif\0\0" + metadata.exif

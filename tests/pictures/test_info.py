@@ -9,10 +9,11 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from imgcodec.errors import ImageError
-from imgcodec.format.exif import settled, tiff_part
+from imgcodec.format.exif import tiff_part
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures import profiles
 from imgcodec.pictures.headers.overlooked import overlooked
+from imgcodec.pictures.headers.tiff_directories import moved
 from imgcodec.pictures.picture import Picture
 from imgcodec.pictures.reader import from_pil, read_image, read_picture
 from imgcodec.pictures.writer import empty_jpeg, left_out, write_image
@@ -625,8 +626,8 @@ def test_bytes_in_exif_stay_what_they_are_in_tiff(tmp_path):
         (tmp_path / "a.tif").read_bytes(),
         read_picture(tmp_path / "a.tif").metadata.exif,
     ):
-        assert found.count(struct.pack("<HHI", 0x927C, 7, 9)) == 1
-        assert found.count(struct.pack("<HHI4s", 0, 1, 4, b"\2\3\0\0")) == 1
+        assert found.count(struct.pack(">HHI", 0x927C, 7, 9)) == 1
+        assert found.count(struct.pack(">HHI4s", 0, 1, 4, b"\2\3\0\0")) == 1
         assert b"a maker's" in found
 
 
@@ -660,16 +661,11 @@ def test_makers_notes_point_to_where_they_are_in_tiff(tmp_path, order, head, kep
 
 def test_no_pointers_of_makers_notes():
     """Of other structures nothing changes, wherever they stand."""
-    head = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8769, 4, 1, 26, 0)
-    inner = struct.pack("<HHHI", 1, 0x927C, 7, 40)
     whole = makers_notes("<", b"", 44, bytes(10))
-    for notes in (bytes(40), b"\1\0" + 38 * b"\xff", whole[:16] + b"\xff" + whole[17:]):
-        old = head + inner + struct.pack("<II", 44, 0) + notes
-        new = head + inner + struct.pack("<II", 46, 0) + bytes(2) + notes
-        assert settled(new, old) == new
-    for damaged in (b"", head, head + inner, head + inner + b"\xff" * 8):
-        assert settled(damaged, old) == damaged
-        assert settled(new, damaged) == new
+    assert moved(whole, 44, 46) == makers_notes("<", b"", 46, bytes(10))
+    damaged = whole[:16] + b"\xff" + whole[17:]
+    for notes in (bytes(40), b"\1\0" + 38 * b"\xff", damaged, whole[:20], b""):
+        assert moved(notes, 44, 46) == notes
 
 
 def test_sides_in_exif_are_such_as_libtiff_reads(tmp_path):
@@ -677,8 +673,8 @@ def test_sides_in_exif_are_such_as_libtiff_reads(tmp_path):
     exif[0x8769] = {0xA002: 8, 0xA003: 4, 0xA001: 1}
     write_image(tmp_path / "a.tif", Picture(EIGHT, None, Metadata(exif=exif.tobytes()[6:])))
     written = (tmp_path / "a.tif").read_bytes()
-    for tag, kind, value in ((0xA001, 3, 1), (0xA002, 4, 8), (0xA003, 4, 4)):
-        assert written.count(struct.pack("<HHII", tag, kind, 1, value)) == 1
+    for tag, kind, value in ((0xA001, 3, 2**16), (0xA002, 4, 8), (0xA003, 4, 4)):
+        assert written.count(struct.pack(">HHII", tag, kind, 1, value)) == 1
 
 
 @pytest.mark.parametrize("code", ["utf-8", "latin-1"])
@@ -700,7 +696,7 @@ def test_letters_of_texts_come_through_tiff(tmp_path, code):
 
 
 @pytest.mark.parametrize(("order", "code"), [(">", "utf-16-be"), ("<", "utf-16-le")])
-def test_comments_come_through_tiff_in_its_order_of_bytes(tmp_path, order, code):
+def test_comments_come_through_tiff_which_gets_their_order_of_bytes(tmp_path, order, code):
     exif = Image.Exif()
     exif.endian = order
     text = b"UNICODE\0" + "Grüße".encode(code)
@@ -712,8 +708,8 @@ def test_comments_come_through_tiff_in_its_order_of_bytes(tmp_path, order, code)
     read = Image.Exif()
     read.load(read_picture(tmp_path / "a.tif").metadata.exif)
     comments = read.get_ifd(0x8769)[0x9286], read.get_ifd(0x8825)[0x1B]
-    assert read.endian == "<"
-    assert comments == (b"UNICODE\0" + "Grüße".encode("utf-16-le") + b"\0",) * 2
+    assert read.endian == order
+    assert comments == (text + b"\0",) * 2
 
 
 def test_xmp_that_is_no_utf8_stays_out_of_png(tmp_path):

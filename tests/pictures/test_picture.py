@@ -244,13 +244,20 @@ def test_cmyk_goes_through_its_profile(tmp_path):
         read_picture(tmp_path / "a.tif", strict=True)
 
 
-def test_damaged_profiles_are_one_line(tmp_path):
+def test_cmyk_is_a_guess_with_a_damaged_profile(tmp_path):
     broken = bytearray(cmyk_profile())
     broken[140:200] = bytes(60)
-    Image.new("CMYK", (4, 4)).save(tmp_path / "a.tif", icc_profile=bytes(broken))
-    with pytest.raises(ImageError, match="its colour profile cannot be applied") as caught:
-        read_picture(tmp_path / "a.tif")
-    assert "\n" not in str(caught.value)
+    a = Image.new("CMYK", (4, 4), (10, 80, 30, 5))
+    a.save(tmp_path / "a.tif", icc_profile=bytes(broken))
+    found = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels, np.array(a.convert("RGB")))
+    assert found.metadata.icc is None
+    assert found.notes == (
+        "its colour profile is damaged, and is left out",
+        "CMYK without a colour profile: colours are a guess",
+    )
+    with pytest.raises(ImageError, match="its colour profile is damaged"):
+        read_picture(tmp_path / "a.tif", strict=True)
 
 
 # metadata

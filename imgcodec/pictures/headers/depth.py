@@ -8,6 +8,7 @@ import io
 import re
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from imgcodec.errors import ImageError
 from imgcodec.pictures.headers import jxl_header
 from imgcodec.pictures.headers.aperture import properties
 from imgcodec.pictures.headers.overlooked import BMP_HEADER
-from imgcodec.pictures.headers.parts import asked, boxes
+from imgcodec.pictures.headers.parts import asked, boxes, chunks
 from imgcodec.pictures.headers.tiff_tags import num_inside
 
 MOST = 65535  # in Pillow's modes of 16 bits
@@ -38,6 +39,8 @@ _PALETTE = 3  # what TIFF's samples mean
 _MOST_TILE = 2**24  # pixels
 _SMALL = 1  # of another picture in the file, says a TIFF
 _MASKED_BMP = (3, 6)  # compressions whose samples lie where masks say
+_PIECE = 2**20  # bytes looked at together
+_PCX_PALETTE, _PCX_GREY = 769, b"\2"  # bytes, the first one is 12; what is said of those without
 _GUESSED = "a further sample that does not say what it is was taken for transparency"
 _DUOTONE = 8  # a mode of Photoshop
 _FITS_PLANES = re.compile(rb"\A(?:(?!END).{80})*?NAXIS3  = *(\d{1,9}) ", re.DOTALL)
@@ -57,6 +60,8 @@ class Layout(NamedTuple):
     notes: tuple[str, ...] = ()  # what does not come along
     opaque: bool = False  # what Pillow takes for alpha is none
     negative: bool = False  # what Pillow takes for white is black
+    # left, top, right and bottom of all that is there; the rest is transparent
+    covered: tuple[int, int, int, int] | None = None
 
 
 def layout(picture: Image.Image) -> Layout:
@@ -84,6 +89,8 @@ def eight_bits(picture: Image.Image, found: Layout) -> Image.Image:
         words = np.asarray(picture)[..., None]
     if found.opaque:
         return _without_alpha(picture)
+    if found.covered is not None:
+        return _transparent_around(picture, found.covered)
     if found.negative:
         return ImageOps.invert(picture.convert("L"))
     if words is None:
@@ -175,6 +182,14 @@ def _without_alpha(picture: Image.Image) -> Image.Image:
     return found
 
 
+def _transparent_around(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    found = picture.convert("LA" if picture.mode == "L" else "RGBA")
+    alpha = Image.new("L", picture.size)
+    alpha.paste(255, box)
+    found.putalpha(alpha)
+    return found
+
+
 def _by_mode(picture: Image.Image) -> Layout:
     deep = picture.mode in _GREY or _CUT.search(str(getattr(picture, "tile", [])[:1])) is not None
     return Layout(16 if deep else 8)
@@ -188,6 +203,33 @@ def _bytes(picture: Any) -> bytes:
 def _all(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     yield file.read()
+
+
+def _png(picture: Any) -> Layout:
+    """Pillow does not look at the checksums of pixels."""
+    if any(asked(picture, {"PNG": _wrong_checksums})):
+        raise ImageError("is damaged: a checksum of its pixels is wrong")
+    return _by_mode(picture)
+
+
+def _wrong_checksums(file: IO[bytes]) -> Iterator[bool]:
+    """Yield of each chunk of pixels whether it is damaged; what is cut off is not looked at."""
+    for kind, start, end in chunks(file):
+        if kind == b"IDAT":
+            found = zlib.crc32(kind)
+            for place in range(start, end, _PIECE):
+                found = zlib.crc32(file.read(min(_PIECE, end - place)), found)
+            told = file.read(4)
+            yield len(told) == 4 and int.from_bytes(told, "big") != found
+
+
+def _pcx(picture: Any) -> Layout:
+    """Without the palette at its end, Pillow takes the numbers of colours for grey."""
+    data = _bytes(picture)
+    missing = data[68:69] != _PCX_GREY and data[-_PCX_PALETTE:][:1] != b"\x0c"
+    if picture.mode == "L" and data and missing:
+        raise ImageError("its palette is missing (it is cut off, or damaged)")
+    return Layout()
 
 
 def _tiff(picture: Any) -> Layout:
@@ -422,12 +464,23 @@ def _tga(picture: Any) -> Layout:
     return Layout(opaque=True, notes=_left_out(1))
 
 
+def _gif(picture: Any) -> Layout:
+    """Around a first frame without a transparent colour, Pillow has the first one of its palette.
+
+    Nothing is there, as browsers show it.
+    """
+    boxes = [box for _, box, *_ in picture.tile if not picture.tell()]
+    small = boxes and boxes[0] != (0, 0, *picture.size) and "transparency" not in picture.info
+    return Layout(covered=boxes[0] if small else None)
+
+
 def _xbm(picture: Any) -> Layout:
     """Bits that are set are drawn, which is in black."""
     return Layout(negative=bool(_bytes(picture)))
 
 
 _LAYOUTS: dict[str, Callable[[Any], Layout]] = {
-    "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif, "HEIF": _heif,
-    "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "XBM": _xbm,
+    "PNG": _png, "PCX": _pcx, "TIFF": _tiff, "PPM": _ppm, "JPEG2000": _jpeg_2000, "AVIF": _avif,
+    "HEIF": _heif, "JXL": _jxl, "FITS": _fits, "PSD": _psd, "TGA": _tga, "BMP": _bmp, "GIF": _gif,
+    "XBM": _xbm,
 }  # fmt: skip

@@ -2,17 +2,13 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import IO, Any
 
 from PIL import Image
 
-from imgcodec.errors import ImageError
-from imgcodec.format.exif import has_notes, settled
 from imgcodec.pictures.headers.parts import asked, boxes, boxes_of_jpeg_2000
-from imgcodec.pictures.headers.tiff_tags import as_exif
-from imgcodec.pictures.pillow_guard import refusing
+from imgcodec.pictures.headers.tiff_tags import exif_of
 
 UUIDS = {
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
@@ -22,6 +18,7 @@ _PLACES = {  # of JPEG 2000: a small GeoTIFF, and a world file
     bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03"),
     bytes.fromhex("96a9f1f1dc98402da7aed68e34451809"),
 }
+EXIF_OF_TIFF = "exif of tiff"  # the name of what its tags say
 BMP_HEADER = 14  # bytes before it
 _RESOURCES = {1058: "exif", 1060: "xmp"}  # of Photoshop
 _RESOLUTION = 1005  # across and down, dots an inch in 1/65536; how it is shown stands between
@@ -57,12 +54,8 @@ def _of_jpeg(picture: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_tiff(picture: Image.Image, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
-    """Yield EXIF data with makers' notes, which Pillow moves and leaves as they are."""
-    with suppress(ImageError), refusing():
-        exif = as_exif(picture.getexif())
-        if exif is not None and has_notes(exif):
-            file.seek(0)
-            yield "exif", settled(exif, file.read())
+    """Yield EXIF data, of which Pillow keeps neither types nor what makers' notes point to."""
+    yield EXIF_OF_TIFF, exif_of(file, getattr(getattr(picture, "tag_v2", None), "offset", None))
 
 
 def _of_photoshop(picture: Any) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,8 @@
 """Which of TIFF's tags describe a picture, as EXIF does; the others say how it is stored."""
 
+import io
+import struct
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -10,20 +11,35 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
-from imgcodec.pictures.pillow_guard import refusing, unlimited
+from imgcodec.pictures.headers.tiff_directories import (
+    EXIF,
+    FIRST,
+    GPS,
+    INTEROPERABILITY,
+    LONG,
+    SHORT,
+    Entry,
+    Structure,
+    read,
+    staying,
+    written,
+)
 
 DESCRIBING = (
     269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432,
     *range(40091, 40096), 50341,
 )  # fmt: skip
-EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005  # directories; the last one is in the first
 XMP = 700
 _SUB_IFDS = 330
 _PADDING = 59932  # of Windows
-_TEXTS = (0x9286, 0x1B, 0x1C)  # a comment, and how and where GPS worked: bytes, but may be
-_UNICODE = b"UNICODE\0"  # in the order of the numbers, behind this word
+_SIDES = (0xA002, 0xA003)  # width and height, in the directory of EXIF
+_MARKS = {"<": (b"II", 42), ">": (b"MM", 42)}  # how files start, by their order of bytes
 # Tags of TIFF itself; what does not describe the picture, or its colours, says how it is stored.
 _OWN = {*range(254, 533)} - {301, 318, 319}
+_TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432)
+# The types of those that libtiff reads: texts, numbers, and densities, which may be whole.
+_TYPES = dict.fromkeys(_TEXTS, (1, 2, 7)) | dict.fromkeys((274, 296), (1, 3, 4))
+_TYPES |= dict.fromkeys((282, 283), (3, 4, 5))
 
 
 class _Text(str):
@@ -89,51 +105,88 @@ def as_exif(tags: Image.Exif, which: Collection[int] = DESCRIBING) -> bytes | No
     return tiff_part(kept.tobytes()) if len(kept) else None
 
 
-def as_tags(exif: bytes | None) -> Image.Exif:
-    """Return what of EXIF data can stand among the tags of a TIFF file, nothing if damaged.
+def exif_of(file: IO[bytes], start: int | None = None) -> bytes | None:
+    """Return as EXIF data what a TIFF file tells of its picture; None where it tells nothing.
 
-    Pillow writes such files with the low bytes first.
+    Args:
+        file: to read.
+        start: where the directory of the picture stands; None: it is the first one.
     """
-    with unlimited(), suppress(ImageError), refusing():
-        tags = Image.Exif()
-        tags.load(exif or b"")
-        tags.load(as_exif(tags) or b"")
-        tags.update({tag: _writable(value) for tag, value in tags.items()})
-        for directory in (EXIF, GPS):
-            if entries := _entries(tags, directory, tags.endian == ">"):
-                tags.get_ifd(directory).update(entries)
-        return tags
-    return Image.Exif()
+    found = read(file, start, DESCRIBING)
+    if found is None:
+        return None
+    first = found.directories[FIRST]
+    told = {FIRST: {tag: first[tag] for tag in DESCRIBING if tag in first}}
+    data = written(found.order, found.directories | told, 8)
+    return struct.pack(f"{found.order}2sHI", *_MARKS[found.order], 8) + data if data else None
+
+
+def add_exif(file: IO[bytes], exif: bytes) -> None:
+    """Put what of EXIF data has a place there into a TIFF file of one picture without any.
+
+    All directories are written anew, behind the picture, in the order of bytes of the EXIF data:
+    makers' notes, comments and others have one of their own, which nothing tells.
+
+    Args:
+        file: whose samples have 8 bits; it is changed.
+        exif: see `has_place`.
+    """
+    own, other = read(file), _read(exif)
+    if own is None or other is None:
+        return
+    stored = staying(own.directories[FIRST], own.order != other.order)
+    inner = other.directories[EXIF]
+    sides = {tag: _long(inner[tag], other.order) for tag in _SIDES if tag in inner}
+    new = {FIRST: stored | _placed(other), EXIF: inner | sides}
+    end = file.seek(0, 2)
+    start = end + end % 2
+    file.write(bytes(end % 2) + written(other.order, other.directories | new, start))
+    file.seek(0)
+    file.write(struct.pack(f"{other.order}2sHI", *_MARKS[other.order], start))
+
+
+def has_place(exif: bytes) -> bool:
+    """Whether anything of EXIF data has a place in TIFF files."""
+    found = _read(exif)
+    return found is not None and any((found.directories | {FIRST: _placed(found)}).values())
 
 
 def lost_tags(exif: bytes) -> list[int]:
-    """Return which tags of EXIF data, besides those on storage, `as_tags` has no place for."""
-    tags = Image.Exif()
-    with unlimited(), suppress(ImageError), refusing():
-        tags.load(exif)
-        kept = {*DESCRIBING, EXIF, GPS, INTEROPERABILITY, XMP, _PADDING}
-        return sorted(tag for tag in tags if tag not in kept and tag not in _OWN)
-    return []
+    """Return which tags of EXIF data, besides those on storage, TIFF files have no place for."""
+    found = _read(exif)
+    if found is None:
+        return []
+    kept = {*_placed(found), XMP, _PADDING}
+    own = _OWN - {*DESCRIBING}
+    return sorted(tag for tag in found.directories[FIRST] if tag not in kept and tag not in own)
 
 
-def _entries(tags: Image.Exif, directory: int, swapped: bool = False) -> dict[int, object]:
-    """Return the entries of a directory, and of the one inside it; texts in the other order."""
-    found = dict(tags.get_ifd(directory))
-    for tag in _TEXTS if swapped else ():
-        if isinstance(text := found.get(tag), bytes) and text.startswith(_UNICODE):
-            found[tag] = _UNICODE + _other_order(text[len(_UNICODE) :])
-    entries = {tag: _inner(value) for tag, value in found.items()}
+def _read(exif: bytes) -> Structure | None:
+    return read(io.BytesIO(exif))
+
+
+def _placed(found: Structure) -> dict[int, Entry]:
+    """Return what of the first directory describes the picture, in types that TIFF has for it."""
+    first = found.directories[FIRST]
+    told = {tag: first[tag] for tag in DESCRIBING if tag in first}
+    return {
+        tag: entry for tag, entry in told.items() if tag not in _TYPES or entry.kind in _TYPES[tag]
+    }
+
+
+def _long(side: Entry, order: str) -> Entry:
+    """Return a number of type SHORT as one of type LONG: of the other one, libtiff warns."""
+    if side.kind != SHORT or len(side.data) != 2:
+        return side
+    return Entry(LONG, struct.pack(f"{order}I", *struct.unpack(f"{order}H", side.data)))
+
+
+def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:
+    """Return the entries of a directory, and of the one inside it."""
+    entries = {tag: _inner(value) for tag, value in tags.get_ifd(directory).items()}
     if entries.pop(INTEROPERABILITY, None) and (inner := tags.get_ifd(INTEROPERABILITY)):
         entries[INTEROPERABILITY] = {tag: _inner(value) for tag, value in inner.items()}
     return entries
-
-
-def _other_order(words: bytes) -> bytes:
-    """Return words of 16 bits with their bytes exchanged; an odd byte at the end stays."""
-    found = bytearray(words)
-    end = len(words) // 2 * 2
-    found[:end:2], found[1:end:2] = words[1:end:2], words[:end:2]
-    return bytes(found)
 
 
 def _writable(value: object) -> object:

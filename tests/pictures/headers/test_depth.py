@@ -11,6 +11,7 @@ from picture_files import png, tiff
 from PIL import Image, TiffImagePlugin, TiffTags, features
 
 from imgcodec.errors import ImageError
+from imgcodec.pictures.headers import depth
 from imgcodec.pictures.reader import from_pil, read_picture
 
 REDUCED = "more than 8 bits a sample were reduced to 8"
@@ -614,3 +615,60 @@ def test_planes_of_fits_are_refused(tmp_path):
     at = three.index(b"END".ljust(80))
     three = three[:at] + card + three[at : at + 80] + three[at + 160 :] + bytes(80)
     assert refusal(tmp_path, three) == "holds 4 planes, save the one that is meant"
+
+
+@pytest.mark.parametrize("piece", [1, 2**20])
+@pytest.mark.parametrize("wrong", ["pixels", "checksum"])
+def test_a_wrong_checksum_of_a_png_is_refused(tmp_path, monkeypatch, wrong, piece):
+    """The last rows of a picture can be damaged without the decoder seeing it."""
+    monkeypatch.setattr(depth, "_PIECE", piece)
+    values = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    data = bytearray(png(values, 8, 2))
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    assert read_picture(path).notes == ()
+    data[data.index(b"IEND") - (30 if wrong == "pixels" else 6)] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="is damaged: a checksum of its pixels is wrong"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("cut", [1, 700, 769])
+def test_a_pcx_without_its_palette_is_refused(tmp_path, cut):
+    path = tmp_path / "a.pcx"
+    values = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    picture = Image.fromarray(values).quantize(256)
+    picture.save(path)
+    assert np.array_equal(read_picture(path).pixels, np.asarray(picture.convert("RGB")))
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(ImageError, match="its palette is missing"):
+        read_picture(path)
+    data = bytearray(path.read_bytes())
+    data[68] = 2  # that says of grey that it has none
+    path.write_bytes(data)
+    assert read_picture(path).pixels.ndim == 2
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+@pytest.mark.parametrize("box", [(0, 0, 12, 10), (3, 2, 12, 10), (0, 0, 5, 10)])
+def test_nothing_is_around_the_frame_of_a_gif(tmp_path, mode, box):
+    values = np.random.default_rng(0).integers(0, 256, (10, 12, 3)).astype(np.uint8)
+    picture = Image.fromarray(values).convert("L")
+    picture = picture.quantize(8) if mode == "P" else picture
+    left, top, right, bottom = box
+    file = io.BytesIO()
+    picture.crop(box).save(file, "GIF")
+    data = bytearray(file.getvalue())
+    data[6:10] = struct.pack("<HH", 12, 10)
+    at = data.index(b"," + struct.pack("<HHHH", 0, 0, right - left, bottom - top)) + 1
+    data[at : at + 4] = struct.pack("<HH", left, top)
+    found = read(tmp_path, data)
+    wanted = np.zeros((10, 12), np.uint8)
+    wanted[top:bottom, left:right] = 255
+    assert (found.alpha is None) == (wanted.min() == 255)
+    if found.alpha is not None:
+        assert np.array_equal(found.alpha, wanted)
+    plain = np.asarray(picture.convert("L"))
+    shown = found.pixels if found.pixels.ndim == 2 else found.pixels[..., 0]
+    assert np.array_equal(shown[wanted > 0], plain[wanted > 0])
+    assert found.notes == ()
