@@ -185,13 +185,13 @@ def test_reading(tmp_path):
     for name, data in (("a", b"data"), ("empty", b"")):
         (tmp_path / name).write_bytes(data)
         assert files.read_bytes(tmp_path / name) == data
-    held = files.stored(tmp_path / "a")
-    assert len(held) == 4
-    assert [held.part(*ends) for ends in ((0, 4), (1, 3), (2, 9), (5, 9))] == [
-        b"data", b"at", b"ta", b"",
-    ]  # fmt: skip
-    assert files.stored(tmp_path / "empty") == b""
-    for read in (files.read_bytes, files.stored):
+    with files.stored(tmp_path / "a") as held, files.stored(tmp_path / "empty") as nothing:
+        assert len(held) == 4
+        assert [held.part(*ends) for ends in ((0, 4), (1, 3), (2, 9), (5, 9))] == [
+            b"data", b"at", b"ta", b"",
+        ]  # fmt: skip
+        assert nothing == b""
+    for read in (files.read_bytes, lambda path: files.stored(path).__enter__()):
         with pytest.raises(AicError, match="none: no such file or directory$"):
             read(tmp_path / "none")
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +52,41 @@ def test_a_stdout_that_nobody_reads_ends_quietly(coded):
     result = shell(["info", coded], stdout=writing)
     os.close(writing)
     assert (result.returncode, result.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such file system")
+@pytest.mark.parametrize("case", ["whole", "cut", "filled in", "map"])
+def test_streams_are_closed_before_their_folder_is_removed(
+    aic, coded, tmp_path, monkeypatch, case
+):
+    """Windows removes no file that is open, whatever was wrong with it."""
+    data, words = coded.read_bytes(), ["decode", "-", "-"]
+    if case == "map":
+        data, words = geotiff(tmp_path / "a.tif"), ["encode", "-", "-", "--measure", "psnr"]
+    elif case != "whole":
+        data, words = data[:-1], words + ["--keep-going"] * (case == "filled in")
+    left, cleanup = [], tempfile.TemporaryDirectory.cleanup
+
+    def spy(folder):
+        numbers = os.listdir("/proc/self/fd")
+        names = [os.path.realpath(f"/proc/self/fd/{number}") for number in numbers]
+        left.append([name for name in names if name.startswith(os.path.realpath(folder.name))])
+        cleanup(folder)
+
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", spy)
+    result = CliRunner().invoke(cli.main, words, input=data)
+    assert result.exit_code == (0 if case == "whole" else 1), result.stderr
+    assert left == [[]]
+
+
+def geotiff(path):
+    rasterio = pytest.importorskip("rasterio")
+    place = rasterio.Affine(2, 0, 9, 0, -2, 9)
+    with rasterio.open(
+        path, "w", "GTiff", 16, 16, 3, crs="EPSG:32633", transform=place, dtype="uint8"
+    ) as file:
+        file.write(np.zeros((3, 16, 16), np.uint8))
+    return path.read_bytes()
 
 
 def test_closed_streams_are_refused(aic, photo, tmp_path, monkeypatch):
@@ -106,7 +142,8 @@ def test_files_without_a_size_are_read():
     """Those of /proc say that they have 0 bytes."""
     path = Path("/proc/self/environ")
     assert path.stat().st_size == 0
-    assert files.stored(path) == files.read_bytes(path) == path.read_bytes() != b""
+    with files.stored(path) as data:
+        assert data == files.read_bytes(path) == path.read_bytes() != b""
 
 
 @POSIX
