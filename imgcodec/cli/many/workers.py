@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -19,6 +20,7 @@ from typing import NoReturn, TypeVar
 
 from imgcodec.cli.process import ending
 
+MOST_OF_WINDOWS = 61  # processes that it waits for at a time
 AHEAD = 16  # items for each process that are looked at before their turn
 _at_work = False  # whether this process is one of several, amidst an item
 
@@ -82,6 +84,8 @@ def run(
 
 def executor(processes: int) -> Executor:
     """Return new processes: not forked, as what threads and CUDA hold does not survive it."""
+    if sys.platform == "win32":
+        processes = min(processes, MOST_OF_WINDOWS)
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
 
 

@@ -55,6 +55,11 @@ def test_a_process_that_dies_costs_one_item():
     assert found == [LOST if number == 3 else 2 * number for number in range(8)]
 
 
+def test_windows_waits_for_no_more_than_61_processes(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    workers.executor(256).shutdown()
+
+
 def test_a_bug_is_raised():
     with pytest.raises(ZeroDivisionError):
         list(workers.run(failing, range(3), 2, failing, lost))
