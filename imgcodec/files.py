@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -112,6 +113,8 @@ def check_free(path: str | os.PathLike[str], force: bool) -> None:
         raise AicError(f"{path}: is not a regular file")
     if there is not None and not force:
         raise AicError(f"{path}: exists, and is kept without --force")
+    if there is not None and sys.platform == "win32" and not there & stat.S_IWUSR:
+        raise AicError(f"{path}: is read-only, and no file takes its place on Windows")
     check_makeable(path)
 
 

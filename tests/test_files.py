@@ -73,6 +73,18 @@ def test_files_are_synced_where_they_may_be_written(tmp_path, monkeypatch):
     assert [mode & os.O_ACCMODE for mode in modes] == [os.O_RDWR]
 
 
+def test_a_read_only_file_is_not_replaced_on_windows(tmp_path, monkeypatch):
+    """The system refuses it at the end, and to remove a temporary file that is read-only, too."""
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "a").chmod(0o444)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(AicError, match="a: is read-only, and no file takes its place on Windows"):
+        files.check_free(tmp_path / "a", force=True)
+    monkeypatch.undo()
+    files.write_bytes(tmp_path / "a", b"new", force=True)
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [
