@@ -1,5 +1,7 @@
 """What the system does to a command: streams, signals, names, and what it refuses."""
 
+import errno
+import io
 import os
 import re
 import signal
@@ -87,6 +89,14 @@ def geotiff(path):
     ) as file:
         file.write(np.zeros((3, 16, 16), np.uint8))
     return path.read_bytes()
+
+
+def test_a_stdout_that_nobody_reads_on_windows(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(SystemExit):
+        process.refuse(OSError(errno.EINVAL, "Invalid argument"))
+    assert capsys.readouterr().err == "Error: stdout: invalid argument\n"
+    assert sys.stdout.closed
 
 
 def test_closed_streams_are_refused(aic, photo, tmp_path, monkeypatch):
@@ -360,6 +370,29 @@ def test_names_do_not_break_the_lines_of_results(aic, photo, tmp_path, monkeypat
 # ---- refusals
 
 
+def test_words_stay_what_they_are_on_windows(coded, monkeypatch, capsys):
+    """There, click takes names with brackets for patterns, and what fits them in their place."""
+
+    class Windows:
+        name = "nt"
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+    coded.with_name("a1.aic").write_bytes(b"another")
+    path = coded.rename(coded.with_name("a[1].aic"))
+    monkeypatch.setattr("click.core.os", Windows())
+    monkeypatch.setattr(sys, "argv", ["aic", "info", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (0, "")
+
+
+def test_windows_has_a_signal_of_its_own(monkeypatch):
+    monkeypatch.setattr(signal, "SIGBREAK", 21, raising=False)
+    assert 21 in process.ending()
+
+
 def test_what_else_the_system_refuses_is_one_line(aic, photo, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "some/place")
@@ -374,6 +407,7 @@ def test_what_else_the_system_refuses_is_one_line(aic, photo, tmp_path, monkeypa
     [
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: 9 bytes"),  # Windows
         RuntimeError("could not create a primitive"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     ],
