@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from operator import index
 
 MOST_THREADS = 1024  # that can be asked for; of very many, libraries end the process
-_NO_MEMORY = (  # torch, oneDNN, the loader
-    "allocate memory", "out of memory", "could not create a primitive", "failed to map segment",
+_NO_MEMORY = (  # torch, on Windows, too; oneDNN, the loader
+    "allocate memory", "not enough memory", "out of memory", "could not create a primitive",
+    "failed to map segment",
 )  # fmt: skip
 _BETWEEN = (__name__.split(".")[0], "PIL")  # packages
 

@@ -4,9 +4,10 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
@@ -31,24 +32,29 @@ def read_bytes(source: Path) -> bytes:
         raise AicError(f"{source}: {reason(error)}") from error
 
 
-def stored(source: Path) -> "bytes | Stored":
-    """Return the bytes of a file, read where they are looked at; those of a stream at once."""
-    try:
-        with source.open("rb") as file:
+@contextmanager
+def stored(source: Path) -> Iterator["bytes | Stored"]:
+    """Yield the bytes of a file, read where they are looked at; those of a stream at once.
+
+    The file is closed at the end of the block: Windows removes and replaces none that is open.
+    """
+    with ExitStack() as links:
+        try:
+            file = links.enter_context(source.open("rb"))
             check_ends(file, source)
             length = os.fstat(file.fileno()).st_size
-            if length == 0:  # of a stream, or of what has no size
-                return b"".join(pieces(file, source))
-            return Stored(os.dup(file.fileno()), length)
-    except OSError as error:
-        raise AicError(f"{source}: {reason(error)}") from error
+            # of a stream, or of what has no size, there are no bytes
+            data = Stored(file.fileno(), length) if length else b"".join(pieces(file, source))
+        except OSError as error:
+            raise AicError(f"{source}: {reason(error)}") from error
+        yield data
 
 
 class Stored:
     """The bytes of an open file; were it mapped, cutting it would end the process."""
 
     def __init__(self, descriptor: int, length: int) -> None:
-        """Take the file, which is closed in the end, and the number of its bytes."""
+        """Take the file and the number of its bytes."""
         self._descriptor = descriptor
         self._length = length
 
@@ -64,10 +70,6 @@ class Stored:
                 return file.read(max(0, min(end, self._length) - start))
         except OSError as error:
             raise FormatError(f"cannot be read: {reason(error)}") from error
-
-    def __del__(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
 
 
 def temporary_folder(place: str | None = None) -> "tempfile.TemporaryDirectory[str]":
@@ -111,6 +113,8 @@ def check_free(path: str | os.PathLike[str], force: bool) -> None:
         raise AicError(f"{path}: is not a regular file")
     if there is not None and not force:
         raise AicError(f"{path}: exists, and is kept without --force")
+    if there is not None and sys.platform == "win32" and not there & stat.S_IWUSR:
+        raise AicError(f"{path}: is read-only, and no file takes its place on Windows")
     check_makeable(path)
 
 

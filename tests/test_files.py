@@ -73,6 +73,18 @@ def test_files_are_synced_where_they_may_be_written(tmp_path, monkeypatch):
     assert [mode & os.O_ACCMODE for mode in modes] == [os.O_RDWR]
 
 
+def test_a_read_only_file_is_not_replaced_on_windows(tmp_path, monkeypatch):
+    """The system refuses it at the end, and to remove a temporary file that is read-only, too."""
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "a").chmod(0o444)
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(AicError, match="a: is read-only, and no file takes its place on Windows"):
+        files.check_free(tmp_path / "a", force=True)
+    monkeypatch.undo()
+    files.write_bytes(tmp_path / "a", b"new", force=True)
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(
     ("said", "told"),
     [
@@ -185,13 +197,13 @@ def test_reading(tmp_path):
     for name, data in (("a", b"data"), ("empty", b"")):
         (tmp_path / name).write_bytes(data)
         assert files.read_bytes(tmp_path / name) == data
-    held = files.stored(tmp_path / "a")
-    assert len(held) == 4
-    assert [held.part(*ends) for ends in ((0, 4), (1, 3), (2, 9), (5, 9))] == [
-        b"data", b"at", b"ta", b"",
-    ]  # fmt: skip
-    assert files.stored(tmp_path / "empty") == b""
-    for read in (files.read_bytes, files.stored):
+    with files.stored(tmp_path / "a") as held, files.stored(tmp_path / "empty") as nothing:
+        assert len(held) == 4
+        assert [held.part(*ends) for ends in ((0, 4), (1, 3), (2, 9), (5, 9))] == [
+            b"data", b"at", b"ta", b"",
+        ]  # fmt: skip
+        assert nothing == b""
+    for read in (files.read_bytes, lambda path: files.stored(path).__enter__()):
         with pytest.raises(AicError, match="none: no such file or directory$"):
             read(tmp_path / "none")
 

@@ -1,5 +1,6 @@
 """Whole commands on one picture, start of the program included."""
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -94,7 +95,7 @@ def _rows(
     rows = []
     for codec in names:
         words, coded = steps[codec, 0]
-        command = " ".join(Path(word).name if "/" in word else word for word in words)
+        command = " ".join(map(os.path.basename, words))
         times = medians[codec, 0], medians[codec, 1]
         first = medians[names[0], 0], medians[names[0], 1]
         rows.append(

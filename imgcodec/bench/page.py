@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from imgcodec import __version__, files
+from imgcodec.bench import COMPRESSAI
 from imgcodec.bench.cache import read_json
 from imgcodec.bench.coders import OVER, Aic, Coder, Pixels, nearest
 from imgcodec.bench.measure import qualities
@@ -128,7 +129,8 @@ def _view(
     for rate in rates:
         room = max(int(rate * height * width / 8), 1)
         for coder in coders:
-            stem = folder / _short(f"{path.name}.{coder.name}.{rate:.12g}")
+            name = coder.name.replace(COMPRESSAI, "compressai-")  # Windows has no : in names
+            stem = folder / _short(f"{path.name}.{name}.{rate:.12g}")
             decided_by = [
                 content, coder.name, coder.about, room, OVER, list(coder.candidates), *further,
             ]  # fmt: skip

@@ -97,4 +97,4 @@ def _processor() -> str:
     except OSError:
         text = ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.processor()
+    return names[0] if names else platform.processor() or platform.machine()

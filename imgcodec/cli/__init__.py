@@ -21,6 +21,9 @@ class _Group(click.Group):
     def main(self, *args: Any, **words: Any) -> Any:
         """Run as the process's command."""
         process.escape_output()
+        # on Windows, click would look for files whose names match, where a name has brackets, and
+        # hand over what patterns find without the folders
+        words = {"windows_expand_args": False, **words}
         with process.alone_on_stderr(), process.ending_by_signals():
             try:
                 return super().main(*args, **words)

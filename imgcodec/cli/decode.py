@@ -107,8 +107,8 @@ class Decoding:
         """See `Work`."""
         if self.region is not None or self.max_rate is not None:
             return None
-        with suppress(AicError):
-            header = container.File(files.stored(source)).header
+        with suppress(AicError), files.stored(source) as data:
+            header = container.File(data).header
             return header.height, header.width
         return None
 
@@ -124,9 +124,8 @@ class Decoding:
         """Decompress a file, and return what to tell about it."""
         source, target, _ = task
         check_apart(source, target)
-        data = files.stored(source)
         try:
-            with timing() as stages:
+            with files.stored(source) as data, timing() as stages:
                 return self._decode(task, data, self._opened(data), member, stages)
         except FormatError as error:
             raise AicError(f"{source}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +109,8 @@ class Encoding:
 
         target = task.target
         try:
-            file = container.File(files.stored(target))
+            with files.stored(target) as data:
+                file = container.File(data)
             file.check_length()
             Joined.of(file.chunks)
         except FormatError as error:
@@ -130,10 +132,12 @@ class Encoding:
 
     def __call__(self, task: Task, member: Member | None = None) -> str:
         """Compress a picture, and return what to tell about it."""
-        with timing() as stages:
-            return self._encode(task, member, stages)
+        with timing() as stages, ExitStack() as links:
+            return self._encode(task, member, stages, links)
 
-    def _encode(self, task: Task, member: Member | None, stages: dict[str, float]) -> str:
+    def _encode(
+        self, task: Task, member: Member | None, stages: dict[str, float], links: ExitStack
+    ) -> str:
         source, target, force = task
         check_apart(source, target)
         from imgcodec.pictures import reader
@@ -141,7 +145,7 @@ class Encoding:
         from imgcodec.pictures.picture import Picture
 
         check_coded(target, force)
-        picture: Any = geotiff.open_raster(source)
+        picture: Any = geotiff.open_raster(source, links)
         if picture is None:
             most = self.max_pixels or HELD_PIXELS
             picture = read(self, source, most)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,21 +144,22 @@ class IntoJpeg:
         """Return the picture of a file; of a GeoTIFF as GDAL reads it, where Pillow does not."""
         from imgcodec.pictures.geo import geotiff
 
-        raster = None
-        if self.alpha != "keep":
-            with suppress(ImageError):
-                raster = geotiff.open_raster(source)
-        if raster is None or not raster.has_nodata:  # which is no alpha to Pillow
-            try:
-                return read(self, source, most)
-            except ImageError:
-                raster = raster or geotiff.open_raster(source)
-                if raster is None:
-                    raise
-        check_pixels(raster.shape[1], raster.shape[0], most)
-        if self.alpha != "keep":
-            raster = raster.flattened(background(self.alpha))
-        return raster.picture()
+        with ExitStack() as links:
+            raster = None
+            if self.alpha != "keep":
+                with suppress(ImageError):
+                    raster = geotiff.open_raster(source, links)
+            if raster is None or not raster.has_nodata:  # which is no alpha to Pillow
+                try:
+                    return read(self, source, most)
+                except ImageError:
+                    raster = raster or geotiff.open_raster(source, links)
+                    if raster is None:
+                        raise
+            check_pixels(raster.shape[1], raster.shape[0], most)
+            if self.alpha != "keep":
+                raster = raster.flattened(background(self.alpha))
+            return raster.picture()
 
     def _made(self, source: Path, made: Path, picture: Picture) -> tuple[bytes, float]:
         """Return the file and its quality."""

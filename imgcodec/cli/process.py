@@ -15,8 +15,11 @@ import click
 from imgcodec.errors import AicError, lacks_memory
 from imgcodec.files import reason
 
-_ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
-_OF_STDOUT = (errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
+_ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")  # names, of which no system has all
+_OF_STDOUT = (
+    errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT,
+    errno.EINVAL,  # of a pipe that nobody reads, on Windows
+)  # fmt: skip
 BY_SIGNAL = 128  # exit code of a command that a signal ends, less the signal's number
 
 

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import ntpath
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from PIL import Image
 from imgcodec import files, metrics
 from imgcodec.bench import (
     COMCNN,
+    COMPRESSAI,
     PEERS,
     RESTORED,
     coders,
@@ -535,6 +537,9 @@ def test_name_of_the_processor_is_told_on_linux_too(monkeypatch):
     assert report._processor() == report._processor().strip()
     monkeypatch.setattr(report.Path, "read_text", lambda self: "flags: x\nmodel name\t: Best 9\n")
     assert report._processor() == "Best 9"
+    monkeypatch.setattr(report.Path, "read_text", lambda self: "CPU part\t: 0xd0c\n")
+    monkeypatch.setattr(report.platform, "processor", str)
+    assert report._processor() == report.platform.machine() != ""
 
 
 # the cache
@@ -1336,6 +1341,15 @@ def test_rates_that_lie_close_have_files_of_their_own(tmp_path):
     assert len(list((site / "pictures").glob("a.png.webp.*.webp"))) == 2
 
 
+def test_pictures_of_a_page_have_names_that_windows_has(tmp_path):
+    Image.fromarray(textured(16, 16)).save(tmp_path / "a.png")
+    page.check(tmp_path / "site", force=False)
+    model = peer("webp")
+    model.name = f"{COMPRESSAI}bmshj2018"
+    assert page.write(tmp_path / "site", {}, [model], [tmp_path / "a.png"], [8]) == []
+    assert (tmp_path / "site" / "pictures" / "a.png.compressai-bmshj2018.8.webp").exists()
+
+
 def test_a_rate_that_a_codec_cannot_reach_is_no_failure(tmp_path):
     Image.fromarray(textured(16, 16)).save(tmp_path / "a.png")
     page.check(tmp_path / "site", force=False)
@@ -1405,6 +1419,15 @@ def test_whole_commands_take_turns(folder, monkeypatch):
     assert rows[1].encode_s == pytest.approx(rows[1].encode_ratio * rows[0].encode_s)
     assert rows[1].bytes > 0
     assert commands.table(rows).count("\n") == 2
+
+
+def test_whole_commands_of_windows_are_told_without_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "os", SimpleNamespace(path=ntpath))
+    steps = {
+        ("aic", step): ([r"C:\a\python.exe", "-m", r"C:\b\a.png"], tmp_path) for step in (0, 1)
+    }
+    (row,) = commands._rows("a.png", steps, dict.fromkeys(steps, 1.0))
+    assert row.command == "python.exe -m a.png"
 
 
 def test_a_command_that_fails_is_named(folder, monkeypatch):

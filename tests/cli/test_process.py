@@ -1,10 +1,13 @@
 """What the system does to a command: streams, signals, names, and what it refuses."""
 
+import errno
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,6 +54,49 @@ def test_a_stdout_that_nobody_reads_ends_quietly(coded):
     result = shell(["info", coded], stdout=writing)
     os.close(writing)
     assert (result.returncode, result.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no such file system")
+@pytest.mark.parametrize("case", ["whole", "cut", "filled in", "map"])
+def test_streams_are_closed_before_their_folder_is_removed(
+    aic, coded, tmp_path, monkeypatch, case
+):
+    """Windows removes no file that is open, whatever was wrong with it."""
+    data, words = coded.read_bytes(), ["decode", "-", "-"]
+    if case == "map":
+        data, words = geotiff(tmp_path / "a.tif"), ["encode", "-", "-", "--measure", "psnr"]
+    elif case != "whole":
+        data, words = data[:-1], words + ["--keep-going"] * (case == "filled in")
+    left, cleanup = [], tempfile.TemporaryDirectory.cleanup
+
+    def spy(folder):
+        numbers = os.listdir("/proc/self/fd")
+        names = [os.path.realpath(f"/proc/self/fd/{number}") for number in numbers]
+        left.append([name for name in names if name.startswith(os.path.realpath(folder.name))])
+        cleanup(folder)
+
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", spy)
+    result = CliRunner().invoke(cli.main, words, input=data)
+    assert result.exit_code == (0 if case == "whole" else 1), result.stderr
+    assert left == [[]]
+
+
+def geotiff(path):
+    rasterio = pytest.importorskip("rasterio")
+    place = rasterio.Affine(2, 0, 9, 0, -2, 9)
+    with rasterio.open(
+        path, "w", "GTiff", 16, 16, 3, crs="EPSG:32633", transform=place, dtype="uint8"
+    ) as file:
+        file.write(np.zeros((3, 16, 16), np.uint8))
+    return path.read_bytes()
+
+
+def test_a_stdout_that_nobody_reads_on_windows(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(SystemExit):
+        process.refuse(OSError(errno.EINVAL, "Invalid argument"))
+    assert capsys.readouterr().err == "Error: stdout: invalid argument\n"
+    assert sys.stdout.closed
 
 
 def test_closed_streams_are_refused(aic, photo, tmp_path, monkeypatch):
@@ -106,7 +152,8 @@ def test_files_without_a_size_are_read():
     """Those of /proc say that they have 0 bytes."""
     path = Path("/proc/self/environ")
     assert path.stat().st_size == 0
-    assert files.stored(path) == files.read_bytes(path) == path.read_bytes() != b""
+    with files.stored(path) as data:
+        assert data == files.read_bytes(path) == path.read_bytes() != b""
 
 
 @POSIX
@@ -323,6 +370,29 @@ def test_names_do_not_break_the_lines_of_results(aic, photo, tmp_path, monkeypat
 # ---- refusals
 
 
+def test_words_stay_what_they_are_on_windows(coded, monkeypatch, capsys):
+    """There, click takes names with brackets for patterns, and what fits them in their place."""
+
+    class Windows:
+        name = "nt"
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+    coded.with_name("a1.aic").write_bytes(b"another")
+    path = coded.rename(coded.with_name("a[1].aic"))
+    monkeypatch.setattr("click.core.os", Windows())
+    monkeypatch.setattr(sys, "argv", ["aic", "info", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().err) == (0, "")
+
+
+def test_windows_has_a_signal_of_its_own(monkeypatch):
+    monkeypatch.setattr(signal, "SIGBREAK", 21, raising=False)
+    assert 21 in process.ending()
+
+
 def test_what_else_the_system_refuses_is_one_line(aic, photo, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "some/place")
@@ -337,6 +407,7 @@ def test_what_else_the_system_refuses_is_one_line(aic, photo, tmp_path, monkeypa
     [
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: 9 bytes"),  # Windows
         RuntimeError("could not create a primitive"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     ],

@@ -589,10 +589,11 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path):
     path = tmp_path / "a.aic"
     for length in range(len(TWO_TILES)):
         path.write_bytes(TWO_TILES)
-        data = stored(path)
-        path.write_bytes(TWO_TILES[:length])
-        with pytest.raises(FormatError, match="^was cut while it was read$"):
-            [container.File(data).tile(number) for number in range(2)]
+        with stored(path) as data:
+            path.write_bytes(TWO_TILES[:length])
+            with pytest.raises(FormatError, match="^was cut while it was read$"):
+                [container.File(data).tile(number) for number in range(2)]
     path.write_bytes(TWO_TILES)
-    file = container.File(stored(path))
-    assert (file.header, [file.tile(0), file.tile(1)], file.chunks) == TWO_TILES_PARTS
+    with stored(path) as data:
+        file = container.File(data)
+        assert (file.header, [file.tile(0), file.tile(1)], file.chunks) == TWO_TILES_PARTS

@@ -2,6 +2,8 @@
 
 import glob
 import os
+import sys
+import unicodedata
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ from imgcodec.cli.many import urls
 from imgcodec.cli.work import Location, Task
 from imgcodec.errors import AicError
 from imgcodec.files import reason
+
+_NO_PATH = "its name leads to no place in a folder here"
 
 
 @dataclass
@@ -114,7 +118,7 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
     short = [True] * len(names)
     owners: dict[str, list[int]] = defaultdict(list)
     for number, name in enumerate(made):
-        owners[os.path.normcase(name)].append(number)
+        owners[_key(name)].append(number)
     shared = [key for key, numbers in owners.items() if len(numbers) > 1]
     while shared:
         key = shared.pop()
@@ -123,16 +127,26 @@ def target_names(names: Sequence[Path], suffix: str) -> list[tuple[Path, int | N
         for number in movers:
             short[number] = False
             made[number] = names[number].with_name(names[number].name + suffix)
-            key = os.path.normcase(made[number])
+            key = _key(made[number])
             owners[key].append(number)
             if len(owners[key]) > 1:
                 shared.append(key)
     found: list[tuple[Path, int | None]] = []
     for number, name in enumerate(made):
-        others = owners[os.path.normcase(name)]
+        others = owners[_key(name)]
         rival = None if len(others) == 1 else others[others[0] == number]
         found.append((name, rival))
     return found
+
+
+def _key(name: Path) -> str:
+    """Return what two names have in common that are one to the system, as far as it tells.
+
+    On macOS, most file systems take letters of either case, and accents in either form, as equal.
+    """
+    if sys.platform == "darwin":
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", str(name)).casefold())
+    return os.path.normcase(name)
 
 
 class _Inputs:
@@ -243,7 +257,10 @@ def _of_url(
         listing.failed.append((word, str(error)))
         return
     if found is None:
-        yield word, Path(name)
+        if _leads_below((name,)):
+            yield word, Path(name)
+        else:
+            listing.failed.append((word, _NO_PATH))
         return
     known = set(found)
     pattern = urls.pattern(word)
@@ -254,6 +271,9 @@ def _of_url(
         if kind in suffixes if pattern is None else _fits(names, pattern):
             fits = True
             url = urls.join(base, Path(*names))
+            if not _leads_below(names):
+                listing.failed.append(("/".join((base, *names)), _NO_PATH))
+                continue
             if beside := known & {(*names[:-1], side) for side in sides(names[-1])}:
                 listing.sides[url] = [urls.join(base, Path(*side)) for side in sorted(beside)]
             yield url, root.joinpath(*names)
@@ -263,6 +283,11 @@ def _of_url(
         listing.failed.append((word, "no file matches"))
     if others and pattern is None:
         listing.notes.append((word, f"left alone: {others} of other kinds"))
+
+
+def _leads_below(names: tuple[str, ...]) -> bool:
+    """Whether names of a store, which may be any, lead to a place below a folder here."""
+    return ".." not in names and Path(*names).parts == names
 
 
 def _walk(

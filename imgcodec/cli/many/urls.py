@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +27,10 @@ def is_url(word: str) -> bool:
 
 def plain(word: str) -> str:
     """Return file:// URLs as the paths that they are, all else as it is."""
-    return word.removeprefix("file://")
+    path = word.removeprefix("file://")
+    if sys.platform == "win32" and path != word:
+        path = re.sub(r"^/(?=[A-Za-z]:)", "", path)  # file:///C:/a
+    return path
 
 
 def join(folder: str, name: Path) -> str:

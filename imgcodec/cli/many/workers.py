@@ -10,15 +10,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
 from typing import NoReturn, TypeVar
 
 from imgcodec.cli.process import ending
 
+MOST_OF_WINDOWS = 61  # processes that it waits for at a time
 AHEAD = 16  # items for each process that are looked at before their turn
 _at_work = False  # whether this process is one of several, amidst an item
 
@@ -50,12 +52,12 @@ def run(
         nonlocal pool
         item, future = waiting.popleft()
         try:
-            return future.result()
+            return _waited(future)
         except BrokenProcessPool:  # all that were under way are lost, and who did it is unknown
             pool.shutdown()
             pool = executor(1)
             try:
-                found = pool.submit(_do, again, item).result()
+                found = _waited(pool.submit(_do, again, item))
             except BrokenProcessPool:
                 found = lost(item)
             pool.shutdown()
@@ -82,6 +84,8 @@ def run(
 
 def executor(processes: int) -> Executor:
     """Return new processes: not forked, as what threads and CUDA hold does not survive it."""
+    if sys.platform == "win32":
+        processes = min(processes, MOST_OF_WINDOWS)
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin)
 
 
@@ -93,6 +97,13 @@ def _submit(pool: Executor, do: Callable[[Item], Result], item: Item) -> Future[
         future: Future[Result] = Future()
         future.set_exception(error)
         return future
+
+
+def _waited(future: Future[Result]) -> Result:
+    """Return a result as it comes; on Windows, Ctrl-C ends no wait that has no end itself."""
+    while wait([future], timeout=1).not_done:
+        pass
+    return future.result()
 
 
 def _do(do: Callable[[Item], Result], item: Item) -> Result:

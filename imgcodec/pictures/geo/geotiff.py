@@ -34,10 +34,15 @@ _POINT = re.compile(rb'<GCP Id="[^"]*"')
 _SIDES_OF_STEM = (".tfw", ".tifw", ".tiffw", ".wld", ".tab", ".rpb", "_rpc.txt")
 
 
-def open_raster(path: str | os.PathLike[str]) -> Raster | None:
+def open_raster(path: str | os.PathLike[str], until: ExitStack | None = None) -> Raster | None:
     """Open a TIFF file that has a georeference, a nodata value or a mask; None for all others.
 
     And without rasterio: then `reader.read_picture` says what is lost.
+
+    Args:
+        path: of the file.
+        until: closes it at its end: Windows removes and replaces no file that is open. None: it
+            is closed with what is returned.
 
     Raises:
         ImageError: it holds what 8-bit RGB or grey cannot.
@@ -65,7 +70,9 @@ def open_raster(path: str | os.PathLike[str]) -> Raster | None:
     finally:
         if raster is None:
             links.close()
-    weakref.finalize(links, links.pop_all().close)  # with the raster, or copies of it
+    close = weakref.finalize(links, links.pop_all().close)  # with the raster, or copies of it
+    if until is not None:
+        until.callback(close)
     return raster
 
 

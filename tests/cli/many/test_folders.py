@@ -42,6 +42,13 @@ def made(words):
 # ---- names
 
 
+def test_names_that_macos_takes_for_one(monkeypatch):
+    names = "a.png A.jpg \u00e9.png E\u0301.jpg b.png"
+    assert made(names) == "a.aic A.aic \u00e9.aic E\u0301.aic b.aic"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert made(names) == "a.png.aic A.jpg.aic \u00e9.png.aic E\u0301.jpg.aic b.aic"
+
+
 @pytest.mark.parametrize(
     ("sources", "wanted"),
     [

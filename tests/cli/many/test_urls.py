@@ -1,11 +1,12 @@
 """Files at URLs: by the rules of folders, and every failure in one line."""
 
 import os
+import sys
 import threading
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import MappingProxyType
 
 import fsspec
@@ -157,6 +158,33 @@ def test_plain_urls_are_paths(tmp_path):
     assert urls.plain("s3://a/b") == "s3://a/b"
     assert not urls.is_url(str(tmp_path))
     assert not urls.is_url("C://a")
+
+
+def test_a_drive_of_windows_is_no_folder(monkeypatch):
+    assert urls.plain("file:///C:/a") == "/C:/a"
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert urls.plain("file:///C:/a") == "C:/a"
+    assert urls.plain("/C:/a") == "/C:/a"
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"),
+    [
+        ("../../b.png", Path),
+        ("c//b.png", Path),
+        ("..\\..\\b.png", PureWindowsPath),
+        ("C:b.png", PureWindowsPath),
+        ("C:\\b.png", PureWindowsPath),
+    ],
+)
+def test_names_of_stores_do_not_lead_out_of_the_folder(memory, monkeypatch, name, paths):
+    picture(memory, "/in/a.png")
+    memory.store[f"/in/{name}"] = memory.store["/in/a.png"]
+    monkeypatch.setattr(targets, "Path", paths)
+    listing = found("memory://in/", folder="out")
+    assert listing.pairs == [("memory://in/a.png", "out/a.aic")]
+    why = "its name leads to no place in a folder here"
+    assert listing.failed == [(f"memory://in/{name}", why)]
 
 
 def test_a_question_mark_is_no_pattern_of_the_web():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -53,6 +54,24 @@ def test_results_come_in_order_and_items_are_taken_as_needed():
 def test_a_process_that_dies_costs_one_item():
     found = list(workers.run(deadly, range(8), 2, deadly, lost))
     assert found == [LOST if number == 3 else 2 * number for number in range(8)]
+
+
+def test_all_waits_have_an_end(monkeypatch):
+    """Of others, Ctrl-C does not get through on Windows."""
+    result = Future.result
+
+    def checked(future, timeout=None):
+        assert timeout is not None or future.done()
+        return result(future, timeout)
+
+    monkeypatch.setattr(Future, "result", checked)
+    found = list(workers.run(deadly, range(2, 5), 1, deadly, lost))
+    assert found == [4, LOST, 8]
+
+
+def test_windows_waits_for_no_more_than_61_processes(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    workers.executor(256).shutdown()
 
 
 def test_a_bug_is_raised():
