@@ -26,8 +26,8 @@ from imgcodec.cli.options import (
     given,
     max_pixels,
 )  # fmt: skip
-from imgcodec.cli.process import one_line, warn
-from imgcodec.errors import AicError
+from imgcodec.cli.process import warn
+from imgcodec.errors import AicError, one_line
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 
 BENCH_EXAMPLES = """

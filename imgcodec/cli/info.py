@@ -8,8 +8,8 @@ import click
 from imgcodec import files, releases
 from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ_OR_STDIN, WEIGHTS
-from imgcodec.cli.process import one_line
 from imgcodec.cli.streams import as_files, check_stdout
+from imgcodec.errors import one_line
 from imgcodec.format import container, packed
 from imgcodec.format.joined import Joined
 

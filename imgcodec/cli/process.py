@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from imgcodec.errors import AicError, lacks_memory
+from imgcodec.errors import AicError, lacks_memory, one_line
 from imgcodec.files import reason
 
 _ENDING = ("SIGTERM", "SIGHUP")  # names, of which not every system has all
@@ -116,12 +116,6 @@ def enough_memory() -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise AicError("not enough memory") from error
-
-
-def one_line(text: str) -> str:
-    """Return a text with backslashes for what would end the line or move the cursor."""
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown)
 
 
 def escaped(line: str, path: str | os.PathLike[str]) -> str:

@@ -7,7 +7,8 @@ has to be woken each time, on an idle machine as well. A short spin does neither
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from imgcodec.errors import MOST_THREADS, check_threads
@@ -80,6 +81,20 @@ def take_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def taking_threads(threads: int | None) -> Iterator[None]:
+    """Take threads as `take_threads` does, and give them back if what is done with them fails."""
+    import torch
+
+    before = torch.get_num_threads()
+    take_threads(threads)
+    try:
+        yield
+    except BaseException:
+        torch.set_num_threads(before)
+        raise
 
 
 def _ending() -> Callable[[], object] | None:
