@@ -47,7 +47,8 @@ def info(source: str, weights: Path | None, as_json: bool) -> None:
     elif facts["weights"] is None:
         given = "" if weights is None else f"not those of {weights}, and "
         facts["weights"] = f"{given}not known here; a newer aic may know them"
+    width = max(10, *(len(f"{name}:") for name in facts))
     for name, value in facts.items():
         if value is not None:
             shown = one_line(value) if isinstance(value, str) else json.dumps(value)
-            click.echo(f"{name + ':':<10} {shown}")
+            click.echo(f"{name + ':':<{width}} {shown}")

@@ -417,7 +417,7 @@ class Codec:
         mended = {key: why for key, why in file.mended.items() if key not in work.damaged}
         damaged = work.damaged | {key: why for key, why in mended.items() if isinstance(key, int)}
         return DecodeReport(
-            damaged, file.excess, file.lost, mended, stages=stages, total_s=total_s
+            damaged, file.excess, file.lost, mended, work.begun, stages=stages, total_s=total_s
         )
 
     def _compress(
