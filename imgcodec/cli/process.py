@@ -77,7 +77,8 @@ def alone_on_stderr() -> Iterator[None]:
     kept = os.dup(number)
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), number)
-    sys.stderr = open(kept, "w", 1, ours.encoding, "backslashreplace", closefd=False)
+    stream = open(kept, "wb", closefd=False)
+    sys.stderr = _Stderr(stream, ours.encoding, "backslashreplace", line_buffering=True)
     unraisable, sys.unraisablehook = sys.unraisablehook, _of_python
     try:
         yield
@@ -88,6 +89,21 @@ def alone_on_stderr() -> Iterator[None]:
         sys.stderr = ours
         os.dup2(kept, number)
         os.close(kept)
+
+
+class _Stderr(io.TextIOWrapper):
+    """Tells what there is room for: no work ends because a disk is full."""
+
+    def write(self, text: str) -> int:
+        """Write a text, or leave it out."""
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with suppress(OSError):
+            super().flush()
 
 
 def _of_python(found: Any) -> None:
