@@ -222,6 +222,7 @@ def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
     [
         (["--tune", "eye", "--effort", "2"], ""),
         (["--tune", "eye", "--roi", "0,0,8,8"], ""),
+        (["--tune", "psnr", "--roi", "0,0,8,8:1"], ""),
         (["--tune", "psnr", "--roi", "0,0,8,8"], "--roi makes files of --tune psnr worse"),
     ],
 )
