@@ -69,7 +69,8 @@ def restrict_child() -> None:
 def take_threads(threads: int | None) -> None:
     """Let torch compute in so many threads, in the whole process; None leaves them alone.
 
-    In one where memory is limited, see `limits.is_limited`.
+    In one a core at most: hundreds of them take ten times as long. In one where memory is limited,
+    see `limits.is_limited`.
 
     Raises:
         AicError: that is no number of threads, or this is a forked child that has only one.
@@ -80,7 +81,7 @@ def take_threads(threads: int | None) -> None:
     if threads is not None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, os.cpu_count() or threads))
 
 
 @contextmanager
