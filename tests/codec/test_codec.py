@@ -239,6 +239,18 @@ def test_too_low_rates_are_refused(tiny_codec, textured, rate, autocast):
     assert least > 8 * container.overhead_bytes(1) / 64**2
 
 
+@pytest.mark.parametrize("tile", [None, 64])
+def test_where_metadata_take_all_nothing_is_searched(tiny_codec, textured, monkeypatch, tile):
+    picture = Picture(textured(64, 128), metadata=Metadata(xmp=b"<x/>" * 300))
+    told = []
+    for search in (imgcodec.codec.compress.better_guess, None):
+        monkeypatch.setattr(imgcodec.codec.compress, "better_guess", search)
+        with pytest.raises(AicError, match="is too low for this picture") as caught:
+            tiny_codec.encode(picture, size=1300 if search else 1200, tile=tile)
+        told.append(str(caught.value).split()[-1])
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("entropy", container.ENTROPIES)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (40, 72), (64, 64), (200, 120)])
 def test_the_rate_named_in_the_refusal_will_do(tiny_codec, textured, height, width, entropy):
