@@ -58,11 +58,12 @@ class DecodeReport(_Report):
     @property
     def damage(self) -> str:
         """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
-        begun, filled = [], []
-        for number in sorted(set(self.damaged) - set(self.mended)):
-            tiles = begun if number in self.begun else filled
-            tiles.append(_of_tile(number, self.damaged[number]))
-        found = _told(begun, "tile", "decoded in part") + _told(filled, "tile", "filled in")
+        found: list[str] = []
+        wrong = sorted(set(self.damaged) - set(self.mended))
+        for done, begun in (("decoded in part", True), ("filled in", False)):
+            numbers = [number for number in wrong if (number in self.begun) == begun]
+            tiles = [_of_tile(number, self.damaged[number]) for number in numbers]
+            found += _told(tiles, "tile", done)
         found += _told(self.lost, "chunk", "left out")
         for what, kind in (("tile", int), ("chunk", bytes)):
             right = [why for key, why in self.mended.items() if isinstance(key, kind)]
