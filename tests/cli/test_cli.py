@@ -1587,7 +1587,7 @@ def test_help_tells_unit_range_and_default(aic):
     assert "[default: (72 (psnr), 76 (ms-ssim), 69 (eye)); 0<=x<=100]" in text
     for level in ("40: ", "60: ", "75: ", "90: "):
         assert level in text
-    assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
+    assert "--threads N CPU threads, no more than there are cores. [default: (one per" in text
 
 
 def test_the_manual_page_is_that_of_the_help():
