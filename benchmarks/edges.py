@@ -33,6 +33,9 @@ def main() -> None:
     arguments = parser.parse_args()
     ordered = sorted(cut(arguments.pictures), key=lambda crop: directed(crop[1]), reverse=True)
     some = len(ordered) // SHARE
+    if not some:
+        wanted = f"{SHARE} crops of {SIDE}x{SIDE} pixels"
+        raise SystemExit(f"{arguments.pictures}: {len(ordered)}, not at least {wanted}")
     for kind, crops in (("edges", ordered[:some]), ("plain", ordered[-some:])):
         folder = arguments.crops / kind
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@
     python benchmarks/large.py kodak/ --megapixels 1 10 100
 
 Prints seconds and peak resident memory of `aic encode`, of `aic decode`, and of `aic decode
---region` on 512x512 pixels in the middle. The start of the program and the picture's own pixels
-are included.
+--region` on 512x512 pixels in the middle, or on all of a smaller picture. The start of the program
+and the picture's own pixels are included.
 """
 
 import argparse
@@ -39,7 +39,8 @@ def main() -> None:
             del picture
             written = run("encode", source, coded, "--rate", arguments.rate, "--force")
             read = run("decode", coded, back, "--force")
-            region = f"{(width - REGION) // 2},{(height - REGION) // 2},{REGION},{REGION}"
+            edge = min(REGION, height)
+            region = f"{(width - edge) // 2},{(height - edge) // 2},{edge},{edge}"
             part = run("decode", coded, back, "--force", "--region", region)
             bpp = 8 * coded.stat().st_size / (height * width)
             figures = (

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections.abc import Iterable
-from operator import index
+from numbers import Integral, Real
 
 MOST_THREADS = 1024  # that can be asked for; of very many, libraries end the process
 _NO_MEMORY = (  # torch, on Windows, too; oneDNN, the loader
@@ -15,6 +15,10 @@ _BETWEEN = (__name__.split(".")[0], "PIL")  # packages
 
 class AicError(Exception):
     """An expected refusal, told in one line; any other exception is a bug."""
+
+    def __str__(self) -> str:
+        """Return what is told, whatever names and words are in it."""
+        return one_line(super().__str__())
 
 
 class FormatError(AicError):
@@ -54,6 +58,32 @@ class AicWarning(UserWarning):
     """A picture is not kept, or not decoded, as it was; told in one line."""
 
 
+def one_line(text: str) -> str:
+    """Return a text with backslashes for what would end the line or move the cursor."""
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(shown)
+
+
+def check_number(name: str, value: object, wanted: str, kind: type = Real) -> None:
+    """Refuse what is no number of a kind of `numbers`; True would count as 1.
+
+    Raises:
+        AicError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise AicError(f"{name} of {type(value).__name__}, wanted {wanted}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false: a word like "no" would count as true.
+
+    Raises:
+        AicError: it is none of them.
+    """
+    if value not in (True, False):
+        raise AicError(f"{name} {value!r}, wanted True or False")
+
+
 def check_threads(threads: int | None, most: int = MOST_THREADS) -> None:
     """Refuse a number of threads that cannot be, for which libraries would end the process.
 
@@ -62,7 +92,10 @@ def check_threads(threads: int | None, most: int = MOST_THREADS) -> None:
     Raises:
         AicError: it is not from 1 to `most`.
     """
-    if isinstance(threads, bool) or (threads is not None and not 1 <= index(threads) <= most):
+    if threads is None:
+        return
+    check_number("threads", threads, f"1..{most}", Integral)
+    if not 1 <= threads <= most:
         raise AicError(f"threads {threads}, wanted 1..{most}")
 
 
@@ -82,4 +115,4 @@ def warn_of(notes: Iterable[str]) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         frame, level = frame.f_back, level + 1
     for note in notes:
-        warnings.warn(note, AicWarning, stacklevel=level)
+        warnings.warn(one_line(note), AicWarning, stacklevel=level)

@@ -12,12 +12,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from imgcodec.errors import AicError, ImageError, warn_of
+from imgcodec.errors import AicError, ImageError, check_flag, check_number, warn_of
 from imgcodec.jpeg import choosing, forward, halves, writing
 from imgcodec.jpeg.pixels import Samples
 from imgcodec.jpeg.reading import Coefficients, Plane
@@ -186,10 +185,11 @@ def encoded(
         AicError: a goal that is none, or that cannot be reached.
         ImageError: the picture is none, is transparent, or too large for a JPEG file.
     """
-    if isinstance(quality := goal.get("quality"), Real):
+    if (quality := goal.get("quality")) is not None:
         check_quality(quality)
     target = Target.of(DEFAULT_JPEG_QUALITY, **goal)
     check_effort(effort)
+    check_flag("half", half)
     picture = _picture(image)
     maker = JpegMaker(Restorer(threads=threads))
     if target.limits:
@@ -200,6 +200,7 @@ def encoded(
 
 def check_quality(quality: float) -> None:
     """Refuse a quality that libjpeg's scale has not."""
+    check_number("quality", quality, "1..100")
     if not QUALITIES[0] <= quality <= QUALITIES[1]:
         raise AicError(f"quality {quality}, wanted 1..100")
 

@@ -66,8 +66,7 @@ class Restorer:
         Raises:
             AicError: no such weights, or no such number of threads.
         """
-        openmp.take_threads(threads)
-        with plain():
+        with openmp.taking_threads(threads), plain():
             self._network = load_restorer(weights or RESTORING[-1].path)
             lay_out(self._network)
         self._bfloat16 = multiplies_bfloat16("cpu")

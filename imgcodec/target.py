@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral
 
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, check_number
 from imgcodec.format.container import MAX_U
 from imgcodec.metrics import ms_ssim_db, ssimulacra2_db
 
@@ -54,8 +54,7 @@ class Target:
             raise AicError(f"{' and '.join(given)} are asked at once, only one of them is meant")
         kind, value = next(iter(given.items()), ("quality", default_quality))
         above, limit = _RANGES[kind]
-        if not isinstance(value, Real):
-            raise AicError(f"{kind} of {type(value).__name__}, wanted {_WANTED[kind]}")
+        check_number(kind, value, _WANTED[kind])
         try:
             value = float(value)  # small numbers of NumPy would overflow
         except OverflowError as error:
@@ -112,8 +111,10 @@ class Target:
 
 def check_effort(effort: int) -> None:
     """Refuse an effort that is not 1..9."""
+    wanted = f"{EFFORTS[0]}..{EFFORTS[-1]}"
+    check_number("effort", effort, wanted, Integral)
     if effort not in EFFORTS:
-        raise AicError(f"effort {effort}, wanted {EFFORTS[0]}..{EFFORTS[-1]}")
+        raise AicError(f"effort {effort}, wanted {wanted}")
 
 
 def _decibels(kind: str, value: float) -> float:

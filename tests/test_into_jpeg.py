@@ -197,7 +197,9 @@ def test_what_does_not_fit_into_a_file_is_told(monkeypatch):
         ({"size": -3}, "size -3"), ({"rate": float("nan")}, "rate nan"),
         ({"effort": 0}, "effort 0, wanted 1..9"), ({"size": 100}, "of 100 at most"),
         ({"quality": "best"}, "quality of str, wanted"), ({"rate": "low"}, "rate of str"),
-        ({"effort": "all"}, "effort all, wanted 1..9"),
+        ({"effort": "all"}, "effort of str, wanted 1..9"),
+            ({"quality": True}, "quality of bool, wanted 1..100"),
+            ({"half": "no"}, "half 'no', wanted True or False"),
     ],
 )  # fmt: skip
 def test_options_of_the_function_are_checked(options, told):

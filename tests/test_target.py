@@ -58,7 +58,7 @@ def test_out_of_range(kind, values):
     assert Target.of(72, quality=0).value == 0
 
 
-@pytest.mark.parametrize("value", ["high", b"1", [1], 1j])
+@pytest.mark.parametrize("value", ["high", b"1", [1], 1j, True, np.True_])
 def test_what_is_no_number(value):
     with pytest.raises(AicError, match="^quality of .*, wanted "):
         Target.of(72, quality=value)

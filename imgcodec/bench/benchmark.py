@@ -121,8 +121,8 @@ class Benchmark:
         gpu = any(codec.device.startswith("cuda") for codec in self._loaded)
         return torch.get_num_threads(), torch.cuda.get_device_name() if gpu else None
 
-    def measure(self) -> bool:
-        """Measure all rows; return whether it was interrupted, with what was found by then."""
+    def measure(self) -> BaseException | None:
+        """Measure all rows; return what ended it, by a signal, with what was found by then."""
         from tqdm import tqdm
 
         if not self.no_cache:
@@ -138,9 +138,9 @@ class Benchmark:
                 self.rows.append(row)
             if self.commands:
                 self._measure_commands()
-        except KeyboardInterrupt:
-            return True
-        return False
+        except (KeyboardInterrupt, SystemExit) as ended:
+            return ended
+        return None
 
     def _measure_commands(self) -> None:
         """Time whole commands on the first picture that could be measured."""

@@ -1,6 +1,7 @@
 """Size, quality and time of codecs over a folder of pictures, through files on disk."""
 
 import contextlib
+import math
 import os
 import stat
 import statistics
@@ -158,7 +159,8 @@ class _Bench:
             raise AicError(f"{path}: {files.reason(error)}") from error
         if not stat.S_ISREG(kind):
             raise AicError(f"{path}: is not a regular file")
-        if reader.size_of(path) is None:
+        size = reader.size_of(path)
+        if size is None or math.prod(size) > self._max_pixels:
             reader.read_image(path, self._max_pixels)  # says why
         return files.read_bytes(path)
 

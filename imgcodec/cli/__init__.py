@@ -38,7 +38,7 @@ class _Group(click.Group):
             with process.enough_memory():
                 return super().invoke(ctx)
         except AicError as error:
-            raise click.ClickException(process.one_line(str(error))) from error
+            raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
             if error.name != "torch":
                 raise

@@ -26,8 +26,8 @@ from imgcodec.cli.options import (
     given,
     max_pixels,
 )  # fmt: skip
-from imgcodec.cli.process import one_line, warn
-from imgcodec.errors import AicError
+from imgcodec.cli.process import warn
+from imgcodec.errors import AicError, one_line
 from imgcodec.releases import DEFAULT_TUNE, TUNES
 
 BENCH_EXAMPLES = """
@@ -39,7 +39,8 @@ Examples:
   aic bench photos/ --codec aic --codec avif-iq --tune eye --metric ssimulacra2 --metric cvvdp
 """
 CODECS = ("aic", RESTORED, COMCNN, *PEERS)
-OF_AIC = ("qualities", "tunes", "weights", "effort")  # options that mean nothing to other codecs
+# options that mean nothing to other codecs
+OF_AIC = ("qualities", "tunes", "weights", "effort", "device")
 
 
 class _CodecName(click.ParamType):  # type: ignore[type-arg]
@@ -203,7 +204,7 @@ def bench(
     silent = quiet or sys.stderr is None  # closed, which tqdm does not know
     benchmark = Benchmark(folder=folder, command=command, force=force, quiet=silent, **settings)
     try:
-        interrupted = benchmark.measure()
+        ended = benchmark.measure()
         try:
             click.echo(benchmark.text(one_line))
         finally:  # files have what stdout has no room for
@@ -213,10 +214,10 @@ def bench(
     if benchmark.note:
         warn(quiet, folder, benchmark.note)
     failed = "; ".join(benchmark.failed)
-    if interrupted:
+    if ended is not None:
         if failed:
             click.echo(one_line(failed), err=True)
-        raise KeyboardInterrupt
+        raise ended
     if failed:
         raise AicError(failed)
 

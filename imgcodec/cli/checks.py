@@ -10,7 +10,7 @@ from pathlib import Path
 
 from imgcodec import files
 from imgcodec.cli.work import Task
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, one_line
 from imgcodec.pictures import PICTURES
 
 
@@ -59,7 +59,7 @@ def named(why: str, path: object, *others: object) -> str:
     It may also begin with one of the others, or with a file beside one of them.
     """
     for name in (path, *others):  # which may be like any word of a refusal
-        if re.match(rf"{re.escape(str(name))}(\.[\w.]+)?: ", why):
+        if re.match(rf"{re.escape(one_line(str(name)))}(\.[\w.]+)?: ", one_line(why)):
             return why
     return f"{path}: {why}"
 

@@ -305,7 +305,8 @@ def encode(
     if settings["tune"] is not None and settings["weights"] is not None:
         raise click.UsageError("--tune names a released set, --weights one of one's own")
     tune = None if settings["weights"] else settings["tune"] or DEFAULT_TUNE
-    if settings["roi"] is not None and tune == "psnr" and not quiet:
+    weight = settings["roi"][2] if settings["roi"] else 1.0  # None: the usual one
+    if weight != 1 and tune == "psnr" and not quiet:
         click.echo(
             "--roi makes files of --tune psnr worse, the region too; use --tune eye", err=True
         )

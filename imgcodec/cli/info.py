@@ -8,8 +8,8 @@ import click
 from imgcodec import files, releases
 from imgcodec.cli.checks import naming
 from imgcodec.cli.options import READ_OR_STDIN, WEIGHTS
-from imgcodec.cli.process import one_line
 from imgcodec.cli.streams import as_files, check_stdout
+from imgcodec.errors import one_line
 from imgcodec.format import container, packed
 from imgcodec.format.joined import Joined
 
@@ -47,7 +47,8 @@ def info(source: str, weights: Path | None, as_json: bool) -> None:
     elif facts["weights"] is None:
         given = "" if weights is None else f"not those of {weights}, and "
         facts["weights"] = f"{given}not known here; a newer aic may know them"
+    width = max(10, *(len(f"{name}:") for name in facts))
     for name, value in facts.items():
         if value is not None:
             shown = one_line(value) if isinstance(value, str) else json.dumps(value)
-            click.echo(f"{name + ':':<10} {shown}")
+            click.echo(f"{name + ':':<{width}} {shown}")

@@ -17,7 +17,7 @@ from imgcodec.cli.options import (
     WRITE_OR_STDOUT,
     max_pixels,
 )  # fmt: skip
-from imgcodec.cli.process import one_line
+from imgcodec.errors import one_line
 from imgcodec.format import container
 
 

@@ -279,7 +279,7 @@ THREADS = click.option(
     default=None,
     show_default="one per core",
     metavar="N",
-    help="CPU threads.",
+    help="CPU threads, no more than there are cores.",
 )
 MACHINE = combine(
     click.option(

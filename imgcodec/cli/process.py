@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from imgcodec.errors import AicError, lacks_memory
+from imgcodec.errors import AicError, lacks_memory, one_line
 from imgcodec.files import reason
 
 _ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")  # names, of which no system has all
@@ -80,7 +80,8 @@ def alone_on_stderr() -> Iterator[None]:
     kept = os.dup(number)
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), number)
-    sys.stderr = open(kept, "w", 1, ours.encoding, "backslashreplace", closefd=False)
+    stream = open(kept, "wb", closefd=False)
+    sys.stderr = _Stderr(stream, ours.encoding, "backslashreplace", line_buffering=True)
     unraisable, sys.unraisablehook = sys.unraisablehook, _of_python
     try:
         yield
@@ -91,6 +92,21 @@ def alone_on_stderr() -> Iterator[None]:
         sys.stderr = ours
         os.dup2(kept, number)
         os.close(kept)
+
+
+class _Stderr(io.TextIOWrapper):
+    """Tells what there is room for: no work ends because a disk is full."""
+
+    def write(self, text: str) -> int:
+        """Write a text, or leave it out."""
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with suppress(OSError):
+            super().flush()
 
 
 def _of_python(found: Any) -> None:
@@ -119,12 +135,6 @@ def enough_memory() -> Iterator[None]:
         if not lacks_memory(error):
             raise
         raise AicError("not enough memory") from error
-
-
-def one_line(text: str) -> str:
-    """Return a text with backslashes for what would end the line or move the cursor."""
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(shown)
 
 
 def escaped(line: str, path: str | os.PathLike[str]) -> str:

@@ -16,9 +16,9 @@ from imgcodec.cli.checks import check_apart, check_coded, check_other, named, na
 from imgcodec.cli.many import batch, targets, urls
 from imgcodec.cli.many.targets import Listing
 from imgcodec.cli.options import READ, given
-from imgcodec.cli.process import enough_memory, escaped, one_line
+from imgcodec.cli.process import enough_memory, escaped
 from imgcodec.cli.work import Location, Measurable, Outcome, Task, Work
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, one_line
 
 if TYPE_CHECKING:
     from imgcodec.cli.many.shards import Row

@@ -125,8 +125,8 @@ TRAINING = combine(
         "--final-crop",
         type=click.IntRange(64, 512),
         metavar="PX",
-        help="The same for the last quarter of the time, in which a step has as many pixels and "
-        "the learning rate begins anew.",
+        help="The same for the last quarter of the time, in which a step has as many pixels, "
+        "and with --loss rd the learning rate begins anew.",
     ),
     click.option(
         "--pages",

@@ -35,12 +35,11 @@ from imgcodec.codec.source import Source, as_source
 from imgcodec.codec.tile_codec import TileCodec
 from imgcodec.codec.tiled import Recoded, Tiled
 from imgcodec.codec.whole import Whole
-from imgcodec.errors import AicError, warn_of
+from imgcodec.errors import AicError, check_flag, check_number, warn_of
 from imgcodec.format import container
 from imgcodec.format.damaged import opened
 from imgcodec.format.metadata import Metadata
 from imgcodec.format.tiles import box_of, plan_grid
-from imgcodec.model import STRIDE
 from imgcodec.model.context import freeze
 from imgcodec.model.winograd import lay_out
 from imgcodec.pictures.arrays import ByteArray
@@ -87,10 +86,10 @@ class Codec:
         if tune not in TUNES:
             raise AicError(f"tune {tune}, wanted one of {', '.join(TUNES)}")
         self.device = chosen(device)
-        openmp.take_threads(threads)
         self._tile_codecs: dict[bytes, TileCodec] = {}  # model id -> its weights at work
         self._member: Member | None = None
-        self.model_id = self._add(newest(tune, 1).path if weights is None else Path(weights))
+        with openmp.taking_threads(threads):
+            self.model_id = self._add(newest(tune, 1).path if weights is None else Path(weights))
         self._own = None if weights is None else self.model_id
 
     @property
@@ -184,6 +183,8 @@ class Codec:
             AicError: the rate is too low for this picture, or what is asked out of range.
         """
         goal = Target.of(DEFAULT_QUALITIES[self.tune], rate=rate, **target)
+        if lossless is not None:
+            check_flag("lossless", lossless)
         if lossless and not goal.limits and set(target.values()) - {None}:
             raise AicError(f"{goal.kind} and lossless exclude each other")
         if entropy not in container.ENTROPIES:
@@ -193,7 +194,7 @@ class Codec:
             raise AicError(f"a region of interest of {type(roi).__name__}, wanted a Roi")
         source, pixels, chunks = as_source(image)
         height, width = source.shape[:2]
-        if roi is not None and roi.shifts.shape != (-(-height // STRIDE), -(-width // STRIDE)):
+        if roi is not None and roi.size != (height, width):
             raise AicError("the region of interest is that of a picture of another size")
         free = lossless is None and entropy == "range" and isinstance(pixels, np.ndarray)
         lossless_file = None
@@ -382,6 +383,7 @@ class Codec:
             max_pixels: as in `decode`.
         """
         started = time.perf_counter()
+        check_number("max_rate", max_rate, "0 or more")
         if not max_rate >= 0:  # nan, too
             raise AicError(f"max_rate {max_rate}, wanted 0 or more")
         file = opened(data, keep_going)
@@ -415,7 +417,7 @@ class Codec:
         mended = {key: why for key, why in file.mended.items() if key not in work.damaged}
         damaged = work.damaged | {key: why for key, why in mended.items() if isinstance(key, int)}
         return DecodeReport(
-            damaged, file.excess, file.lost, mended, stages=stages, total_s=total_s
+            damaged, file.excess, file.lost, mended, work.begun, stages=stages, total_s=total_s
         )
 
     def _compress(

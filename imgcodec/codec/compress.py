@@ -75,6 +75,10 @@ def compress_within(compressor: Compressor, room: int, effort: int) -> Found | N
         room: bytes.
         effort: 1..9.
     """
+    if room <= 0:  # metadata, or the index of the tiles, take all: the least is told of
+        compressor.renew(0, new_levels=True)
+        compressor.correct(0)
+        return None
 
     def estimate(u: int) -> Forecast:
         compressor.renew(u)

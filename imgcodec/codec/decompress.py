@@ -48,6 +48,7 @@ class Decompressor:
         self._keep_going, self._share = keep_going, share
         self._kept: dict[tuple[int, int], Dequantised | None] = {}  # None: damaged
         self.damaged: dict[int, str] = {}  # number of a tile -> what is wrong
+        self.begun: set[int] = set()  # of them, those that are decoded as far as they are right
         self.rows, _ = self._grid.touched(self._region)
         self._squares = self._grid.squares
         self._side = self._squares.edge // self._grid.edge if self._grid.edge else 1  # tiles
@@ -177,8 +178,11 @@ class Decompressor:
                 return
             if not self._keep_going:
                 raise
-            self.damaged[self._grid.number(*keys[0])] = str(error)
-            self._kept[keys[0]] = self._beginning(error, size)
+            number = self._grid.number(*keys[0])
+            self.damaged[number] = str(error)
+            self._kept[keys[0]] = found = self._beginning(error, size)
+            if found is not None:
+                self.begun.add(number)
             return
         for i, key in enumerate(keys):
             own = Codes(codes.levels[i : i + 1], [part[i : i + 1] for part in codes.parts])

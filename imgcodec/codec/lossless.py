@@ -76,7 +76,10 @@ class LosslessDecompressor:
     Attributes:
         rows: of tiles that the region touches.
         damaged: number of a tile -> what is wrong.
+        begun: of them, those of which a part is right; each is whole, or not there.
     """
+
+    begun = frozenset[int]()
 
     def __init__(
         self, header: Header, tile: Callable[[int], bytes], region: Box, keep_going: bool

@@ -1,7 +1,7 @@
 """What encoding and decoding give besides bytes and pixels: what it took, and what was reached."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import ParamSpec
@@ -53,13 +53,18 @@ class DecodeReport(_Report):
     # damaged tiles, and chunks by their types, that are as they were: a single bit was wrong, or
     # bytes before them are missing, or too many
     mended: Mapping[int | bytes, str] = field(default_factory=dict)
+    begun: Collection[int] = ()  # damaged tiles that are decoded as far as they seem to be right
 
     @property
     def damage(self) -> str:
         """What is wrong with a file that was decoded nevertheless, one line; empty: nothing."""
-        filled = sorted(set(self.damaged) - set(self.mended))
-        tiles = [_of_tile(number, self.damaged[number]) for number in filled]
-        found = _told(tiles, "tile", "filled in") + _told(self.lost, "chunk", "left out")
+        found: list[str] = []
+        wrong = sorted(set(self.damaged) - set(self.mended))
+        for done, begun in (("decoded in part", True), ("filled in", False)):
+            numbers = [number for number in wrong if (number in self.begun) == begun]
+            tiles = [_of_tile(number, self.damaged[number]) for number in numbers]
+            found += _told(tiles, "tile", done)
+        found += _told(self.lost, "chunk", "left out")
         for what, kind in (("tile", int), ("chunk", bytes)):
             right = [why for key, why in self.mended.items() if isinstance(key, kind)]
             found += _told(right, what, "set right")

@@ -189,7 +189,7 @@ class File:
         """Read all but the tiles; `FormatError` where that is damaged or no .aic file."""
         self._data = data if isinstance(data, mmap | Stored) else as_bytes(data)
         if self.num_bytes < _FIXED.size:
-            raise FormatError(f"{self.num_bytes} bytes, a header has at least {_FIXED.size}")
+            raise FormatError(too_short(self.num_bytes, _FIXED.size))
         fixed = self._part(0, _FIXED.size)
         magic, version, method, channels, entropy, *sizes, num_chunks = _FIXED.unpack(fixed)
         if magic != MAGIC:
@@ -316,6 +316,11 @@ def check_chunks(chunks: Sequence[Chunk], known: Collection[bytes]) -> None:
     for kind, _ in chunks:
         if kind[:1].isupper() and kind not in known:
             raise FormatError(f"chunk {_chunk_name(kind)} is mandatory and not known")
+
+
+def too_short(num_bytes: int, least: int) -> str:
+    """Say that so many bytes are none of our files, whose header has at least so many."""
+    return f"{num_bytes} byte{'s' * (num_bytes != 1)}, a header has at least {least}"
 
 
 def check_pixels(width: int, height: int, most: int) -> None:

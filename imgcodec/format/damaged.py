@@ -4,13 +4,14 @@ import zlib
 from itertools import pairwise
 from mmap import mmap
 
-from imgcodec.errors import FormatError, TileError
+from imgcodec.errors import FormatError, TileError, check_flag
 from imgcodec.format.container import File, Stored
 from imgcodec.format.mending import mended
 
 
 def opened(data: bytes | mmap | Stored, keep_going: bool) -> File:
     """Return a file, `keep_going` whether it may be damaged; else `FormatError`."""
+    check_flag("keep_going", keep_going)
     return DamagedFile(data) if keep_going else File(data)
 
 

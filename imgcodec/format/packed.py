@@ -27,7 +27,7 @@ from mmap import mmap
 from typing import Any, NamedTuple
 
 from imgcodec.errors import FormatError
-from imgcodec.format.container import LOSSLESS, MAGIC, METHOD, PACKED, VERSION
+from imgcodec.format.container import LOSSLESS, MAGIC, METHOD, PACKED, VERSION, too_short
 from imgcodec.format.mending import mended
 
 MAX_SLICES = 65535
@@ -112,7 +112,7 @@ def unpack_mended(data: bytes | mmap) -> tuple[Packed, list[str]]:
 def _apart(data: bytes | mmap) -> tuple[Header, list[tuple[str, bytes, int]]]:
     """Return the header, and each part: what it is called, its bytes, what their CRC should be."""
     if len(data) < _FIXED.size:
-        raise FormatError(f"{len(data)} bytes, a header has at least {_FIXED.size}")
+        raise FormatError(too_short(len(data), _FIXED.size))
     magic, version, method, num, model_id, size, file_crc, raw, length, crc = _FIXED.unpack_from(
         data
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import NamedTuple
 
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, check_number
 from imgcodec.format.container import MAX_EDGE, TILE_UNIT
 
 WHOLE_PIXELS = 2**21  # a picture of at most so many is one tile, if nobody says otherwise
@@ -166,9 +166,8 @@ def plan_grid(height: int, width: int, edge: int | None = None) -> Grid:
             return Grid(height, width, 0)
         # tiles that stick out little, so that none is a narrow strip; of equals the largest
         edge = min(TYPICAL_EDGES, key=lambda e: (_excess(height, e) + _excess(width, e), -e))
-    elif not isinstance(edge, Integral):
-        raise AicError(f"tile of {type(edge).__name__}, wanted a multiple of {TILE_UNIT}")
-    elif edge % TILE_UNIT or not 0 < edge <= MAX_EDGE:
+    check_number("tile", edge, f"a multiple of {TILE_UNIT}", Integral)
+    if edge % TILE_UNIT or not 0 < edge <= MAX_EDGE:
         raise AicError(f"tile {edge}, wanted a multiple of {TILE_UNIT} up to {MAX_EDGE}")
     edge = int(edge)  # numbers of NumPy would overflow
     return Grid(height, width, edge if edge < max(height, width) else 0)

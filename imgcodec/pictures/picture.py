@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from imgcodec.errors import FormatError, ImageError
 from imgcodec.format.container import Chunk
-from imgcodec.format.metadata import Metadata
+from imgcodec.format.metadata import KINDS, Metadata
 from imgcodec.pictures.arrays import ByteArray, HalfArray, as_array, check_samples
 from imgcodec.pictures.geo import georeference
 from imgcodec.pictures.modes import composed, fill_invisible
@@ -60,8 +60,14 @@ class Picture:
             raise ImageError("unrounded has samples that are nan or inf")
         if not isinstance(self.metadata, Metadata):
             raise ImageError(f"metadata are {type(self.metadata).__name__}, wanted a Metadata")
-        if self.georeference is not None and not isinstance(self.georeference, bytes):
-            raise ImageError(f"georeference is {type(self.georeference).__name__}, wanted bytes")
+        for name, part in (
+            *((kind, getattr(self.metadata, kind)) for kind in KINDS),
+            ("georeference", self.georeference),
+        ):
+            if not isinstance(part, bytes | None):
+                raise ImageError(f"{name} is {type(part).__name__}, wanted bytes")
+        if self.georeference is not None:
+            georeference.check(self.georeference)
 
     def flattened(self, colour: tuple[int, int, int] | None) -> "Picture":
         """Return it without alpha: laid over a colour, or as if all were opaque."""

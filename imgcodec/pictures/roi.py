@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, check_number
 from imgcodec.format.tiles import Box
 from imgcodec.metrics import psnr
 from imgcodec.pictures.arrays import as_array, as_colour, check_samples
@@ -28,6 +28,7 @@ class Roi:
     """By how many levels each place of a picture is moved, float32 (ceil(H/8), ceil(W/8))."""
 
     shifts: NDArray[np.float32]
+    size: tuple[int, int]  # height and width of the picture, pixels
     raised: bool = True  # whether the region is where they are larger, not smaller
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class Roi:
             edges = np.arange(0, size, PLACE)
             covered = np.minimum(end, edges + PLACE) - np.maximum(start, edges)
             shares.append(np.clip(covered, 0, None) / np.minimum(PLACE, size - edges))
-        return cls._of_shares(np.outer(*shares), weight)
+        return cls._of_shares(np.outer(*shares), (height, width), weight)
 
     @classmethod
     def mask(
@@ -89,17 +90,21 @@ class Roi:
                 np.minimum(PLACE, len(part) - rows), np.minimum(PLACE, width - columns)
             )
             shares[first : first + len(rows)] = sums / counts / 255
-        return cls._of_shares(shares, weight)
+        return cls._of_shares(shares, (height, width), weight)
 
     @classmethod
-    def _of_shares(cls, shares: NDArray[np.float64], weight: float) -> "Roi":
+    def _of_shares(
+        cls, shares: NDArray[np.float64], size: tuple[int, int], weight: float
+    ) -> "Roi":
+        wanted = f"1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
+        check_number("weight", weight, wanted)
         if not 1 / MOST_WEIGHT <= weight <= MOST_WEIGHT:
-            raise AicError(f"weight {weight}, wanted 1/{MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
+            raise AicError(f"weight {weight}, wanted {wanted}")
         octaves = math.log2(min(max(weight, 1 / HELPING), HELPING)) * shares
         # both sides of the usual level alike: what is trained lies around it
         middle = (octaves.min() + octaves.max()) / 2
         shifts = np.round(octaves) - np.round(middle)
-        return cls(shifts.astype(np.float32), weight >= 1)
+        return cls(shifts.astype(np.float32), size, weight >= 1)
 
     def psnrs(
         self, picture: NDArray[np.uint8] | Image, decoded: NDArray[np.uint8] | Image
@@ -119,8 +124,7 @@ class Roi:
         for samples in (one, other):
             check_samples(samples)
         height, width = one.shape[:2]
-        places = -(-height // PLACE), -(-width // PLACE)
-        if self.shifts.shape != places or other.shape[:2] != (height, width):
+        if not self.size == (height, width) == other.shape[:2]:
             raise AicError(f"a picture of {width}x{height} pixels, the others are of another size")
         pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
         middle = (self.shifts.min() + self.shifts.max()) / 2

@@ -7,7 +7,8 @@ has to be woken each time, on an idle machine as well. A short spin does neither
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from imgcodec.errors import MOST_THREADS, check_threads
@@ -68,7 +69,8 @@ def restrict_child() -> None:
 def take_threads(threads: int | None) -> None:
     """Let torch compute in so many threads, in the whole process; None leaves them alone.
 
-    In one where memory is limited, see `limits.is_limited`.
+    In one a core at most: hundreds of them take ten times as long. In one where memory is limited,
+    see `limits.is_limited`.
 
     Raises:
         AicError: that is no number of threads, or this is a forked child that has only one.
@@ -79,7 +81,21 @@ def take_threads(threads: int | None) -> None:
     if threads is not None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, os.cpu_count() or threads))
+
+
+@contextmanager
+def taking_threads(threads: int | None) -> Iterator[None]:
+    """Take threads as `take_threads` does, and give them back if what is done with them fails."""
+    import torch
+
+    before = torch.get_num_threads()
+    take_threads(threads)
+    try:
+        yield
+    except BaseException:
+        torch.set_num_threads(before)
+        raise
 
 
 def _ending() -> Callable[[], object] | None:

@@ -139,7 +139,7 @@ def train(
             side = sides[final]
             stage = schedule.stage(progress, fresh)
             if objective == "paper":
-                rate = loss.paper_learning_rate(step, crop * crop, crop * crop // 64)
+                rate = loss.paper_learning_rate(step, side**2, side**2 // 64)
                 stage = stage._replace(real=False)
             else:
                 rate = schedule.learning_rate(learning_rate, progress, step, ends)

@@ -608,6 +608,13 @@ def test_rows_of_the_cache_that_cannot_be_those_asked_are_measured_again(folder,
     assert [call[0] for call in codec.calls] == ["encode", "decode"] * 3
 
 
+def test_a_picture_too_large_is_refused_though_its_rows_are_kept(folder, tmp_path):
+    cache = row_cache.Cache(tmp_path / "cache", {})
+    run(FakeCodec(), folder, [0.5], cache=cache)
+    for row in run(FakeCodec(), folder, [0.5], cache=cache, max_pixels=9):
+        assert "pixels, at most 9 are allowed: --max-pixels" in row.error
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_cache_where_nothing_can_be_kept_ends_no_run(folder, tmp_path):
     """What stands in its place is neither waited for nor replaced; no exception either."""

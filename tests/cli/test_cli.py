@@ -222,6 +222,7 @@ def test_detail_that_is_not_kept_is_said(aic, photo, tmp_path, monkeypatch):
     [
         (["--tune", "eye", "--effort", "2"], ""),
         (["--tune", "eye", "--roi", "0,0,8,8"], ""),
+        (["--tune", "psnr", "--roi", "0,0,8,8:1"], ""),
         (["--tune", "psnr", "--roi", "0,0,8,8"], "--roi makes files of --tune psnr worse"),
     ],
 )
@@ -1179,7 +1180,9 @@ def test_bench_refuses_before_it_works(aic, photo, tmp_path):
     assert_refused(aic("bench", tmp_path, *both), "--csv, --json and --plot would write one file")
 
 
-@pytest.mark.parametrize("words", ["--quality 50", "--tune eye", "--effort 1", "--weights FILE"])
+@pytest.mark.parametrize(
+    "words", ["--quality 50", "--tune eye", "--effort 1", "--device cpu", "--weights FILE"]
+)
 def test_bench_refuses_options_of_aic_where_it_is_not_measured(aic, photo, tmp_path, words):
     weights = tmp_path / "m.safetensors"
     weights.write_bytes(b"")
@@ -1282,20 +1285,26 @@ def test_bench_without_scipy_lacks_bd_rates_only(aic, photo, tmp_path, monkeypat
     assert "BD-rate" not in alone.stdout  # nothing to compare
 
 
-def test_bench_keeps_what_it_had_when_interrupted(aic, photo, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("ended", "code", "told"),
+    [(KeyboardInterrupt, 130, "interrupted"), (SystemExit(143), 143, "")],
+)
+def test_bench_keeps_what_it_had_when_interrupted(
+    aic, photo, tmp_path, monkeypatch, ended, code, told
+):
     Image.new("L", (5, 4), 9).save(photo.with_name("z.png"))
     encode = FakeCodec.encode
 
     def interrupted(self, image, *rest, **asked):
         if image.shape[0] == 4:
-            raise KeyboardInterrupt
+            raise ended
         return encode(self, image, *rest, **asked)
 
     monkeypatch.setattr(FakeCodec, "encode", interrupted)
     words = ("bench", photo.parent, "--rate", 3, "--quiet", "--json", tmp_path / "a.json")
     result = aic(*words)
-    assert result.exit_code == 130
-    assert result.stderr.strip() == "interrupted"
+    assert result.exit_code == code
+    assert result.stderr.strip() == told
     rows = json.loads((tmp_path / "a.json").read_text())["rows"]
     assert [row["picture"] for row in rows] == ["photo.png"]
     monkeypatch.setattr(FakeCodec, "encode", encode)
@@ -1578,7 +1587,7 @@ def test_help_tells_unit_range_and_default(aic):
     assert "[default: (72 (psnr), 76 (ms-ssim), 69 (eye)); 0<=x<=100]" in text
     for level in ("40: ", "60: ", "75: ", "90: "):
         assert level in text
-    assert "--threads N CPU threads. [default: (one per core); 1<=x<=1024]" in text
+    assert "--threads N CPU threads, no more than there are cores. [default: (one per" in text
 
 
 def test_the_manual_page_is_that_of_the_help():

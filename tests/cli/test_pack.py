@@ -40,6 +40,13 @@ def test_a_file_there_and_back(run, tmp_path):
     assert (tmp_path / "b.jpg").read_bytes() == (tmp_path / "a.jpg").read_bytes()
 
 
+def test_the_columns_of_info_are_in_line(run):
+    run("pack", "a.jpg", "a.aic")
+    lines = run("info", "a.aic").output.splitlines()
+    assert "jpeg_bytes: " in "".join(lines)
+    assert {line.index(line.split(None, 1)[1]) for line in lines} == {12}
+
+
 def test_a_file_that_grows_is_told_so(run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (43, 61, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.jpg", quality=100)

@@ -47,6 +47,21 @@ def test_a_full_stdout_is_one_line(words, coded):
     assert result.stderr == b"Error: stdout: no space left on device\n"
 
 
+@NEEDS_FULL
+def test_a_full_stderr_ends_no_work():
+    code = """
+import sys
+from imgcodec.cli import process
+with process.alone_on_stderr():
+    process.warn(False, "a.png", "without this and that")
+    print("done", flush=True)
+"""
+    with FULL.open("wb") as full:
+        words = [sys.executable, "-c", code]
+        result = subprocess.run(words, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert (result.returncode, result.stdout) == (0, b"done\n")
+
+
 @POSIX
 def test_a_stdout_that_nobody_reads_ends_quietly(coded):
     reading, writing = os.pipe()

@@ -26,6 +26,7 @@ from imgcodec.format import container
 from imgcodec.format.metadata import Metadata
 from imgcodec.pictures.picture import Picture, alpha_of
 from imgcodec.releases import DEFAULT_TUNE, RELEASES
+from imgcodec.restoring import Restorer
 
 SIZES = [(1, 1), (1, 9), (9, 1), (7, 5), (8, 8), (9, 17), (64, 64), (513, 257)]  # height, width
 
@@ -238,6 +239,18 @@ def test_too_low_rates_are_refused(tiny_codec, textured, rate, autocast):
     assert least > 8 * container.overhead_bytes(1) / 64**2
 
 
+@pytest.mark.parametrize("tile", [None, 64])
+def test_where_metadata_take_all_nothing_is_searched(tiny_codec, textured, monkeypatch, tile):
+    picture = Picture(textured(64, 128), metadata=Metadata(xmp=b"<x/>" * 300))
+    told = []
+    for search in (imgcodec.codec.compress.better_guess, None):
+        monkeypatch.setattr(imgcodec.codec.compress, "better_guess", search)
+        with pytest.raises(AicError, match="is too low for this picture") as caught:
+            tiny_codec.encode(picture, size=1300 if search else 1200, tile=tile)
+        told.append(str(caught.value).split()[-1])
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("entropy", container.ENTROPIES)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (8, 8), (40, 72), (64, 64), (200, 120)])
 def test_the_rate_named_in_the_refusal_will_do(tiny_codec, textured, height, width, entropy):
@@ -336,6 +349,12 @@ def test_a_torch_that_does_not_tell_what_the_cpu_can(tiny_weights, monkeypatch):
     assert [one.fast for one in codec._tile_codecs.values()] == [False]
 
 
+@pytest.mark.parametrize("number", ["1", 1.0, True])
+def test_threads_of_another_kind(tiny_weights, number):
+    with pytest.raises(AicError, match=r"^threads of \w+, wanted 1..1024$"):
+        Codec(weights=tiny_weights, threads=number)
+
+
 @pytest.mark.parametrize("number", [0, -1, 10**9])
 def test_a_number_of_threads_that_is_none(tiny_weights, number):
     with pytest.raises(AicError, match=f"^threads {number}, wanted 1..1024$"):
@@ -383,6 +402,10 @@ def test_a_mask_is_no_region_of_interest(tiny_codec):
         ({"unrounded": ramp(9, 9)}, r"unrounded is uint8 .* wanted float16 \(9, 9, 3\)"),
         ({"unrounded": np.full((9, 9, 3), np.nan, np.float16)}, "unrounded has .* nan or inf"),
         ({"metadata": b"exif"}, "metadata are bytes, wanted a Metadata"),
+        ({"metadata": Metadata(exif="exif")}, "exif is str, wanted bytes"),
+        ({"georeference": "{}"}, "georeference is str, wanted bytes"),
+        ({"georeference": b"here"}, "georeference is no JSON object"),
+        ({"georeference": b"[1]"}, "georeference is no JSON object"),
         ({"pixels": None}, "pixels are NoneType, wanted an array$"),
     ],
 )
@@ -397,6 +420,14 @@ def test_threads_argument(tiny_weights, threads):
     assert torch.get_num_threads() == 2
     Codec("cpu", threads=1, weights=tiny_weights)
     assert torch.get_num_threads() == 1
+
+
+def test_a_codec_that_fails_leaves_threads_alone(tmp_path, threads):
+    threads(2)
+    for make in (Codec, Restorer):
+        with pytest.raises(AicError, match=r"^cannot read the weights .*no\\nne: no such file"):
+            make(threads=1, weights=tmp_path / "no\nne")
+    assert torch.get_num_threads() == 2
 
 
 @pytest.fixture(params=["autocast", "no oneDNN", "medium", "float64", "grad", "device"])
@@ -680,6 +711,37 @@ def test_weights_of_ones_own_encode(textured, effort):
 def test_effort_is_1_to_9(tiny_codec, effort):
     with pytest.raises(AicError, match=rf"effort {effort}, wanted 1\.\.9"):
         tiny_codec.encode(ramp(8, 8), 8, effort=effort)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"effort": 2.0}, r"effort of float, wanted 1\.\.9"),
+        ({"effort": True}, "effort of bool"),
+        ({"effort": np.array([1, 2])}, "effort of ndarray"),
+        ({"lossless": "no"}, "lossless 'no', wanted True or False"),
+        ({"tile": True}, "tile of bool, wanted a multiple of 64"),
+        ({"rate": True}, "rate of bool"),
+        ({"entropy": "range\n"}, r"entropy range\\n, wanted one of none, range"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(tiny_codec, words, told):
+    with pytest.raises(AicError, match=f"^{told}"):
+        tiny_codec.encode(ramp(8, 8), **words)
+
+
+@pytest.mark.parametrize("rate", [True, "1", None])
+def test_a_preview_of_what_is_no_rate_is_refused(tiny_codec, rate):
+    data = tiny_codec.encode(ramp(9, 9), lossless=False)
+    with pytest.raises(AicError, match=r"^max_rate of \w+, wanted 0 or more$"):
+        tiny_codec.decode(data, max_rate=rate)
+
+
+def test_yes_and_no_are_no_words(tiny_codec):
+    data = tiny_codec.encode(ramp(8, 8), lossless=np.True_)
+    for call in (tiny_codec.decode, tiny_codec.decode_picture):
+        with pytest.raises(AicError, match="^keep_going 'no', wanted True or False$"):
+            call(data, keep_going="no")
 
 
 def test_single_bits_know_no_effort(paper_codec, textured):

@@ -581,11 +581,14 @@ def test_a_tile_that_is_cut_is_decoded_as_far_as_it_goes(tiny_codec, picture, en
     for share in (0.3, 0.6, 0.9, 0.99):
         cut = data[: start + int(share * len(tile))]
         found, report = decode_reporting(tiny_codec, cut, keep_going=True)
-        assert report.damaged == {0: f"tile 0 is cut: {len(cut) - start} of {len(tile)} bytes"}
+        why = f"tile 0 is cut: {len(cut) - start} of {len(tile)} bytes"
+        assert report.damaged == {0: why}
+        assert report.damage == f"1 damaged tile is decoded in part: {why}"
         errors.append(float(np.mean((found.astype(float) - picture) ** 2)))
     errors.append(float(np.mean((tiny_codec.decode(data).astype(float) - picture) ** 2)))
     assert errors == sorted(errors, reverse=True)
-    nothing, _ = decode_reporting(tiny_codec, data[: start + 5], keep_going=True)
+    nothing, report = decode_reporting(tiny_codec, data[: start + 5], keep_going=True)
+    assert report.damage.startswith("1 damaged tile is filled in: tile 0 is cut")
     assert nothing.std() < 1
     assert errors[0] < 0.8 * np.mean((nothing.astype(float) - picture) ** 2)
 
@@ -605,7 +608,7 @@ def test_a_damaged_tile_is_decoded_up_to_where_that_is_noticed(tiny_codec, textu
         place = int(share * len(data))
         broken[place : place + 20] = bytes(20)
         found, report = decode_reporting(tiny_codec, bytes(broken), keep_going=True)
-        assert report.damage == "1 damaged tile is filled in: checksum mismatch in tile 0"
+        assert report.damage == "1 damaged tile is decoded in part: checksum mismatch in tile 0"
         few, _ = decode_reporting(tiny_codec, data[: place // 2], keep_going=True)
         kept.append(error(found) <= 1.05 * error(few))
         assert error(found) < 0.8 * error(nothing)

@@ -359,6 +359,7 @@ def test_unknown_chunks():
     ("data", "reason"),
     [
         (b"", "0 bytes, a header has at least 29"),
+        (b"A", "1 byte, a header has at least 29"),
         (ONE_TILE[:28], "28 bytes, a header has at least 29"),
         (sealed(magic=b"\x89PNG"), "not an .aic file"),
         (sealed(version=0), "version 0, method 0, this decoder knows 1 and 0 to 2"),

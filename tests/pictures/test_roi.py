@@ -58,10 +58,10 @@ def test_a_weight_counts_no_more_than_helps(weight):
 
 def test_shifts_that_are_none():
     with pytest.raises(AicError, match="nan or inf"):
-        Roi(np.full((2, 2), np.nan, np.float32))
+        Roi(np.full((2, 2), np.nan, np.float32), (16, 16))
 
 
-@pytest.mark.parametrize("weight", [0, -1, 1e-9, 1e9, 10**400, float("nan")])
+@pytest.mark.parametrize("weight", [0, -1, 1e-9, 1e9, 10**400, float("nan"), True, "8", None])
 def test_weights_that_are_none(weight):
     with pytest.raises(AicError, match="weight"):
         Roi.box(64, 64, Box(0, 0, 8, 8), weight)
@@ -89,7 +89,7 @@ def test_masks_that_are_none(mask):
         Roi.mask(mask)
 
 
-@pytest.mark.parametrize("size", [(136, 192), (128, 200), (64, 64)])
+@pytest.mark.parametrize("size", [(136, 192), (128, 200), (64, 64), (134, 200)])
 def test_pictures_of_another_size(textured, size):
     roi, whole, other = Roi.box(136, 200, INNER), textured(136, 200), textured(*size)
     for pair in ((whole, other), (other, other), (other, whole)):
@@ -149,6 +149,8 @@ def test_a_region_that_weighs_less_is_inside(textured):
 def test_the_region_of_another_picture_is_refused(tiny_codec, textured):
     with pytest.raises(AicError, match="another size"):
         tiny_codec.encode(textured(64, 64), 1.0, roi=Roi.box(136, 200, INNER))
+    with pytest.raises(AicError, match="another size"):  # with as many places of 8x8 pixels
+        tiny_codec.encode(textured(134, 200), 1.0, roi=Roi.box(136, 200, INNER))
 
 
 def test_what_is_no_array_of_samples_is_refused(textured):

@@ -83,6 +83,16 @@ def test_one_thread_where_memory_is_limited(monkeypatch, limits, limited):
     assert is_limited() == limited
     taken = []
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     for threads in (2, None):
         take_threads(threads)
     assert taken == ([1, 1] if limited else [2])
+
+
+@pytest.mark.parametrize(("cores", "found"), [(2, 2), (64, 5), (None, 5)])
+def test_threads_are_no_more_than_cores(monkeypatch, cores, found):
+    taken = []
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    take_threads(5)
+    assert taken == [found]

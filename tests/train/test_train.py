@@ -851,6 +851,14 @@ def test_larger_patches_in_the_end(clock, watch, begun, pictures, tmp_path):
         short(pictures, out, final_crop=68)
 
 
+def test_larger_patches_under_the_papers_loss_have_its_learning_rate(clock, pictures, tmp_path):
+    out = tmp_path / "b"
+    short(pictures, out, config=PAPER, objective="paper", batch=8, final_crop=64)
+    rates = [row["learning_rate"] for row in read_log(out)]
+    wanted = [loss.paper_learning_rate(step, 32 * 32, 16) for step in (1, 2, 3)]
+    assert rates == [*wanted, loss.paper_learning_rate(4, 64 * 64, 64)]
+
+
 def test_a_run_is_seeded(clock, watch, pictures, tmp_path):
     same, again, other = (
         load(short(pictures, tmp_path / f"run{i}", MINUTES / 2, seed=seed))["model"]

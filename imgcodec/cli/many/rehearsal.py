@@ -9,9 +9,8 @@ import click
 
 from imgcodec import files
 from imgcodec.cli.many import batch
-from imgcodec.cli.process import one_line
 from imgcodec.cli.work import Measurable, Task
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, one_line
 from imgcodec.files import reason
 from imgcodec.format import container
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, cast
 from imgcodec import __version__, files
 from imgcodec.cli.many import batch, elsewhere
 from imgcodec.cli.many.copies import Copies
-from imgcodec.cli.process import ending, one_line
+from imgcodec.cli.process import ending
 from imgcodec.cli.work import Outcome, Task, Work
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, one_line
 from imgcodec.format import container
 from imgcodec.runtime.lockstep import Member
 
@@ -95,7 +95,7 @@ def rows(
             except FileNotFoundError:
                 error = f"{pair[0]}: is not there"
             except AicError as refusal:
-                error = _named(str(refusal), pair, here)
+                error = _named(str(refusal), pair, here, one_line)
             else:
                 if task is not None:
                     copies.clear(here)
@@ -129,7 +129,7 @@ def _row(outcome: Outcome, pair: Pair, here: Task, copies: Copies) -> Row:
         coded = here.target if here.target.suffix.lower() == ".aic" else here.source
         file = container.File(files.read_bytes(coded))
     except AicError as error:
-        return row._replace(error=_named(str(error), pair, here))
+        return row._replace(error=_named(str(error), pair, here, one_line))
     bpp = file.header.bpp(file.num_bytes)
     line = _named(outcome.line, pair, here, one_line)
     return row._replace(line=line, read=outcome.read, written=outcome.written, bpp=bpp)

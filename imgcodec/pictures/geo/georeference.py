@@ -46,6 +46,20 @@ def chunk_of(dataset: "rasterio.DatasetReader") -> Chunk | None:
     return (CHUNK, json.dumps(facts, separators=(",", ":")).encode()) if facts else None
 
 
+def check(georeference: bytes) -> None:
+    """Refuse what is no JSON object; what it says is seen where a map is written.
+
+    Raises:
+        ImageError: it is none.
+    """
+    try:
+        found = json.loads(georeference)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ImageError("georeference is no JSON object")
+
+
 def place_of(
     georeference: bytes, corner: tuple[int, int]
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
