@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from imgcodec.pictures.picture import Picture
     from imgcodec.pictures.roi import Roi
 
-__version__ = "1.17.4"
+__version__ = "1.17.5"
 __all__ = [
     "AicError", "AicWarning", "Codec", "Encoded", "FormatError", "ImageError",
     "ModelMismatchError", "Picture", "Roi", "__version__", "decode", "encode", "encode_jpeg",
