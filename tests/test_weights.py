@@ -35,6 +35,23 @@ def saved(tiny_model, tables, tmp_path):
     return path
 
 
+class Elsewhere(torch.Tensor):
+    """As on a GPU, whose tensors numpy does not take."""
+
+    def numpy(self, **_):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_the_tables_of_a_model_on_a_gpu_are_those_of_one_on_a_cpu(tiny_model, tables):
+    model = copy.deepcopy(tiny_model)
+    model.unit = model.unit.as_subclass(Elsewhere)
+    for own, other in zip(make_tables(model), tables, strict=True):
+        assert torch.equal(own, other)
+
+
 def integer_layers(model):
     return {n: m for n, m in model.named_modules() if isinstance(m, IntegerLayer)}
 

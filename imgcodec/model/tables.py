@@ -61,7 +61,7 @@ def cost_slopes(costs: Tensor) -> Tensor:
     Fitted tables were counted row by row, and single steps between them are noise.
     """
     reach = int(3 * SMOOTHED)
-    offsets = torch.arange(-reach, reach + 1)
+    offsets = torch.arange(-reach, reach + 1, device=costs.device)
     kernel = torch.exp(-0.5 * (offsets / SMOOTHED) ** 2)
     padded = F.pad(costs.T[:, None], (reach, reach), mode="replicate")
     smooth = F.conv1d(padded, kernel[None, None] / kernel.sum())[:, 0].T

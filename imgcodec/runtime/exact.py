@@ -4,10 +4,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import get_ident
+from typing import Any, TypeVar
 
 import torch
 
 from imgcodec.runtime.forks import Lock
+
+T = TypeVar("T")
 
 
 class _Shared:
@@ -56,21 +59,39 @@ def _float32() -> Iterator[None]:
 
 @contextmanager
 def _full_products() -> Iterator[None]:
-    """Multiply float32 in full, where a caller let CPUs with AMX round factors to bfloat16."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """Multiply float32 in full, where a caller let machines round factors."""
+    cudnn, switches = torch.backends.cudnn, _switches()
+    before = [switch.fp32_precision for switch in switches]
+    matmul = _told(torch.get_float32_matmul_precision, "highest")
+    if _told(lambda: cudnn.allow_tf32, None) is None:
+        cudnn.allow_tf32 = True  # as torch begins, and fit to be asked
     try:
-        yield
+        torch.set_float32_matmul_precision("highest")
+        with cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            for switch in switches:
+                switch.fp32_precision = "ieee"
+            yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(matmul)
+        for switch, precision in zip(switches, before, strict=True):
+            switch.fp32_precision = precision
 
 
-@contextmanager
-def _exact_cudnn() -> Iterator[None]:
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield
+def _switches() -> list[Any]:
+    """Return what says how factors are rounded since torch 2.9, beside what said so before."""
+    kinds: Any = torch.backends
+    if not hasattr(kinds, "fp32_precision"):
+        return []
+    cuda, cudnn, onednn = kinds.cuda, kinds.cudnn, kinds.mkldnn
+    return [cuda.matmul, cudnn.conv, cudnn.rnn, onednn.matmul, onednn.conv]
+
+
+def _told(ask: Callable[[], T], usual: T) -> T:
+    """Return what torch says; where the caller took the newer switches, it raises: the usual."""
+    try:
+        return ask()
+    except RuntimeError:
+        return usual
 
 
 def _on_cpu() -> AbstractContextManager[object]:
@@ -78,9 +99,9 @@ def _on_cpu() -> AbstractContextManager[object]:
     return nullcontext() if torch.empty(0).device.type == "cpu" else torch.device("cpu")
 
 
-_FLOAT32, _FULL_PRODUCTS, _CUDNN = map(_Shared, (_float32, _full_products, _exact_cudnn))
+_FLOAT32, _FULL_PRODUCTS = map(_Shared, (_float32, _full_products))
 if hasattr(os, "register_at_fork"):
-    for _shared in (_FLOAT32, _FULL_PRODUCTS, _CUDNN):
+    for _shared in (_FLOAT32, _FULL_PRODUCTS):
         os.register_at_fork(after_in_child=_shared.in_child)
 
 
@@ -97,7 +118,6 @@ def exact() -> Iterator[None]:
     with (
         _FLOAT32,
         _FULL_PRODUCTS,
-        _CUDNN,
         _on_cpu(),
         torch.inference_mode(),
         torch.autocast("cpu", enabled=False),

@@ -117,7 +117,7 @@ def probability_table() -> Tensor:
 
 def _digits(model: Model) -> NDArray[np.uint8]:
     """Return the digit table: what everything coded can reach, at every step."""
-    deviation = model.unit.double().numpy()
+    deviation = model.unit.cpu().double().numpy()
     limits = np.minimum(LARGEST_COEFFICIENT, LARGEST_DEVIATIONS * deviation)
     if model.config.lattice:
         means, limits = np.split(limits, [model.config.lattice])

@@ -155,6 +155,7 @@ class Trainee:
 
     def take_sums(self) -> list[float]:
         """Return loss, bits per pixel and PSNR, added up over the steps since the last call."""
+        self.join()
         sums: list[float] = self.sums.tolist()
         self.sums.zero_()
         return sums

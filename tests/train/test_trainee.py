@@ -160,6 +160,15 @@ def test_a_gradient_that_is_not_finite_changes_nothing(monkeypatch):
     assert not torch.equal(one.model.g_a.stem.weight, before["g_a.stem.weight"])
 
 
+def test_sums_wait_for_the_steps_that_they_are_of(monkeypatch):
+    """On CUDA these may still be under way, on a stream of their own."""
+    one, waited = trainee(), []
+    one.sums += 3
+    monkeypatch.setattr(one, "join", lambda: waited.append(one.sums.tolist()))
+    assert one.take_sums() == [3, 3, 3]
+    assert waited == [[3, 3, 3]]
+
+
 def test_the_average_is_one_over_so_many_pixels_in_the_end(monkeypatch):
     monkeypatch.setattr("imgcodec.train.trainee.AVERAGED_PX", 2**22)
     one = trainee()
