@@ -73,6 +73,15 @@ def test_a_tag_of_another_type_is_left_out_alone(tmp_path, order, tag, kind, val
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
+def test_texts_end_with_a_nul(tmp_path, order):
+    """Some telephones write none; libtiff drops times without it."""
+    date = b"2026:01:02 03:04:05"
+    data = exif(order, {271: Entry(2, b"a maker"), 306: Entry(2, date)}, {0x9003: Entry(2, date)})
+    ended = Entry(2, date + b"\0")
+    assert through(tmp_path, data)[1] == exif(order, {306: ended}, {0x9003: ended})
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
 def test_many_strips_and_transparency(tmp_path, order):
     rng = np.random.default_rng(0)
     many = rng.integers(0, 256, (700, 400, 3), np.uint8)
