@@ -42,6 +42,7 @@ _TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432)
 # The types of those that libtiff reads: texts, numbers, and densities, which may be whole.
 _TYPES = dict.fromkeys(_TEXTS, (1, 2, 7)) | dict.fromkeys((274, 296), (1, 3, 4))
 _TYPES |= dict.fromkeys((282, 283), (3, 4, 5))
+_VALUES = {274: range(1, 9), 296: range(1, 4)}  # of others, libtiff speaks to the user
 
 
 class _Text(str):
@@ -169,12 +170,15 @@ def _read(exif: bytes) -> Structure | None:
 
 
 def _placed(found: Structure) -> dict[int, Entry]:
-    """Return what of the first directory describes the picture, in types that TIFF has for it."""
+    """Return what of the first directory describes the picture, of types and values of TIFF's."""
     first = found.directories[FIRST]
     told = {tag: first[tag] for tag in DESCRIBING if tag in first}
-    return {
-        tag: entry for tag, entry in told.items() if tag not in _TYPES or entry.kind in _TYPES[tag]
-    }
+    return {tag: entry for tag, entry in told.items() if _is_taken(tag, entry, found.order)}
+
+
+def _is_taken(tag: int, entry: Entry, order: str) -> bool:
+    value = int.from_bytes(entry.data, "little" if order == "<" else "big")
+    return entry.kind in _TYPES.get(tag, (entry.kind,)) and value in _VALUES.get(tag, (value,))
 
 
 def _long(side: Entry, order: str) -> Entry:
