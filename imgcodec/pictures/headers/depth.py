@@ -215,6 +215,8 @@ def _png(picture: Any) -> Layout:
 def _wrong_checksums(file: IO[bytes]) -> Iterator[bool]:
     """Yield of each chunk of pixels whether it is damaged; what is cut off is not looked at."""
     for kind, start, end in chunks(file):
+        if kind == b"IEND":  # what is behind it may be anything
+            return
         if kind == b"IDAT":
             found = zlib.crc32(kind)
             for place in range(start, end, _PIECE):

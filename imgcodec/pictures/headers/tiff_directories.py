@@ -11,7 +11,7 @@ import numpy as np
 
 FIRST, EXIF, GPS, INTEROPERABILITY = 0, 0x8769, 0x8825, 0xA005  # by the tag that points to one
 _INSIDE = {EXIF: FIRST, GPS: FIRST, INTEROPERABILITY: EXIF}  # which directory has that tag
-SHORT, LONG = 3, 4  # TIFF's types, as the next ones
+ASCII, SHORT, LONG = 2, 3, 4  # TIFF's types, as the next ones
 _BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)  # of a value, by its type
 _WIDTHS = (0, 1, 1, 2, 4, 4, 1, 1, 2, 4, 4, 4, 8, 4)  # of a number, of which RATIONALs have two
 _POINTERS = {SHORT: 2, LONG: 4, 13: 4, 16: 8, 18: 8}  # types, and bytes; the last two of BigTIFF

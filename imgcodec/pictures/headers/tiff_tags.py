@@ -12,12 +12,14 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from imgcodec.errors import ImageError
 from imgcodec.format.exif import tiff_part
 from imgcodec.pictures.headers.tiff_directories import (
+    ASCII,
     EXIF,
     FIRST,
     GPS,
     INTEROPERABILITY,
     LONG,
     SHORT,
+    Directory,
     Entry,
     Structure,
     read,
@@ -40,6 +42,7 @@ _TEXTS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432)
 # The types of those that libtiff reads: texts, numbers, and densities, which may be whole.
 _TYPES = dict.fromkeys(_TEXTS, (1, 2, 7)) | dict.fromkeys((274, 296), (1, 3, 4))
 _TYPES |= dict.fromkeys((282, 283), (3, 4, 5))
+_VALUES = {274: range(1, 9), 296: range(1, 4)}  # of others, libtiff speaks to the user
 
 
 class _Text(str):
@@ -134,13 +137,14 @@ def add_exif(file: IO[bytes], exif: bytes) -> None:
     own, other = read(file), _read(exif)
     if own is None or other is None:
         return
-    stored = staying(own.directories[FIRST], own.order != other.order)
     inner = other.directories[EXIF]
     sides = {tag: _long(inner[tag], other.order) for tag in _SIDES if tag in inner}
-    new = {FIRST: stored | _placed(other), EXIF: inner | sides}
+    told = other.directories | {FIRST: _placed(other), EXIF: inner | sides}
+    new = {tag: _ended(directory) for tag, directory in told.items()}
+    new[FIRST] = staying(own.directories[FIRST], own.order != other.order) | new[FIRST]
     end = file.seek(0, 2)
     start = end + end % 2
-    file.write(bytes(end % 2) + written(other.order, other.directories | new, start))
+    file.write(bytes(end % 2) + written(other.order, new, start))
     file.seek(0)
     file.write(struct.pack(f"{other.order}2sHI", *_MARKS[other.order], start))
 
@@ -166,12 +170,15 @@ def _read(exif: bytes) -> Structure | None:
 
 
 def _placed(found: Structure) -> dict[int, Entry]:
-    """Return what of the first directory describes the picture, in types that TIFF has for it."""
+    """Return what of the first directory describes the picture, of types and values of TIFF's."""
     first = found.directories[FIRST]
     told = {tag: first[tag] for tag in DESCRIBING if tag in first}
-    return {
-        tag: entry for tag, entry in told.items() if tag not in _TYPES or entry.kind in _TYPES[tag]
-    }
+    return {tag: entry for tag, entry in told.items() if _is_taken(tag, entry, found.order)}
+
+
+def _is_taken(tag: int, entry: Entry, order: str) -> bool:
+    value = int.from_bytes(entry.data, "little" if order == "<" else "big")
+    return entry.kind in _TYPES.get(tag, (entry.kind,)) and value in _VALUES.get(tag, (value,))
 
 
 def _long(side: Entry, order: str) -> Entry:
@@ -179,6 +186,16 @@ def _long(side: Entry, order: str) -> Entry:
     if side.kind != SHORT or len(side.data) != 2:
         return side
     return Entry(LONG, struct.pack(f"{order}I", *struct.unpack(f"{order}H", side.data)))
+
+
+def _ended(directory: Directory) -> dict[int, Entry]:
+    """Return a directory whose texts end with a NUL; libtiff warns of others, or drops them."""
+    return {
+        tag: entry._replace(data=entry.data + b"\0")
+        if entry.kind == ASCII and not entry.data.endswith(b"\0")
+        else entry
+        for tag, entry in directory.items()
+    }
 
 
 def _entries(tags: Image.Exif, directory: int) -> dict[int, object]:

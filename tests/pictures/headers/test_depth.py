@@ -634,6 +634,12 @@ def test_a_wrong_checksum_of_a_png_is_refused(tmp_path, monkeypatch, wrong, piec
         read_picture(path)
 
 
+def test_what_is_behind_the_end_of_a_png_has_no_checksums(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(np.zeros((4, 5, 3), np.uint8), 8, 2) + bytes(4) + b"IDAT" + bytes(4))
+    assert read_picture(path).notes == ("not kept: 12 bytes behind its end",)
+
+
 @pytest.mark.parametrize("cut", [1, 700, 769])
 def test_a_pcx_without_its_palette_is_refused(tmp_path, cut):
     path = tmp_path / "a.pcx"

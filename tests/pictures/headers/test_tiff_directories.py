@@ -73,6 +73,25 @@ def test_a_tag_of_another_type_is_left_out_alone(tmp_path, order, tag, kind, val
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("tag", "value"), [(274, 0), (274, 9), (296, 0), (296, 4)])
+def test_a_value_that_tiff_does_not_have_is_left_out_alone(tmp_path, capfd, order, tag, value):
+    """Of an orientation of 0, which some cameras write, libtiff speaks to the user."""
+    data = exif(order, {tag: Entry(3, struct.pack(f"{order}H", value))})
+    assert left_out("a.tif", Metadata(exif=data)) == [f"EXIF's tags {tag}"]
+    assert through(tmp_path, data)[1] == exif(order)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_texts_end_with_a_nul(tmp_path, order):
+    """Some telephones write none; libtiff drops times without it."""
+    date = b"2026:01:02 03:04:05"
+    data = exif(order, {271: Entry(2, b"a maker"), 306: Entry(2, date)}, {0x9003: Entry(2, date)})
+    ended = Entry(2, date + b"\0")
+    assert through(tmp_path, data)[1] == exif(order, {306: ended}, {0x9003: ended})
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
 def test_many_strips_and_transparency(tmp_path, order):
     rng = np.random.default_rng(0)
     many = rng.integers(0, 256, (700, 400, 3), np.uint8)
