@@ -63,6 +63,14 @@ with process.alone_on_stderr():
 
 
 @POSIX
+def test_with_stderr_closed_errors_are_not_told_on_stdout(tmp_path):
+    words = [sys.executable, "-m", "imgcodec", "info", str(tmp_path / "none.aic")]
+    closing = ["sh", "-c", 'exec "$@" 2>&-', "sh", *words]
+    result = subprocess.run(closing, stdout=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
+@POSIX
 def test_a_stdout_that_nobody_reads_ends_quietly(coded):
     reading, writing = os.pipe()
     os.close(reading)
