@@ -114,6 +114,16 @@ def geotiff(path):
     return path.read_bytes()
 
 
+def test_a_folder_of_copies_with_an_odd_name_is_not_told(tmp_path, monkeypatch):
+    folder = tmp_path / "a\u3000b"  # no printable character to Python
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    for words in (["encode", "-", "-"], ["decode", "-", "-"]):
+        result = CliRunner().invoke(cli.main, words, input=b"nothing")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: stdin: ")
+
+
 def test_a_stdout_that_nobody_reads_on_windows(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     with pytest.raises(SystemExit):
