@@ -201,8 +201,7 @@ def bench(
     asked = (*metrics, *["ssimulacra2"] * ssimulacra2)
     settings["metrics"] = tuple(metric for metric in SLOW_METRICS if metric in asked)
     command = shlex.join(["aic", *sys.argv[1:]])
-    silent = quiet or sys.stderr is None  # closed, which tqdm does not know
-    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=silent, **settings)
+    benchmark = Benchmark(folder=folder, command=command, force=force, quiet=quiet, **settings)
     try:
         ended = benchmark.measure()
         try:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -70,10 +70,14 @@ def escape_output() -> None:
 @contextmanager
 def alone_on_stderr() -> Iterator[None]:
     """Keep libraries in C off stderr, where they tell of files what we refuse in one line."""
+    if sys.stderr is None:  # closed: click would tell of errors on stdout, behind the data
+        with open(os.devnull, "w") as nothing, redirect_stderr(nothing), alone_on_stderr():
+            yield
+        return
     ours = sys.stderr
     try:
         number = ours.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or none of the system's
+    except (AttributeError, OSError, ValueError):  # none of the system's
         yield
         return
     ours.flush()

@@ -190,9 +190,7 @@ def _show(
     """Tell what becomes of many files, with a bar; add those that fail, and why."""
     from tqdm import tqdm
 
-    with tqdm(
-        total=total, unit="file", disable=quiet or sys.stderr is None or not sys.stderr.isatty()
-    ) as bar:
+    with tqdm(total=total, unit="file", disable=quiet or not sys.stderr.isatty()) as bar:
         read = written = 0
         for outcome in outcomes:
             if outcome.error is not None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from imgcodec.cli.work import Task
-from imgcodec.errors import AicError
+from imgcodec.errors import AicError, one_line
 from imgcodec.files import check_ends, pieces, reason, temporary_folder
 
 PIPE = "-"  # stdin or stdout in place of a file
@@ -44,8 +44,10 @@ def as_files(
         task = Task(Path(source), Path(target), force)
 
         def told(text: str) -> str:
-            text = text.replace(os.path.join(folder, "stdin"), name)
-            return text.replace(os.path.join(folder, ""), "")
+            for place in (folder, one_line(folder)):
+                text = text.replace(os.path.join(place, "stdin"), name)
+                text = text.replace(os.path.join(place, ""), "")
+            return text
 
         if is_stream(source):
             task = task._replace(source=Path(folder) / "stdin")
@@ -58,7 +60,7 @@ def as_files(
             if target == PIPE and task.target.exists():  # what is whole of a damaged file
                 _give(task.target)
             text = told(str(error))
-            if str(task.target) in str(error) and isinstance(error.__cause__, OSError):
+            if one_line(str(task.target)) in str(error) and isinstance(error.__cause__, OSError):
                 text += _THROUGH.format(folder)
             raise AicError(text) from error
         if target == PIPE:

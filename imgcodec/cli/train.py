@@ -255,7 +255,7 @@ def _bar() -> Iterator[Callable[[float, int], None]]:
         tqdm(
             total=1.0,
             bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-            disable=sys.stderr is None or not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty(),
         ) as bar,
         warnings.catch_warnings(),
     ):

@@ -386,6 +386,7 @@ class Codec:
         check_number("max_rate", max_rate, "0 or more")
         if not max_rate >= 0:  # nan, too
             raise AicError(f"max_rate {max_rate}, wanted 0 or more")
+        check_number("max_pixels", max_pixels, "a number of pixels")
         file = opened(data, keep_going)
         if not keep_going:
             file.check_length()

@@ -41,7 +41,7 @@ from itertools import accumulate
 from mmap import mmap
 from typing import Any, Protocol, runtime_checkable
 
-from imgcodec.errors import AicError, FormatError
+from imgcodec.errors import AicError, FormatError, check_number
 
 MAGIC = b"\x89AIC"
 VERSION = 1
@@ -325,6 +325,7 @@ def too_short(num_bytes: int, least: int) -> str:
 
 def check_pixels(width: int, height: int, most: int) -> None:
     """Refuse a picture of more pixels than the user allows."""
+    check_number("max_pixels", most, "a number of pixels")
     if not width * height <= most:  # nan, too
         allowed = f"at most {most} are allowed: --max-pixels, max_pixels in Python"
         raise AicError(f"{width}x{height} pixels, {allowed}")

@@ -63,6 +63,14 @@ with process.alone_on_stderr():
 
 
 @POSIX
+def test_with_stderr_closed_errors_are_not_told_on_stdout(tmp_path):
+    words = [sys.executable, "-m", "imgcodec", "info", str(tmp_path / "none.aic")]
+    closing = ["sh", "-c", 'exec "$@" 2>&-', "sh", *words]
+    result = subprocess.run(closing, stdout=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
+@POSIX
 def test_a_stdout_that_nobody_reads_ends_quietly(coded):
     reading, writing = os.pipe()
     os.close(reading)
@@ -104,6 +112,16 @@ def geotiff(path):
     ) as file:
         file.write(np.zeros((3, 16, 16), np.uint8))
     return path.read_bytes()
+
+
+def test_a_folder_of_copies_with_an_odd_name_is_not_told(tmp_path, monkeypatch):
+    folder = tmp_path / "a\u3000b"  # no printable character to Python
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    for words in (["encode", "-", "-"], ["decode", "-", "-"]):
+        result = CliRunner().invoke(cli.main, words, input=b"nothing")
+        assert result.exit_code == 1
+        assert result.stderr.startswith("Error: stdin: ")
 
 
 def test_a_stdout_that_nobody_reads_on_windows(monkeypatch, capsys):

@@ -399,6 +399,8 @@ def test_more_pixels_than_allowed_are_refused(tiny_codec, tiled, monkeypatch):
         tiny_codec.decode(tiled, max_pixels=136 * 200 - 1)
     with pytest.raises(AicError, match="at most nan"):
         tiny_codec.decode(tiled, max_pixels=math.nan)
+    with pytest.raises(AicError, match="^max_pixels of NoneType, wanted a number of pixels$"):
+        tiny_codec.decode(tiled, max_pixels=None)
 
 
 # ---------------------------------------------------------------- previews

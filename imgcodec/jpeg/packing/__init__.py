@@ -227,7 +227,8 @@ def _each(
     work: Callable[[_In], _Out], items: Sequence[_In], threads: int | None
 ) -> Iterator[_Out]:
     """Yield what the work gives for each item, several at a time."""
-    num = min(os.cpu_count() or 1 if threads is None else threads, len(items))
+    cores = os.cpu_count() or 1
+    num = min(threads or cores, cores, len(items))
     if num == 1:
         yield from map(work, items)
         return

@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -89,6 +90,16 @@ def test_slices_do_not_depend_on_threads(monkeypatch):
     assert len(packed.unpack(made).slices) > 2
     assert packing.pack(PHOTO, threads=3) == made
     assert packing.unpack(made, threads=2) == PHOTO
+
+
+def test_there_are_no_more_threads_than_cores(monkeypatch):
+    monkeypatch.setattr(packing.os, "cpu_count", lambda: 2)
+    taken = []
+    monkeypatch.setattr(
+        packing, "ThreadPoolExecutor", lambda num: taken.append(num) or ThreadPoolExecutor(num)
+    )
+    assert list(packing._each(abs, range(5), 100)) == list(packing._each(abs, range(5), None))
+    assert taken == [2, 2]
 
 
 @pytest.mark.parametrize("work", [imgcodec.pack, imgcodec.unpack, imgcodec.restore])
