@@ -66,7 +66,9 @@ def save_checkpoint(
         state["optimiser"] = trainee.optimiser.state_dict()
     data = io.BytesIO()
     torch.save(state, data)
-    files.write_bytes(path, (_deflated(data) if half else data).getbuffer(), force=True)
+    # released at once: of one that an error held, Python 3.12.1 ends when it collects garbage
+    with (_deflated(data) if half else data).getbuffer() as written:
+        files.write_bytes(path, written, force=True)
 
 
 def load_checkpoint(path: Path, parts: Set[str] = PARTS) -> dict[str, Any]:
