@@ -1,6 +1,7 @@
 """Pictures are encoded and decoded on a GPU: tensors of two devices never meet.
 
-Nothing here runs on a GPU, see `pretended_gpu`; on a machine with one, that is the test.
+Nothing here runs on a GPU, see `pretended_gpu`. Where there is one, nothing runs: what caches hold
+for it would not be on it.
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pretended_gpu import GPU, on_gpu, pretended_gpu
 from tiny import PAPER, TINY, write_weights
 
 from imgcodec.codec import Codec
+from imgcodec.format import container
 from imgcodec.pictures.roi import Roi
 from imgcodec.runtime.lockstep import Lockstep
 
@@ -99,6 +101,17 @@ def test_a_gpu_trims_and_inspects(codecs, textured):
         found = gpu.inspect(data)
     for map_, same in zip(found, cpu.inspect(data), strict=True):
         np.testing.assert_allclose(map_, same, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::imgcodec.errors.AicWarning")
+def test_a_gpu_fills_what_is_lost(codecs, textured):
+    cpu, gpu = codecs("mse")
+    data = cpu.encode(textured(72, 72), lossless=False, tile=64)
+    _, tiles, _ = container.unpack(data)
+    cut = data[: -len(tiles[-1])]
+    with pretended_gpu():
+        found = gpu.decode(cut, keep_going=True)
+    np.testing.assert_allclose(found, cpu.decode(cut, keep_going=True).astype(int), atol=2)
 
 
 def test_pictures_go_through_a_gpu_together(codecs, textured):
