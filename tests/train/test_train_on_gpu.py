@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import train_restore
 from pretended_gpu import pretended_gpu
 from test_train import write_pictures
 from tiny import PAPER, TINY, build, write_weights
 
 from imgcodec.model import fusion
-from imgcodec.train import export, finish, loop, run, trainee, validate
+from imgcodec.model.restorer import Restorer, RestorerConfig
+from imgcodec.train import export, finish, jpeg_files, loop, run, trainee, validate
 from imgcodec.train.schedule import Stage
 from imgcodec.weights import load
 
@@ -71,3 +73,16 @@ def test_a_decoder_learns_on_a_gpu(tmp_path):
         write_pictures(tmp_path / "pictures"), tmp_path, {"same": TINY}, weights, only_new=False,
         examples=4, tell=lambda line: None, crop=64, patches=4, batch=2, device="cuda",
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_restorer_learns_on_a_gpu():
+    restorer = Restorer(RestorerConfig(width=8, blocks=1)).to("cuda")
+    generator = torch.Generator("cuda").manual_seed(1)
+    x = 255 * torch.rand(8, 3, 32, 32, device="cuda", generator=generator)
+    train_restore.set_spread(restorer, x.byte())
+    value = train_restore.loss(restorer, x, jpeg_files.tables(len(x), generator))
+    value = value + train_restore.loss_around_jpeg2000(restorer, x, generator)
+    value.backward()
+    assert restorer.last.weight.grad.isfinite().all()
+    train_restore.gains(restorer, x.byte())
