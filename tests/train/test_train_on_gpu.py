@@ -34,6 +34,7 @@ def quick(monkeypatch):
     """Nothing is captured or compiled, and little is validated and fitted."""
     monkeypatch.setattr(trainee, "EAGER_STEPS", -1)
     monkeypatch.setattr(fusion, "_lacking", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)  # which a trainee sets
     monkeypatch.setattr(run, "draw", lambda log, target: None)
     monkeypatch.setattr(validate, "RATE_PARAMETERS", (0.2, 0.5))
     monkeypatch.setattr(validate, "JPEG_QUALITIES", (20, 80))
