@@ -194,7 +194,7 @@ class Codec:
             raise AicError(f"a region of interest of {type(roi).__name__}, wanted a Roi")
         source, pixels, chunks = as_source(image)
         height, width = source.shape[:2]
-        if roi is not None and roi.size != (height, width):
+        if roi is not None and not roi.fits(height, width):
             raise AicError("the region of interest is that of a picture of another size")
         free = lossless is None and entropy == "range" and isinstance(pixels, np.ndarray)
         lossless_file = None

@@ -28,8 +28,8 @@ class Roi:
     """By how many levels each place of a picture is moved, float32 (ceil(H/8), ceil(W/8))."""
 
     shifts: NDArray[np.float32]
-    size: tuple[int, int]  # height and width of the picture, pixels
     raised: bool = True  # whether the region is where they are larger, not smaller
+    size: tuple[int, int] | None = None  # height and width in pixels; None: any of these places
 
     def __post_init__(self) -> None:
         """Refuse what moves a level nowhere."""
@@ -104,7 +104,12 @@ class Roi:
         # both sides of the usual level alike: what is trained lies around it
         middle = (octaves.min() + octaves.max()) / 2
         shifts = np.round(octaves) - np.round(middle)
-        return cls(shifts.astype(np.float32), size, weight >= 1)
+        return cls(shifts.astype(np.float32), weight >= 1, size)
+
+    def fits(self, height: int, width: int) -> bool:
+        """Whether it is that of a picture of so many pixels."""
+        places = -(-height // PLACE), -(-width // PLACE)
+        return self.shifts.shape == places and self.size in (None, (height, width))
 
     def psnrs(
         self, picture: NDArray[np.uint8] | Image, decoded: NDArray[np.uint8] | Image
@@ -124,7 +129,7 @@ class Roi:
         for samples in (one, other):
             check_samples(samples)
         height, width = one.shape[:2]
-        if not self.size == (height, width) == other.shape[:2]:
+        if not self.fits(height, width) or other.shape[:2] != (height, width):
             raise AicError(f"a picture of {width}x{height} pixels, the others are of another size")
         pixels = np.repeat(np.repeat(self.shifts, PLACE, 0), PLACE, 1)[:height, :width]
         middle = (self.shifts.min() + self.shifts.max()) / 2

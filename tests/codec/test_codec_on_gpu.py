@@ -19,7 +19,7 @@ from imgcodec.runtime.lockstep import Lockstep
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 HEIGHT, WIDTH = 40, 72
-ROI = Roi((np.arange(5 * 9).reshape(5, 9) % 3).astype(np.float32), (HEIGHT, WIDTH))
+ROI = Roi((np.arange(5 * 9).reshape(5, 9) % 3).astype(np.float32))
 DESIGNS = {
     "mse": TINY,
     "ms-ssim": replace(TINY, metric="ms-ssim"),

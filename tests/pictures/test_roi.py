@@ -58,7 +58,7 @@ def test_a_weight_counts_no_more_than_helps(weight):
 
 def test_shifts_that_are_none():
     with pytest.raises(AicError, match="nan or inf"):
-        Roi(np.full((2, 2), np.nan, np.float32), (16, 16))
+        Roi(np.full((2, 2), np.nan, np.float32))
 
 
 @pytest.mark.parametrize("weight", [0, -1, 1e-9, 1e9, 10**400, float("nan"), True, "8", None])
