@@ -69,7 +69,7 @@ def restrict_child() -> None:
 def take_threads(threads: int | None) -> None:
     """Let torch compute in so many threads, in the whole process; None leaves them alone.
 
-    In one a core at most: hundreds of them take ten times as long. In one where memory is limited,
+    At most one a core: hundreds of them take ten times as long. One alone where memory is limited,
     see `limits.is_limited`.
 
     Raises:

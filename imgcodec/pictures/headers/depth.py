@@ -227,9 +227,8 @@ def _wrong_checksums(file: IO[bytes]) -> Iterator[bool]:
 
 def _pcx(picture: Any) -> Layout:
     """Without the palette at its end, Pillow takes the numbers of colours for grey."""
-    data = _bytes(picture)
-    missing = data[68:69] != _PCX_GREY and data[-_PCX_PALETTE:][:1] != b"\x0c"
-    if picture.mode == "L" and data and missing:
+    data = _bytes(picture) if picture.mode == "L" else b""
+    if data and data[68:69] != _PCX_GREY and data[-_PCX_PALETTE:][:1] != b"\x0c":
         raise ImageError("its palette is missing (it is cut off, or damaged)")
     return Layout()
 
